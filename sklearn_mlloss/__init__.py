@@ -1,0 +1,25 @@
+"""Multi-label classification for scikit-learn with the loss and the decision as parameters."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0.dev0"
+
+# Loaded on first use: torch and skorch take seconds to import, and the decoders need neither.
+_LAZY = {"MultiLabelNetClassifier": "classifier"}
+
+__all__ = ["MultiLabelNetClassifier", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    if name in _LAZY:
+        return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names before they are imported."""
+    return sorted({*globals(), *__all__})

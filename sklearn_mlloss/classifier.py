@@ -1,0 +1,638 @@
+"""The multi-label classifier: validate, train, fit the decision; predict."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .decoders import Argmax, Decoder, get_decoder
+from .losses import Loss, get_loss
+from .model_selection import MultilabelStratifiedShuffleSplit
+from .parameters import PRECISIONS, check_params
+from .targets import TargetCodec
+from .training import Rows, TableNet, build_net, resolve_device, seeded
+
+__all__ = ["MultiLabelNetClassifier"]
+
+
+class _Keep:
+    def __repr__(self) -> str:
+        return "KEEP"
+
+
+KEEP = _Keep()
+
+
+class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
+    """Multi-label classifier: a neural network with a loss and a decision of your choice.
+
+    A multi-layer perceptron is trained with `loss`. The loss brings its own link from network
+    outputs to scores, so that `predict_proba` returns probabilities wherever theory gives them,
+    whichever loss trained the network. A `decoder` turns scores into labels; decoders with
+    something to learn, such as thresholds, learn it on rows held out from training.
+
+    Parameters
+    ----------
+    loss : str, Loss, torch loss class or instance, or callable, default="bce"
+        What to minimise: a name of `sklearn_mlloss.losses.LOSSES`, a loss object, or a function
+        ``(outputs, targets)``, which becomes a `FunctionLoss`. Parameters of a named loss can be
+        set as ``loss__gamma``.
+    decoder : str or Decoder, default="auto"
+        How scores become labels: a name of `sklearn_mlloss.decoders.DECODERS`, a decoder, or
+        "auto" for the default of the loss. A 1-D multi-class y is always decided by the largest
+        score.
+    hidden_layer_sizes : sequence of int, default=(256,)
+        Units of each hidden layer; empty for a linear model.
+    activation : str, default="relu"
+        A name of `sklearn_mlloss.networks.ACTIVATIONS`.
+    dropout : float in [0, 1), default=0.1
+        Probability that a hidden unit is left out of a training step.
+    normalization : None, "batch" or "layer", default=None
+        Normalisation before each activation.
+    module : callable ``(n_features, n_outputs) -> torch.nn.Module``, optional
+        A network of your own instead of the built-in one, whose parameters above must then be
+        left at their defaults. If its last linear layer with `n_outputs` outputs has a bias, it
+        starts from the label priors.
+    optimizer : str or torch optimizer class, default="adamw"
+        "adadelta", "adagrad", "adam", "adamw", "nadam", "rmsprop", "sgd", or a class.
+    learning_rate : float, optional
+        None means the default of the optimiser itself in torch (0.001 for adamw, 1.0 for
+        adadelta).
+    weight_decay : float >= 0, default=0.01
+        For adamw a shrinkage of the weights by ``learning_rate * weight_decay`` each step, apart
+        from the gradient; for the other optimisers an L2 penalty ``weight_decay / 2 * w ** 2``
+        within it, where smaller values are usual.
+    optimizer_params : dict, optional
+        Further arguments of the optimiser, such as ``{"momentum": 0.9}``.
+    lr_schedule : None, "cosine", "plateau" or callable, default=None
+        Learning rate over the epochs of a fit: constant; to 0 in a half cosine over `max_epochs`;
+        times 0.3 when the validation loss (without early stopping the training loss) has not
+        improved for a third of `n_iter_no_change`; or a function from the optimiser to a torch
+        scheduler, which is stepped once an epoch.
+    batch_size : int or "auto", default="auto"
+        Largest number of rows of a step. "auto" is the power of two next to a twentieth of the
+        training rows, within 32 and 512.
+    max_epochs : int, default=200
+        Largest number of passes over the training rows.
+    early_stopping : bool, default=True
+        Whether to hold out rows, to stop when `monitor` no longer improves on them, and to go
+        back to the best weights. Otherwise `max_epochs` passes are made.
+    validation_fraction : float in (0, 1), default=0.1
+        Share of the rows held out for early stopping, and for a decoder that learns. The split is
+        stratified by label. Rows are held out for such a decoder without early stopping, too.
+    n_iter_no_change : int, default=20
+        Epochs without improvement (by a ten-thousandth) after which early stopping stops.
+    monitor : "loss" or callable ``(Y, scores) -> float``, default="loss"
+        What early stopping watches on the held-out rows: the loss, or a function of targets and
+        scores that is greater for better, such as
+        `sklearn.metrics.label_ranking_average_precision_score`.
+    device : str, default="auto"
+        "auto" is CUDA if there is one, else the CPU; or the name of a torch device.
+    precision : {"float32", "float64"}, default="float32"
+        Type of weights and arithmetic. float64 costs about twice the time, and makes results
+        independent of the order of the rows to the last digits.
+    random_state : int, RandomState or None, default=None
+        Steers initialisation, split, order of the rows and dropout. The same int gives the same
+        model bit by bit on the CPU. Global generators are neither used nor disturbed (torch's is
+        borrowed and restored, so do not draw from it in another thread meanwhile).
+    warm_start : bool, default=False
+        Whether `fit` starts from the weights of the last fit. Statistics, optimiser and decision
+        start anew, and the loss may be another one with as many outputs.
+    callbacks : list of skorch callbacks, optional
+        Notified as skorch documents it, for each batch as well, which makes training slower.
+        Copied, never written to.
+    net_params : dict, optional
+        Further arguments of `skorch.NeuralNet`, such as ``{"compile": True}``.
+    verbose : int, default=0
+        1 prints the losses of each epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray
+        Classes of a 1-D y. For an indicator the array with a row [0, 1] a label.
+    n_labels_ : int
+        Number of labels (classes of a multi-class y; 1 for a binary y).
+    label_names_ : ndarray of shape (n_labels,)
+        Columns of a DataFrame y, else numbers; classes of a 1-D y.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Columns of X, if they are all strings.
+    loss_ : Loss
+        The fitted loss.
+    decoder_ : Decoder
+        The decision in use.
+    net_ : skorch.NeuralNet
+        The trained net; ``net_.module_`` is the torch module, on the CPU.
+    history_ : dict of lists
+        For each epoch "epoch", "train_loss", and with early stopping "valid_loss".
+    n_iter_ : int
+        Number of epochs made.
+
+    See Also
+    --------
+    sklearn.neural_network.MLPClassifier : One loss, one decision.
+
+    Notes
+    -----
+    y may be an indicator matrix (array, sparse, DataFrame, list of lists), a column, or a 1-D
+    vector of classes. In an indicator, NaN means not observed: such entries are left out of the
+    loss, and rows without any observed entry out of training. Values between 0 and 1 are
+    probabilities of the label, where the loss accepts them.
+
+    `sample_weight` is one weight a row, or for losses that are sums over labels one weight a row
+    and label. A weight of 0 equals leaving the row (or entry) out.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_multilabel_classification
+    >>> from sklearn_mlloss import MultiLabelNetClassifier
+    >>> X, Y = make_multilabel_classification(n_samples=300, n_classes=4, random_state=0)
+    >>> clf = MultiLabelNetClassifier("focal", "global_threshold", random_state=0).fit(X, Y)
+    >>> clf.predict_proba(X[:2]).shape
+    (2, 4)
+    >>> clf.predict(X[:2]).shape
+    (2, 4)
+    """
+
+    def __init__(
+        self,
+        loss="bce",
+        decoder="auto",
+        *,
+        hidden_layer_sizes=(256,),
+        activation="relu",
+        dropout=0.1,
+        normalization=None,
+        module=None,
+        optimizer="adamw",
+        learning_rate=None,
+        weight_decay=0.01,
+        optimizer_params=None,
+        lr_schedule=None,
+        batch_size="auto",
+        max_epochs=200,
+        early_stopping=True,
+        validation_fraction=0.1,
+        n_iter_no_change=20,
+        monitor="loss",
+        device="auto",
+        precision="float32",
+        random_state=None,
+        warm_start=False,
+        callbacks=None,
+        net_params=None,
+        verbose=0,
+    ):
+        self.loss = loss
+        self.decoder = decoder
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.dropout = dropout
+        self.normalization = normalization
+        self.module = module
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.optimizer_params = optimizer_params
+        self.lr_schedule = lr_schedule
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.monitor = monitor
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.verbose = verbose
+
+    # ------------------------------------------------------------------ learning
+
+    def fit(self, X, y, sample_weight=None):
+        """Train the network and fit the decoder.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+            Numbers. Sparse input is never made dense as a whole.
+        y : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_labels) or (n_samples,)
+            Targets; see the notes of the class.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), optional
+            Weights >= 0.
+
+        Returns
+        -------
+        MultiLabelNetClassifier
+            The fitted estimator. If anything fails, it is left as it was.
+        """
+        with _unchanged_on_error(self):
+            check_params(self)
+            device = resolve_device(self.device)
+            last = getattr(self, "net_", None) if self.warm_start else None
+            self._set_targets(TargetCodec().fit(y), same=last is not None)
+            rows = self._check_rows(X, y, sample_weight, reset=last is None)
+            self._entropy = _entropy(self.random_state)
+            seeds = self._seeds(0 if last is None else len(last.history))
+            loss = self._make_loss(rows)
+            self.decoder_ = self._make_decoder(loss)
+            train, held_out = rows, None
+            if self.early_stopping or self.decoder_.requires_fit:
+                train, held_out = self._split(rows, seeds[2])
+                loss.fit(train.Y, train.weight)
+            net = build_net(self, loss, rows.X.shape[1], len(train), device, seeds[0], last)
+            valid = held_out if self.early_stopping else None
+            self._train(net, train, valid, self.max_epochs, device, seeds[1])
+            # The moments of a finished training serve nobody, and treble the size of a pickle.
+            net.optimizer_.state.clear()
+            if self.decoder_.requires_fit:
+                self._fit_decoder(held_out)
+        return self
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Make one pass over some rows, going on from where the last call ended.
+
+        No rows are held out. A decoder that must be fitted waits for `fit_decoder`, and `predict`
+        raises until then.
+
+        Parameters
+        ----------
+        X, y, sample_weight : see `fit`
+        classes : array-like, optional
+            All classes of a 1-D y, needed in the first call if y lacks some.
+
+        Returns
+        -------
+        MultiLabelNetClassifier
+        """
+        with _unchanged_on_error(self):
+            check_params(self)
+            device = resolve_device(self.device)
+            first = not hasattr(self, "net_")
+            if first or classes is not None:
+                self._set_targets(TargetCodec().fit(y, classes), same=not first)
+            rows = self._check_rows(X, y, sample_weight, reset=first)
+            if first:
+                self._entropy = _entropy(self.random_state)
+                loss = self._make_loss(rows)
+                self.decoder_ = self._make_decoder(loss)
+                seeds = self._seeds(0)
+                net = build_net(self, loss, rows.X.shape[1], len(rows), device, seeds[0])
+            else:
+                net, loss = self.net_, copy.copy(self.loss_)
+                self._check_loss_accepts(loss, rows)
+                loss.partial_fit(rows.Y, rows.weight)
+                seeds = self._seeds(len(net.history))
+            with net.restored_on_error():
+                net.criterion_.loss = loss
+                self._train(net, rows, None, 1, device, seeds[1])
+        return self
+
+    def fit_decoder(self, X, y, decoder=KEEP, sample_weight=None):
+        """Fit the decision on new rows, without touching network or constructor parameters.
+
+        The rows must not have been used for training: scores of training rows are pushed towards
+        0 and 1, and a threshold fitted to them suits no others.
+
+        Parameters
+        ----------
+        X, y : see `fit`
+        decoder : str or Decoder, optional
+            Takes the place of the present one. Its default fits the present one again.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights >= 0.
+
+        Returns
+        -------
+        MultiLabelNetClassifier
+        """
+        check_is_fitted(self)
+        with _unchanged_on_error(self):
+            if self._targets.kind == "multiclass":
+                raise ValueError("a 1-D multi-class y is always decided by the largest score")
+            rows = self._check_rows(X, y, sample_weight, reset=False)
+            self.decoder_ = clone(self.decoder_ if decoder is KEEP else get_decoder(decoder))
+            if self.decoder_.requires_fit:
+                self._fit_decoder(rows)
+        return self
+
+    # ------------------------------------------------------------------ predicting
+
+    def predict(self, X):
+        """Return the decided labels in the form of the y that was fitted.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array or sparse matrix of shape (n_samples, n_labels) or (n_samples,)
+        """
+        check_is_fitted(self)
+        scores, count = self._scores(self._check_X(X))
+        return self._decide(scores, count)
+
+    def predict_proba(self, X):
+        """Return the score of each label, a probability where the loss gives one.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels) or (n_samples, n_classes)
+            For an indicator y the score of each label, strictly between 0 and 1. For a 1-D y
+            probabilities of the classes, with rows that sum to 1.
+        """
+        check_is_fitted(self)
+        scores, _ = self._scores(self._check_X(X))
+        if self._targets.kind == "binary":
+            return np.hstack([1 - scores, scores])
+        if self._targets.kind == "multiclass":
+            return scores / scores.sum(axis=1, keepdims=True)
+        return scores
+
+    def predict_log_proba(self, X):
+        """Return the logarithm of `predict_proba`.
+
+        Parameters
+        ----------
+        X : see `predict_proba`
+
+        Returns
+        -------
+        ndarray of the shape of `predict_proba`
+        """
+        return np.log(self.predict_proba(X))
+
+    def decision_function(self, X):
+        """Return the log-odds of `predict_proba`.
+
+        Parameters
+        ----------
+        X : see `predict_proba`
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels), (n_samples, n_classes), or (n_samples,) if binary
+        """
+        proba = self.predict_proba(X)
+        if self._targets.kind == "binary":
+            return np.log(proba[:, 1]) - np.log(proba[:, 0])
+        return np.log(proba) - np.log1p(-proba)
+
+    def decode(self, proba, count=None):
+        """Return the labels decided from probabilities, in the form of the y that was fitted.
+
+        Parameters
+        ----------
+        proba : array-like of the shape of `predict_proba`
+        count : array-like of shape (n_samples,), optional
+            Predicted number of labels, for a decoder that was fitted with one.
+
+        Returns
+        -------
+        array or sparse matrix of shape (n_samples, n_labels) or (n_samples,)
+        """
+        check_is_fitted(self)
+        proba = check_array(proba, dtype=np.float64, input_name="proba")
+        width = 2 if self._targets.kind == "binary" else self.n_labels_
+        if proba.shape[1] != width:
+            raise ValueError(f"proba must have {width} columns, got {proba.shape[1]}")
+        return self._decide(proba[:, -self.n_labels_ :], count)
+
+    # ------------------------------------------------------------------ parameters and tags
+
+    @property
+    def loss_(self) -> Loss:
+        """The fitted loss."""
+        return self.net_.criterion_.loss
+
+    def set_params(self, **params):
+        """Set parameters; one of a loss or decoder given by name turns the name into its object.
+
+        Parameters
+        ----------
+        **params : dict
+            Such as ``loss="focal", loss__gamma=1``.
+
+        Returns
+        -------
+        MultiLabelNetClassifier
+        """
+        nested = {key.partition("__")[0] for key in params if "__" in key}
+        if "loss" in nested:
+            params["loss"] = get_loss(params.get("loss", self.loss))
+        if "decoder" in nested:
+            decoder = params.get("decoder", self.decoder)
+            if isinstance(decoder, str) and decoder == "auto":
+                decoder = get_loss(params.get("loss", self.loss)).default_decoder
+            params["decoder"] = get_decoder(decoder)
+        return super().set_params(**params)
+
+    def __sklearn_tags__(self):
+        """Return scikit-learn's tags: multi-label targets and sparse input are taken."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        tags.input_tags.sparse = True
+        return tags
+
+    # ------------------------------------------------------------------ rows
+
+    def _check_X(self, X: Any, reset: bool = False) -> np.ndarray | sp.csr_matrix | sp.csr_array:
+        return validate_data(
+            self, X, accept_sparse="csr", dtype=PRECISIONS[self.precision], order="C", reset=reset
+        )
+
+    def _check_rows(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Rows:
+        """Return the rows that have something to learn from."""
+        X = self._check_X(X, reset=reset)
+        Y = self._targets.transform(y)
+        check_consistent_length(X, Y)
+        return Rows(X, Y, self._check_weight(sample_weight, Y)).informative()
+
+    def _check_weight(self, sample_weight: Any, Y: np.ndarray) -> np.ndarray | None:
+        if sample_weight is None:
+            return None
+        weight = check_array(
+            np.asarray(sample_weight), dtype=np.float64, ensure_2d=False, allow_nd=False,
+            input_name="sample_weight",
+        )  # fmt: skip
+        if weight.shape not in (Y.shape[:1], Y.shape) or (
+            weight.ndim == 2 and self._targets.kind != "multilabel"
+        ):
+            raise ValueError(
+                f"sample_weight must have shape {Y.shape[:1]}, or for an indicator y {Y.shape}; "
+                f"got {weight.shape}"
+            )
+        if (weight < 0).any():
+            raise ValueError("sample_weight must be >= 0, got negative weights")
+        return weight
+
+    def _set_targets(self, codec: TargetCodec, same: bool) -> None:
+        if same and not codec.is_like(self._targets):
+            raise ValueError(
+                f"y has other labels than in the last fit, which training goes on from: "
+                f"{self._targets.describe()} then, {codec.describe()} now"
+            )
+        self._targets = codec
+        self.classes_ = codec.classes_
+        self.n_labels_ = codec.n_labels_
+        self.label_names_ = codec.label_names_
+
+    def _check_loss_accepts(self, loss: Loss, rows: Rows) -> None:
+        name = type(loss).__name__
+        if not loss.accepts_soft_targets and ((rows.Y > 0) & (rows.Y < 1)).any():
+            raise ValueError(f"y has values between 0 and 1, which {name} does not accept")
+        if rows.weight is not None and rows.weight.ndim == 2 and not loss.accepts_label_weights:
+            raise ValueError(
+                f"sample_weight has a weight a row and label, but {name} is not a sum over "
+                "labels: give one weight a row"
+            )
+
+    def _warn_of_constant_labels(self, loss: Loss) -> None:
+        if self._targets.kind != "multilabel":
+            return
+        constant = (loss.positive_count_ == 0) | (loss.positive_count_ == loss.label_count_)
+        if constant.any():
+            names = ", ".join(map(str, self.label_names_[constant][:10]))
+            warnings.warn(
+                f"{constant.sum()} label(s) have only positives or no positive among the training "
+                f"rows, so that nothing but their frequency can be learned: {names}",
+                stacklevel=4,
+            )
+
+    def _split(self, rows: Rows, seed: int) -> tuple[Rows, Rows]:
+        if len(rows) < 2:
+            raise ValueError(
+                "n_samples=1: rows must be held out for early stopping or the decoder; give more "
+                "rows, or early_stopping=False and a decoder that needs no fit"
+            )
+        splitter = MultilabelStratifiedShuffleSplit(
+            1, test_size=self.validation_fraction, random_state=seed
+        )
+        train, held_out = next(splitter.split(rows.Y, rows.Y))
+        return rows[train], rows[held_out]
+
+    # ------------------------------------------------------------------ parts of a fit
+
+    def _make_loss(self, rows: Rows) -> Loss:
+        loss = clone(get_loss(self.loss))
+        self._check_loss_accepts(loss, rows)
+        return loss.fit(rows.Y, rows.weight)
+
+    def _make_decoder(self, loss: Loss) -> Decoder:
+        automatic = isinstance(self.decoder, str) and self.decoder == "auto"
+        decoder = clone(get_decoder(loss.default_decoder if automatic else self.decoder))
+        if self._targets.kind == "multiclass" and not isinstance(decoder, Argmax):
+            if not automatic:
+                warnings.warn(
+                    f"decoder={self.decoder!r} is not used: a 1-D multi-class y is decided by the "
+                    "largest score",
+                    stacklevel=4,
+                )
+            return Argmax()
+        return decoder
+
+    def _seeds(self, n_epochs: int) -> list[int]:
+        """Return seeds for weights, training and split, others after each epoch made."""
+        sequence = np.random.SeedSequence([self._entropy, n_epochs])
+        return [int(seed) for seed in sequence.generate_state(3)]
+
+    def _train(
+        self,
+        net: TableNet,
+        train: Rows,
+        valid: Rows | None,
+        epochs: int,
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        self._warn_of_constant_labels(net.criterion_.loss)
+        held_out = None if valid is None else valid.table(device)
+        net.to(device)
+        try:
+            with seeded(seed, device):
+                improving = net.train(train.table(device), held_out, epochs, seed)
+        finally:
+            # Predicting moves a copy; the memory of the device is given back here.
+            net.to("cpu")
+        self.net_ = net
+        self.history_ = net.curves()
+        self.n_iter_ = len(net.history)
+        if improving:
+            warnings.warn(
+                f"the validation score still improved when max_epochs={epochs} ended training: "
+                "raise max_epochs or learning_rate",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _fit_decoder(self, rows: Rows) -> None:
+        scores, count = self._scores(rows.X)
+        self.decoder_.fit(scores, *rows.for_decoder(), count)
+        fallback = getattr(self.decoder_, "fallback_labels_", ())
+        if len(fallback) > self.n_labels_ / 2:
+            warnings.warn(
+                f"{len(fallback)} of {self.n_labels_} labels have too few positives among the "
+                f"{len(rows)} rows that the decoder was fitted on, and use a common threshold: "
+                "raise validation_fraction, or call fit_decoder with more rows",
+                stacklevel=4,
+            )
+
+    # ------------------------------------------------------------------ parts of a prediction
+
+    def _scores(self, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the scores of each label in float64, and the counts if the loss has them."""
+        device = resolve_device(self.device, fall_back=True)
+        loss, scores, counts = self.loss_, [], []
+        with torch.inference_mode():
+            for outputs in self.net_.outputs(X, device):
+                scores.append(loss.link(outputs).numpy())
+                counts.append(loss.count(outputs))
+        if counts[0] is None:
+            return np.concatenate(scores), None
+        return np.concatenate(scores), torch.cat(counts).double().numpy()
+
+    def _decide(self, scores: np.ndarray, count: np.ndarray | None) -> Any:
+        if self.decoder_.requires_fit and not hasattr(self.decoder_, "n_labels_"):
+            raise NotFittedError(
+                f"{type(self.decoder_).__name__} has not been fitted, since partial_fit holds no "
+                "rows out: call fit_decoder(X, y) with rows that were not trained on"
+            )
+        return self._targets.inverse_transform(self.decoder_.decode(scores, count))
+
+
+@contextmanager
+def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
+    """Leave the estimator as it was if anything fails, so that it is never half fitted."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def _entropy(random_state: Any) -> int:
+    # numpy's global generator, which check_random_state(None) returns, is not ours to advance.
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    return int(check_random_state(random_state).randint(2**31 - 1))

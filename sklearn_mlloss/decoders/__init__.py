@@ -1,0 +1,78 @@
+"""Decision rules: from scores to label sets.
+
+Every rule is a `Decoder`: ``fit(scores, Y)`` on held-out rows where it has something to learn,
+``decode(scores)`` to predict. `DECODERS` maps the names that estimators accept to the classes.
+"""
+
+from .base import Decoder
+from .counts import Argmax, AtLeastOne, CardinalityCut, CumulativeCut, OneOverN, TopK
+from .thresholds import FixedThreshold, GlobalThreshold, PerLabelThreshold
+
+__all__ = [
+    "DECODERS",
+    "Argmax",
+    "AtLeastOne",
+    "CardinalityCut",
+    "CumulativeCut",
+    "Decoder",
+    "FixedThreshold",
+    "GlobalThreshold",
+    "OneOverN",
+    "PerLabelThreshold",
+    "TopK",
+    "get_decoder",
+]
+
+DECODERS = {
+    "threshold": FixedThreshold,
+    "global_threshold": GlobalThreshold,
+    "per_label_threshold": PerLabelThreshold,
+    "top_k": TopK,
+    "cardinality": CardinalityCut,
+    "cumulative": CumulativeCut,
+    "one_over_n": OneOverN,
+    "argmax": Argmax,
+    "at_least_one": AtLeastOne,
+}
+
+
+def get_decoder(spec):
+    """Return the decoder that a name, a class or an instance stands for.
+
+    Parameters
+    ----------
+    spec : str, Decoder class or Decoder
+        A key of `DECODERS` or a class gives a new instance with default parameters; an instance
+        is returned as it is.
+
+    Returns
+    -------
+    decoder : Decoder
+        The decoder, not a copy of one that was given.
+
+    Raises
+    ------
+    ValueError
+        If `spec` is a name that is not in `DECODERS`.
+    TypeError
+        If `spec` is anything else.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.decoders import get_decoder
+    >>> get_decoder("cumulative")
+    CumulativeCut()
+    """
+    if isinstance(spec, Decoder):
+        return spec
+    if isinstance(spec, type) and issubclass(spec, Decoder):
+        return spec()
+    names = ", ".join(DECODERS)
+    if not isinstance(spec, str):
+        raise TypeError(
+            f"decoder must be a name, a Decoder class or a Decoder, got {spec!r}; "
+            f"the names are: {names}."
+        )
+    if spec not in DECODERS:
+        raise ValueError(f"unknown decoder {spec!r}; the names are: {names}.")
+    return DECODERS[spec]()

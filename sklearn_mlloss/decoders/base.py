@@ -1,0 +1,210 @@
+"""The contract that every decision rule keeps."""
+
+from abc import ABC, abstractmethod
+from typing import final
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+
+
+class Decoder(BaseEstimator, ABC):
+    """Base class of the rules that turn scores into label sets.
+
+    A decoder sees scores and, when it is fitted, the true labels of the same rows. It knows
+    nothing of the model behind the scores. Fit it on held-out or out-of-fold scores only: the
+    scores of training rows are pushed towards 0 and 1, and thresholds fitted there sit in a gap
+    that new rows do not have.
+
+    To write a decoder, store the parameters in ``__init__``, implement
+    ``_decode(scores, count)`` and, if it learns something, set ``requires_fit = True`` and
+    implement ``_fit(scores, Y, sample_weight, count)``. The public methods validate first, so that
+    both receive clean read-only arrays; they are not to be overridden.
+
+    Attributes
+    ----------
+    requires_fit : bool
+        Whether `decode` needs a previous `fit`. A class attribute or a property.
+    untouched_rows : bool
+        Whether the rows given to `fit` may serve nothing else (neither early stopping nor
+        calibration). A class attribute or a property; False unless the rule gives a guarantee.
+    n_labels_ : int
+        Number of labels, set by `fit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_mlloss.decoders import Decoder
+    >>> class AboveRowMean(Decoder):
+    ...     def _decode(self, scores, count):
+    ...         return scores >= scores.mean(axis=1, keepdims=True)
+    >>> AboveRowMean().decode([[0.9, 0.1, 0.2]])
+    array([[ True, False, False]])
+    """
+
+    requires_fit = False
+    untouched_rows = False
+
+    @final
+    def fit(self, scores, Y, sample_weight=None, count=None):
+        """Learn what the rule needs from scores of rows that the model was not trained on.
+
+        Parameters
+        ----------
+        scores : array-like of shape (n_samples, n_labels)
+            Finite scores, as a rule probabilities.
+        Y : array-like of shape (n_samples, n_labels)
+            True labels: 0 or 1, a value between them for a soft label (counted as a fractional
+            positive), or NaN for a label that was not observed.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, which act as counts: weight 2 equals the row given twice, and
+            weight 0 equals the row left out. None means 1 for every row.
+        count : array-like of shape (n_samples,), default=None
+            Predicted number of labels of each row, from models that have one.
+
+        Returns
+        -------
+        self : Decoder
+            The fitted decoder.
+
+        Raises
+        ------
+        ValueError
+            If an argument has the wrong shape or values, or all weights are 0.
+        """
+        scores = _check_scores(scores)
+        n_samples = scores.shape[0]
+        if n_samples == 0:
+            raise ValueError("scores has 0 rows; give fit at least one held-out row.")
+        Y = _check_targets(Y, scores.shape)
+        weight = _check_rows("sample_weight", sample_weight, n_samples)
+        weight = np.ones(n_samples) if weight is None else weight
+        if (weight < 0).any():
+            raise ValueError(
+                f"sample_weight must be non-negative, got a minimum of {weight.min():g}; "
+                "give rows that should not count a weight of 0."
+            )
+        count = _check_rows("count", count, n_samples)
+
+        # Rows that do not count must not lend their scores as places for a threshold either.
+        used = weight > 0
+        if not used.any():
+            raise ValueError("sample_weight is 0 for every row; at least one must be positive.")
+        if not used.all():
+            scores, Y, weight = scores[used], Y[used], weight[used]
+            count = None if count is None else count[used]
+
+        self._fit(scores, Y, weight, count)
+        self.n_labels_ = scores.shape[1]
+        return self
+
+    @final
+    def decode(self, scores, count=None):
+        """Decide which labels each row has.
+
+        Parameters
+        ----------
+        scores : array-like of shape (n_samples, n_labels)
+            Finite scores of the same kind as those given to `fit`.
+        count : array-like of shape (n_samples,), default=None
+            Predicted number of labels of each row; most rules do not look at it.
+
+        Returns
+        -------
+        Y_hat : ndarray of bool, shape (n_samples, n_labels)
+            True where a label is predicted.
+
+        Raises
+        ------
+        NotFittedError
+            If the rule must be fitted and was not.
+        ValueError
+            If an argument has the wrong shape or values.
+        """
+        fitted = hasattr(self, "n_labels_")
+        if self.requires_fit and not fitted:
+            raise NotFittedError(
+                f"{type(self).__name__} learns its rule from held-out rows and is not fitted yet; "
+                "call fit(scores, Y) on rows that the model was not trained on, then decode."
+            )
+        scores = _check_scores(scores)
+        if fitted and scores.shape[1] != self.n_labels_:
+            raise ValueError(
+                f"scores has {scores.shape[1]} labels (columns), but {type(self).__name__} was "
+                f"fitted with {self.n_labels_}; give one column per label seen in fit."
+            )
+        return self._decode(scores, _check_rows("count", count, scores.shape[0]))
+
+    def _fit(self, scores, Y, sample_weight, count):  # noqa: B027 (optional on purpose)
+        """Learn the rule; `Y` is float64 with NaN, weights are positive. Default: nothing."""
+
+    @abstractmethod
+    def _decode(self, scores, count):
+        """Return the (n_samples, n_labels) bool array of predicted labels."""
+
+    def __sklearn_is_fitted__(self):
+        """Tell `sklearn.utils.validation.check_is_fitted` whether `decode` can be called."""
+        return hasattr(self, "n_labels_") or not self.requires_fit
+
+
+def _as_float(name, values, shape_wanted):
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name} must be a dense numeric array of shape {shape_wanted}, got "
+            f"{type(values).__name__} that does not convert to float64: {error}"
+        ) from error
+
+
+def _read_only(array):
+    """Return a view that raises when a decoder writes into what the caller gave."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _check_scores(scores):
+    scores = _as_float("scores", scores, "(n_samples, n_labels)")
+    if scores.ndim != 2 or scores.shape[1] == 0:
+        raise ValueError(
+            "scores must be 2-D, (n_samples, n_labels) with at least one label, got shape "
+            f"{scores.shape}; use scores.reshape(-1, 1) for a single label."
+        )
+    if not np.isfinite(scores).all():
+        raise ValueError(
+            f"scores must be finite, got {np.count_nonzero(~np.isfinite(scores))} NaN or infinite "
+            "values; check the model that made them."
+        )
+    return _read_only(scores)
+
+
+def _check_targets(Y, shape):
+    Y = _as_float("Y", Y, "(n_samples, n_labels)")
+    if Y.shape != shape:
+        raise ValueError(
+            f"Y has shape {Y.shape} but scores has shape {shape}; they must be the same, one row "
+            "per sample and one column per label."
+        )
+    outside = (Y < 0) | (Y > 1)
+    if outside.any():
+        raise ValueError(
+            "Y must hold values in [0, 1], or NaN for labels that were not observed, got "
+            f"{Y[outside][0]:g}; encode the labels as a 0/1 indicator matrix."
+        )
+    return _read_only(Y)
+
+
+def _check_rows(name, values, n_samples):
+    """Check an optional array with one finite number per row."""
+    if values is None:
+        return None
+    values = _as_float(name, values, "(n_samples,)")
+    if values.shape != (n_samples,):
+        raise ValueError(
+            f"{name} must have one value per row of scores, shape ({n_samples},), got shape "
+            f"{values.shape}."
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinite values.")
+    return _read_only(values)

@@ -1,0 +1,323 @@
+"""Rules that compare each score with a threshold.
+
+All of them predict ``score >= t`` and cut only between *distinct* scores, so that rows with the
+same score get the same answer. A cut between two scores becomes the threshold halfway between
+them; predicting nothing is the threshold ``+inf``, predicting everything is the lowest score.
+Where several cuts are equally good, the larger threshold (fewer predicted labels) is taken.
+"""
+
+import inspect
+from numbers import Real
+
+import numpy as np
+
+from ._cuts import METRICS, cuts, dinkelbach, fbeta, first_best, grid, mean_metric
+from .base import Decoder
+
+# Without a single observed positive the F measures say nothing about where to cut.
+_UNDEFINED_THRESHOLD = 0.5
+
+
+class FixedThreshold(Decoder):
+    r"""Predict every label whose score reaches a threshold that is given, not learned.
+
+    .. math:: \hat y_l = [p_l \ge t_l]
+
+    With calibrated probabilities, ``t = 0.5`` minimises the Hamming loss.
+
+    Parameters
+    ----------
+    threshold : float or array-like of shape (n_labels,), default=0.5
+        One threshold for all labels, or one for each. The default is right for the Hamming loss;
+        infinite values mean always or never.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.decoders import FixedThreshold
+    >>> FixedThreshold().decode([[0.7, 0.5, 0.2]])
+    array([[ True,  True, False]])
+    >>> FixedThreshold([0.8, 0.5, 0.1]).decode([[0.7, 0.5, 0.2]])
+    array([[False,  True,  True]])
+    """
+
+    def __init__(self, threshold=0.5):
+        self.threshold = threshold
+
+    def _thresholds(self, n_labels):
+        thresholds = np.asarray(self.threshold)
+        if thresholds.dtype.kind not in "iuf" or np.isnan(thresholds).any():
+            raise ValueError(f"threshold must be a number or numbers, got {self.threshold!r}")
+        if thresholds.shape not in ((), (n_labels,)):
+            raise ValueError(
+                f"threshold has shape {thresholds.shape} but scores has {n_labels} labels; give "
+                "one number for all labels or one for each."
+            )
+        return thresholds
+
+    def _fit(self, scores, Y, sample_weight, count):
+        self._thresholds(scores.shape[1])
+
+    def _decode(self, scores, count):
+        return scores >= self._thresholds(scores.shape[1])
+
+
+class GlobalThreshold(Decoder):
+    r"""One threshold for all labels, tuned for a metric on held-out rows.
+
+    .. math:: \hat y_{il} = [p_{il} \ge t], \qquad
+              t = \arg\max_t \mathrm{metric}(Y, [p \ge t])
+
+    It has a single degree of freedom and hardly overfits, which makes it the choice for micro and
+    samples averages; for macro averages see `PerLabelThreshold`.
+
+    Parameters
+    ----------
+    metric : {"f1", "jaccard", "accuracy", "balanced_accuracy"} or callable, default="f1"
+        What to maximise. "accuracy" counts single labels (1 − Hamming loss). A ratio 0/0 counts
+        as 0, as in scikit-learn; balanced accuracy averages over the classes that are present.
+        A callable ``metric(Y, Y_hat) -> float``, greater is better, gets integer arrays (`Y` as
+        float if it holds soft labels) without the rows that have a label not observed, and
+        ``sample_weight=...`` when the weights differ.
+    average : {"micro", "macro", "samples"}, default="micro"
+        Pool all entries, or take the mean over labels or over rows. Labels or rows without any
+        observed entry are left out of the mean. Not used with a callable.
+
+    Attributes
+    ----------
+    threshold_ : float
+        The threshold; ``inf`` if predicting nothing is best, and 0.5 if there was no positive
+        to learn from and the metric is 0 everywhere.
+    best_score_ : float
+        The metric at `threshold_` on the rows of `fit`.
+    n_labels_ : int
+        Number of labels.
+
+    Raises
+    ------
+    ValueError
+        In `fit`, if a parameter is not one of the above, `average` is changed for a callable, no
+        complete row is left for it, or it cannot take the weights that were given.
+
+    Notes
+    -----
+    "micro" is exact over all distinct cuts, by one sort of the pooled scores. The others are
+    evaluated at all distinct cuts up to 400 of them; beyond that at 200 cuts that are evenly
+    spaced in rank among all distinct scores, and 200 among those just below a positive, where
+    the optimum of these metrics lies: with rare labels the former would hardly reach it.
+
+    References
+    ----------
+    Fan and Lin, "A study on threshold selection for multi-label classification", 2007.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.decoders import GlobalThreshold
+    >>> scores = [[0.4, 0.1], [0.3, 0.2], [0.1, 0.35]]
+    >>> decoder = GlobalThreshold().fit(scores, [[1, 0], [1, 0], [0, 1]])
+    >>> round(decoder.threshold_, 3), decoder.best_score_
+    (0.25, 1.0)
+    >>> decoder.decode([[0.26, 0.24]])
+    array([[ True, False]])
+    """
+
+    requires_fit = True
+
+    def __init__(self, metric="f1", average="micro"):
+        self.metric = metric
+        self.average = average
+
+    def _fit(self, scores, Y, sample_weight, count):
+        _check_choice("average", self.average, ("micro", "macro", "samples"))
+        if callable(self.metric):
+            thresholds, values = self._callable_values(scores, Y, sample_weight)
+        else:
+            _check_choice("metric", self.metric, tuple(METRICS))
+            thresholds, values = self._named_values(scores, Y, sample_weight)
+        best = first_best(values)
+        self.best_score_ = float(values[best])
+        undefined = not (Y > 0).any() and not values.any()
+        self.threshold_ = _UNDEFINED_THRESHOLD if undefined else float(thresholds[best])
+
+    def _named_values(self, scores, Y, sample_weight):
+        metric = METRICS[self.metric]
+        if self.average == "micro":
+            observed = ~np.isnan(Y)
+            y, weight = Y[observed], _entry_weights(sample_weight, observed)
+            thresholds, tp, predicted = cuts(scores[observed], y, weight)
+            return thresholds, metric(tp, predicted, (weight * y).sum(), weight.sum())
+        thresholds = grid(scores, Y)
+        if self.average == "macro":
+            weights = np.broadcast_to(sample_weight, Y.T.shape)
+            return thresholds, mean_metric(metric, thresholds, scores.T, Y.T, weights)
+        weights = np.ones_like(Y)
+        return thresholds, mean_metric(metric, thresholds, scores, Y, weights, sample_weight)
+
+    def _callable_values(self, scores, Y, sample_weight):
+        if self.average != "micro":
+            raise ValueError(
+                f"average must be left at 'micro' when metric is a callable, which averages as it "
+                f"likes, got average={self.average!r}; set the average inside the callable."
+            )
+        complete = ~np.isnan(Y).any(axis=1)
+        if not complete.any():
+            raise ValueError(
+                "metric is a callable and every row of Y has a label that was not observed (NaN); "
+                "use one of the named metrics, which skip single entries."
+            )
+        scores, Y, sample_weight = scores[complete], Y[complete], sample_weight[complete]
+        options = {}
+        if sample_weight.min() != sample_weight.max():
+            if not _takes_sample_weight(self.metric):
+                raise ValueError(
+                    f"metric {self.metric!r} takes no sample_weight, but sample_weight differs "
+                    "between rows; let the callable accept sample_weight, or fit without weights."
+                )
+            options["sample_weight"] = sample_weight
+        thresholds = grid(scores, Y)
+        Y_true = Y.astype(int) if np.isin(Y, (0, 1)).all() else Y
+        values = np.array(
+            [float(self.metric(Y_true, (scores >= t).astype(int), **options)) for t in thresholds]
+        )
+        if not np.isfinite(values).all():
+            t = thresholds[~np.isfinite(values)][0]
+            raise ValueError(
+                f"metric {self.metric!r} must return finite numbers, but is not finite when all "
+                f"scores >= {t:g} are predicted; choose its value for undefined cases."
+            )
+        return thresholds, values
+
+    def _decode(self, scores, count):
+        return scores >= self.threshold_
+
+
+class PerLabelThreshold(Decoder):
+    r"""One threshold for each label, tuned for macro- or micro-F-beta on held-out rows.
+
+    .. math:: \hat y_{il} = [p_{il} \ge t_l], \qquad
+              F_\beta = \frac{(1+\beta^2)\, TP}{\beta^2 P + K}
+
+    with P the positives and K the predicted entries. ``average="macro"`` maximises the F-beta of
+    each label on its own; ``average="micro"`` maximises that of all entries pooled, jointly over
+    the thresholds of all labels.
+
+    Parameters
+    ----------
+    beta : float, default=1.0
+        Weight of recall against precision, > 0.
+    average : {"macro", "micro"}, default="macro"
+        Which average to maximise. Thresholds tuned for one often cost the other.
+    min_positives : float, default=10
+        A label with fewer positives (summed weights, soft labels as fractions) uses the one
+        threshold that is best for the micro-F-beta of all labels: an optimum over a handful of
+        positives does not carry over to new rows.
+
+    Attributes
+    ----------
+    thresholds_ : ndarray of shape (n_labels,)
+        The thresholds; ``inf`` for a label that is best never predicted.
+    fallback_labels_ : ndarray of int
+        Indices of the labels with the common threshold: those with too few positives, and those
+        with none or only positives among the observed entries, where F is flat or degenerate.
+        If no label has any positive, that threshold is 0.5.
+    n_labels_ : int
+        Number of labels.
+
+    Raises
+    ------
+    ValueError
+        In `fit`, if a parameter is out of its range.
+
+    Notes
+    -----
+    Both are exact: "macro" by one sort for each label, "micro" by Dinkelbach's method over the
+    same cuts, where each label maximises ``(1 + beta²) TP_l − F K_l`` for the present F, and F is
+    updated until it stands still. Labels that fall back enter the micro-F-beta as they are.
+
+    References
+    ----------
+    Yang, "A study of thresholding strategies for text categorization", 2001 (SCut).
+    Pillai, Fumera and Roli, "Threshold optimisation for multi-label classifiers", 2013.
+    Dinkelbach, "On nonlinear fractional programming", 1967.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.decoders import PerLabelThreshold
+    >>> scores = [[0.9, 0.2], [0.8, 0.1], [0.6, 0.3], [0.5, 0.0]]
+    >>> Y = [[1, 1], [1, 0], [0, 1], [0, 0]]
+    >>> decoder = PerLabelThreshold(min_positives=2).fit(scores, Y)
+    >>> decoder.thresholds_.round(3)
+    array([0.7 , 0.15])
+    >>> decoder.decode([[0.65, 0.16]])
+    array([[False,  True]])
+    """
+
+    requires_fit = True
+
+    def __init__(self, beta=1.0, average="macro", min_positives=10):
+        self.beta = beta
+        self.average = average
+        self.min_positives = min_positives
+
+    def _fit(self, scores, Y, sample_weight, count):
+        _check_number("beta", self.beta, "a finite number > 0", lambda v: 0 < v < np.inf)
+        _check_choice("average", self.average, ("macro", "micro"))
+        _check_number("min_positives", self.min_positives, "a number >= 0", lambda v: v >= 0)
+        positives = sample_weight @ np.nan_to_num(Y)
+        degenerate = (positives == 0) | ~(Y < 1).any(axis=0)
+        fallback = degenerate | (positives < self.min_positives)
+        tuned = np.flatnonzero(~fallback)
+
+        self.thresholds_ = np.empty(Y.shape[1])
+        if fallback.any():
+            self.thresholds_[fallback] = self._common_threshold(scores, Y, sample_weight)
+        label_cuts = []
+        for label in tuned:
+            observed = ~np.isnan(Y[:, label])
+            label_cuts.append(
+                cuts(scores[observed, label], Y[observed, label], sample_weight[observed])
+            )
+        if self.average == "macro":
+            chosen = [
+                first_best(fbeta(tp, predicted, positives[label], self.beta))
+                for label, (_, tp, predicted) in zip(tuned, label_cuts, strict=True)
+            ]
+        else:
+            decided = scores[:, fallback] >= self.thresholds_[fallback]
+            given = np.nan_to_num(Y[:, fallback])
+            observed = ~np.isnan(Y[:, fallback])
+            fixed_tp = (sample_weight @ (decided * given)).sum()
+            fixed_predicted = (sample_weight @ (decided & observed)).sum()
+            chosen = dinkelbach(label_cuts, fixed_tp, fixed_predicted, positives.sum(), self.beta)
+        for label, (thresholds, _, _), best in zip(tuned, label_cuts, chosen, strict=True):
+            self.thresholds_[label] = thresholds[best]
+        self.fallback_labels_ = np.flatnonzero(fallback)
+
+    def _common_threshold(self, scores, Y, sample_weight):
+        observed = ~np.isnan(Y)
+        y, weight = Y[observed], _entry_weights(sample_weight, observed)
+        if not y.any():
+            return _UNDEFINED_THRESHOLD
+        thresholds, tp, predicted = cuts(scores[observed], y, weight)
+        return thresholds[first_best(fbeta(tp, predicted, weight @ y, self.beta))]
+
+    def _decode(self, scores, count):
+        return scores >= self.thresholds_
+
+
+def _entry_weights(sample_weight, observed):
+    return np.broadcast_to(sample_weight[:, None], observed.shape)[observed]
+
+
+def _takes_sample_weight(metric):
+    parameters = inspect.signature(metric).parameters.values()
+    return any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _check_choice(name, value, choices):
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def _check_number(name, value, wanted, valid):
+    if isinstance(value, bool) or not isinstance(value, Real) or not valid(value):
+        raise ValueError(f"{name} must be {wanted}, got {value!r}")

@@ -1,0 +1,449 @@
+"""The contract of a loss, the base of separable losses, and the adapter to torch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_scalar
+from torch import Tensor, nn
+
+from .links import strictly_increasing
+
+__all__ = ["Criterion", "Loss", "SeparableLoss"]
+
+# Weights computed from label frequencies stay below this: beyond it one rare label would steer
+# the whole network.
+MAX_WEIGHT = 100.0
+
+
+class Loss(BaseEstimator, ABC):
+    """Base of all losses: what is trained, and how its outputs become scores.
+
+    A loss is a scikit-learn object: the constructor stores its parameters, `fit` learns label
+    statistics, `clone`, `get_params` and nested parameter names work as usual. Between fits it
+    holds no state besides those statistics.
+
+    Attributes
+    ----------
+    default_decoder : str
+        The decoder that suits the scores of this loss, used for ``decoder="auto"``.
+    proper : bool
+        Whether the minimiser of the expected loss determines the label probabilities, so that
+        `link` returns probabilities up to estimation error.
+    row_wise : bool
+        True if the loss of a batch is the mean of losses of its rows.
+    accepts_soft_targets : bool
+        Whether targets strictly between 0 and 1 are meaningful.
+    accepts_label_weights : bool
+        Whether one weight a label and row is meaningful (the loss is a sum over labels).
+    n_labels_, n_outputs_ : int
+        Number of labels, and of network outputs that the loss asks for. Outputs beyond the
+        labels (a count, a threshold) are the last columns.
+    label_count_, positive_count_ : ndarray of shape (n_labels,)
+        Total weight of observed entries and of positive entries of each label.
+    """
+
+    default_decoder: str = "threshold"
+    proper: bool = False
+    row_wise: bool = True
+    accepts_soft_targets: bool = False
+    accepts_label_weights: bool = False
+
+    def fit(self, Y: np.ndarray, sample_weight: np.ndarray | None = None) -> Loss:
+        """Learn the label statistics.
+
+        Parameters
+        ----------
+        Y : array of shape (n_samples, n_labels)
+            Targets in [0, 1]; NaN means not observed.
+        sample_weight : array of shape (n_samples,) or (n_samples, n_labels), optional
+            Weights, which act as counts.
+
+        Returns
+        -------
+        Loss
+            The fitted loss.
+        """
+        self._check_params()
+        for name in ("n_labels_", "n_outputs_", "label_count_", "positive_count_"):
+            self.__dict__.pop(name, None)
+        return self.partial_fit(Y, sample_weight)
+
+    def partial_fit(self, Y: np.ndarray, sample_weight: np.ndarray | None = None) -> Loss:
+        """Add the statistics of more rows to those seen so far.
+
+        Parameters
+        ----------
+        Y, sample_weight : see `fit`
+
+        Returns
+        -------
+        Loss
+            The fitted loss.
+        """
+        Y = np.asarray(Y)
+        if Y.ndim != 2:
+            raise ValueError(f"Y must be a 2-D array of targets, got {Y.ndim} dimension(s)")
+        observed, positive = _label_totals(Y, sample_weight)
+        if not hasattr(self, "n_labels_"):
+            self._check_params()
+            self.n_labels_ = Y.shape[1]
+            self.n_outputs_ = self._count_outputs()
+            self.label_count_ = np.zeros(self.n_labels_)
+            self.positive_count_ = np.zeros(self.n_labels_)
+        if Y.shape[1] != self.n_labels_:
+            raise ValueError(
+                f"Y has {Y.shape[1]} labels, the loss was fitted with {self.n_labels_}"
+            )
+        self.label_count_ = self.label_count_ + observed
+        self.positive_count_ = self.positive_count_ + positive
+        self._tensors = {}
+        self._update()
+        return self
+
+    def _check_params(self) -> None:
+        """Raise if a constructor parameter is out of range."""
+
+    def _count_outputs(self) -> int:
+        return self.n_labels_
+
+    def _update(self) -> None:
+        """Compute what derives from the label counts."""
+
+    @property
+    def prior_(self) -> np.ndarray:
+        """Share of positives among the observed entries of each label, kept off 0 and 1.
+
+        A label without positives (or negatives) is taken to have half a one.
+        """
+        n = np.maximum(self.label_count_, 1.0)
+        return np.clip(self.positive_count_ / n, 0.5 / n, 1 - 0.5 / n)
+
+    @abstractmethod
+    def objective(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        mask: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
+        """Return the loss of each row.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (..., n, n_outputs)
+            What the network returned.
+        targets : Tensor of shape (..., n, n_labels)
+            Values in [0, 1] of the dtype of `outputs`; where the mask is 0 any finite value.
+        mask : Tensor of shape (..., n, n_labels), optional
+            0 for an entry that was not observed, else 1, or a weight where
+            `accepts_label_weights`. None if everything was observed.
+        sample_weight : Tensor of shape (..., n), optional
+            Used only if not `row_wise`.
+
+        Returns
+        -------
+        Tensor of shape (..., n), or (...) if not `row_wise`
+        """
+
+    @abstractmethod
+    def link(self, outputs: Tensor) -> Tensor:
+        """Return scores of shape (..., n, n_labels): probabilities where theory gives them.
+
+        Float64, strictly inside (0, 1) and strictly increasing in the output of the label.
+        """
+
+    @abstractmethod
+    def initial_bias(self) -> np.ndarray:
+        """Return the output bias, shape (n_outputs,), that reproduces the label priors."""
+
+    def decision(self, outputs: Tensor) -> Tensor:
+        """Return the raw margin of each label, shape (..., n, n_labels)."""
+        return outputs[..., : self.n_labels_]
+
+    def count(self, outputs: Tensor) -> Tensor | None:
+        """Return the predicted number of labels, shape (..., n); None if the loss has no such."""
+        return None
+
+    def set_epoch(self, epoch: int) -> None:
+        """Receive the index of the epoch that begins, from 0."""
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The torch module inside the loss, to be moved to the device and trained, if any."""
+        return None
+
+    def _tensor(self, name: str, like: Tensor) -> Tensor:
+        """Return the fitted array `name` as a tensor of the device and dtype of `like`."""
+        key = (name, like.device, like.dtype)
+        if key not in self._tensors:
+            # Under inference mode it would be a tensor that autograd refuses later.
+            with torch.inference_mode(False):
+                value = np.asarray(getattr(self, name), dtype=np.float64)
+                self._tensors[key] = torch.tensor(value, device=like.device, dtype=like.dtype)
+        return self._tensors[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the cached tensors out: they may live on a device that the reader lacks."""
+        state = dict(super().__getstate__())
+        if "_tensors" in state:
+            state["_tensors"] = {}
+        return state
+
+
+class SeparableLoss(Loss):
+    r"""Base of losses that are a sum over labels of a function of one logit.
+
+    A subclass writes `positive` and `negative`, the loss :math:`\ell_1(s)`, :math:`\ell_0(s)` of
+    one logit for a label that is present or absent. Masks, soft targets, label weights, smoothing
+    and reduction, and the link, are done here:
+
+    .. math:: \ell(s, y) = \sum_l w_l\, m_l\, [y_l\, \ell_1(s_l) + (1 - y_l)\, \ell_0(s_l)]
+
+    The link is the probability at which the expected loss is stationary,
+    :math:`\eta(s) = \ell_0'(s) / (\ell_0'(s) - \ell_1'(s))`.
+
+    Parameters
+    ----------
+    class_weight : None, "balanced", "effective", ("effective", beta) or array of shape (n_labels,)
+        Weight of each label, for both polarities. "balanced" is inversely proportional to the
+        number of positives, "effective" to the effective number ``1 - beta ** n_positives``
+        (Cui et al., 2019; beta 0.999 unless given). Both are scaled to mean 1 and capped at 100;
+        a label without positives counts as having one.
+    label_smoothing : float in [0, 1), default=0
+        Targets become ``y * (1 - label_smoothing) + label_smoothing / 2``. The link takes this
+        back, so that scores are still probabilities of the labels themselves.
+    label_reduction : {"mean", "sum"}, default="mean"
+        How the labels of a row are put together. "mean" divides by the number of labels, observed
+        or not, so that each observed entry weighs the same; it makes the learning rate
+        independent of the number of labels.
+
+    Examples
+    --------
+    A loss of one's own needs two methods:
+
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import SeparableLoss
+    >>> class Logistic(SeparableLoss):
+    ...     def positive(self, s):
+    ...         return torch.nn.functional.softplus(-s)
+    ...     def negative(self, s):
+    ...         return torch.nn.functional.softplus(s)
+    >>> loss = Logistic().fit(np.array([[0, 1], [1, 1]]))
+    >>> loss.link(torch.tensor([[0.0, 2.0]])).numpy().round(3)
+    array([[0.5  , 0.881]])
+    """
+
+    accepts_soft_targets = True
+    accepts_label_weights = True
+
+    def __init__(self, *, class_weight=None, label_smoothing=0.0, label_reduction="mean"):
+        self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+        self.label_reduction = label_reduction
+
+    @abstractmethod
+    def positive(self, s: Tensor) -> Tensor:
+        """Return the loss of logits `s`, shape (..., n_labels), where the label is present."""
+
+    @abstractmethod
+    def negative(self, s: Tensor) -> Tensor:
+        """Return the loss of logits `s`, shape (..., n_labels), where the label is absent."""
+
+    def mixture(self, s: Tensor, y: Tensor) -> Tensor:
+        """Return the loss of logits `s` for targets `y` in [0, 1].
+
+        To be overridden where one expression is cheaper than both polarities.
+        """
+        return y * self.positive(s) + (1 - y) * self.negative(s)
+
+    def eta(self, s: Tensor) -> Tensor:
+        """Return the probability at which the expected loss has its minimum at logit `s`.
+
+        By differentiating `positive` and `negative`; to be overridden by a closed form.
+        """
+        # A caller may be in inference mode, where autograd is off for good.
+        with torch.inference_mode(False), torch.enable_grad():
+            # Beyond +-30 both slopes lose their digits to rounding of the sigmoid.
+            logits = s.detach().clone().clamp(-30, 30).requires_grad_()
+            (slope1,) = torch.autograd.grad(self.positive(logits).sum(), logits)
+            (slope0,) = torch.autograd.grad(self.negative(logits).sum(), logits)
+        pull = slope0 - slope1
+        return torch.where(pull > 0, slope0 / pull, 0.5).clamp(0, 1)
+
+    def objective(self, outputs, targets, mask=None, sample_weight=None):
+        """Return the weighted sum or mean over labels, shape (..., n); see `Loss.objective`."""
+        if self.label_smoothing:
+            targets = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
+        values = self.mixture(outputs, targets)
+        if self.class_weight is not None:
+            values = values * self._tensor("class_weight_", values)
+        if mask is not None:
+            values = values * mask
+        return values.mean(-1) if self.label_reduction == "mean" else values.sum(-1)
+
+    def link(self, outputs):
+        """Return the probabilities behind the logits; see `Loss.link`."""
+        s = outputs.double()
+        eta = self.eta(s)
+        if self.label_smoothing:
+            eta = ((eta - self.label_smoothing / 2) / (1 - self.label_smoothing)).clamp(0, 1)
+        return strictly_increasing(eta, s)
+
+    def initial_bias(self):
+        """Return the logits whose link is the label priors."""
+        prior = torch.tensor(self.prior_)
+        prior = prior * (1 - self.label_smoothing) + self.label_smoothing / 2
+        low, high = torch.full_like(prior, -30.0), torch.full_like(prior, 30.0)
+        for _ in range(50):
+            middle = (low + high) / 2
+            below = self.eta(middle) < prior
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return ((low + high) / 2).numpy()
+
+    def _check_params(self):
+        check_scalar(self.label_smoothing, "label_smoothing", (int, float), min_val=0, max_val=1,
+                     include_boundaries="left")  # fmt: skip
+        if self.label_reduction not in ("mean", "sum"):
+            raise ValueError(
+                f"label_reduction must be 'mean' or 'sum', got {self.label_reduction!r}"
+            )
+
+    def _update(self):
+        if self.class_weight is not None:
+            self.class_weight_ = self._resolve_class_weight()
+
+    def _resolve_class_weight(self) -> np.ndarray:
+        positives = np.where(self.positive_count_ > 0, self.positive_count_, 1.0)
+        spec = self.class_weight
+        if isinstance(spec, str) and spec == "balanced":
+            weight = 1 / positives
+        elif isinstance(spec, str) and spec == "effective":
+            weight = _effective_weight(positives, 0.999)
+        elif isinstance(spec, tuple) and len(spec) == 2 and spec[0] == "effective":
+            check_scalar(spec[1], "beta of class_weight", (int, float), min_val=0, max_val=1,
+                         include_boundaries="left")  # fmt: skip
+            weight = _effective_weight(positives, spec[1])
+        else:
+            return per_label(spec, "class_weight", self.n_labels_, "'balanced', 'effective'")
+        return np.minimum(weight / weight.mean(), MAX_WEIGHT)
+
+
+class Criterion(nn.Module):
+    """A fitted loss as a torch criterion: the weighted mean over the rows of a batch.
+
+    This is what the estimator trains with, and it works in anybody's own torch loop.
+
+    Parameters
+    ----------
+    loss : Loss
+        A fitted loss.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import Criterion, FocalLoss
+    >>> Y = np.array([[0, 1, 1], [1, 0, 0]])
+    >>> criterion = Criterion(FocalLoss(gamma=2).fit(Y))
+    >>> logits = torch.zeros(2, 3, requires_grad=True)
+    >>> criterion(logits, torch.tensor(Y)).backward()
+    >>> logits.grad.shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(self, loss: Loss):
+        super().__init__()
+        self.loss = loss
+        self.inner = loss.module
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the loss which epoch begins, from 0."""
+        self.loss.set_epoch(epoch)
+
+    def forward(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return the mean over rows of weight times loss.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (..., n, n_outputs)
+        targets : Tensor of shape (..., n, n_labels)
+            Any dtype. NaN means not observed; integers and booleans are never inspected for it.
+        sample_weight : Tensor of shape (..., n), or of the shape of `targets`, optional
+            Used as given: scale it to mean 1 over the training rows, not over a batch, for an
+            unbiased gradient.
+        mask : Tensor of the shape of `targets`, optional
+            0 where a target was not observed.
+
+        Returns
+        -------
+        Tensor
+            A scalar.
+        """
+        if targets.is_floating_point():
+            missing = targets.isnan()
+            if missing.any():
+                observed = (~missing).to(outputs.dtype)
+                mask = observed if mask is None else mask * observed
+                targets = targets.masked_fill(missing, 0)
+        targets = targets.to(outputs.dtype)
+        if sample_weight is not None and sample_weight.ndim == targets.ndim:
+            if not self.loss.accepts_label_weights:
+                raise ValueError(
+                    f"{type(self.loss).__name__} is not a sum over labels: sample_weight must "
+                    "have one weight a row, got one a row and label"
+                )
+            mask = sample_weight if mask is None else mask * sample_weight
+            sample_weight = None
+        if mask is not None:
+            mask = mask.to(outputs.dtype)
+        values = self.loss.objective(outputs, targets, mask, sample_weight)
+        if sample_weight is not None and self.loss.row_wise:
+            values = values * sample_weight
+        return values.mean()
+
+
+def per_label(value: Any, name: str, n_labels: int, words: str) -> np.ndarray:
+    """Return a non-negative scalar or array as one finite value a label, or raise."""
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = None
+    if array is None or array.ndim > 1 or not np.isfinite(array).all() or (array < 0).any():
+        raise ValueError(
+            f"{name} must be None, {words}, a number >= 0 or one such number a label, got {value!r}"
+        )
+    if array.ndim == 1 and len(array) != n_labels:
+        raise ValueError(f"{name} has {len(array)} values for {n_labels} labels")
+    return np.broadcast_to(array, n_labels).copy()
+
+
+def _effective_weight(positives: np.ndarray, beta: float) -> np.ndarray:
+    return (1 - beta) / (1 - beta**positives)
+
+
+def _label_totals(Y: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the total weight of the observed and of the positive entries of each label."""
+    n, n_labels = Y.shape
+    if Y.dtype.kind in "bui":
+        observed, positives = None, Y
+    else:
+        missing = np.isnan(Y)
+        observed, positives = ~missing, np.where(missing, 0, Y)
+    if weight is None:
+        total = np.full(n_labels, float(n)) if observed is None else observed.sum(0, dtype=float)
+        return total, positives.sum(0, dtype=float)
+    weight = np.asarray(weight, dtype=np.float64)
+    if weight.ndim == 1:
+        weight = np.broadcast_to(weight[:, None], Y.shape)
+    total = weight.sum(0) if observed is None else (weight * observed).sum(0)
+    return total, (weight * positives).sum(0)

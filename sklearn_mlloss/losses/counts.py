@@ -1,0 +1,251 @@
+"""A count times a distribution: how many labels, and which."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+
+import numpy as np
+import torch
+from sklearn.utils import check_scalar
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from .base import Loss
+from .links import strictly_increasing
+
+__all__ = ["FactorizedLoss", "PoissonSoftmaxLoss"]
+
+FORMS = ("kl_squared", "kl_poisson", "product_squared", "product_abs_kl")
+COUNT_LINKS = ("softplus", "exp", "clip")
+# An exponential count continues as its tangent from here on: more labels than anyone has, and
+# its square is still finite in float32.
+MAX_LOG_COUNT = 12.0
+# Distance from the number of labels at which a predicted count begins to be capped.
+ROOM = 0.05
+
+
+class _CountTimesDistribution(Loss):
+    """Base of losses with outputs (s, c): softmax of s over the labels, and a count from c."""
+
+    default_decoder = "cardinality"
+    accepts_soft_targets = True
+
+    def _count_outputs(self) -> int:
+        return self.n_labels_ + 1
+
+    def decision(self, outputs):
+        """Return the log of count times distribution; see `Loss.decision`."""
+        return self._log_count(outputs[..., -1:]) + outputs[..., :-1].log_softmax(-1)
+
+    def count(self, outputs):
+        """Return the predicted number of labels Z > 0, shape (..., n)."""
+        return self._log_count(outputs[..., -1]).exp()
+
+    def _log_count(self, c: Tensor) -> Tensor:
+        """Return log Z for the raw count output."""
+        return _log_exp_count(c)
+
+
+class FactorizedLoss(_CountTimesDistribution):
+    r"""Number of labels and distribution over labels, each with a loss of its own.
+
+    With M labels in a row, outputs (s, c), p = softmax(s) and a count Z > 0 from c:
+
+    ==================  ==========================================================
+    form                loss of a row
+    ==================  ==========================================================
+    "kl_squared"        ``KL(y / M || p) + count_weight * (Z - M) ** 2``
+    "kl_poisson"        ``KL(y / M || p) + count_weight * (Z - M log Z)``
+    "product_squared"   ``sum (y - Z p) ** 2``
+    "product_abs_kl"    ``sum (P - Q) log(P / Q)``, P = max(y, eps), Q = max(Z p, eps)
+    ==================  ==========================================================
+
+    A row without labels trains only the count.
+
+    The scores are ``1 - exp(-theta p)`` with theta solving ``sum = Z``: they add up to the count
+    and stay below 1 (Z p itself may not). A count near or above the number of labels is capped
+    smoothly just below it.
+
+    Parameters
+    ----------
+    form : {"kl_squared", "kl_poisson", "product_squared", "product_abs_kl"}
+        See the table.
+    count_link : {"softplus", "exp", "clip"}, default="softplus"
+        How c becomes Z: ``log(1 + e^c)``, ``e^c``, or ``max(c, 0.01)``. The last is the original
+        recipe; it has no gradient below 0.01.
+    count_weight : float >= 0, default=1
+        Weight of the count term of the two KL forms.
+    eps : float in (0, 1), default=0.01
+        Floor of "product_abs_kl".
+
+    Notes
+    -----
+    Where labels are unobserved, the distribution is taken over the observed ones and the count is
+    compared through its share ``Z * sum of p over observed labels``, so that hidden labels do not
+    pull the count down.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import FactorizedLoss
+    >>> loss = FactorizedLoss(count_link="exp").fit(np.array([[1, 1, 0], [1, 0, 0]]))
+    >>> outputs = torch.tensor([[2.0, 2.0, -3.0, 0.69315]])
+    >>> loss.count(outputs)
+    tensor([2.0000])
+    >>> loss.link(outputs).numpy().round(2)
+    array([[0.99, 0.99, 0.03]])
+    """
+
+    def __init__(self, form="kl_squared", count_link="softplus", count_weight=1.0, eps=0.01):
+        self.form = form
+        self.count_link = count_link
+        self.count_weight = count_weight
+        self.eps = eps
+
+    def objective(self, outputs, targets, mask=None, sample_weight=None):
+        """Return the loss of each row; see `Loss.objective`."""
+        s, log_z = outputs[..., :-1], self._log_count(outputs[..., -1])
+        y = targets if mask is None else targets * mask
+        if self.form in ("product_squared", "product_abs_kl"):
+            values = self._product(s.log_softmax(-1) + log_z.unsqueeze(-1), y)
+            return (values if mask is None else values * mask).sum(-1)
+        if mask is not None:
+            log_share = s.masked_fill(mask == 0, -torch.inf)
+            # Half the lowest number keeps a row without any observed label finite.
+            low = torch.finfo(s.dtype).min / 2
+            log_z = log_z + log_share.logsumexp(-1).clamp(min=low) - s.logsumexp(-1)
+            s = s.masked_fill(mask == 0, low)
+        m = y.sum(-1)
+        t = y / torch.where(m > 0, m, 1.0).unsqueeze(-1)
+        kl = (torch.special.xlogy(t, t) - t * s.log_softmax(-1)).sum(-1)
+        z = log_z.exp()
+        count = (
+            (z - m).square()
+            if self.form == "kl_squared"
+            else z - torch.where(m > 0, m * log_z, 0.0)
+        )
+        return kl + self.count_weight * count
+
+    def link(self, outputs):
+        """Return scores that add up to the count; see `Loss.link`."""
+        outputs = outputs.double()
+        log_p = outputs[..., :-1].log_softmax(-1)
+        log_rate = _log_rates(log_p, self._log_count(outputs[..., -1]))
+        return strictly_increasing(-torch.expm1(-log_rate.exp()), log_rate)
+
+    def initial_bias(self):
+        """Return the logits of the label distribution and the mean count."""
+        mean = self.prior_.sum()
+        # log(expm1(x)) without overflow
+        inverse = {"softplus": mean + math.log(-math.expm1(-mean)), "exp": math.log(mean)}
+        return np.append(np.log(self.prior_), inverse.get(self.count_link, mean))
+
+    def _product(self, log_q: Tensor, y: Tensor) -> Tensor:
+        q = log_q.exp()
+        if self.form == "product_squared":
+            return (y - q).square()
+        p = y.clamp(min=self.eps)
+        value = (p - q) * (p.log() - log_q)
+        # As in AbsKLLoss, the floor under Q serves absent labels only.
+        return torch.where((y > self.eps) | (q > self.eps), value, 0.0)
+
+    def _log_count(self, c: Tensor) -> Tensor:
+        if self.count_link == "clip":
+            return c.clamp(min=0.01).log()
+        if self.count_link == "exp":
+            return _log_exp_count(c)
+        # softplus(c) tends to e^c, and underflows where its logarithm does not.
+        return torch.where(c > -15, softplus(c.clamp(min=-15)).log(), c)
+
+    def _check_params(self):
+        if self.form not in FORMS:
+            raise ValueError(
+                f"form must be one of {', '.join(map(repr, FORMS))}, got {self.form!r}"
+            )
+        if self.count_link not in COUNT_LINKS:
+            raise ValueError(
+                f"count_link must be one of {', '.join(map(repr, COUNT_LINKS))}, "
+                f"got {self.count_link!r}"
+            )
+        check_scalar(self.count_weight, "count_weight", Real, min_val=0)
+        check_scalar(self.eps, "eps", Real, min_val=0, max_val=1, include_boundaries="neither")
+
+
+class PoissonSoftmaxLoss(_CountTimesDistribution):
+    r"""A Poisson count times a softmax, which is one Poisson a label.
+
+    .. math:: \ell = \sum_l \lambda_l - y_l \log \lambda_l, \qquad
+        \log \lambda_l = c + \log \mathrm{softmax}(s)_l
+
+    Identical to ``(Z - M log Z) + M * CE(y / M, softmax(s))`` with Z = e^c: rows are weighted by
+    their number of labels. Unobserved labels leave the sum. The scores ``1 - exp(-lambda)`` are
+    P(y >= 1) under the Poisson model; for 0/1 labels they understate large probabilities.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import PoissonSoftmaxLoss
+    >>> loss = PoissonSoftmaxLoss().fit(np.array([[1, 1, 0], [1, 0, 0]]))
+    >>> loss.link(torch.tensor([[0.0, 0.0, 0.0, 0.6931]])).numpy().round(3)
+    array([[0.487, 0.487, 0.487]])
+    """
+
+    def objective(self, outputs, targets, mask=None, sample_weight=None):
+        """Return the loss of each row; see `Loss.objective`."""
+        log_rate = self.decision(outputs)
+        values = log_rate.exp() - targets * log_rate
+        return (values if mask is None else values * mask).sum(-1)
+
+    def link(self, outputs):
+        """Return ``1 - exp(-lambda)``; see `Loss.link`."""
+        log_rate = self.decision(outputs.double())
+        return strictly_increasing(-torch.expm1(-log_rate.exp()), log_rate)
+
+    def initial_bias(self):
+        """Return the logits of the label distribution and the log of the mean count."""
+        return np.append(np.log(self.prior_), math.log(self.prior_.sum()))
+
+
+def _log_exp_count(c: Tensor) -> Tensor:
+    """Return log Z for Z = e^c, continued as a tangent so that no output overflows."""
+    beyond = (c - MAX_LOG_COUNT).clamp(min=0)
+    return c - beyond + beyond.log1p()
+
+
+def _log_rates(log_p: Tensor, log_count: Tensor) -> Tensor:
+    """Return log(theta p) such that ``sum(1 - exp(-theta p))`` over the labels is the count.
+
+    Newton's method on the logarithms of theta and of the sum, which is nearly straight there,
+    inside a bracket that is halved where a step would leave it.
+    """
+    shape, n_labels = log_p.shape, log_p.shape[-1]
+    log_p, log_count = log_p.reshape(-1, n_labels), log_count.reshape(-1)
+    # Below e^-40 the sum is theta to the last digit.
+    tiny = (log_count + 40).clamp(max=0)
+    count = (log_count - tiny).exp()
+    # The sum only tends to n_labels: cap the count below it, smoothly so that its order is kept.
+    beyond = (count - (n_labels - ROOM)).clamp(min=0)
+    log_target = (count - beyond - ROOM * torch.expm1(-beyond / ROOM) * (1 - 1e-6)).log()
+    low = log_target
+    # Here every label is certain, so that the root lies between.
+    high = low - log_p.amin(-1) + math.log(40) + 1
+    log_theta = low.clone()
+    active = torch.arange(len(log_theta), device=log_theta.device)
+    for _ in range(100):
+        u, p = log_theta[active], log_p[active]
+        rate = (u.unsqueeze(-1) + p).exp()
+        total = -torch.expm1(-rate).sum(-1)
+        slope = torch.where(rate < 700, rate * torch.exp(-rate), 0.0).sum(-1)
+        gap = total.log() - log_target[active]
+        low = torch.where(gap < 0, u, low)
+        high = torch.where(gap < 0, high, u)
+        step = u - gap * total / slope
+        inside = (step >= low) & (step <= high)
+        following = torch.where(inside, step, (low + high) / 2)
+        log_theta[active] = following
+        going = (following - u).abs() > 1e-12 * (1 + u.abs())
+        if not going.any():
+            break
+        active, low, high = active[going], low[going], high[going]
+    return ((log_theta + tiny).unsqueeze(-1) + log_p).reshape(shape)

@@ -1,0 +1,147 @@
+"""Any callable or torch loss as a `Loss`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from .base import Loss
+from .links import sigmoid_scores, softmax_scores, strictly_increasing
+
+__all__ = ["FunctionLoss"]
+
+LINKS = ("sigmoid", "softmax", "identity")
+
+
+class FunctionLoss(Loss):
+    """A function ``(outputs, targets) -> loss``, or a torch loss module, as a loss.
+
+    Parameters
+    ----------
+    func : callable, nn.Module or nn.Module class
+        Called with outputs and targets of shape (n, n_labels). A class is instantiated without
+        arguments; a module is copied, and one with an attribute `reduction` gets "none" there.
+        Its parameters are trained along with the network. What is returned decides what is
+        possible:
+
+        ============  =====================================================================
+        (n, L)        labels are averaged; unobserved targets and all weights are handled
+        (n,)          weights of rows are handled; unobserved targets are refused
+        a scalar      neither weights nor unobserved targets can be handled: refused
+        ============  =====================================================================
+
+    link : {"sigmoid", "softmax", "identity"} or callable, default="sigmoid"
+        How outputs become scores. "identity" takes outputs as probabilities and clips them; a
+        callable maps (n, n_labels) outputs to scores in [0, 1] of the same shape.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import FunctionLoss
+    >>> loss = FunctionLoss(torch.nn.BCEWithLogitsLoss).fit(np.array([[1, 0], [0, 1]]))
+    >>> loss.objective(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))
+    tensor([0.6931])
+    """
+
+    accepts_soft_targets = True
+    accepts_label_weights = True
+
+    def __init__(self, func: Callable[..., Any] | type[nn.Module], link="sigmoid"):
+        self.func = func
+        # The name `link` is the method of the contract: see `get_params`.
+        self._link = link
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor parameters."""
+        return {"func": self.func, "link": self._link}
+
+    def set_params(self, **params: Any) -> FunctionLoss:
+        """Set constructor parameters."""
+        if "link" in params:
+            self._link = params.pop("link")
+        return super().set_params(**params)
+
+    @property
+    def default_decoder(self) -> str:
+        """The mean score of the row for a softmax, else the fixed threshold."""
+        return "one_over_n" if self._link == "softmax" else "threshold"
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The torch module to be moved to the device and trained, if `func` is one."""
+        func = getattr(self, "func_", None)
+        return func if isinstance(func, nn.Module) else None
+
+    def objective(self, outputs, targets, mask=None, sample_weight=None):
+        """Return the loss of each row; see `Loss.objective`."""
+        values = self.func_(outputs, targets)
+        if not isinstance(values, Tensor):
+            raise TypeError(f"func must return a torch tensor, got {type(values).__name__}")
+        if values.shape == targets.shape:
+            return (values if mask is None else values * mask).mean(-1)
+        if mask is not None:
+            raise ValueError(
+                f"func returned shape {tuple(values.shape)} for targets of shape "
+                f"{tuple(targets.shape)}: unobserved targets (NaN) and weights of single labels "
+                "need one value a row and label"
+            )
+        if values.shape == targets.shape[:-1]:
+            return values
+        if values.ndim > 0:
+            raise ValueError(
+                f"func must return shape {tuple(targets.shape)}, {tuple(targets.shape[:-1])} or a "
+                f"scalar, got {tuple(values.shape)}"
+            )
+        if sample_weight is not None:
+            raise ValueError(
+                "func returned a scalar, which cannot be weighted: leave sample_weight out, or "
+                "return one value a row"
+            )
+        return values.expand(targets.shape[:-1])
+
+    def link(self, outputs):
+        """Return the scores; see `Loss.link`."""
+        if self._link == "sigmoid":
+            return sigmoid_scores(outputs)
+        if self._link == "softmax":
+            return softmax_scores(outputs)
+        scores = outputs if self._link == "identity" else self._link(outputs)
+        if scores.shape != outputs.shape:
+            raise ValueError(
+                f"link must keep the shape {tuple(outputs.shape)}, got {tuple(scores.shape)}"
+            )
+        return strictly_increasing(scores.double().clamp(0, 1), outputs.double())
+
+    def initial_bias(self):
+        """Return the outputs whose link is the label priors; zeros for a callable link."""
+        prior = self.prior_
+        if self._link == "sigmoid":
+            return np.log(prior) - np.log1p(-prior)
+        if self._link == "softmax":
+            return np.log(prior)
+        return prior if self._link == "identity" else np.zeros(self.n_labels_)
+
+    def _check_params(self):
+        if not callable(self.func):
+            raise TypeError(f"func must be callable or a torch module, got {self.func!r}")
+        if not callable(self._link) and self._link not in LINKS:
+            raise ValueError(
+                f"link must be one of {', '.join(map(repr, LINKS))} or a callable, "
+                f"got {self._link!r}"
+            )
+
+    def _update(self):
+        if hasattr(self, "func_"):
+            return
+        func = self.func
+        if isinstance(func, type) and issubclass(func, nn.Module):
+            func = func()
+        elif isinstance(func, nn.Module):
+            func = copy.deepcopy(func)
+        if isinstance(func, nn.Module) and hasattr(func, "reduction"):
+            func.reduction = "none"
+        self.func_ = func

@@ -1,0 +1,55 @@
+"""From network outputs to scores: strictly inside (0, 1), strictly increasing, in float64."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["sigmoid_scores", "softmax_scores", "strictly_increasing"]
+
+# Large enough to keep ties apart in float64 up to logits of 1e4 and beyond, small enough that no
+# probability moves by more than 1e-5.
+DELTA = 1e-5
+
+
+def strictly_increasing(eta: Tensor, margin: Tensor) -> Tensor:
+    r"""Keep probabilities off 0 and 1 and break the ties of flat regions by the margin.
+
+    .. math:: (1 - 2\delta)\,\eta + \delta\,(1 + m / (1 + |m|)), \qquad \delta = 10^{-5}
+
+    Parameters
+    ----------
+    eta : Tensor of float64
+        Non-decreasing function of the margin with values in [0, 1].
+    margin : Tensor of float64, same shape
+        Any finite real numbers.
+
+    Returns
+    -------
+    Tensor
+        Strictly inside (0, 1) and strictly increasing in the margin, also where `eta` is
+        constant: ranking measures are not wrecked by ties.
+    """
+    return (1 - 2 * DELTA) * eta + DELTA * (1 + margin / (1 + margin.abs()))
+
+
+def sigmoid_scores(logits: Tensor) -> Tensor:
+    """Return the sigmoid of each logit, made strict by `strictly_increasing`."""
+    logits = logits.double()
+    return strictly_increasing(logits.sigmoid(), logits)
+
+
+def softmax_scores(logits: Tensor) -> Tensor:
+    """Return the softmax over the last axis, made strict by `strictly_increasing`.
+
+    The margin is the log-odds of each label against all the others,
+    ``s_l - logsumexp(s without s_l)``, which keeps growing where the softmax has rounded to 1.
+    """
+    logits = logits.double()
+    log_p = logits.log_softmax(-1)
+    top = log_p.argmax(-1, keepdim=True)
+    log_rest = torch.log1p(-log_p.exp())
+    # log(1 - p) has no digits left for a label that takes nearly all the mass.
+    log_rest_of_top = logits.scatter(-1, top, -torch.inf).logsumexp(-1, keepdim=True)
+    log_rest = log_rest.scatter(-1, top, log_rest_of_top - logits.logsumexp(-1, keepdim=True))
+    return strictly_increasing(log_p.exp(), log_p - log_rest)

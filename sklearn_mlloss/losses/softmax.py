@@ -1,0 +1,141 @@
+"""Softmax cross-entropy with several labels a row."""
+
+from __future__ import annotations
+
+from numbers import Real
+
+import numpy as np
+import torch
+from sklearn.utils import check_scalar
+from torch import Tensor
+
+from .base import Loss
+from .links import sigmoid_scores, softmax_scores
+
+__all__ = ["SoftmaxCrossEntropy"]
+
+
+class SoftmaxCrossEntropy(Loss):
+    r"""Softmax cross-entropy against a distribution over the labels of the row.
+
+    .. math:: \ell = -\sum_l t_l \log \mathrm{softmax}(s)_l, \qquad
+        \partial \ell / \partial s = \big(\textstyle\sum_l t_l\big)\,\mathrm{softmax}(s) - t
+
+    For M labels with t = 1/M the gradient is ``p - 1/M`` on them and ``p`` elsewhere; one-hot rows
+    give the categorical cross-entropy. The softmax estimates E[y / M], **not** the probability of
+    a label: a label shows as 1, 1/2 or 1/10 depending on its company, so that no fixed threshold
+    fits. The loss does not change when a constant is added to a row of logits, so neither raw
+    scores nor their sigmoid can be thresholded.
+
+    Parameters
+    ----------
+    normalise : {"uniform", "count", "sum"}, default="uniform"
+        How targets y become t: divided by their sum, by the number of non-zeros (real-valued
+        labels then act as class balances), or not at all.
+    concentration : float >= 0, default=0
+        Weight a of the label priors q (scaled to sum 1) in ``t = (y + a q) / (M + a)``: the
+        posterior mean under a Dirichlet prior. Gives rows without labels the target q.
+    background : bool, default=False
+        Adds a fixed logit 0 that takes the mass of rows without labels. Scores are then
+        ``sigmoid(s)``, label against background, with the natural threshold 1/2. Always on for a
+        single label, where a softmax would be constant.
+    kl : bool, default=False
+        Report the Kullback-Leibler divergence, the cross-entropy minus the entropy of t: same
+        gradient, but 0 at the perfect prediction, which reads better in a training curve.
+
+    Notes
+    -----
+    A row without labels has loss and gradient 0 unless `concentration` or `background` is set.
+    Unobserved labels leave target and normaliser.
+
+    References
+    ----------
+    Mahajan et al.: Exploring the limits of weakly supervised pretraining, ECCV 2018 (1/M targets).
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import SoftmaxCrossEntropy
+    >>> Y = np.array([[1, 0, 1, 0], [0, 1, 0, 0]])
+    >>> loss = SoftmaxCrossEntropy().fit(Y)
+    >>> loss.objective(torch.zeros(2, 4), torch.tensor(Y, dtype=torch.float32))
+    tensor([1.3863, 1.3863])
+    >>> SoftmaxCrossEntropy(kl=True).fit(Y).objective(
+    ...     torch.zeros(2, 4), torch.tensor(Y, dtype=torch.float32))
+    tensor([0.6931, 1.3863])
+    """
+
+    accepts_soft_targets = True
+
+    def __init__(self, normalise="uniform", concentration=0.0, background=False, kl=False):
+        self.normalise = normalise
+        self.concentration = concentration
+        self.background = background
+        self.kl = kl
+
+    @property
+    def default_decoder(self) -> str:
+        """The fixed threshold against a background, else the mean score of the row."""
+        return "threshold" if self._has_background() else "one_over_n"
+
+    def objective(self, outputs, targets, mask=None, sample_weight=None):
+        """Return the loss of each row; see `Loss.objective`."""
+        y, q = targets, self._tensor("target_prior_", outputs)
+        if mask is not None:
+            observed = mask > 0
+            y, q = y * mask, q * mask
+            q = q / q.sum(-1, keepdim=True).clamp(min=torch.finfo(q.dtype).tiny)
+            # Finite, so that a row without any observed label has a normaliser.
+            outputs = outputs.masked_fill(~observed, torch.finfo(outputs.dtype).min / 2)
+        if self._has_background():
+            empty = (y.sum(-1, keepdim=True) == 0).to(y.dtype)
+            if mask is not None:
+                empty = empty * observed.any(-1, keepdim=True)
+            y = torch.cat([y, empty], -1)
+            outputs = torch.cat([outputs, torch.zeros_like(empty)], -1)
+            q = torch.cat([q.expand_as(targets), torch.zeros_like(empty)], -1)
+        t = self._distribution(y, q)
+        value = -(t * outputs.log_softmax(-1)).sum(-1)
+        return value + torch.special.xlogy(t, t).sum(-1) if self.kl else value
+
+    def link(self, outputs):
+        """Return the softmax, or ``sigmoid(s)`` against a background; see `Loss.link`."""
+        return sigmoid_scores(outputs) if self._has_background() else softmax_scores(outputs)
+
+    def decision(self, outputs):
+        """Return ``s - log mean exp(s)`` of the row, or `s` itself against a background."""
+        if self._has_background():
+            return outputs
+        return outputs - outputs.logsumexp(-1, keepdim=True) + np.log(self.n_labels_)
+
+    def initial_bias(self):
+        """Return the logits of the mean target distribution."""
+        bias = np.log(self.target_prior_)
+        if self._has_background():
+            log_empty = np.log1p(-self.prior_).sum()
+            bias = bias + np.log(-np.expm1(log_empty)) - log_empty
+        return bias
+
+    def _has_background(self) -> bool:
+        return self.background or getattr(self, "n_labels_", None) == 1
+
+    def _distribution(self, y: Tensor, q: Tensor) -> Tensor:
+        a = self.concentration
+        t = y + a * q if a else y
+        if self.normalise == "sum":
+            return t
+        total = (y.count_nonzero(-1) if self.normalise == "count" else y.sum(-1)) + a
+        # A row without labels keeps a target of zeros.
+        return t / torch.where(total > 0, total, 1).unsqueeze(-1)
+
+    def _check_params(self):
+        if self.normalise not in ("uniform", "count", "sum"):
+            raise ValueError(
+                f"normalise must be 'uniform', 'count' or 'sum', got {self.normalise!r}"
+            )
+        check_scalar(self.concentration, "concentration", Real, min_val=0)
+        check_scalar(self.background, "background", (bool, np.bool_))
+        check_scalar(self.kl, "kl", (bool, np.bool_))
+
+    def _update(self):
+        self.target_prior_ = self.prior_ / self.prior_.sum()

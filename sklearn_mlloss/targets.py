@@ -1,0 +1,221 @@
+"""Kinds of y: what is accepted, how it becomes a matrix of targets, and the way back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array
+
+__all__ = ["TargetCodec"]
+
+LABEL_SETS = (
+    "y looks like a list of label sets: turn it into an indicator matrix with "
+    "sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)"
+)
+NOT_INDICATOR = (
+    "y must hold 0 and 1 in a column a label (probabilities in [0, 1] where the loss takes soft "
+    "targets, NaN for not observed), got values such as {}. Several classes a column "
+    "(multiclass-multioutput) are another task: use sklearn.multioutput.MultiOutputClassifier or "
+    "one-hot columns. If rows are lists of labels, use sklearn.preprocessing.MultiLabelBinarizer"
+)
+
+
+class TargetCodec:
+    """Turns y into a matrix of targets and decisions back into the form of y.
+
+    Attributes
+    ----------
+    kind : {"multilabel", "binary", "multiclass"}
+        An indicator matrix, or a 1-D y with two or with more classes.
+    classes_ : ndarray
+        The sorted classes of a 1-D y; for an indicator the 2-D array with a row [0, 1] a label,
+        the form that scikit-learn's probability scorers take for any number of labels.
+    n_labels_ : int
+        Columns of the target matrix: labels, classes, or 1 for a binary y.
+    label_names_ : ndarray of shape (n_labels,)
+        Column names of a DataFrame, else column numbers; the classes of a 1-D y (the positive one
+        of a binary y).
+    """
+
+    def fit(self, y: Any, classes: Any = None) -> TargetCodec:
+        """Learn the kind of y.
+
+        Parameters
+        ----------
+        y : array-like or sparse matrix
+            The targets.
+        classes : array-like, optional
+            All classes of a 1-D y, of which `y` may lack some.
+
+        Returns
+        -------
+        TargetCodec
+        """
+        y = _as_array(y)
+        if y.ndim == 2:
+            if classes is not None:
+                raise ValueError(
+                    "classes is for a 1-D y: an indicator matrix has one column a label"
+                )
+            self.kind = "multilabel"
+            self.n_labels_ = y.shape[1]
+            self.classes_ = np.tile([0, 1], (self.n_labels_, 1))
+            self.label_names_ = np.asarray(getattr(y, "columns", np.arange(self.n_labels_)))
+            self.sparse_type = None
+            if sp.issparse(y):
+                self.sparse_type = sp.csr_array if isinstance(y, sp.sparray) else sp.csr_matrix
+            self.dtype = _decision_dtype(y)
+            return self
+        y = _column(y)
+        check_classification_targets(y)
+        self.classes_ = np.unique(y if classes is None else column_or_1d(classes))
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"y has only 1 class, {self.classes_[0]!r}: a classifier needs at least 2 classes"
+            )
+        self.kind = "binary" if len(self.classes_) == 2 else "multiclass"
+        self.n_labels_ = 1 if self.kind == "binary" else len(self.classes_)
+        self.label_names_ = self.classes_[-self.n_labels_ :]
+        return self
+
+    def is_like(self, other: TargetCodec) -> bool:
+        """Return whether a network for one kind of y serves the other."""
+        if self.kind != other.kind or self.n_labels_ != other.n_labels_:
+            return False
+        return self.kind == "multilabel" or np.array_equal(self.classes_, other.classes_)
+
+    def describe(self) -> str:
+        """Return a few words for messages."""
+        if self.kind == "multilabel":
+            return f"{self.n_labels_} labels"
+        return f"classes {self.classes_.tolist()}"
+
+    def transform(self, y: Any) -> np.ndarray:
+        """Return the target matrix of shape (n_samples, n_labels).
+
+        uint8 where every target is 0 or 1, else float32 with NaN where nothing was observed.
+        """
+        y = _as_array(y)
+        if self.kind == "multilabel":
+            if y.ndim != 2 or y.shape[1] != self.n_labels_:
+                raise ValueError(
+                    f"y must be an indicator matrix with {self.n_labels_} columns as in the first "
+                    f"fit, got shape {y.shape}"
+                )
+            return _indicator(y)
+        y = _column(y)
+        position = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
+        unknown = self.classes_[position] != y
+        if unknown.any():
+            raise ValueError(
+                f"y contains classes {np.unique(y[unknown]).tolist()} that are not among "
+                f"{self.classes_.tolist()}"
+            )
+        if self.kind == "binary":
+            return position.astype(np.uint8).reshape(-1, 1)
+        return (position[:, None] == np.arange(self.n_labels_)).astype(np.uint8)
+
+    def inverse_transform(self, decisions: np.ndarray) -> Any:
+        """Return boolean decisions of shape (n_samples, n_labels) in the form of y."""
+        if self.kind == "multilabel":
+            labels = decisions.astype(self.dtype)
+            return labels if self.sparse_type is None else self.sparse_type(labels)
+        position = decisions[:, 0] if self.kind == "binary" else decisions.argmax(1)
+        return self.classes_[position.astype(np.intp)]
+
+
+def _as_array(y: Any) -> Any:
+    """Return y as a sparse matrix, a DataFrame or an array of one or two dimensions."""
+    if y is None:
+        raise ValueError("this estimator requires y to be passed, but the target y is None")
+    if sp.issparse(y):
+        return y
+    if not hasattr(y, "columns"):
+        y = _array_of(y)
+    if y.ndim == 2 and y.shape[1] == 1 and not _looks_like_indicator(y):
+        # A column of classes is a 1-D y with a dimension too many.
+        return column_or_1d(np.asarray(y), warn=True)
+    return y
+
+
+def _array_of(y: Any) -> np.ndarray:
+    if hasattr(y, "__array__"):
+        y = np.asarray(y)
+    elif not hasattr(y, "__len__"):
+        raise ValueError(f"y must be array-like, got {type(y).__name__}")
+    rows = [row for row in y if isinstance(row, list | tuple | set | frozenset)]
+    if any(isinstance(row, set | frozenset) for row in rows) or (
+        len({len(row) for row in rows}) > 1
+        or any(isinstance(label, str) for row in rows for label in row)
+    ):
+        raise ValueError(LABEL_SETS)
+    y = np.asarray(y)
+    if y.ndim not in (1, 2):
+        raise ValueError(f"y must have 1 or 2 dimensions, got shape {y.shape}")
+    if y.ndim == 2 and y.shape[1] == 0:
+        raise ValueError("y has no columns: there is no label to learn")
+    return y
+
+
+def _looks_like_indicator(y: Any) -> bool:
+    try:
+        _indicator(y)
+    except ValueError:
+        return False
+    return True
+
+
+def _column(y: Any) -> np.ndarray:
+    if getattr(y, "ndim", 1) != 1:
+        raise ValueError(f"y must be 1-D as in the first fit, got shape {y.shape}")
+    if y.dtype.kind == "f":
+        check_array(y, ensure_2d=False, input_name="y")
+    elif y.dtype.kind == "O" and any(value is None or value != value for value in y):
+        raise ValueError("Input y contains NaN: a missing class of a 1-D y cannot be learned from")
+    return y
+
+
+def _indicator(y: Any) -> np.ndarray:
+    """Return an indicator as uint8, or as float32 where it has soft or missing targets."""
+    if sp.issparse(y):
+        y = y.toarray()
+    elif hasattr(y, "iloc"):
+        y = y.to_numpy(dtype=object, na_value=np.nan)
+    else:
+        y = np.asarray(y)
+    if y.dtype.kind == "O":
+        try:
+            y = np.array([[_number(value) for value in row] for row in y])
+        except (TypeError, ValueError):
+            raise ValueError(NOT_INDICATOR.format(y.ravel()[:3].tolist())) from None
+    if y.dtype.kind not in "biuf":
+        raise ValueError(NOT_INDICATOR.format(y.ravel()[:3].tolist()))
+    if y.dtype.kind == "b":
+        return y.astype(np.uint8)
+    if y.dtype.kind in "iu":
+        outside = (y != 0) & (y != 1)
+    else:
+        outside = ~((y >= 0) & (y <= 1) | np.isnan(y))
+    if outside.any():
+        raise ValueError(NOT_INDICATOR.format(y[outside][:3].tolist()))
+    if y.dtype.kind in "iu" or ((y == 0) | (y == 1)).all():
+        return y.astype(np.uint8)
+    return y.astype(np.float32)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str):
+        raise TypeError("a string is no target")
+    return np.nan if value is None else float(value)
+
+
+def _decision_dtype(y: Any) -> np.dtype:
+    """Return the dtype of predictions: that of y where it is one numpy dtype of numbers."""
+    dtypes = set(y.dtypes) if hasattr(y, "dtypes") else {y.dtype}
+    dtype = dtypes.pop() if len(dtypes) == 1 else None
+    known = isinstance(dtype, np.dtype) and dtype.kind in "biuf"
+    return dtype if known else np.dtype(np.int64)

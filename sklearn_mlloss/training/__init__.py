@@ -1,0 +1,20 @@
+"""Training: tables in memory, batches of them, and the net that learns from them."""
+
+from .batches import Batches, Table
+from .build import build_net
+from .device import resolve_device
+from .net import TableNet, seeded
+from .optimizers import OPTIMIZERS, SCHEDULES
+from .rows import Rows
+
+__all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "Batches",
+    "Rows",
+    "Table",
+    "TableNet",
+    "build_net",
+    "resolve_device",
+    "seeded",
+]

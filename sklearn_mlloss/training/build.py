@@ -1,0 +1,119 @@
+"""From the parameters of an estimator to a net that is ready to train."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..losses import Criterion, Loss
+from ..networks import MLP
+from ..parameters import NETWORK, PRECISIONS
+from .batches import Batches, Table
+from .net import VALID_ROWS, BestWeights, Schedule, TableNet, seeded
+from .optimizers import get_schedule, optimizer_settings
+
+__all__ = ["build_net"]
+
+
+def build_net(
+    estimator: Any,
+    loss: Loss,
+    n_features: int,
+    n_rows: int,
+    device: torch.device,
+    seed: int,
+    last: TableNet | None = None,
+) -> TableNet:
+    """Return an initialised net.
+
+    Parameters
+    ----------
+    estimator : MultiLabelNetClassifier
+        Whose checked parameters are read.
+    loss : Loss
+        Fitted.
+    n_features, n_rows : int
+        Size of the table to train on.
+    device : torch.device
+        Where training will take place; the net is on the CPU.
+    seed : int
+        Of the initial weights.
+    last : TableNet, optional
+        A net whose weights and history are gone on from.
+
+    Returns
+    -------
+    TableNet
+    """
+    batch_size = estimator.batch_size
+    if isinstance(batch_size, str):
+        batch_size = _auto_batch_size(n_rows)
+    if estimator.normalization == "batch" and (n_rows < 2 or batch_size < 2):
+        raise ValueError(
+            "normalization='batch' needs at least 2 training rows and batch_size >= 2, got "
+            f"{n_rows} and {batch_size}"
+        )
+    optimizer, settings = optimizer_settings(
+        estimator.optimizer,
+        estimator.learning_rate,
+        estimator.weight_decay,
+        estimator.optimizer_params,
+        device,
+    )
+    network = estimator.module
+    if network is None:
+        network = partial(MLP, **{name: getattr(estimator, name) for name in NETWORK})
+    own = {
+        "module": partial(network, n_features, loss.n_outputs_),
+        "criterion": Criterion(loss),
+        "optimizer": optimizer,
+        "lr": settings.pop("lr"),
+        "max_epochs": estimator.max_epochs,
+        "batch_size": batch_size,
+        "iterator_train": Batches,
+        "iterator_train__shuffle": True,
+        "iterator_valid": Batches,
+        "iterator_valid__batch_size": VALID_ROWS,
+        "train_split": None,
+        "callbacks": _callbacks(estimator),
+        "verbose": int(estimator.verbose),
+        "device": "cpu",
+        **{f"optimizer__{name}": value for name, value in settings.items()},
+    }
+    given = dict(estimator.net_params or {})
+    taken = sorted(own.keys() & given.keys())
+    if taken:
+        raise ValueError(f"net_params may not hold {taken}: the estimator sets them itself")
+    net = TableNet(**own, **given)
+    with seeded(seed, torch.device("cpu")):
+        net.start(PRECISIONS[estimator.precision], loss.initial_bias(), last)
+    net.check_outputs(n_features, loss.n_outputs_)
+    return net
+
+
+def _callbacks(estimator: Any) -> list[Any]:
+    callbacks: list[Any] = []
+    patience = estimator.n_iter_no_change
+    schedule = get_schedule(estimator.lr_schedule, estimator.max_epochs, patience)
+    if schedule is not None:
+        callbacks.append(("lr_schedule", Schedule(schedule)))
+    if estimator.early_stopping:
+        monitor = estimator.monitor
+        score = partial(_monitored, monitor) if callable(monitor) else None
+        callbacks.append(("early_stopping", BestWeights(patience, score)))
+    return callbacks + copy.deepcopy(list(estimator.callbacks or []))
+
+
+def _monitored(
+    monitor: Callable[[np.ndarray, np.ndarray], float], net: TableNet, table: Table
+) -> float:
+    return monitor(table.Y.cpu().numpy(), net.table_scores(table))
+
+
+def _auto_batch_size(n_rows: int) -> int:
+    return int(np.clip(2 ** round(np.log2(n_rows / 20)), 32, 512))

@@ -1,0 +1,361 @@
+"""The skorch net that trains a table, the only place where skorch is touched.
+
+What is overridden, and why: on small tables a step costs microseconds, and skorch's bookkeeping
+for each batch costs more than the step. Batches come as tensors, so nothing is converted; without
+callbacks of the user's, nothing is recorded or notified for each batch; the loss is read from the
+device once an epoch. With callbacks every notification is made as skorch documents it.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EpochTimer, PrintLog
+from torch import Tensor, nn
+
+from .batches import Batches, Table, blocks
+
+__all__ = ["BestWeights", "Schedule", "TableNet", "seeded"]
+
+# Rows that go through the network at once: hidden activations stay in the cache.
+PREDICT_ROWS = 1024
+VALID_ROWS = 4096
+
+CURVES = ("epoch", "train_loss", "valid_loss", "valid_score", "learning_rate")
+
+
+class StopTraining(Exception):
+    """Raised by a callback that ends training."""
+
+
+class BestWeights(Callback):
+    """Stops when a score of the held-out rows no longer improves, and restores the best weights.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs without improvement after which training stops.
+    score : callable ``(net, table) -> float``, optional
+        Computed on the held-out rows and recorded as "valid_score"; greater is better. Without
+        it, the validation loss is minimised.
+
+    Attributes
+    ----------
+    improving_ : bool
+        Whether training ended before patience ran out.
+    """
+
+    # Share of the best value by which another must be better, so that training does not go on
+    # for gains in the last digit.
+    tolerance = 1e-4
+
+    def __init__(self, patience: int, score: Callable[[Any, Table], float] | None = None):
+        self.patience = patience
+        self.score = score
+
+    def on_train_begin(self, net, **kwargs):
+        """Forget the last training."""
+        self.best_, self.misses_, self.improving_, self.state_ = -math.inf, 0, True, None
+
+    def on_epoch_end(self, net, dataset_valid=None, **kwargs):
+        """Keep the weights if they are the best so far; without held-out rows do nothing."""
+        if dataset_valid is None:
+            return
+        if self.score is None:
+            value = -net.history[-1, "valid_loss"]
+        else:
+            value = float(self.score(net, dataset_valid))
+            net.history.record("valid_score", value)
+        if self.state_ is None or value > self.best_ + self.tolerance * abs(self.best_):
+            self.best_, self.misses_, self.state_ = value, 0, net.weights()
+            return
+        self.misses_ += 1
+        if self.misses_ >= self.patience:
+            self.improving_ = False
+            raise StopTraining
+
+    def on_train_end(self, net, **kwargs):
+        """Restore the best weights, and let go of the copy."""
+        if self.state_ is not None:
+            net.set_weights(self.state_)
+        self.state_ = None
+
+
+class Schedule(Callback):
+    """Steps a learning rate scheduler of torch after each epoch.
+
+    Parameters
+    ----------
+    make : callable ``optimizer -> scheduler``
+    """
+
+    def __init__(self, make: Callable[[torch.optim.Optimizer], Any]):
+        self.make = make
+
+    def on_train_begin(self, net, **kwargs):
+        """Start the schedule anew."""
+        self.scheduler_ = self.make(net.optimizer_)
+
+    def on_epoch_end(self, net, **kwargs):
+        """Record the learning rate of the epoch and move on."""
+        net.history.record("learning_rate", net.optimizer_.param_groups[0]["lr"])
+        if isinstance(self.scheduler_, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            row = net.history[-1]
+            self.scheduler_.step(row.get("valid_loss", row["train_loss"]))
+        else:
+            self.scheduler_.step()
+
+    def on_train_end(self, net, **kwargs):
+        """Let go of the optimiser."""
+        del self.scheduler_
+
+
+class TableNet(NeuralNet):
+    """A `skorch.NeuralNet` over tables in memory, whose criterion is a `Criterion`.
+
+    Make it ready with `start`, and train it with `train`.
+    """
+
+    def get_default_callbacks(self) -> list[tuple[str, Callback]]:
+        """Return skorch's epoch log if verbose; losses are recorded without callbacks."""
+        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())] if self.verbose else []
+
+    def start(self, dtype: Any, bias: np.ndarray, last: TableNet | None) -> None:
+        """Initialise with this floating type and output bias, or from another net's weights."""
+        self.initialize()
+        for part in self._parts().values():
+            part.to(torch.float64 if dtype == np.float64 else torch.float32)
+        if last is None:
+            self._set_output_bias(bias)
+            return
+        try:
+            self.module_.load_state_dict(last.module_.state_dict())
+        except RuntimeError:
+            raise ValueError(
+                "warm_start=True goes on from the weights of the last fit, but the network has "
+                "other layers now: set warm_start=False, or hidden_layer_sizes, normalization, "
+                "module and the number of outputs of the loss as they were"
+            ) from None
+        self.history.extend(last.history)
+
+    def check_outputs(self, n_features: int, n_outputs: int) -> None:
+        """Raise if the network does not map (n, n_features) to (n, n_outputs)."""
+        self.module_.eval()
+        parameter = next(self.module_.parameters(), torch.empty(0))
+        X = parameter.new_zeros(2, n_features)
+        with torch.no_grad():
+            outputs = self.module_(X)
+        if getattr(outputs, "shape", None) != (2, n_outputs):
+            raise ValueError(
+                f"module must return a tensor of shape (n, {n_outputs}) for X of shape "
+                f"(n, {n_features}), got {getattr(outputs, 'shape', type(outputs).__name__)} for "
+                "n = 2"
+            )
+
+    def train(self, table: Table, valid: Table | None, epochs: int, seed: int) -> bool:
+        """Train for at most `epochs`, in an order of the rows that `seed` determines.
+
+        Returns
+        -------
+        bool
+            Whether the end came while the score of the held-out rows still improved.
+        """
+        before = len(self.history)
+        self.iterator_train__generator = torch.Generator().manual_seed(seed + 1)
+        self.train_split = None if valid is None else lambda train: (train, valid)
+        try:
+            self.partial_fit(table, epochs=epochs)
+        finally:
+            # A fitted net holds no rows, and a generator cannot be pickled.
+            self.iterator_train__generator = None
+            self.train_split = None
+        rule = dict(self.callbacks_).get("early_stopping")
+        watched = rule is not None and valid is not None
+        return watched and rule.improving_ and len(self.history) - before == epochs
+
+    def partial_fit(self, X, y=None, classes=None, **fit_params):
+        """Train on; unlike skorch's, an interrupt by the user is not swallowed."""
+        if not self.initialized_:
+            self.initialize()
+        self.notify("on_train_begin", X=X, y=y)
+        try:
+            self.fit_loop(X, y, **fit_params)
+        except StopTraining:
+            pass
+        self.notify("on_train_end", X=X, y=y)
+        return self
+
+    def notify(self, method_name, **cb_kwargs):
+        """Call the callbacks; skorch's own ask for an end of training by KeyboardInterrupt."""
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt:
+            if not self._has_user_callbacks():
+                raise
+            raise StopTraining from None
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Run one pass over the batches and record its mean loss."""
+        if iterator is None:
+            return
+        notify = self._has_user_callbacks()
+        self._set_training(training)
+        if training:
+            self.criterion_.set_epoch(len(self.history) - 1)
+            if not notify:
+                step_fn = self._plain_step
+        total, n_rows, n_batches = 0.0, 0, 0
+        for batch in iterator:
+            rows = len(batch[0])
+            if notify:
+                self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            loss = step["loss"].detach()
+            if notify:
+                self.history.record_batch(prefix + "_loss", loss.item())
+                self.history.record_batch(prefix + "_batch_size", rows)
+                self.notify("on_batch_end", batch=batch, training=training, **step)
+            total, n_rows, n_batches = total + loss * rows, n_rows + rows, n_batches + 1
+        mean = float(total) / n_rows
+        if not math.isfinite(mean):
+            raise ValueError(
+                f"the {prefix} loss of {self.criterion_.loss!r} is {mean} in epoch "
+                f"{len(self.history)} with learning rate {self.optimizer_.param_groups[0]['lr']}: "
+                "lower learning_rate, or scale X"
+            )
+        self.history.record(prefix + "_loss", mean)
+        self.history.record(prefix + "_batch_count", n_batches)
+
+    def train_step_single(self, batch, **fit_params):
+        """Return loss and outputs of a batch after computing the gradient."""
+        X, targets = batch
+        outputs = self.module_(X)
+        loss = self.get_loss(outputs, targets)
+        loss.backward()
+        return {"loss": loss, "y_pred": outputs}
+
+    def validation_step(self, batch, **fit_params):
+        """Return loss and outputs of a batch."""
+        X, targets = batch
+        with torch.no_grad():
+            outputs = self.module_(X)
+            return {"loss": self.get_loss(outputs, targets), "y_pred": outputs}
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Return the criterion for targets and weights."""
+        Y, sample_weight = y_true
+        return self.criterion_(y_pred, Y, sample_weight)
+
+    def outputs(self, X: Any, device: torch.device | str) -> Iterator[Tensor]:
+        """Yield what the network returns for consecutive rows of X, as tensors on the CPU.
+
+        The network is left where it is: on another device a copy of it works.
+        """
+        module = self.module_
+        if torch.device(device).type != "cpu":
+            module = copy.deepcopy(module).to(device)
+        module.eval()
+        for rows, real in blocks(X, PREDICT_ROWS, device):
+            with torch.inference_mode():
+                outputs = module(rows)[:real].cpu()
+            yield outputs
+
+    def weights(self) -> dict[str, dict[str, Tensor]]:
+        """Return a copy of what is learned by the network and by the criterion."""
+        return {
+            name: {key: value.clone() for key, value in part.state_dict().items()}
+            for name, part in self._parts().items()
+        }
+
+    def set_weights(self, weights: dict[str, dict[str, Tensor]]) -> None:
+        """Restore what `weights` returned."""
+        for name, part in self._parts().items():
+            part.load_state_dict(weights[name])
+
+    def to(self, device: torch.device | str) -> TableNet:
+        """Move network, criterion and the state of the optimiser to a device."""
+        self.device = str(device)
+        for part in self._parts().values():
+            part.to(device)
+        # Loading moves the state to where the parameters are.
+        self.optimizer_.load_state_dict(self.optimizer_.state_dict())
+        return self
+
+    @contextmanager
+    def restored_on_error(self) -> Iterator[None]:
+        """Undo what training did to weights, optimiser and history if it fails."""
+        weights, n_epochs = self.weights(), len(self.history)
+        optimizer = copy.deepcopy(self.optimizer_.state_dict())
+        try:
+            yield
+        except BaseException:
+            self.set_weights(weights)
+            self.optimizer_.load_state_dict(optimizer)
+            del self.history[n_epochs:]
+            raise
+
+    def curves(self) -> dict[str, list[float]]:
+        """Return what was recorded for each epoch."""
+        names = [name for name in self.history[-1] if name in CURVES]
+        return {name: [row.get(name, math.nan) for row in self.history] for name in names}
+
+    def table_scores(self, table: Table) -> np.ndarray:
+        """Return the scores of the rows of a table."""
+        self._set_training(False)
+        with torch.no_grad():
+            outputs = [self.module_(X).cpu() for X, _ in Batches(table, VALID_ROWS)]
+        return self.criterion_.loss.link(torch.cat(outputs)).numpy()
+
+    def _set_output_bias(self, bias: np.ndarray) -> None:
+        """Set the bias of the last linear layer that has as many outputs, if there is one."""
+        layers = [
+            layer
+            for layer in self.module_.modules()
+            if isinstance(layer, nn.Linear) and layer.out_features == len(bias)
+        ]
+        if layers and layers[-1].bias is not None:
+            with torch.no_grad():
+                layers[-1].bias.copy_(torch.as_tensor(bias))
+
+    def _plain_step(self, batch, **fit_params) -> dict[str, Tensor]:
+        step: dict[str, Tensor] = {}
+
+        def closure():
+            self.optimizer_.zero_grad(set_to_none=True)
+            # Some optimisers ask more than once: the first loss is that of the batch.
+            current = self.train_step_single(batch)
+            step.setdefault("loss", current["loss"])
+            return current["loss"]
+
+        self.optimizer_.step(closure)
+        return step
+
+    def _has_user_callbacks(self) -> bool:
+        own = (BestWeights, Schedule, EpochTimer, PrintLog)
+        return any(not isinstance(callback, own) for _, callback in self.callbacks_)
+
+    def _parts(self) -> dict[str, nn.Module]:
+        return {"module": self.module_, "criterion": self.criterion_}
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Run with torch's generators seeded, and leave them as they were.
+
+    Initialisation and dropout have no generator of their own. Other threads that draw from the
+    global generators meanwhile are affected.
+    """
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield

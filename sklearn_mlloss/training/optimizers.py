@@ -1,0 +1,108 @@
+"""Optimisers and learning rate schedules by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+
+__all__ = ["OPTIMIZERS", "SCHEDULES", "get_schedule", "optimizer_settings"]
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adadelta": torch.optim.Adadelta,
+    "adagrad": torch.optim.Adagrad,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "nadam": torch.optim.NAdam,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": torch.optim.SGD,
+}
+
+# Those whose step over all parameters is one kernel, by type of device.
+FUSED = {
+    "cpu": (torch.optim.Adagrad, torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD),
+    "cuda": (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD),
+}
+
+SCHEDULES = ("cosine", "plateau")
+
+
+def optimizer_settings(
+    optimizer: str | Callable[..., torch.optim.Optimizer],
+    learning_rate: float | None,
+    weight_decay: float,
+    optimizer_params: dict[str, Any] | None,
+    device: torch.device,
+) -> tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]]:
+    """Return the optimiser's class and its keyword arguments, learning rate included.
+
+    The defaults of the class hold for what is not given. skorch would pass a learning rate of
+    0.01 to any of them, a hundredth of Adadelta's.
+    """
+    if isinstance(optimizer, str):
+        if optimizer not in OPTIMIZERS:
+            raise ValueError(
+                f"optimizer must be one of {', '.join(sorted(OPTIMIZERS))} or a torch optimizer "
+                f"class, got {optimizer!r}"
+            )
+        optimizer = OPTIMIZERS[optimizer]
+    elif not callable(optimizer):
+        raise ValueError(f"optimizer must be a name or a torch optimizer class, got {optimizer!r}")
+    known = inspect.signature(optimizer).parameters
+    settings = dict(optimizer_params or {})
+    for name in ("lr", "weight_decay"):
+        if name in settings:
+            parameter = {"lr": "learning_rate"}.get(name, name)
+            raise ValueError(f"give {name!r} as {parameter}=, not within optimizer_params")
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    for name in settings:
+        if name not in known and not open_ended:
+            raise ValueError(
+                f"optimizer_params has {name!r}, which {_name(optimizer)} does not take: it takes "
+                f"{', '.join(n for n in known if n not in ('params', 'lr', 'weight_decay'))}"
+            )
+    if learning_rate is None:
+        learning_rate = getattr(known.get("lr"), "default", inspect.Parameter.empty)
+        if not isinstance(learning_rate, int | float):
+            raise ValueError(
+                f"learning_rate must be given: {_name(optimizer)} has no default of its own"
+            )
+    settings["lr"] = learning_rate
+    if "weight_decay" in known or open_ended:
+        settings["weight_decay"] = weight_decay
+    elif weight_decay:
+        raise ValueError(
+            f"weight_decay must be 0: {_name(optimizer)} has no weight decay, got {weight_decay!r}"
+        )
+    ways = {"foreach", "fused", "capturable", "differentiable"}
+    if optimizer in FUSED.get(device.type, ()) and not ways & settings.keys():
+        settings["fused"] = True
+    return optimizer, settings
+
+
+def get_schedule(
+    schedule: str | Callable[..., Any] | None, max_epochs: int, patience: int
+) -> Callable[[torch.optim.Optimizer], Any] | None:
+    """Return a function from the optimiser to its scheduler, or None for a constant rate."""
+    if schedule is None or (callable(schedule) and not isinstance(schedule, str)):
+        return schedule
+    if schedule == "cosine":
+        return partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=max_epochs)
+    if schedule == "plateau":
+        return partial(
+            torch.optim.lr_scheduler.ReduceLROnPlateau,
+            factor=0.3,
+            patience=max(1, patience // 3),
+            threshold=1e-4,
+        )
+    raise ValueError(
+        f"lr_schedule must be None, {', '.join(map(repr, SCHEDULES))} or a callable "
+        f"optimizer -> scheduler, got {schedule!r}"
+    )
+
+
+def _name(optimizer: Any) -> str:
+    return getattr(optimizer, "__name__", repr(optimizer))

@@ -1,0 +1,332 @@
+"""What every decoder in the registry must keep."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_mlloss.decoders import (
+    DECODERS,
+    AtLeastOne,
+    CardinalityCut,
+    Decoder,
+    FixedThreshold,
+    GlobalThreshold,
+    PerLabelThreshold,
+    TopK,
+    get_decoder,
+)
+
+VARIANTS = {
+    **{name: cls() for name, cls in DECODERS.items()},
+    "threshold, one a label": FixedThreshold([0.2, 0.4, 0.6, 0.8]),
+    "top_k, given": TopK(2),
+    "per_label_threshold, no minimum": PerLabelThreshold(min_positives=0),
+    "per_label_threshold, micro": PerLabelThreshold(average="micro", min_positives=5),
+    "global_threshold, macro": GlobalThreshold(average="macro"),
+    "global_threshold, samples": GlobalThreshold("jaccard", average="samples"),
+    "at_least_one, fitted": AtLeastOne(PerLabelThreshold(min_positives=3)),
+    "at_least_one, cardinality": AtLeastOne("cardinality"),
+}
+# These cannot be fitted on another number of labels than theirs, or are not symmetric in them.
+LABEL_BOUND = {"threshold, one a label"}
+
+
+@pytest.fixture(params=VARIANTS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def decoder(name):
+    return clone(VARIANTS[name])
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(3)
+    scores = rng.random((60, 4))  # no ties
+    Y = 1.0 * (rng.random((60, 4)) < scores**2)
+    return scores, Y
+
+
+def fitted_values(decoder):
+    """All learned attributes, flat, to compare two fits."""
+    values = {}
+    for key, value in vars(decoder).items():
+        if key.endswith("_"):
+            if isinstance(value, Decoder):
+                values |= {f"{key}.{k}": v for k, v in fitted_values(value).items()}
+            else:
+                values[key] = np.asarray(value)
+    return values
+
+
+def assert_same_fit(left, right):
+    left, right = fitted_values(left), fitted_values(right)
+    assert left.keys() == right.keys()
+    for key in left:
+        np.testing.assert_allclose(left[key], right[key], rtol=1e-12, err_msg=key)
+
+
+def test_variants_cover_the_registry():
+    assert {type(decoder) for decoder in VARIANTS.values()} == set(DECODERS.values())
+
+
+def test_shape_dtype_and_self(decoder, data):
+    scores, Y = data
+    assert decoder.fit(scores, Y) is decoder
+    assert decoder.n_labels_ == 4
+    hat = decoder.decode(scores[:7])
+    assert hat.shape == (7, 4) and hat.dtype == bool
+    assert decoder.decode(np.empty((0, 4))).shape == (0, 4)
+
+
+def test_beats_nothing_and_everything(decoder, data):
+    """A rule that ignored the scores would not."""
+    scores, Y = data
+    hat = decoder.fit(scores, Y).decode(scores)
+    assert scores[hat].mean() > scores[~hat].mean() + 0.2
+
+
+def test_lists_and_frames_and_integers(decoder, data):
+    scores, Y = data
+    expected = decoder.fit(scores, Y).decode(scores)
+    other = clone(decoder).fit(scores.tolist(), Y.astype(bool)).decode(scores.tolist())
+    assert (other == expected).all()
+
+
+def test_requires_fit(decoder, data):
+    scores, Y = data
+    if decoder.requires_fit:
+        with pytest.raises(NotFittedError, match=type(decoder).__name__):
+            decoder.decode(scores)
+        with pytest.raises(NotFittedError):
+            check_is_fitted(decoder)
+    else:
+        unfitted = decoder.decode(scores)
+        check_is_fitted(decoder)
+        assert (decoder.fit(scores, Y).decode(scores) == unfitted).all()
+    check_is_fitted(decoder.fit(scores, Y))
+
+
+def test_untouched_rows_is_off(decoder):
+    assert decoder.untouched_rows is False
+
+
+def test_clone_and_pickle(decoder, data):
+    scores, Y = data
+    parameters = repr(decoder.get_params())
+    decoder.fit(scores, Y)
+    assert repr(decoder.get_params()) == parameters
+    assert not fitted_values(clone(decoder))
+    restored = pickle.loads(pickle.dumps(decoder))
+    assert_same_fit(restored, decoder)
+    assert (restored.decode(scores) == decoder.decode(scores)).all()
+
+
+def test_inputs_are_not_changed(decoder, data):
+    scores, Y = data
+    Y[3, 1] = np.nan
+    weight = np.linspace(0, 1, 60)
+    given = (scores.copy(), Y.copy(), weight.copy())
+    decoder.fit(scores, Y, weight).decode(scores)
+    for before, after in zip(given, (scores, Y, weight), strict=True):
+        np.testing.assert_array_equal(before, after)
+    for array in (scores, Y, weight):
+        assert array.flags.writeable
+        array.flags.writeable = False
+    clone(decoder).fit(scores, Y, weight).decode(scores)
+
+
+def test_permuted_labels(decoder, name, data):
+    if name in LABEL_BOUND:
+        pytest.skip("its thresholds belong to the labels")
+    scores, Y = data
+    order = [2, 0, 3, 1]
+    expected = clone(decoder).fit(scores, Y).decode(scores)[:, order]
+    permuted = decoder.fit(scores[:, order], Y[:, order]).decode(scores[:, order])
+    assert (permuted == expected).all()
+
+
+def test_permuted_rows(decoder, data):
+    scores, Y = data
+    order = np.random.default_rng(0).permutation(60)
+    left = clone(decoder).fit(scores, Y)
+    right = decoder.fit(scores[order], Y[order])
+    assert_same_fit(left, right)
+    assert (left.decode(scores)[order] == right.decode(scores[order])).all()
+
+
+def test_a_row_does_not_depend_on_its_neighbours(decoder, data):
+    scores, Y = data
+    hat = decoder.fit(scores, Y).decode(scores)
+    assert (np.vstack([decoder.decode(row[None]) for row in scores]) == hat).all()
+
+
+def test_weight_zero_is_row_removed(decoder, data):
+    scores, Y = data
+    weight = np.tile([1.0, 0.0, 1.0], 20)
+    left = clone(decoder).fit(scores, Y, weight)
+    right = decoder.fit(scores[weight > 0], Y[weight > 0])
+    assert_same_fit(left, right)
+
+
+def test_weight_two_is_row_doubled(decoder, data):
+    scores, Y = data
+    weight = np.tile([1.0, 2.0, 1.0], 20)
+    doubled = np.repeat(np.arange(60), weight.astype(int))
+    left = clone(decoder).fit(scores, Y, weight)
+    assert_same_fit(left, decoder.fit(scores[doubled], Y[doubled]))
+
+
+def test_weights_matter(data):
+    scores, Y = data
+    weight = np.where(Y.sum(axis=1) > 1, 5.0, 1.0)
+    for name in ("global_threshold", "per_label_threshold", "cardinality"):
+        plain, weighted = DECODERS[name]().fit(scores, Y), DECODERS[name]().fit(scores, Y, weight)
+        left, right = fitted_values(plain), fitted_values(weighted)
+        assert any((left[key] != right[key]).any() for key in left), name
+
+
+def test_an_unobserved_row_is_a_row_removed(decoder, data):
+    scores, Y = data
+    if "cardinality" in repr(decoder).lower():
+        pytest.skip("an unobserved label counts as its score")
+    Y[10:20] = np.nan
+    seen = ~np.isnan(Y[:, 0])
+    left = clone(decoder).fit(scores, Y)
+    assert_same_fit(left, decoder.fit(scores[seen], Y[seen]))
+
+
+def test_some_and_all_labels_unobserved(decoder, data):
+    scores, Y = data
+    Y[np.random.default_rng(0).random(Y.shape) < 0.3] = np.nan
+    Y[:, 2] = np.nan
+    assert clone(decoder).fit(scores, Y).decode(scores).any()
+    assert decoder.fit(scores, np.full_like(Y, np.nan)).decode(scores).shape == Y.shape
+
+
+def test_soft_labels(decoder, data):
+    scores, Y = data
+    soft = np.clip(Y, 0.1, 0.9)
+    assert decoder.fit(scores, soft).decode(scores).any()
+
+
+def test_one_label_one_row(decoder, name):
+    if name in LABEL_BOUND or name == "top_k, given":
+        pytest.skip("asks for more labels")
+    for target in (0, 1, 0.5, np.nan):
+        hat = clone(decoder).fit([[0.3]], [[target]]).decode([[0.3], [0.9]])
+        assert hat.shape == (2, 1)
+
+
+def test_labels_without_and_with_only_positives(decoder, data):
+    scores, Y = data
+    Y[:, 0], Y[:, 1] = 0, 1
+    hat = decoder.fit(scores, Y).decode(scores)
+    assert hat.shape == Y.shape
+    for constant in (0, 1):
+        fitted = clone(decoder).fit(scores, np.full_like(Y, constant))
+        assert fitted.decode(scores).shape == Y.shape
+
+
+def test_all_scores_equal(decoder, data):
+    _, Y = data
+    scores = np.full(Y.shape, 0.4)
+    hat = decoder.fit(scores, Y).decode(scores)
+    assert (hat == hat[0]).all()  # rows with the same scores get the same answer
+
+
+def test_wrong_number_of_labels(decoder, data):
+    scores, Y = data
+    decoder.fit(scores, Y)
+    with pytest.raises(ValueError, match=r"scores has 3 labels .* fitted with 4"):
+        decoder.decode(scores[:, :3])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scores": np.zeros(60)}, r"scores must be 2-D.*got shape \(60,\)"),
+        ({"scores": np.full((60, 4), np.nan)}, "scores must be finite, got 240"),
+        ({"scores": np.full((60, 4), np.inf)}, "scores must be finite"),
+        ({"scores": np.full((60, 4), "a")}, "scores must be a dense numeric array"),
+        ({"scores": np.empty((0, 4)), "Y": np.empty((0, 4))}, "scores has 0 rows"),
+        ({"Y": np.zeros((60, 3))}, r"Y has shape \(60, 3\) but scores has shape \(60, 4\)"),
+        ({"Y": np.full((60, 4), 2)}, r"Y must hold values in \[0, 1\].*got 2"),
+        ({"Y": np.full((60, 4), -np.inf)}, "Y must hold values"),
+        ({"sample_weight": np.ones(59)}, r"sample_weight .*\(60,\), got shape \(59,\)"),
+        ({"sample_weight": -np.ones(60)}, "sample_weight must be non-negative, .*-1"),
+        ({"sample_weight": np.full(60, np.nan)}, "sample_weight must be finite"),
+        ({"sample_weight": np.zeros(60)}, "sample_weight is 0 for every row"),
+        ({"count": np.ones((60, 1))}, r"count .*got shape \(60, 1\)"),
+        ({"count": np.full(60, np.inf)}, "count must be finite"),
+    ],
+)
+def test_bad_input(decoder, data, change, message):
+    arguments = {"scores": data[0], "Y": data[1]} | change
+    with pytest.raises(ValueError, match=message):
+        decoder.fit(**arguments)
+    assert not fitted_values(decoder)
+
+
+def test_bad_input_to_decode(decoder, data):
+    scores, Y = data
+    decoder.fit(scores, Y)
+    with pytest.raises(ValueError, match="scores must be finite"):
+        decoder.decode(np.full((2, 4), np.nan))
+    with pytest.raises(ValueError, match="count must have one value per row"):
+        decoder.decode(scores, count=[1.0])
+
+
+def test_count_is_accepted_by_all(decoder, data):
+    scores, Y = data
+    count = np.full(60, 2.0) + np.arange(60) % 2
+    assert decoder.fit(scores, Y, count=count).decode(scores, count=count).shape == Y.shape
+
+
+def test_weight_zero_drops_the_count_too(data):
+    scores, Y = data
+    count = Y.sum(axis=1)
+    weight = 1.0 * (np.arange(60) < 40)
+    left = CardinalityCut().fit(scores, Y, weight, count)
+    assert_same_fit(left, CardinalityCut().fit(scores[:40], Y[:40], None, count[:40]))
+
+
+def test_subclasses_get_clean_read_only_arrays():
+    class Spy(Decoder):
+        def _fit(self, scores, Y, sample_weight, count):
+            self.seen_ = (scores, Y, sample_weight, count)
+
+        def _decode(self, scores, count):
+            scores[:] = 0
+            return scores > 0
+
+    spy = Spy().fit([[1, 0]], [[True, None]])
+    scores, Y, weight, count = spy.seen_
+    assert scores.dtype == Y.dtype == weight.dtype == np.float64
+    assert np.isnan(Y[0, 1]) and weight.tolist() == [1.0] and count is None
+    with pytest.raises(ValueError, match="read-only"):
+        spy.decode(np.ones((1, 2)))
+
+
+def test_get_decoder():
+    for name, cls in DECODERS.items():
+        assert type(get_decoder(name)) is type(get_decoder(cls)) is cls
+        assert get_decoder(name) is not get_decoder(name)
+    given = TopK(3)
+    assert get_decoder(given) is given
+    with pytest.raises(ValueError, match="unknown decoder 'top-k'; the names are: threshold, "):
+        get_decoder("top-k")
+    for wrong in (None, 3, dict, ["argmax"]):
+        with pytest.raises(TypeError, match="the names are: threshold, "):
+            get_decoder(wrong)
+
+
+def test_public_methods_are_not_overridden():
+    for cls in DECODERS.values():
+        assert cls.fit is Decoder.fit and cls.decode is Decoder.decode
