@@ -147,12 +147,12 @@ def _array_of(y: Any) -> np.ndarray:
         y = np.asarray(y)
     elif not hasattr(y, "__len__"):
         raise ValueError(f"y must be array-like, got {type(y).__name__}")
-    rows = [row for row in y if isinstance(row, list | tuple | set | frozenset)]
-    if any(isinstance(row, set | frozenset) for row in rows) or (
-        len({len(row) for row in rows}) > 1
-        or any(isinstance(label, str) for row in rows for label in row)
-    ):
-        raise ValueError(LABEL_SETS)
+    if not isinstance(y, np.ndarray) or (y.dtype == object and y.ndim == 1):
+        rows = [row for row in y if isinstance(row, list | tuple | set | frozenset)]
+        lengths = {len(row) for row in rows}
+        has_sets = any(isinstance(row, set | frozenset) for row in rows)
+        if has_sets or len(lengths) > 1 or any(isinstance(v, str) for row in rows for v in row):
+            raise ValueError(LABEL_SETS)
     y = np.asarray(y)
     if y.ndim not in (1, 2):
         raise ValueError(f"y must have 1 or 2 dimensions, got shape {y.shape}")

@@ -4,6 +4,8 @@ Every rule is a `Decoder`: ``fit(scores, Y)`` on held-out rows where it has some
 ``decode(scores)`` to predict. `DECODERS` maps the names that estimators accept to the classes.
 """
 
+from typing import Any
+
 from .base import Decoder
 from .counts import Argmax, AtLeastOne, CardinalityCut, CumulativeCut, OneOverN, TopK
 from .thresholds import FixedThreshold, GlobalThreshold, PerLabelThreshold
@@ -23,7 +25,7 @@ __all__ = [
     "get_decoder",
 ]
 
-DECODERS = {
+DECODERS: dict[str, type[Decoder]] = {
     "threshold": FixedThreshold,
     "global_threshold": GlobalThreshold,
     "per_label_threshold": PerLabelThreshold,
@@ -36,7 +38,7 @@ DECODERS = {
 }
 
 
-def get_decoder(spec):
+def get_decoder(spec: Any) -> Decoder:
     """Return the decoder that a name, a class or an instance stands for.
 
     Parameters

@@ -4,21 +4,27 @@ Everything is in counts: `tp` true positives, `predicted` predicted entries, `po
 `total` observed ones, all summed with weights; soft labels are fractions.
 """
 
+from collections.abc import Callable
+
 import numpy as np
+
+# Thresholds, true positives and predicted entries of each cut.
+Cuts = tuple[np.ndarray, np.ndarray, np.ndarray]
+Number = np.ndarray | float
 
 MAX_CUTS = 400
 # Bounds the memory that counts per group and cut take at a time.
 _BLOCK_ENTRIES = 2**22
 
 
-def midpoints(distinct):
+def midpoints(distinct: np.ndarray) -> np.ndarray:
     """Thresholds that predict the first 1, 2, ... of the distinct scores, in falling order."""
     below = np.append(distinct[1:], distinct[-1:])
     middle = distinct / 2 + below / 2  # the sum of two large scores may overflow
     return np.where((middle > below) & (middle <= distinct), middle, distinct)
 
 
-def cuts(scores, y, weight):
+def cuts(scores: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Cuts:
     """Return thresholds in falling order, true positives and predicted entries at each.
 
     The first predicts nothing. Of the others, only those that end with a positive are kept:
@@ -40,7 +46,7 @@ def cuts(scores, y, weight):
     )
 
 
-def grid(scores, Y):
+def grid(scores: np.ndarray, Y: np.ndarray) -> np.ndarray:
     """Return candidate thresholds in falling order, thinned as GlobalThreshold documents."""
     distinct = np.unique(scores[~np.isnan(Y)])[::-1]
     thresholds = np.concatenate([[np.inf], midpoints(distinct)])
@@ -56,7 +62,14 @@ def grid(scores, Y):
     return thresholds[np.unique(np.concatenate(picked))]
 
 
-def mean_metric(metric, thresholds, scores, Y, weights, group_weight=None):
+def mean_metric(
+    metric: Callable[..., np.ndarray],
+    thresholds: np.ndarray,
+    scores: np.ndarray,
+    Y: np.ndarray,
+    weights: np.ndarray,
+    group_weight: np.ndarray | None = None,
+) -> np.ndarray:
     """Return the mean over rows (the groups) of a metric within each row, at each threshold."""
     n_groups, n_cuts = len(scores), thresholds.size
     group_weight = np.ones(n_groups) if group_weight is None else group_weight
@@ -83,7 +96,13 @@ def mean_metric(metric, thresholds, scores, Y, weights, group_weight=None):
     return ratio(total, total_weight)
 
 
-def dinkelbach(label_cuts, fixed_tp, fixed_predicted, positives, beta):
+def dinkelbach(
+    label_cuts: list[Cuts],
+    fixed_tp: float,
+    fixed_predicted: float,
+    positives: float,
+    beta: float,
+) -> list[int]:
     """Return the index of each label's cut in the joint optimum of micro-F-beta."""
     value = 0.0
     while True:
@@ -97,13 +116,13 @@ def dinkelbach(label_cuts, fixed_tp, fixed_predicted, positives, beta):
             return chosen
 
 
-def first_best(values):
+def first_best(values: np.ndarray) -> int:
     """Return the first index of the maximum, up to rounding, i.e. the largest threshold."""
     tolerance = 1e-13 * np.abs(values).max()
     return int(np.argmax(values >= values.max() - tolerance))
 
 
-def ratio(numerator, denominator):
+def ratio(numerator: Number, denominator: Number) -> np.ndarray:
     """Divide, with 0 where the denominator is 0."""
     numerator, denominator = np.broadcast_arrays(
         np.asarray(numerator, dtype=float), np.asarray(denominator, dtype=float)
@@ -111,23 +130,30 @@ def ratio(numerator, denominator):
     return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0)
 
 
-def fbeta(tp, predicted, positives, beta):
+def fbeta(tp: Number, predicted: Number, positives: Number, beta: float) -> np.ndarray:
+    """Return F-beta."""
     return ratio((1 + beta**2) * tp, beta**2 * positives + predicted)
 
 
-def f1(tp, predicted, positives, total):
+def f1(tp: Number, predicted: Number, positives: Number, total: Number) -> np.ndarray:
+    """Return F1."""
     return fbeta(tp, predicted, positives, 1.0)
 
 
-def jaccard(tp, predicted, positives, total):
+def jaccard(tp: Number, predicted: Number, positives: Number, total: Number) -> np.ndarray:
+    """Return the Jaccard index."""
     return ratio(tp, positives + predicted - tp)
 
 
-def accuracy(tp, predicted, positives, total):
+def accuracy(tp: Number, predicted: Number, positives: Number, total: Number) -> np.ndarray:
+    """Return the share of entries decided right."""
     return ratio(total - positives - predicted + 2 * tp, total)
 
 
-def balanced_accuracy(tp, predicted, positives, total):
+def balanced_accuracy(
+    tp: Number, predicted: Number, positives: Number, total: Number
+) -> np.ndarray:
+    """Return the mean recall of the classes that are present."""
     negatives = total - positives
     recalls = ratio(tp, positives) + ratio(negatives - predicted + tp, negatives)
     return ratio(recalls, 1.0 * (positives > 0) + (negatives > 0))

@@ -1,9 +1,10 @@
 """The contract that every decision rule keeps."""
 
 from abc import ABC, abstractmethod
-from typing import final
+from typing import Self, final
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
@@ -46,7 +47,13 @@ class Decoder(BaseEstimator, ABC):
     untouched_rows = False
 
     @final
-    def fit(self, scores, Y, sample_weight=None, count=None):
+    def fit(
+        self,
+        scores: ArrayLike,
+        Y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        count: ArrayLike | None = None,
+    ) -> Self:
         """Learn what the rule needs from scores of rows that the model was not trained on.
 
         Parameters
@@ -99,7 +106,7 @@ class Decoder(BaseEstimator, ABC):
         return self
 
     @final
-    def decode(self, scores, count=None):
+    def decode(self, scores: ArrayLike, count: ArrayLike | None = None) -> np.ndarray:
         """Decide which labels each row has.
 
         Parameters
@@ -135,19 +142,21 @@ class Decoder(BaseEstimator, ABC):
             )
         return self._decode(scores, _check_rows("count", count, scores.shape[0]))
 
-    def _fit(self, scores, Y, sample_weight, count):  # noqa: B027 (optional on purpose)
+    def _fit(
+        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
+    ) -> None:
         """Learn the rule; `Y` is float64 with NaN, weights are positive. Default: nothing."""
 
     @abstractmethod
-    def _decode(self, scores, count):
+    def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         """Return the (n_samples, n_labels) bool array of predicted labels."""
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         """Tell `sklearn.utils.validation.check_is_fitted` whether `decode` can be called."""
         return hasattr(self, "n_labels_") or not self.requires_fit
 
 
-def _as_float(name, values, shape_wanted):
+def _as_float(name: str, values: ArrayLike, shape_wanted: str) -> np.ndarray:
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -157,14 +166,14 @@ def _as_float(name, values, shape_wanted):
         ) from error
 
 
-def _read_only(array):
+def _read_only(array: np.ndarray) -> np.ndarray:
     """Return a view that raises when a decoder writes into what the caller gave."""
     view = array.view()
     view.flags.writeable = False
     return view
 
 
-def _check_scores(scores):
+def _check_scores(scores: ArrayLike) -> np.ndarray:
     scores = _as_float("scores", scores, "(n_samples, n_labels)")
     if scores.ndim != 2 or scores.shape[1] == 0:
         raise ValueError(
@@ -179,7 +188,7 @@ def _check_scores(scores):
     return _read_only(scores)
 
 
-def _check_targets(Y, shape):
+def _check_targets(Y: ArrayLike, shape: tuple[int, int]) -> np.ndarray:
     Y = _as_float("Y", Y, "(n_samples, n_labels)")
     if Y.shape != shape:
         raise ValueError(
@@ -195,7 +204,7 @@ def _check_targets(Y, shape):
     return _read_only(Y)
 
 
-def _check_rows(name, values, n_samples):
+def _check_rows(name: str, values: ArrayLike | None, n_samples: int) -> np.ndarray | None:
     """Check an optional array with one finite number per row."""
     if values is None:
         return None

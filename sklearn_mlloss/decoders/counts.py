@@ -59,11 +59,13 @@ class TopK(Decoder):
         self.k = k
 
     @property
-    def requires_fit(self):
+    def requires_fit(self) -> bool:
         """True when `k` is to be learned."""
         return self.k is None
 
-    def _fit(self, scores, Y, sample_weight, count):
+    def _fit(
+        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
+    ) -> None:
         if self.k is None:
             weight = sample_weight @ ~np.isnan(Y)
             positives = sample_weight @ np.nan_to_num(Y)
@@ -72,7 +74,7 @@ class TopK(Decoder):
         else:
             self.k_ = self._given_k(scores.shape[1])
 
-    def _given_k(self, n_labels):
+    def _given_k(self, n_labels: int) -> int:
         valid = isinstance(self.k, Integral) and not isinstance(self.k, bool)
         if not valid or not 1 <= self.k <= n_labels:
             raise ValueError(
@@ -81,7 +83,7 @@ class TopK(Decoder):
             )
         return int(self.k)
 
-    def _decode(self, scores, count):
+    def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         k = self.k_ if self.k is None else self._given_k(scores.shape[1])
         return _first_in_rank(_ranking(scores), np.full(len(scores), k))
 
@@ -129,7 +131,9 @@ class CardinalityCut(Decoder):
 
     requires_fit = True
 
-    def _fit(self, scores, Y, sample_weight, count):
+    def _fit(
+        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
+    ) -> None:
         self.uses_count_ = count is not None
         z = count if self.uses_count_ else scores.sum(axis=1)
         n_true = np.where(np.isnan(Y), scores, Y).sum(axis=1)
@@ -141,7 +145,7 @@ class CardinalityCut(Decoder):
             self.slope_ = max(0.0, float(weighted @ (n_true - n_mean) / (weighted @ (z - z_mean))))
         self.intercept_ = float(n_mean - self.slope_ * z_mean)
 
-    def _decode(self, scores, count):
+    def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         if self.uses_count_ and count is None:
             raise ValueError(
                 "count is missing: this CardinalityCut was fitted with a predicted count for each "
@@ -203,7 +207,7 @@ class CumulativeCut(Decoder):
     def __init__(self, mass=0.95):
         self.mass = mass
 
-    def _decode(self, scores, count):
+    def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         valid = isinstance(self.mass, Real) and not isinstance(self.mass, bool)
         if not valid or not 0 < self.mass <= 1:
             raise ValueError(f"mass must be a number in (0, 1], got {self.mass!r}")
@@ -242,7 +246,7 @@ class OneOverN(Decoder):
            [ True,  True, False]])
     """
 
-    def _decode(self, scores, count):
+    def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         shares = _row_shares(scores, "OneOverN")
         return shares * scores.shape[1] >= 1 - _TOLERANCE
 
@@ -266,7 +270,7 @@ class Argmax(Decoder):
     array([[False,  True, False]])
     """
 
-    def _decode(self, scores, count):
+    def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         return _is_top(scores)
 
 
@@ -306,49 +310,51 @@ class AtLeastOne(Decoder):
     def __init__(self, decoder=None):
         self.decoder = decoder
 
-    def _resolved(self):
+    def _resolved(self) -> Decoder:
         # The registry names this class, so it cannot be imported before the class exists.
         from . import get_decoder
 
         return FixedThreshold() if self.decoder is None else get_decoder(self.decoder)
 
     @property
-    def requires_fit(self):
+    def requires_fit(self) -> bool:
         """That of the decoder inside."""
         return self._resolved().requires_fit
 
     @property
-    def untouched_rows(self):
+    def untouched_rows(self) -> bool:
         """That of the decoder inside."""
         return self._resolved().untouched_rows
 
-    def _fit(self, scores, Y, sample_weight, count):
+    def _fit(
+        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
+    ) -> None:
         self.decoder_ = clone(self._resolved()).fit(scores, Y, sample_weight, count)
 
-    def _decode(self, scores, count):
+    def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         decoder = self.decoder_ if hasattr(self, "decoder_") else self._resolved()
         Y_hat = decoder.decode(scores, count)
         empty = ~Y_hat.any(axis=1, keepdims=True)
         return Y_hat | (empty & _is_top(scores))
 
 
-def _ranking(scores):
+def _ranking(scores: np.ndarray) -> np.ndarray:
     """Return each row's labels by falling score, ties by index."""
     return np.argsort(-scores, axis=1, kind="stable")
 
 
-def _first_in_rank(ranking, k):
+def _first_in_rank(ranking: np.ndarray, k: np.ndarray) -> np.ndarray:
     """Mark the first k[i] labels of each row's ranking."""
     Y_hat = np.empty(ranking.shape, dtype=bool)
     np.put_along_axis(Y_hat, ranking, np.arange(ranking.shape[1]) < k[:, None], axis=1)
     return Y_hat
 
 
-def _is_top(scores):
+def _is_top(scores: np.ndarray) -> np.ndarray:
     return np.arange(scores.shape[1]) == scores.argmax(axis=1)[:, None]
 
 
-def _row_shares(scores, rule):
+def _row_shares(scores: np.ndarray, rule: str) -> np.ndarray:
     """Divide each row by its sum; a row of zeros becomes uniform."""
     if (scores < 0).any():
         raise ValueError(
@@ -360,6 +366,6 @@ def _row_shares(scores, rule):
     return np.divide(scores, total, out=uniform, where=total > 0)
 
 
-def _round_half_up(values):
+def _round_half_up(values: np.ndarray | float) -> np.ndarray | float:
     # Exact halves are common (means of counts) and must not hang on the order of a sum.
     return np.floor(values + 0.5 + _TOLERANCE)

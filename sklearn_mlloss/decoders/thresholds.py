@@ -7,7 +7,9 @@ Where several cuts are equally good, the larger threshold (fewer predicted label
 """
 
 import inspect
+from collections.abc import Callable
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +45,7 @@ class FixedThreshold(Decoder):
     def __init__(self, threshold=0.5):
         self.threshold = threshold
 
-    def _thresholds(self, n_labels):
+    def _thresholds(self, n_labels: int) -> np.ndarray:
         thresholds = np.asarray(self.threshold)
         if thresholds.dtype.kind not in "iuf" or np.isnan(thresholds).any():
             raise ValueError(f"threshold must be a number or numbers, got {self.threshold!r}")
@@ -54,10 +56,12 @@ class FixedThreshold(Decoder):
             )
         return thresholds
 
-    def _fit(self, scores, Y, sample_weight, count):
+    def _fit(
+        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
+    ) -> None:
         self._thresholds(scores.shape[1])
 
-    def _decode(self, scores, count):
+    def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         return scores >= self._thresholds(scores.shape[1])
 
 
@@ -126,7 +130,9 @@ class GlobalThreshold(Decoder):
         self.metric = metric
         self.average = average
 
-    def _fit(self, scores, Y, sample_weight, count):
+    def _fit(
+        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
+    ) -> None:
         _check_choice("average", self.average, ("micro", "macro", "samples"))
         if callable(self.metric):
             thresholds, values = self._callable_values(scores, Y, sample_weight)
@@ -138,7 +144,9 @@ class GlobalThreshold(Decoder):
         undefined = not (Y > 0).any() and not values.any()
         self.threshold_ = _UNDEFINED_THRESHOLD if undefined else float(thresholds[best])
 
-    def _named_values(self, scores, Y, sample_weight):
+    def _named_values(
+        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         metric = METRICS[self.metric]
         if self.average == "micro":
             observed = ~np.isnan(Y)
@@ -152,7 +160,9 @@ class GlobalThreshold(Decoder):
         weights = np.ones_like(Y)
         return thresholds, mean_metric(metric, thresholds, scores, Y, weights, sample_weight)
 
-    def _callable_values(self, scores, Y, sample_weight):
+    def _callable_values(
+        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         if self.average != "micro":
             raise ValueError(
                 f"average must be left at 'micro' when metric is a callable, which averages as it "
@@ -186,7 +196,7 @@ class GlobalThreshold(Decoder):
             )
         return thresholds, values
 
-    def _decode(self, scores, count):
+    def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         return scores >= self.threshold_
 
 
@@ -258,7 +268,9 @@ class PerLabelThreshold(Decoder):
         self.average = average
         self.min_positives = min_positives
 
-    def _fit(self, scores, Y, sample_weight, count):
+    def _fit(
+        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
+    ) -> None:
         _check_number("beta", self.beta, "a finite number > 0", lambda v: 0 < v < np.inf)
         _check_choice("average", self.average, ("macro", "micro"))
         _check_number("min_positives", self.min_positives, "a number >= 0", lambda v: v >= 0)
@@ -292,7 +304,9 @@ class PerLabelThreshold(Decoder):
             self.thresholds_[label] = thresholds[best]
         self.fallback_labels_ = np.flatnonzero(fallback)
 
-    def _common_threshold(self, scores, Y, sample_weight):
+    def _common_threshold(
+        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray
+    ) -> float:
         observed = ~np.isnan(Y)
         y, weight = Y[observed], _entry_weights(sample_weight, observed)
         if not y.any():
@@ -300,24 +314,24 @@ class PerLabelThreshold(Decoder):
         thresholds, tp, predicted = cuts(scores[observed], y, weight)
         return thresholds[first_best(fbeta(tp, predicted, weight @ y, self.beta))]
 
-    def _decode(self, scores, count):
+    def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         return scores >= self.thresholds_
 
 
-def _entry_weights(sample_weight, observed):
+def _entry_weights(sample_weight: np.ndarray, observed: np.ndarray) -> np.ndarray:
     return np.broadcast_to(sample_weight[:, None], observed.shape)[observed]
 
 
-def _takes_sample_weight(metric):
+def _takes_sample_weight(metric: Callable[..., float]) -> bool:
     parameters = inspect.signature(metric).parameters.values()
     return any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-def _check_choice(name, value, choices):
+def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 
-def _check_number(name, value, wanted, valid):
+def _check_number(name: str, value: Any, wanted: str, valid: Callable[[float], bool]) -> None:
     if isinstance(value, bool) or not isinstance(value, Real) or not valid(value):
         raise ValueError(f"{name} must be {wanted}, got {value!r}")

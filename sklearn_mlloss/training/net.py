@@ -9,6 +9,7 @@ device once an epoch. With callbacks every notification is made as skorch docume
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -192,6 +193,13 @@ class TableNet(NeuralNet):
         self.notify("on_train_end", X=X, y=y)
         return self
 
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        """Decide whether steps can do without skorch's bookkeeping."""
+        closure = inspect.signature(self.optimizer_.step).parameters.get("closure")
+        # Some optimisers, such as LBFGS, ask for the loss more than once a step.
+        required = closure is not None and closure.default is closure.empty
+        self.plain_steps_ = not required and not self._has_user_callbacks()
+
     def notify(self, method_name, **cb_kwargs):
         """Call the callbacks; skorch's own ask for an end of training by KeyboardInterrupt."""
         try:
@@ -206,12 +214,12 @@ class TableNet(NeuralNet):
         if iterator is None:
             return
         notify = self._has_user_callbacks()
+        if training and self.plain_steps_:
+            step_fn = self._plain_step
         self._set_training(training)
         if training:
             self.criterion_.set_epoch(len(self.history) - 1)
-            if not notify:
-                step_fn = self._plain_step
-        total, n_rows, n_batches = 0.0, 0, 0
+        losses, sizes = [], []
         for batch in iterator:
             rows = len(batch[0])
             if notify:
@@ -222,8 +230,10 @@ class TableNet(NeuralNet):
                 self.history.record_batch(prefix + "_loss", loss.item())
                 self.history.record_batch(prefix + "_batch_size", rows)
                 self.notify("on_batch_end", batch=batch, training=training, **step)
-            total, n_rows, n_batches = total + loss * rows, n_rows + rows, n_batches + 1
-        mean = float(total) / n_rows
+            losses.append(loss)
+            sizes.append(rows)
+        pairs = zip(torch.stack(losses).tolist(), sizes, strict=True)
+        mean = sum(loss * rows for loss, rows in pairs) / sum(sizes)
         if not math.isfinite(mean):
             raise ValueError(
                 f"the {prefix} loss of {self.criterion_.loss!r} is {mean} in epoch "
@@ -231,7 +241,7 @@ class TableNet(NeuralNet):
                 "lower learning_rate, or scale X"
             )
         self.history.record(prefix + "_loss", mean)
-        self.history.record(prefix + "_batch_count", n_batches)
+        self.history.record(prefix + "_batch_count", len(sizes))
 
     def train_step_single(self, batch, **fit_params):
         """Return loss and outputs of a batch after computing the gradient."""
@@ -325,16 +335,11 @@ class TableNet(NeuralNet):
                 layers[-1].bias.copy_(torch.as_tensor(bias))
 
     def _plain_step(self, batch, **fit_params) -> dict[str, Tensor]:
-        step: dict[str, Tensor] = {}
-
-        def closure():
-            self.optimizer_.zero_grad(set_to_none=True)
-            # Some optimisers ask more than once: the first loss is that of the batch.
-            current = self.train_step_single(batch)
-            step.setdefault("loss", current["loss"])
-            return current["loss"]
-
-        self.optimizer_.step(closure)
+        for group in self.optimizer_.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+        step = self.train_step_single(batch)
+        self.optimizer_.step()
         return step
 
     def _has_user_callbacks(self) -> bool:

@@ -39,7 +39,7 @@ class Rows:
         return Rows(self.X[rows], self.Y[rows], weight)
 
     def informative(self) -> Rows:
-        """Return the rows with at least one observed entry of positive weight."""
+        """Return the rows with an observed entry of positive weight, and weights of mean 1."""
         counts = None
         if self.Y.dtype.kind == "f":
             counts = ~np.isnan(self.Y)
@@ -53,16 +53,22 @@ class Rows:
             raise ValueError(
                 "no row is left to learn from: y is NaN or sample_weight is zero in all of them"
             )
-        return self if rows.all() else self[rows]
+        chosen = self if rows.all() else self[rows]
+        return Rows(chosen.X, chosen.Y, chosen._scaled_weight())
 
     def table(self, device: torch.device) -> Table:
-        """Return the rows as tensors, with weights scaled to mean 1 over what was observed."""
-        weight = self.weight
-        if weight is not None:
-            over_labels = weight.ndim == 2 and self.Y.dtype.kind == "f"
-            counted = weight[~np.isnan(self.Y)] if over_labels else weight
-            weight = (weight / counted.mean()).astype(self.X.dtype)
+        """Return the rows as tensors, with weights of mean 1."""
+        weight = self._scaled_weight()
+        weight = None if weight is None else weight.astype(self.X.dtype)
         return Table(self.X, self.Y, weight, device)
+
+    def _scaled_weight(self) -> np.ndarray | None:
+        """Return the weights scaled to mean 1 over what was observed."""
+        if self.weight is None:
+            return None
+        over_labels = self.weight.ndim == 2 and self.Y.dtype.kind == "f"
+        counted = self.weight[~np.isnan(self.Y)] if over_labels else self.weight
+        return self.weight / counted.mean()
 
     def for_decoder(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Return targets and row weights; an entry of weight 0 counts as not observed."""

@@ -1,0 +1,35 @@
+# make demo: set up and run the main job. make test: set up and run the tests.
+PYTHON ?= python3
+BIN := .venv/bin
+# One thread a process: the tests already run in as many processes as there are cores.
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.PHONY: demo test lint examples check bench clean
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: .venv/installed
+	$(BIN)/python examples/demo.py
+
+test: .venv/installed
+	$(ONE_THREAD) $(BIN)/python -m pytest -n auto
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+examples: .venv/installed
+	$(BIN)/python examples/quickstart.py
+	$(BIN)/python examples/grid_search.py
+	$(BIN)/python examples/demo.py --quick
+
+check: lint test examples
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/fit.py --quick --repeats 3
+
+clean:
+	rm -rf .venv build *.egg-info
