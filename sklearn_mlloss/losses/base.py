@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -69,8 +70,8 @@ class Loss(BaseEstimator, ABC):
             The fitted loss.
         """
         self._check_params()
-        for name in ("n_labels_", "n_outputs_", "label_count_", "positive_count_"):
-            self.__dict__.pop(name, None)
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
         return self.partial_fit(Y, sample_weight)
 
     def partial_fit(self, Y: np.ndarray, sample_weight: np.ndarray | None = None) -> Loss:
@@ -215,7 +216,7 @@ class SeparableLoss(Loss):
         (Cui et al., 2019; beta 0.999 unless given). Both are scaled to mean 1 and capped at 100;
         a label without positives counts as having one.
     label_smoothing : float in [0, 1), default=0
-        Targets become ``y * (1 - label_smoothing) + label_smoothing / 2``. The link takes this
+        Each entry counts as ``label_smoothing / 2`` of either polarity besides. The link takes this
         back, so that scores are still probabilities of the labels themselves.
     label_reduction : {"mean", "sum"}, default="mean"
         How the labels of a row are put together. "mean" divides by the number of labels, observed
@@ -277,9 +278,12 @@ class SeparableLoss(Loss):
 
     def objective(self, outputs, targets, mask=None, sample_weight=None):
         """Return the weighted sum or mean over labels, shape (..., n); see `Loss.objective`."""
-        if self.label_smoothing:
-            targets = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
         values = self.mixture(outputs, targets)
+        if self.label_smoothing:
+            # The same as smoothed targets where the mixture is linear in them; the link relies on
+            # it everywhere.
+            both = self.positive(outputs) + self.negative(outputs)
+            values = values + self.label_smoothing * (both / 2 - values)
         if self.class_weight is not None:
             values = values * self._tensor("class_weight_", values)
         if mask is not None:
@@ -299,6 +303,8 @@ class SeparableLoss(Loss):
         prior = torch.tensor(self.prior_)
         prior = prior * (1 - self.label_smoothing) + self.label_smoothing / 2
         low, high = torch.full_like(prior, -30.0), torch.full_like(prior, 30.0)
+        # Some links never reach 1: a prior beyond would put the bias where no gradient is left.
+        prior = torch.minimum(prior, self.eta(high) - 1e-4)
         for _ in range(50):
             middle = (low + high) / 2
             below = self.eta(middle) < prior
@@ -306,7 +312,7 @@ class SeparableLoss(Loss):
         return ((low + high) / 2).numpy()
 
     def _check_params(self):
-        check_scalar(self.label_smoothing, "label_smoothing", (int, float), min_val=0, max_val=1,
+        check_scalar(self.label_smoothing, "label_smoothing", Real, min_val=0, max_val=1,
                      include_boundaries="left")  # fmt: skip
         if self.label_reduction not in ("mean", "sum"):
             raise ValueError(
@@ -325,7 +331,7 @@ class SeparableLoss(Loss):
         elif isinstance(spec, str) and spec == "effective":
             weight = _effective_weight(positives, 0.999)
         elif isinstance(spec, tuple) and len(spec) == 2 and spec[0] == "effective":
-            check_scalar(spec[1], "beta of class_weight", (int, float), min_val=0, max_val=1,
+            check_scalar(spec[1], "beta of class_weight", Real, min_val=0, max_val=1,
                          include_boundaries="left")  # fmt: skip
             weight = _effective_weight(positives, spec[1])
         else:
@@ -434,6 +440,8 @@ def _effective_weight(positives: np.ndarray, beta: float) -> np.ndarray:
 def _label_totals(Y: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the total weight of the observed and of the positive entries of each label."""
     n, n_labels = Y.shape
+    if ((Y < 0) | (Y > 1)).any():
+        raise ValueError("Y must hold targets in [0, 1], or NaN for not observed")
     if Y.dtype.kind in "bui":
         observed, positives = None, Y
     else:
@@ -443,6 +451,10 @@ def _label_totals(Y: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray,
         total = np.full(n_labels, float(n)) if observed is None else observed.sum(0, dtype=float)
         return total, positives.sum(0, dtype=float)
     weight = np.asarray(weight, dtype=np.float64)
+    if weight.shape not in ((n,), Y.shape) or not (weight >= 0).all():
+        raise ValueError(
+            f"sample_weight must be >= 0 and of shape {(n,)} or {Y.shape}, got shape {weight.shape}"
+        )
     if weight.ndim == 1:
         weight = np.broadcast_to(weight[:, None], Y.shape)
     total = weight.sum(0) if observed is None else (weight * observed).sum(0)

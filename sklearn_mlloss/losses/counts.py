@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from .base import Loss
-from .links import strictly_increasing
+from .links import log_odds, strictly_increasing
 
 __all__ = ["FactorizedLoss", "PoissonSoftmaxLoss"]
 
@@ -39,12 +39,20 @@ class _CountTimesDistribution(Loss):
         return self._log_count(outputs[..., -1:]) + outputs[..., :-1].log_softmax(-1)
 
     def count(self, outputs):
-        """Return the predicted number of labels Z > 0, shape (..., n)."""
+        """Return the predicted number of labels Z, shape (..., n)."""
         return self._log_count(outputs[..., -1]).exp()
 
     def _log_count(self, c: Tensor) -> Tensor:
         """Return log Z for the raw count output."""
         return _log_exp_count(c)
+
+    def _scores(self, outputs: Tensor, log_rate: Tensor) -> Tensor:
+        """Return ``1 - exp(-rate)``, strictly increasing in each logit and in the count."""
+        s, margin = outputs[..., :-1], self._log_count(outputs[..., -1:])
+        if s.shape[-1] > 1:
+            # The rate itself stops growing where a label takes all the mass.
+            margin = margin + log_odds(s)
+        return strictly_increasing(-torch.expm1(-log_rate.exp()), margin)
 
 
 class FactorizedLoss(_CountTimesDistribution):
@@ -132,7 +140,7 @@ class FactorizedLoss(_CountTimesDistribution):
         outputs = outputs.double()
         log_p = outputs[..., :-1].log_softmax(-1)
         log_rate = _log_rates(log_p, self._log_count(outputs[..., -1]))
-        return strictly_increasing(-torch.expm1(-log_rate.exp()), log_rate)
+        return self._scores(outputs, log_rate)
 
     def initial_bias(self):
         """Return the logits of the label distribution and the mean count."""
@@ -199,8 +207,8 @@ class PoissonSoftmaxLoss(_CountTimesDistribution):
 
     def link(self, outputs):
         """Return ``1 - exp(-lambda)``; see `Loss.link`."""
-        log_rate = self.decision(outputs.double())
-        return strictly_increasing(-torch.expm1(-log_rate.exp()), log_rate)
+        outputs = outputs.double()
+        return self._scores(outputs, self.decision(outputs))
 
     def initial_bias(self):
         """Return the logits of the label distribution and the log of the mean count."""

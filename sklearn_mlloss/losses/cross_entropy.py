@@ -255,12 +255,13 @@ class AsymmetricLoss(SeparableLoss):
         if self.clip == 0:
             focus = torch.exp(-self.gamma_neg * softplus(-s))
             return self._focus(focus) * softplus(s)
-        p = s.sigmoid()
-        inside = p > self.clip
+        # From 1 - p, which keeps its digits (and its slope) where p has rounded to 1.
+        q = (-s).sigmoid()
+        p_m = (1 - self.clip) - q
+        inside = p_m > 0
         # A base of 0 would have an infinite slope for an exponent below 1.
-        focus = torch.where(inside, p - self.clip, 1.0) ** self.gamma_neg
-        value = self._focus(focus) * -torch.log((-s).sigmoid() + self.clip)
-        return torch.where(inside, value, 0.0)
+        focus = torch.where(inside, p_m, 1.0) ** self.gamma_neg
+        return torch.where(inside, self._focus(focus) * -torch.log(q + self.clip), 0.0)
 
     def _focus(self, factor: Tensor) -> Tensor:
         return factor.detach() if self.detach_focus else factor

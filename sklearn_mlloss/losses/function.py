@@ -135,7 +135,7 @@ class FunctionLoss(Loss):
             )
 
     def _update(self):
-        if hasattr(self, "func_"):
+        if hasattr(self, "func_"):  # partial_fit: its parameters have been trained
             return
         func = self.func
         if isinstance(func, type) and issubclass(func, nn.Module):

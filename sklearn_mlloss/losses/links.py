@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["sigmoid_scores", "softmax_scores", "strictly_increasing"]
+__all__ = ["log_odds", "sigmoid_scores", "softmax_scores", "strictly_increasing"]
 
 # Large enough to keep ties apart in float64 up to logits of 1e4 and beyond, small enough that no
-# probability moves by more than 1e-5.
+# probability moves by more than twice as much.
 DELTA = 1e-5
 
 
@@ -40,16 +40,22 @@ def sigmoid_scores(logits: Tensor) -> Tensor:
 
 
 def softmax_scores(logits: Tensor) -> Tensor:
-    """Return the softmax over the last axis, made strict by `strictly_increasing`.
-
-    The margin is the log-odds of each label against all the others,
-    ``s_l - logsumexp(s without s_l)``, which keeps growing where the softmax has rounded to 1.
-    """
+    """Return the softmax over the last axis, made strict by `strictly_increasing`."""
     logits = logits.double()
+    margin = log_odds(logits) if logits.shape[-1] > 1 else logits
+    return strictly_increasing(logits.softmax(-1), margin)
+
+
+def log_odds(logits: Tensor) -> Tensor:
+    """Return ``s_l - logsumexp(s without s_l)``, for at least two labels in the last axis.
+
+    The log-odds of each label against all the others keep growing where the softmax has rounded
+    to 1.
+    """
     log_p = logits.log_softmax(-1)
     top = log_p.argmax(-1, keepdim=True)
     log_rest = torch.log1p(-log_p.exp())
     # log(1 - p) has no digits left for a label that takes nearly all the mass.
     log_rest_of_top = logits.scatter(-1, top, -torch.inf).logsumexp(-1, keepdim=True)
     log_rest = log_rest.scatter(-1, top, log_rest_of_top - logits.logsumexp(-1, keepdim=True))
-    return strictly_increasing(log_p.exp(), log_p - log_rest)
+    return log_p - log_rest

@@ -40,8 +40,9 @@ class SoftmaxCrossEntropy(Loss):
         ``sigmoid(s)``, label against background, with the natural threshold 1/2. Always on for a
         single label, where a softmax would be constant.
     kl : bool, default=False
-        Report the Kullback-Leibler divergence, the cross-entropy minus the entropy of t: same
-        gradient, but 0 at the perfect prediction, which reads better in a training curve.
+        Report the Kullback-Leibler divergence of t from ``sum(t) * softmax(s)``, the
+        cross-entropy less what does not depend on s: same gradient, but 0 at the perfect
+        prediction, which reads better in a training curve.
 
     Notes
     -----
@@ -96,7 +97,10 @@ class SoftmaxCrossEntropy(Loss):
             q = torch.cat([q.expand_as(targets), torch.zeros_like(empty)], -1)
         t = self._distribution(y, q)
         value = -(t * outputs.log_softmax(-1)).sum(-1)
-        return value + torch.special.xlogy(t, t).sum(-1) if self.kl else value
+        if self.kl:
+            mass = t.sum(-1)
+            value = value + torch.special.xlogy(t, t).sum(-1) - torch.special.xlogy(mass, mass)
+        return value
 
     def link(self, outputs):
         """Return the softmax, or ``sigmoid(s)`` against a background; see `Loss.link`."""
@@ -124,7 +128,7 @@ class SoftmaxCrossEntropy(Loss):
         t = y + a * q if a else y
         if self.normalise == "sum":
             return t
-        total = (y.count_nonzero(-1) if self.normalise == "count" else y.sum(-1)) + a
+        total = ((y != 0).to(y.dtype) if self.normalise == "count" else y).sum(-1) + a
         # A row without labels keeps a target of zeros.
         return t / torch.where(total > 0, total, 1).unsqueeze(-1)
 

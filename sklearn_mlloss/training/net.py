@@ -300,13 +300,14 @@ class TableNet(NeuralNet):
 
     @contextmanager
     def restored_on_error(self) -> Iterator[None]:
-        """Undo what training did to weights, optimiser and history if it fails."""
-        weights, n_epochs = self.weights(), len(self.history)
+        """Undo what training did to weights, loss, optimiser and history if it fails."""
+        weights, loss, n_epochs = self.weights(), self.criterion_.loss, len(self.history)
         optimizer = copy.deepcopy(self.optimizer_.state_dict())
         try:
             yield
         except BaseException:
             self.set_weights(weights)
+            self.criterion_.loss = loss
             self.optimizer_.load_state_dict(optimizer)
             del self.history[n_epochs:]
             raise
