@@ -96,7 +96,9 @@ def on_test(models, X_train, Y_train, X_test, Y_test):
 def main():
     """Run the demo."""
     parser = argparse.ArgumentParser(description="Choose loss and decoder on the yeast table.")
-    parser.add_argument("--metric", choices=[*SCORERS], default="macro-F1", help="what to choose by")
+    parser.add_argument(
+        "--metric", choices=[*SCORERS], default="macro-F1", help="what to choose by"
+    )
     parser.add_argument("--quick", action="store_true", help="two losses, two folds")
     options = parser.parse_args()
 

@@ -242,6 +242,7 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         """
         with _unchanged_on_error(self):
             check_params(self)
+            self._dtype = PRECISIONS[self.precision]
             device = resolve_device(self.device)
             last = getattr(self, "net_", None) if self.warm_start else None
             self._set_targets(TargetCodec().fit(y), same=last is not None)
@@ -249,14 +250,15 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
             self._entropy = _entropy(self.random_state)
             seeds = self._seeds(0 if last is None else len(last.history))
             loss = self._make_loss(rows)
-            self.decoder_ = self._make_decoder(loss)
+            self.decoder_ = self._make_decoder(self.decoder, loss)
             train, held_out = rows, None
             if self.early_stopping or self.decoder_.requires_fit:
-                train, held_out = self._split(rows, seeds[2])
+                # Not a new split in a warm start: its held-out rows would have been trained on.
+                train, held_out = self._split(rows, self._seeds(0)[2])
                 loss.fit(train.Y, train.weight)
             net = build_net(self, loss, rows.X.shape[1], len(train), device, seeds[0], last)
             valid = held_out if self.early_stopping else None
-            self._train(net, train, valid, self.max_epochs, device, seeds[1])
+            self._train(net, train, valid, device, seeds[1])
             # The moments of a finished training serve nobody, and treble the size of a pickle.
             net.optimizer_.state.clear()
             if self.decoder_.requires_fit:
@@ -267,7 +269,8 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         """Make one pass over some rows, going on from where the last call ended.
 
         No rows are held out. A decoder that must be fitted waits for `fit_decoder`, and `predict`
-        raises until then.
+        raises until then. Network, loss and optimiser are those of the first call, and a learning
+        rate schedule is not used.
 
         Parameters
         ----------
@@ -283,13 +286,15 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
             check_params(self)
             device = resolve_device(self.device)
             first = not hasattr(self, "net_")
+            if first:
+                self._dtype = PRECISIONS[self.precision]
             if first or classes is not None:
                 self._set_targets(TargetCodec().fit(y, classes), same=not first)
             rows = self._check_rows(X, y, sample_weight, reset=first)
             if first:
                 self._entropy = _entropy(self.random_state)
                 loss = self._make_loss(rows)
-                self.decoder_ = self._make_decoder(loss)
+                self.decoder_ = self._make_decoder(self.decoder, loss)
                 seeds = self._seeds(0)
                 net = build_net(self, loss, rows.X.shape[1], len(rows), device, seeds[0])
             else:
@@ -299,7 +304,7 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
                 seeds = self._seeds(len(net.history))
             with net.restored_on_error():
                 net.criterion_.loss = loss
-                self._train(net, rows, None, 1, device, seeds[1])
+                self._train(net, rows, None, device, seeds[1], whole_fit=False)
         return self
 
     def fit_decoder(self, X, y, decoder=KEEP, sample_weight=None):
@@ -312,7 +317,8 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X, y : see `fit`
         decoder : str or Decoder, optional
-            Takes the place of the present one. Its default fits the present one again.
+            Takes the place of the present one; "auto" is the default of the loss. If it is not
+            given, the present one is fitted again.
         sample_weight : array-like of shape (n_samples,), optional
             Weights >= 0.
 
@@ -325,7 +331,8 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
             if self._targets.kind == "multiclass":
                 raise ValueError("a 1-D multi-class y is always decided by the largest score")
             rows = self._check_rows(X, y, sample_weight, reset=False)
-            self.decoder_ = clone(self.decoder_ if decoder is KEEP else get_decoder(decoder))
+            chosen = self.decoder_ if decoder is KEEP else decoder
+            self.decoder_ = self._make_decoder(chosen, self.loss_)
             if self.decoder_.requires_fit:
                 self._fit_decoder(rows)
         return self
@@ -368,6 +375,26 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
             return scores / scores.sum(axis=1, keepdims=True)
         return scores
 
+    def predict_count(self, X):
+        """Return the predicted number of labels of each row, for a loss that has such a thing.
+
+        Parameters
+        ----------
+        X : see `predict_proba`
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        check_is_fitted(self)
+        _, count = self._scores(self._check_X(X))
+        if count is None:
+            raise ValueError(
+                f"{type(self.loss_).__name__} does not predict a count: use factorized or "
+                "poisson_softmax, or predict_proba(X).sum(axis=1)"
+            )
+        return count
+
     def predict_log_proba(self, X):
         """Return the logarithm of `predict_proba`.
 
@@ -404,7 +431,7 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         ----------
         proba : array-like of the shape of `predict_proba`
         count : array-like of shape (n_samples,), optional
-            Predicted number of labels, for a decoder that was fitted with one.
+            What `predict_count` returns, for a loss that has a count.
 
         Returns
         -------
@@ -457,7 +484,7 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
 
     def _check_X(self, X: Any, reset: bool = False) -> np.ndarray | sp.csr_matrix | sp.csr_array:
         return validate_data(
-            self, X, accept_sparse="csr", dtype=PRECISIONS[self.precision], order="C", reset=reset
+            self, X, accept_sparse="csr", dtype=self._dtype, order="C", reset=reset
         )
 
     def _check_rows(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Rows:
@@ -537,13 +564,13 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         self._check_loss_accepts(loss, rows)
         return loss.fit(rows.Y, rows.weight)
 
-    def _make_decoder(self, loss: Loss) -> Decoder:
-        automatic = isinstance(self.decoder, str) and self.decoder == "auto"
-        decoder = clone(get_decoder(loss.default_decoder if automatic else self.decoder))
+    def _make_decoder(self, spec: Any, loss: Loss) -> Decoder:
+        automatic = isinstance(spec, str) and spec == "auto"
+        decoder = clone(get_decoder(loss.default_decoder if automatic else spec))
         if self._targets.kind == "multiclass" and not isinstance(decoder, Argmax):
             if not automatic:
                 warnings.warn(
-                    f"decoder={self.decoder!r} is not used: a 1-D multi-class y is decided by the "
+                    f"decoder={spec!r} is not used: a 1-D multi-class y is decided by the "
                     "largest score",
                     stacklevel=4,
                 )
@@ -560,22 +587,23 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         net: TableNet,
         train: Rows,
         valid: Rows | None,
-        epochs: int,
         device: torch.device,
         seed: int,
+        whole_fit: bool = True,
     ) -> None:
+        epochs = self.max_epochs if whole_fit else 1
         self._warn_of_constant_labels(net.criterion_.loss)
         held_out = None if valid is None else valid.table(device)
         net.to(device)
         try:
             with seeded(seed, device):
-                improving = net.train(train.table(device), held_out, epochs, seed)
+                improving = net.train(train.table(device), held_out, epochs, seed, whole_fit)
         finally:
             # Predicting moves a copy; the memory of the device is given back here.
             net.to("cpu")
         self.net_ = net
         self.history_ = net.curves()
-        self.n_iter_ = len(net.history)
+        self.n_iter_ = len(self.history_["epoch"])
         if improving:
             warnings.warn(
                 f"the validation score still improved when max_epochs={epochs} ended training: "
@@ -603,12 +631,14 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         device = resolve_device(self.device, fall_back=True)
         loss, scores, counts = self.loss_, [], []
         with torch.inference_mode():
-            for outputs in self.net_.outputs(X, device):
-                scores.append(loss.link(outputs).numpy())
-                counts.append(loss.count(outputs))
-        if counts[0] is None:
-            return np.concatenate(scores), None
-        return np.concatenate(scores), torch.cat(counts).double().numpy()
+            # The link, too, sees whole blocks: the last digit of vectorised functions depends on
+            # where a row stands in its array.
+            for outputs, real in self.net_.outputs(X, device):
+                scores.append(loss.link(outputs)[:real].numpy())
+                count = loss.count(outputs)
+                if count is not None:
+                    counts.append(count[:real].double().numpy())
+        return np.concatenate(scores), np.concatenate(counts) if counts else None
 
     def _decide(self, scores: np.ndarray, count: np.ndarray | None) -> Any:
         if self.decoder_.requires_fit and not hasattr(self.decoder_, "n_labels_"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_scalar
+from torch import nn
 
 from .networks import ACTIVATIONS, NORMALIZATIONS
 
@@ -29,57 +31,79 @@ def check_params(estimator: Any) -> None:
         check_scalar(getattr(estimator, name), name, Integral, min_val=1)
     for name in ("early_stopping", "warm_start"):
         check_scalar(getattr(estimator, name), name, (bool, np.bool_))
-    check_scalar(estimator.weight_decay, "weight_decay", Real, min_val=0)
     check_scalar(estimator.verbose, "verbose", Integral, min_val=0)
-    check_scalar(estimator.validation_fraction, "validation_fraction", Real, min_val=0, max_val=1,
-                 include_boundaries="neither")  # fmt: skip
+    _check_real(estimator, "weight_decay", min_val=0)
+    _check_real(
+        estimator, "validation_fraction", min_val=0, max_val=1, include_boundaries="neither"
+    )
     if estimator.learning_rate is not None:
-        check_scalar(estimator.learning_rate, "learning_rate", Real, min_val=0,
-                     include_boundaries="neither")  # fmt: skip
-    if isinstance(estimator.batch_size, str) and estimator.batch_size != "auto":
-        raise ValueError(f"batch_size must be 'auto' or an int, got {estimator.batch_size!r}")
-    if not isinstance(estimator.batch_size, str):
+        _check_real(estimator, "learning_rate", min_val=0, include_boundaries="neither")
+    if isinstance(estimator.batch_size, str):
+        _check_name(estimator, "batch_size", ("auto",))
+    else:
         check_scalar(estimator.batch_size, "batch_size", Integral, min_val=1)
-    if not callable(estimator.monitor) and estimator.monitor != "loss":
-        raise ValueError(
-            f"monitor must be 'loss' or a callable (Y, scores) -> float, got {estimator.monitor!r}"
-        )
-    if estimator.precision not in PRECISIONS:
-        raise ValueError(
-            f"precision must be one of {', '.join(PRECISIONS)}, got {estimator.precision!r}"
-        )
+    if not callable(estimator.monitor):
+        _check_name(estimator, "monitor", ("loss",))
+    _check_name(estimator, "precision", PRECISIONS)
+    for name in ("optimizer_params", "net_params"):
+        value = getattr(estimator, name)
+        if value is not None and not isinstance(value, Mapping):
+            raise TypeError(f"{name} must be None or a dict, got {value!r}")
+    _check_callbacks(estimator.callbacks)
     if estimator.module is None:
         _check_network(estimator)
     else:
         _check_module(estimator)
 
 
+def _check_real(estimator: Any, name: str, **bounds: Any) -> None:
+    value = check_scalar(getattr(estimator, name), name, Real, **bounds)
+    if not np.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+
+
+def _check_name(estimator: Any, name: str, choices: Iterable[str]) -> None:
+    value = getattr(estimator, name)
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def _check_callbacks(callbacks: Any) -> None:
+    if callbacks is None:
+        return
+    if not isinstance(callbacks, list | tuple):
+        raise TypeError(f"callbacks must be a list of skorch callbacks, got {callbacks!r}")
+    for item in callbacks:
+        callback = item[1] if isinstance(item, tuple) and len(item) == 2 else item
+        if not hasattr(callback, "on_epoch_end"):
+            raise TypeError(
+                f"callbacks must hold skorch callbacks or pairs (name, callback), got {item!r}"
+            )
+
+
 def _check_network(estimator: Any) -> None:
     sizes = estimator.hidden_layer_sizes
     if not np.iterable(sizes) or not all(isinstance(n, Integral) and n >= 1 for n in sizes):
         raise ValueError(f"hidden_layer_sizes must be a sequence of ints >= 1, got {sizes!r}")
-    if estimator.activation not in ACTIVATIONS:
-        raise ValueError(
-            f"activation must be one of {', '.join(ACTIVATIONS)}, got {estimator.activation!r}"
-        )
-    check_scalar(estimator.dropout, "dropout", Real, min_val=0, max_val=1,
-                 include_boundaries="left")  # fmt: skip
-    if estimator.normalization is not None and estimator.normalization not in NORMALIZATIONS:
-        raise ValueError(
-            f"normalization must be None, {', '.join(map(repr, NORMALIZATIONS))}, got "
-            f"{estimator.normalization!r}"
-        )
+    _check_name(estimator, "activation", ACTIVATIONS)
+    _check_real(estimator, "dropout", min_val=0, max_val=1, include_boundaries="left")
+    if estimator.normalization is not None:
+        _check_name(estimator, "normalization", NORMALIZATIONS)
 
 
 def _check_module(estimator: Any) -> None:
-    if not callable(estimator.module):
+    # An instance is callable, too, but with rows, and cannot be initialised anew for each fit.
+    if not callable(estimator.module) or isinstance(estimator.module, nn.Module):
         raise ValueError(
-            "module must be a callable (n_features, n_outputs) -> torch.nn.Module, got "
+            "module must be a function or class (n_features, n_outputs) -> torch.nn.Module, got "
             f"{estimator.module!r}"
         )
     for name, default in NETWORK.items():
-        if getattr(estimator, name) != default:
+        value = getattr(estimator, name)
+        if isinstance(default, tuple) and np.iterable(value):
+            value = tuple(value)
+        if value != default:
             raise ValueError(
                 f"{name} describes the built-in network and does nothing with module=...: leave "
-                f"it at {default!r}, got {getattr(estimator, name)!r}"
+                f"it at {default!r}, got {value!r}"
             )

@@ -133,6 +133,8 @@ def _as_array(y: Any) -> Any:
     if y is None:
         raise ValueError("this estimator requires y to be passed, but the target y is None")
     if sp.issparse(y):
+        if y.ndim != 2:
+            raise ValueError(f"a sparse y must be an indicator matrix, got shape {y.shape}")
         return y
     if not hasattr(y, "columns"):
         y = _array_of(y)
@@ -148,7 +150,7 @@ def _array_of(y: Any) -> np.ndarray:
     elif not hasattr(y, "__len__"):
         raise ValueError(f"y must be array-like, got {type(y).__name__}")
     if not isinstance(y, np.ndarray) or (y.dtype == object and y.ndim == 1):
-        rows = [row for row in y if isinstance(row, list | tuple | set | frozenset)]
+        rows = [row for row in y if isinstance(row, list | tuple | set | frozenset | np.ndarray)]
         lengths = {len(row) for row in rows}
         has_sets = any(isinstance(row, set | frozenset) for row in rows)
         if has_sets or len(lengths) > 1 or any(isinstance(v, str) for row in rows for v in row):
@@ -174,7 +176,7 @@ def _column(y: Any) -> np.ndarray:
         raise ValueError(f"y must be 1-D as in the first fit, got shape {y.shape}")
     if y.dtype.kind == "f":
         check_array(y, ensure_2d=False, input_name="y")
-    elif y.dtype.kind == "O" and any(value is None or value != value for value in y):
+    elif y.dtype.kind == "O" and any(map(_is_missing, y)):
         raise ValueError("Input y contains NaN: a missing class of a 1-D y cannot be learned from")
     return y
 
@@ -184,7 +186,7 @@ def _indicator(y: Any) -> np.ndarray:
     if sp.issparse(y):
         y = y.toarray()
     elif hasattr(y, "iloc"):
-        y = y.to_numpy(dtype=object, na_value=np.nan)
+        y = y.to_numpy(dtype=object)
     else:
         y = np.asarray(y)
     if y.dtype.kind == "O":
@@ -210,7 +212,15 @@ def _indicator(y: Any) -> np.ndarray:
 def _number(value: Any) -> float:
     if isinstance(value, str):
         raise TypeError("a string is no target")
-    return np.nan if value is None else float(value)
+    return np.nan if _is_missing(value) else float(value)
+
+
+def _is_missing(value: Any) -> bool:
+    """Return whether a value is None, NaN or pandas' NA, which has no truth value."""
+    try:
+        return value is None or bool(value != value)
+    except TypeError:
+        return True
 
 
 def _decision_dtype(y: Any) -> np.dtype:

@@ -756,12 +756,17 @@ def test_decoding_probabilities_is_predicting(y, loss):
 
 def test_decode_with_a_predicted_count():
     net = make(loss="factorized").fit(X, Y)
-    with torch.no_grad():
-        outputs = torch.cat(list(net.net_.outputs(net._check_X(X), "cpu")))
-    count = net.loss_.count(outputs).double().numpy()
+    count = net.predict_count(X)
+    assert count.shape == (len(X),)
+    np.testing.assert_allclose(proba(net).sum(axis=1), count, atol=0.1)
     np.testing.assert_array_equal(net.decode(proba(net), count), net.predict(X))
     with pytest.raises(ValueError, match="count"):
         net.decode(proba(net))
+
+
+def test_a_loss_without_a_count_says_so():
+    with pytest.raises(ValueError, match="BinaryCrossEntropy does not predict a count"):
+        make().fit(X, Y).predict_count(X)
 
 
 def test_decode_checks_what_it_gets():
@@ -1097,7 +1102,7 @@ def calibrated(known, loss):
         early_stopping=False, weight_decay=0, random_state=0, device="cpu",
     ).fit(X[:2000], Y[:2000])  # fmt: skip
     with torch.no_grad():
-        outputs = torch.cat(list(net.net_.outputs(net._check_X(X[2000:]), "cpu")))
+        outputs = net.net_.module_(torch.tensor(X[2000:], dtype=torch.float32))
     raw = outputs.double().sigmoid().numpy()
     return calibration_error(net.predict_proba(X[2000:]), P[2000:]), calibration_error(
         raw, P[2000:]

@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+__all__ = ["Decoder"]
+
 
 class Decoder(BaseEstimator, ABC):
     """Base class of the rules that turn scores into label sets.

@@ -12,6 +12,8 @@ from sklearn.base import clone
 from .base import Decoder
 from .thresholds import FixedThreshold
 
+__all__ = ["Argmax", "AtLeastOne", "CardinalityCut", "CumulativeCut", "OneOverN", "TopK"]
+
 # Sums of scores carry rounding errors; a boundary met up to this much counts as met.
 _TOLERANCE = 1e-9
 # Row sums of float32 probabilities differ by this much (relative) without meaning anything.

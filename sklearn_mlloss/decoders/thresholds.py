@@ -16,6 +16,8 @@ import numpy as np
 from ._cuts import METRICS, cuts, dinkelbach, fbeta, first_best, grid, mean_metric
 from .base import Decoder
 
+__all__ = ["FixedThreshold", "GlobalThreshold", "PerLabelThreshold"]
+
 # Without a single observed positive the F measures say nothing about where to cut.
 _UNDEFINED_THRESHOLD = 0.5
 

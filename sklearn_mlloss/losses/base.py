@@ -216,8 +216,9 @@ class SeparableLoss(Loss):
         (Cui et al., 2019; beta 0.999 unless given). Both are scaled to mean 1 and capped at 100;
         a label without positives counts as having one.
     label_smoothing : float in [0, 1), default=0
-        Each entry counts as ``label_smoothing / 2`` of either polarity besides. The link takes this
-        back, so that scores are still probabilities of the labels themselves.
+        Share e of the loss that does not look at the target: the loss of y becomes ``1 - e`` of
+        itself plus ``e / 2`` of each polarity, as if targets were ``y (1 - e) + e / 2``. The link
+        takes this back, so that scores are still probabilities of the labels themselves.
     label_reduction : {"mean", "sum"}, default="mean"
         How the labels of a row are put together. "mean" divides by the number of labels, observed
         or not, so that each observed entry weighs the same; it makes the learning rate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -89,6 +90,10 @@ def build_net(
     taken = sorted(own.keys() & given.keys())
     if taken:
         raise ValueError(f"net_params may not hold {taken}: the estimator sets them itself")
+    known = inspect.signature(TableNet).parameters
+    unknown = [name for name in given if name not in known and "__" not in name]
+    if unknown:
+        raise ValueError(f"net_params holds {unknown}, which skorch.NeuralNet does not take")
     net = TableNet(**own, **given)
     with seeded(seed, torch.device("cpu")):
         net.start(PRECISIONS[estimator.precision], loss.initial_bias(), last)

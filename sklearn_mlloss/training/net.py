@@ -73,6 +73,11 @@ class BestWeights(Callback):
             value = -net.history[-1, "valid_loss"]
         else:
             value = float(self.score(net, dataset_valid))
+            if not math.isfinite(value):
+                raise ValueError(
+                    f"monitor returned {value} for the {len(dataset_valid)} held-out rows: let it "
+                    "return a finite number, or raise validation_fraction"
+                )
             net.history.record("valid_score", value)
         if self.state_ is None or value > self.best_ + self.tolerance * abs(self.best_):
             self.best_, self.misses_, self.state_ = value, 0, net.weights()
@@ -101,12 +106,14 @@ class Schedule(Callback):
         self.make = make
 
     def on_train_begin(self, net, **kwargs):
-        """Start the schedule anew."""
-        self.scheduler_ = self.make(net.optimizer_)
+        """Start the schedule anew; a single pass of `partial_fit` has none."""
+        self.scheduler_ = self.make(net.optimizer_) if net.whole_fit_ else None
 
     def on_epoch_end(self, net, **kwargs):
         """Record the learning rate of the epoch and move on."""
         net.history.record("learning_rate", net.optimizer_.param_groups[0]["lr"])
+        if self.scheduler_ is None:
+            return
         if isinstance(self.scheduler_, torch.optim.lr_scheduler.ReduceLROnPlateau):
             row = net.history[-1]
             self.scheduler_.step(row.get("valid_loss", row["train_loss"]))
@@ -160,15 +167,26 @@ class TableNet(NeuralNet):
                 "n = 2"
             )
 
-    def train(self, table: Table, valid: Table | None, epochs: int, seed: int) -> bool:
+    def train(
+        self, table: Table, valid: Table | None, epochs: int, seed: int, whole_fit: bool = True
+    ) -> bool:
         """Train for at most `epochs`, in an order of the rows that `seed` determines.
+
+        Parameters
+        ----------
+        table : Table
+        valid : Table or None
+            Held-out rows.
+        epochs, seed : int
+        whole_fit : bool, default=True
+            Whether a learning rate schedule runs over these epochs.
 
         Returns
         -------
         bool
             Whether the end came while the score of the held-out rows still improved.
         """
-        before = len(self.history)
+        before, self.whole_fit_ = len(self.history), whole_fit
         self.iterator_train__generator = torch.Generator().manual_seed(seed + 1)
         self.train_split = None if valid is None else lambda train: (train, valid)
         try:
@@ -263,10 +281,11 @@ class TableNet(NeuralNet):
         Y, sample_weight = y_true
         return self.criterion_(y_pred, Y, sample_weight)
 
-    def outputs(self, X: Any, device: torch.device | str) -> Iterator[Tensor]:
-        """Yield what the network returns for consecutive rows of X, as tensors on the CPU.
+    def outputs(self, X: Any, device: torch.device | str) -> Iterator[tuple[Tensor, int]]:
+        """Yield what the network returns for blocks of rows of X, and how many rows are real.
 
-        The network is left where it is: on another device a copy of it works.
+        The tensors are on the CPU. The network is left where it is: on another device a copy of
+        it works.
         """
         module = self.module_
         if torch.device(device).type != "cpu":
@@ -274,8 +293,8 @@ class TableNet(NeuralNet):
         module.eval()
         for rows, real in blocks(X, PREDICT_ROWS, device):
             with torch.inference_mode():
-                outputs = module(rows)[:real].cpu()
-            yield outputs
+                outputs = module(rows).cpu()
+            yield outputs, real
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """Return a copy of what is learned by the network and by the criterion."""
@@ -314,8 +333,10 @@ class TableNet(NeuralNet):
 
     def curves(self) -> dict[str, list[float]]:
         """Return what was recorded for each epoch."""
-        names = [name for name in self.history[-1] if name in CURVES]
-        return {name: [row.get(name, math.nan) for row in self.history] for name in names}
+        # A callback may have ended the last epoch before its end.
+        rows = [row for row in self.history if "train_loss" in row]
+        names = [name for name in CURVES if any(name in row for row in rows)]
+        return {name: [row.get(name, math.nan) for row in rows] for name in names}
 
     def table_scores(self, table: Table) -> np.ndarray:
         """Return the scores of the rows of a table."""
@@ -345,7 +366,7 @@ class TableNet(NeuralNet):
 
     def _has_user_callbacks(self) -> bool:
         own = (BestWeights, Schedule, EpochTimer, PrintLog)
-        return any(not isinstance(callback, own) for _, callback in self.callbacks_)
+        return any(type(callback) not in own for _, callback in self.callbacks_)
 
     def _parts(self) -> dict[str, nn.Module]:
         return {"module": self.module_, "criterion": self.criterion_}

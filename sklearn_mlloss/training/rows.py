@@ -39,21 +39,22 @@ class Rows:
         return Rows(self.X[rows], self.Y[rows], weight)
 
     def informative(self) -> Rows:
-        """Return the rows with an observed entry of positive weight, and weights of mean 1."""
-        counts = None
-        if self.Y.dtype.kind == "f":
-            counts = ~np.isnan(self.Y)
-        if self.weight is not None:
-            weighted = np.broadcast_to(self.weight.reshape(len(self), -1) > 0, self.Y.shape)
-            counts = weighted if counts is None else counts & weighted
-        if counts is None:
-            return self
-        rows = counts.any(axis=1)
+        """Return the rows with an observed entry of positive weight, and weights of mean 1.
+
+        An entry of weight 0 becomes one that was not observed.
+        """
+        Y, weight = self.Y, self.weight
+        rows = np.ones(len(Y), dtype=bool) if weight is None else weight.reshape(len(Y), -1).any(1)
+        if weight is not None and weight.ndim == 2 and not weight.all():
+            Y = np.where(weight > 0, Y, np.nan).astype(np.float32)
+        if Y.dtype.kind == "f":
+            rows &= ~np.isnan(Y).all(axis=1)
         if not rows.any():
             raise ValueError(
                 "no row is left to learn from: y is NaN or sample_weight is zero in all of them"
             )
-        chosen = self if rows.all() else self[rows]
+        chosen = Rows(self.X, Y, weight)
+        chosen = chosen if rows.all() else chosen[rows]
         return Rows(chosen.X, chosen.Y, chosen._scaled_weight())
 
     def table(self, device: torch.device) -> Table:
@@ -71,9 +72,8 @@ class Rows:
         return self.weight / counted.mean()
 
     def for_decoder(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return targets and row weights; an entry of weight 0 counts as not observed."""
-        Y, weight = self.Y.astype(np.float64), self.weight
+        """Return targets, and the mean weight of each row."""
+        weight = self.weight
         if weight is not None and weight.ndim == 2:
-            Y[weight == 0] = np.nan
             weight = weight.mean(axis=1)
-        return Y, weight
+        return self.Y.astype(np.float64), weight

@@ -150,7 +150,7 @@ def test_weights_of_a_table_have_mean_one():
 
 def test_decoders_get_weights_of_rows():
     Y = np.array([[1, 0], [0, 1]], dtype=np.uint8)
-    targets, weight = rows(Y, [[0, 4], [1, 3]]).for_decoder()
+    targets, weight = rows(Y, [[0, 4], [1, 3]]).informative().for_decoder()
     np.testing.assert_array_equal(targets, [[NAN, 0], [0, 1]])
     assert weight.shape == (2,)
     assert rows(Y).for_decoder()[1] is None
