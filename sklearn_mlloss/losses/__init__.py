@@ -10,29 +10,68 @@ from typing import Any
 
 from torch import nn
 
+from .balanced import DistributionBalancedLoss
 from .base import Criterion, Loss, SeparableLoss
 from .counts import FactorizedLoss, PoissonSoftmaxLoss
-from .cross_entropy import AsymmetricLoss, BinaryCrossEntropy, FocalLoss
+from .cross_entropy import BinaryCrossEntropy, LDAMLoss, Poly1Loss
 from .distance import AbsKLLoss, BrierLoss, SquaredErrorLoss
+from .focal import (
+    AsymmetricLoss,
+    AsymmetricPolynomialLoss,
+    FocalLoss,
+    HillLoss,
+    SPLCLoss,
+)
 from .function import FunctionLoss
-from .sets import ZLPRLoss
+from .heads import WithCount
+from .margins import CLogLogLoss, ExponentialLoss, HingeLoss, SquaredHingeLoss
+from .measures import SigmoidF1Loss, SoftFBetaLoss, TverskyLoss
+from .ranking import (
+    BPMLLLoss,
+    LSEPLoss,
+    MultilabelMarginLoss,
+    PairwiseLogisticLoss,
+    TwoWayLoss,
+)
+from .sets import AdaptiveThresholdLoss, BalancedBCELoss, ZLPRLoss
 from .softmax import SoftmaxCrossEntropy
 
 __all__ = [
     "LOSSES",
     "AbsKLLoss",
+    "AdaptiveThresholdLoss",
     "AsymmetricLoss",
+    "AsymmetricPolynomialLoss",
+    "BPMLLLoss",
+    "BalancedBCELoss",
     "BinaryCrossEntropy",
     "BrierLoss",
+    "CLogLogLoss",
     "Criterion",
+    "DistributionBalancedLoss",
+    "ExponentialLoss",
     "FactorizedLoss",
     "FocalLoss",
     "FunctionLoss",
+    "HillLoss",
+    "HingeLoss",
+    "LDAMLoss",
+    "LSEPLoss",
     "Loss",
+    "MultilabelMarginLoss",
+    "PairwiseLogisticLoss",
     "PoissonSoftmaxLoss",
+    "Poly1Loss",
+    "SPLCLoss",
     "SeparableLoss",
+    "SigmoidF1Loss",
+    "SoftFBetaLoss",
     "SoftmaxCrossEntropy",
     "SquaredErrorLoss",
+    "SquaredHingeLoss",
+    "TverskyLoss",
+    "TwoWayLoss",
+    "WithCount",
     "ZLPRLoss",
     "get_loss",
 ]
@@ -40,13 +79,33 @@ __all__ = [
 LOSSES: dict[str, type[Loss]] = {
     "abs_kl": AbsKLLoss,
     "asymmetric": AsymmetricLoss,
+    "asymmetric_polynomial": AsymmetricPolynomialLoss,
+    "atlop": AdaptiveThresholdLoss,
+    "balanced_bce": BalancedBCELoss,
     "bce": BinaryCrossEntropy,
+    "bp_mll": BPMLLLoss,
     "brier": BrierLoss,
+    "cloglog": CLogLogLoss,
+    "distribution_balanced": DistributionBalancedLoss,
+    "exponential": ExponentialLoss,
     "factorized": FactorizedLoss,
     "focal": FocalLoss,
+    "hill": HillLoss,
+    "hinge": HingeLoss,
+    "ldam": LDAMLoss,
+    "lsep": LSEPLoss,
     "mse": SquaredErrorLoss,
+    "multilabel_margin": MultilabelMarginLoss,
+    "pairwise_logistic": PairwiseLogisticLoss,
     "poisson_softmax": PoissonSoftmaxLoss,
+    "poly1": Poly1Loss,
+    "sigmoid_f1": SigmoidF1Loss,
+    "soft_fbeta": SoftFBetaLoss,
     "softmax_ce": SoftmaxCrossEntropy,
+    "splc": SPLCLoss,
+    "squared_hinge": SquaredHingeLoss,
+    "tversky": TverskyLoss,
+    "two_way": TwoWayLoss,
     "zlpr": ZLPRLoss,
 }
 

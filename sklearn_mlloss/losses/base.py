@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_scalar
 from torch import Tensor, nn
 
@@ -33,8 +35,9 @@ class Loss(BaseEstimator, ABC):
     default_decoder : str
         The decoder that suits the scores of this loss, used for ``decoder="auto"``.
     proper : bool
-        Whether the minimiser of the expected loss determines the label probabilities, so that
-        `link` returns probabilities up to estimation error.
+        Whether `link` returns the probabilities of the labels where the expected loss is minimal:
+        the loss together with its link is proper. Otherwise scores are to be calibrated or
+        decided by a tuned decoder.
     row_wise : bool
         True if the loss of a batch is the mean of losses of its rows.
     accepts_soft_targets : bool
@@ -93,13 +96,15 @@ class Loss(BaseEstimator, ABC):
         if not hasattr(self, "n_labels_"):
             self._check_params()
             self.n_labels_ = Y.shape[1]
-            self.n_outputs_ = self._count_outputs()
             self.label_count_ = np.zeros(self.n_labels_)
             self.positive_count_ = np.zeros(self.n_labels_)
         if Y.shape[1] != self.n_labels_:
             raise ValueError(
                 f"Y has {Y.shape[1]} labels, the loss was fitted with {self.n_labels_}"
             )
+        self._see(Y, sample_weight)
+        if not hasattr(self, "n_outputs_"):
+            self.n_outputs_ = self._count_outputs()
         self.label_count_ = self.label_count_ + observed
         self.positive_count_ = self.positive_count_ + positive
         self._tensors = {}
@@ -111,6 +116,9 @@ class Loss(BaseEstimator, ABC):
 
     def _count_outputs(self) -> int:
         return self.n_labels_
+
+    def _see(self, Y: np.ndarray, sample_weight: np.ndarray | None) -> None:
+        """Look at rows, for statistics beyond the label counts."""
 
     def _update(self) -> None:
         """Compute what derives from the label counts."""
@@ -240,8 +248,13 @@ class SeparableLoss(Loss):
     array([[0.5  , 0.881]])
     """
 
+    proper = True
     accepts_soft_targets = True
     accepts_label_weights = True
+    # For subclasses with a constructor of their own that leaves these out.
+    class_weight = None
+    label_smoothing = 0.0
+    label_reduction = "mean"
 
     def __init__(self, *, class_weight=None, label_smoothing=0.0, label_reduction="mean"):
         self.class_weight = class_weight
@@ -263,19 +276,16 @@ class SeparableLoss(Loss):
         """
         return y * self.positive(s) + (1 - y) * self.negative(s)
 
+    def entry_weight(self, targets: Tensor, mask: Tensor | None) -> Tensor | None:
+        """Return weights that follow from the targets of the row, of their shape, or None."""
+        return None
+
     def eta(self, s: Tensor) -> Tensor:
         """Return the probability at which the expected loss has its minimum at logit `s`.
 
         By differentiating `positive` and `negative`; to be overridden by a closed form.
         """
-        # A caller may be in inference mode, where autograd is off for good.
-        with torch.inference_mode(False), torch.enable_grad():
-            # Beyond +-30 both slopes lose their digits to rounding of the sigmoid.
-            logits = s.detach().clone().clamp(-30, 30).requires_grad_()
-            (slope1,) = torch.autograd.grad(self.positive(logits).sum(), logits)
-            (slope0,) = torch.autograd.grad(self.negative(logits).sum(), logits)
-        pull = slope0 - slope1
-        return torch.where(pull > 0, slope0 / pull, 0.5).clamp(0, 1)
+        return stationary_probability(self.positive, self.negative, s)
 
     def objective(self, outputs, targets, mask=None, sample_weight=None):
         """Return the weighted sum or mean over labels, shape (..., n); see `Loss.objective`."""
@@ -285,6 +295,9 @@ class SeparableLoss(Loss):
             # it everywhere.
             both = self.positive(outputs) + self.negative(outputs)
             values = values + self.label_smoothing * (both / 2 - values)
+        weight = self.entry_weight(targets, mask)
+        if weight is not None:
+            values = values * weight
         if self.class_weight is not None:
             values = values * self._tensor("class_weight_", values)
         if mask is not None:
@@ -364,6 +377,10 @@ class Criterion(nn.Module):
 
     def __init__(self, loss: Loss):
         super().__init__()
+        if not isinstance(loss, Loss):
+            raise TypeError(f"loss must be a fitted Loss, got {loss!r}")
+        if not hasattr(loss, "n_outputs_"):
+            raise NotFittedError(f"{loss!r} has not been fitted: pass loss.fit(Y)")
         self.loss = loss
         self.inner = loss.module
 
@@ -396,6 +413,12 @@ class Criterion(nn.Module):
         Tensor
             A scalar.
         """
+        n_outputs, n_labels = self.loss.n_outputs_, self.loss.n_labels_
+        if outputs.shape[-1] != n_outputs or targets.shape[-1] != n_labels:
+            raise ValueError(
+                f"{type(self.loss).__name__} was fitted for {n_outputs} outputs and {n_labels} "
+                f"labels, got {outputs.shape[-1]} and {targets.shape[-1]}"
+            )
         if targets.is_floating_point():
             missing = targets.isnan()
             if missing.any():
@@ -417,6 +440,20 @@ class Criterion(nn.Module):
         if sample_weight is not None and self.loss.row_wise:
             values = values * sample_weight
         return values.mean()
+
+
+def stationary_probability(
+    positive: Callable[[Tensor], Tensor], negative: Callable[[Tensor], Tensor], s: Tensor
+) -> Tensor:
+    """Return the probability of a present label at which the expected loss is stationary."""
+    # A caller may be in inference mode, where autograd is off for good.
+    with torch.inference_mode(False), torch.enable_grad():
+        # Beyond +-30 both slopes lose their digits to rounding of the sigmoid.
+        logits = s.detach().clone().clamp(-30, 30).requires_grad_()
+        (slope1,) = torch.autograd.grad(positive(logits).sum(), logits)
+        (slope0,) = torch.autograd.grad(negative(logits).sum(), logits)
+    pull = slope0 - slope1
+    return torch.where(pull > 0, slope0 / pull, 0.5).clamp(0, 1)
 
 
 def per_label(value: Any, name: str, n_labels: int, words: str) -> np.ndarray:

@@ -44,7 +44,7 @@ class _CountTimesDistribution(Loss):
 
     def _log_count(self, c: Tensor) -> Tensor:
         """Return log Z for the raw count output."""
-        return _log_exp_count(c)
+        return log_exp_count(c)
 
     def _scores(self, outputs: Tensor, log_rate: Tensor) -> Tensor:
         """Return ``1 - exp(-rate)``, strictly increasing in each logit and in the count."""
@@ -162,7 +162,7 @@ class FactorizedLoss(_CountTimesDistribution):
         if self.count_link == "clip":
             return c.clamp(min=0.01).log()
         if self.count_link == "exp":
-            return _log_exp_count(c)
+            return log_exp_count(c)
         # softplus(c) tends to e^c, and underflows where its logarithm does not.
         return torch.where(c > -15, softplus(c.clamp(min=-15)).log(), c)
 
@@ -215,7 +215,7 @@ class PoissonSoftmaxLoss(_CountTimesDistribution):
         return np.append(np.log(self.prior_), math.log(self.prior_.sum()))
 
 
-def _log_exp_count(c: Tensor) -> Tensor:
+def log_exp_count(c: Tensor) -> Tensor:
     """Return log Z for Z = e^c, continued as a tangent so that no output overflows."""
     beyond = (c - MAX_LOG_COUNT).clamp(min=0)
     return c - beyond + beyond.log1p()

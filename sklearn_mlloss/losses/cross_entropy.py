@@ -1,4 +1,4 @@
-"""Binary cross-entropy and its focusing relatives: one logit a label."""
+"""Binary cross-entropy and what is added to it: one logit a label."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from .base import MAX_WEIGHT, SeparableLoss, per_label
 
-__all__ = ["AsymmetricLoss", "BinaryCrossEntropy", "FocalLoss"]
+__all__ = ["BinaryCrossEntropy", "LDAMLoss", "Poly1Loss"]
 
 
 class BinaryCrossEntropy(SeparableLoss):
@@ -46,8 +46,6 @@ class BinaryCrossEntropy(SeparableLoss):
     >>> loss.objective(torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 0.0]]))
     tensor([2.8201])
     """
-
-    proper = True
 
     def __init__(
         self,
@@ -112,47 +110,45 @@ class BinaryCrossEntropy(SeparableLoss):
         self.log_pos_weight_ = np.log(weight)
 
 
-class FocalLoss(SeparableLoss):
-    r"""Focal loss: cross-entropy that turns down what is already right.
+class Poly1Loss(SeparableLoss):
+    r"""Cross-entropy with its first polynomial coefficient changed.
 
     .. math::
-        \ell_1 = a_1\,(1-p)^\gamma\,(-\log p), \quad \ell_0 = a_0\,p^\gamma\,(-\log(1-p)), \quad
+        \ell_1 = -\log p + \epsilon\,(1-p), \quad \ell_0 = -\log(1-p) + \epsilon\,p, \quad
         p = \sigma(s)
 
-    Gradients :math:`a_1 (1-p)^\gamma(\gamma p \log p - (1-p))` and
-    :math:`a_0\,p^\gamma (p - \gamma (1-p) \log(1-p))`. The factor is written as
-    ``exp(-gamma * softplus(s))``: a power of ``1 - p`` has NaN gradients at saturation.
-
-    Not proper: :math:`\sigma(s)` is pulled towards 1/2 (for gamma = 2 a true probability of 0.9
-    shows as 0.69). The link undoes this.
+    With gamma > 0, the focal loss plus :math:`\epsilon (1-p_t)^{\gamma+1}`, :math:`p_t` being the
+    probability given to what was true. Gradients (gamma = 0) :math:`-(1-p)(1+\epsilon p)` and
+    :math:`p(1+\epsilon(1-p))`. With epsilon = 1 a true probability of 0.9 shows as
+    0.94. The link undoes this.
 
     Parameters
     ----------
-    gamma : float >= 0, default=2
-        Focusing parameter; 0 is binary cross-entropy.
-    alpha : float in (0, 1) or None, default=None
-        Balance: ``alpha`` for positives, ``1 - alpha`` for negatives. The paper's 0.25 suits
-        dense object detection, where it pushes away from positives; None weighs both by 1.
+    epsilon : float >= -1, default=1
+        Change of the coefficient; below -1 the loss would not be monotone.
+    gamma : float >= 0, default=0
+        Focusing parameter.
     class_weight, label_smoothing, label_reduction
         See `SeparableLoss`.
 
     References
     ----------
-    Lin, Goyal, Girshick, He, Dollar: Focal loss for dense object detection, ICCV 2017.
+    Leng, Tan, Liu, Cubuk, Shi, Cheng, Anguelov: PolyLoss: a polynomial expansion perspective of
+    classification loss functions, ICLR 2022.
 
     Examples
     --------
     >>> import numpy as np, torch
-    >>> from sklearn_mlloss.losses import FocalLoss
-    >>> loss = FocalLoss(gamma=2).fit(np.array([[1, 0], [0, 1]]))
-    >>> loss.link(torch.tensor([[0.8186, 0.0]])).numpy().round(2)
-    array([[0.9, 0.5]])
+    >>> from sklearn_mlloss.losses import Poly1Loss
+    >>> loss = Poly1Loss().fit(np.array([[1, 0], [0, 1]]))
+    >>> loss.objective(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))
+    tensor([1.1931])
     """
 
     def __init__(
         self,
-        gamma=2.0,
-        alpha=None,
+        epsilon=1.0,
+        gamma=0.0,
         *,
         class_weight=None,
         label_smoothing=0.0,
@@ -163,73 +159,61 @@ class FocalLoss(SeparableLoss):
             label_smoothing=label_smoothing,
             label_reduction=label_reduction,
         )
+        self.epsilon = epsilon
         self.gamma = gamma
-        self.alpha = alpha
 
     def positive(self, s: Tensor) -> Tensor:
-        """Return ``a1 * (1 - p) ** gamma * softplus(-s)``."""
-        value = torch.exp(-self.gamma * softplus(s)) * softplus(-s)
-        return value if self.alpha is None else self.alpha * value
+        """Return ``(1 - p) ** gamma * (-log p + epsilon * (1 - p))``."""
+        value = softplus(-s) + self.epsilon * (-s).sigmoid()
+        # A power of 1 - p would have NaN gradients at saturation.
+        return torch.exp(-self.gamma * softplus(s)) * value if self.gamma else value
 
     def negative(self, s: Tensor) -> Tensor:
-        """Return ``a0 * p ** gamma * softplus(s)``."""
-        value = torch.exp(-self.gamma * softplus(-s)) * softplus(s)
-        return value if self.alpha is None else (1 - self.alpha) * value
+        """Return the same for the other polarity, which is the same of ``-s``."""
+        return self.positive(-s)
 
     def _check_params(self):
         super()._check_params()
+        check_scalar(self.epsilon, "epsilon", Real, min_val=-1)
         check_scalar(self.gamma, "gamma", Real, min_val=0)
-        if self.alpha is not None:
-            check_scalar(
-                self.alpha, "alpha", Real, min_val=0, max_val=1, include_boundaries="neither"
-            )
 
 
-class AsymmetricLoss(SeparableLoss):
-    r"""Asymmetric loss: focal with a focus for each polarity and a margin for easy negatives.
+class LDAMLoss(SeparableLoss):
+    r"""Cross-entropy with a larger margin for rarer labels.
 
     .. math::
-        \ell_1 = (1-p)^{\gamma_+}(-\log p), \quad \ell_0 = p_m^{\gamma_-}(-\log(1-p_m)), \quad
-        p_m = \max(p - m, 0)
+        \ell_1 = \mathrm{softplus}(-\kappa (s - \Delta_l)), \quad
+        \ell_0 = \mathrm{softplus}(\kappa s), \quad
+        \Delta_l = \Delta_{\max}\,(n_l / \min n)^{-1/4}
 
-    A negative with :math:`p \le m` costs nothing and has no gradient. Not proper: with the
-    defaults a true probability of 1/2 shows as :math:`\sigma(s) = 0.68` (0.80 with
-    ``detach_focus=True``, the reason why a threshold of 0.8 is seen with this loss). The link
-    undoes this; probabilities below the one at ``p = clip`` cannot be told apart.
+    with :math:`n_l` positives of label l; a label without positives counts as having one.
 
     Parameters
     ----------
-    gamma_pos, gamma_neg : float >= 0, default=0 and 4
-        Focus on hard positives and hard negatives. The defaults are for strong imbalance; 1 and
-        2 with ``clip=0`` are a gentle choice. Equal values with ``clip=0`` are the focal loss.
-    clip : float in [0, 1), default=0.05
-        The margin m.
-    detach_focus : bool, default=False
-        Whether the focusing factor is a constant for the gradient. The link follows the
-        gradient that is used.
+    max_margin : float >= 0, default=0.5
+        Margin of the rarest label.
+    scale : float > 0, default=1
+        The factor kappa. The paper's 30 presumes logits that are cosines.
     class_weight, label_smoothing, label_reduction
         See `SeparableLoss`.
 
     References
     ----------
-    Ridnik, Ben-Baruch, Zamir, Noy, Friedman, Protter, Zelnik-Manor: Asymmetric loss for
-    multi-label classification, ICCV 2021.
+    Cao, Wei, Gaidon, Arechiga, Ma: Learning imbalanced datasets with label-distribution-aware
+    margin loss, NeurIPS 2019; here in the binary form.
 
     Examples
     --------
-    >>> import numpy as np, torch
-    >>> from sklearn_mlloss.losses import AsymmetricLoss
-    >>> loss = AsymmetricLoss().fit(np.array([[1, 0], [0, 1]]))
-    >>> loss.link(torch.tensor([[0.0, 0.7722]])).numpy().round(2)
-    array([[0.13, 0.5 ]])
+    >>> import numpy as np
+    >>> from sklearn_mlloss.losses import LDAMLoss
+    >>> LDAMLoss().fit(np.array([[1, 0]] * 15 + [[1, 1]])).margin_
+    array([0.25, 0.5 ])
     """
 
     def __init__(
         self,
-        gamma_pos=0.0,
-        gamma_neg=4.0,
-        clip=0.05,
-        detach_focus=False,
+        max_margin=0.5,
+        scale=1.0,
         *,
         class_weight=None,
         label_smoothing=0.0,
@@ -240,35 +224,23 @@ class AsymmetricLoss(SeparableLoss):
             label_smoothing=label_smoothing,
             label_reduction=label_reduction,
         )
-        self.gamma_pos = gamma_pos
-        self.gamma_neg = gamma_neg
-        self.clip = clip
-        self.detach_focus = detach_focus
+        self.max_margin = max_margin
+        self.scale = scale
 
     def positive(self, s: Tensor) -> Tensor:
-        """Return ``(1 - p) ** gamma_pos * softplus(-s)``."""
-        focus = torch.exp(-self.gamma_pos * softplus(s))
-        return self._focus(focus) * softplus(-s)
+        """Return ``softplus(-scale * (s - margin))``."""
+        return softplus(-self.scale * (s - self._tensor("margin_", s)))
 
     def negative(self, s: Tensor) -> Tensor:
-        """Return ``-p_m ** gamma_neg * log(1 - p_m)``."""
-        if self.clip == 0:
-            focus = torch.exp(-self.gamma_neg * softplus(-s))
-            return self._focus(focus) * softplus(s)
-        # From 1 - p, which keeps its digits (and its slope) where p has rounded to 1.
-        q = (-s).sigmoid()
-        p_m = (1 - self.clip) - q
-        inside = p_m > 0
-        # A base of 0 would have an infinite slope for an exponent below 1.
-        focus = torch.where(inside, p_m, 1.0) ** self.gamma_neg
-        return torch.where(inside, self._focus(focus) * -torch.log(q + self.clip), 0.0)
-
-    def _focus(self, factor: Tensor) -> Tensor:
-        return factor.detach() if self.detach_focus else factor
+        """Return ``softplus(scale * s)``."""
+        return softplus(self.scale * s)
 
     def _check_params(self):
         super()._check_params()
-        check_scalar(self.gamma_pos, "gamma_pos", Real, min_val=0)
-        check_scalar(self.gamma_neg, "gamma_neg", Real, min_val=0)
-        check_scalar(self.clip, "clip", Real, min_val=0, max_val=1, include_boundaries="left")
-        check_scalar(self.detach_focus, "detach_focus", (bool, np.bool_))
+        check_scalar(self.max_margin, "max_margin", Real, min_val=0)
+        check_scalar(self.scale, "scale", Real, min_val=0, include_boundaries="neither")
+
+    def _update(self):
+        super()._update()
+        positives = np.where(self.positive_count_ > 0, self.positive_count_, 1.0)
+        self.margin_ = self.max_margin * (positives / positives.min()) ** -0.25

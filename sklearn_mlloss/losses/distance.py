@@ -42,8 +42,6 @@ class BrierLoss(SeparableLoss):
     tensor([0.2500])
     """
 
-    proper = True
-
     def positive(self, s: Tensor) -> Tensor:
         """Return ``sigmoid(-s) ** 2``."""
         return (-s).sigmoid().square()
@@ -78,8 +76,6 @@ class SquaredErrorLoss(SeparableLoss):
     >>> loss.link(torch.tensor([[0.25, 1.5]])).numpy().round(4)
     array([[0.25, 1.  ]])
     """
-
-    proper = True
 
     def positive(self, s: Tensor) -> Tensor:
         """Return ``(s - 1) ** 2``."""

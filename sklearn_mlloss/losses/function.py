@@ -16,6 +16,21 @@ __all__ = ["FunctionLoss"]
 
 LINKS = ("sigmoid", "softmax", "identity")
 
+# Torch's own losses whose outputs are no logits of single labels.
+TORCH_LINKS = {
+    nn.CrossEntropyLoss: "softmax",
+    nn.HuberLoss: "identity",
+    nn.L1Loss: "identity",
+    nn.MSELoss: "identity",
+    nn.SmoothL1Loss: "identity",
+}
+REFUSED = {
+    nn.BCELoss: "takes probabilities, and is unstable near 0 and 1: use BCEWithLogitsLoss or 'bce'",
+    nn.MultiLabelMarginLoss: "takes lists of label numbers: use 'multilabel_margin'",
+    nn.MultiMarginLoss: "takes one class number a row: use 'multilabel_margin'",
+    nn.NLLLoss: "takes one class number a row: use CrossEntropyLoss or 'softmax_ce'",
+}
+
 
 class FunctionLoss(Loss):
     """A function ``(outputs, targets) -> loss``, or a torch loss module, as a loss.
@@ -34,9 +49,11 @@ class FunctionLoss(Loss):
         a scalar      neither weights nor unobserved targets can be handled: refused
         ============  =====================================================================
 
-    link : {"sigmoid", "softmax", "identity"} or callable, default="sigmoid"
+    link : {"auto", "sigmoid", "softmax", "identity"} or callable, default="auto"
         How outputs become scores. "identity" takes outputs as probabilities and clips them; a
-        callable maps (n, n_labels) outputs to scores in [0, 1] of the same shape.
+        callable maps (n, n_labels) outputs to scores in [0, 1] of the same shape. "auto" is the
+        softmax for `torch.nn.CrossEntropyLoss`, the identity for torch's regression losses, and
+        the sigmoid for everything else.
 
     Examples
     --------
@@ -50,7 +67,7 @@ class FunctionLoss(Loss):
     accepts_soft_targets = True
     accepts_label_weights = True
 
-    def __init__(self, func: Callable[..., Any] | type[nn.Module], link="sigmoid"):
+    def __init__(self, func: Callable[..., Any] | type[nn.Module], link="auto"):
         self.func = func
         # The name `link` is the method of the contract: see `get_params`.
         self._link = link
@@ -68,7 +85,7 @@ class FunctionLoss(Loss):
     @property
     def default_decoder(self) -> str:
         """The mean score of the row for a softmax, else the fixed threshold."""
-        return "one_over_n" if self._link == "softmax" else "threshold"
+        return "one_over_n" if self._link_name() == "softmax" else "threshold"
 
     @property
     def module(self) -> nn.Module | None:
@@ -105,11 +122,12 @@ class FunctionLoss(Loss):
 
     def link(self, outputs):
         """Return the scores; see `Loss.link`."""
-        if self._link == "sigmoid":
+        link = self._link_name()
+        if link == "sigmoid":
             return sigmoid_scores(outputs)
-        if self._link == "softmax":
+        if link == "softmax":
             return softmax_scores(outputs)
-        scores = outputs if self._link == "identity" else self._link(outputs)
+        scores = outputs if link == "identity" else link(outputs)
         if scores.shape != outputs.shape:
             raise ValueError(
                 f"link must keep the shape {tuple(outputs.shape)}, got {tuple(scores.shape)}"
@@ -118,20 +136,29 @@ class FunctionLoss(Loss):
 
     def initial_bias(self):
         """Return the outputs whose link is the label priors; zeros for a callable link."""
-        prior = self.prior_
-        if self._link == "sigmoid":
+        prior, link = self.prior_, self._link_name()
+        if link == "sigmoid":
             return np.log(prior) - np.log1p(-prior)
-        if self._link == "softmax":
+        if link == "softmax":
             return np.log(prior)
-        return prior if self._link == "identity" else np.zeros(self.n_labels_)
+        return prior if link == "identity" else np.zeros(self.n_labels_)
+
+    def _link_name(self) -> Any:
+        if self._link != "auto":
+            return self._link
+        kind = self.func if isinstance(self.func, type) else type(self.func)
+        return TORCH_LINKS.get(kind, "sigmoid")
 
     def _check_params(self):
         if not callable(self.func):
             raise TypeError(f"func must be callable or a torch module, got {self.func!r}")
-        if not callable(self._link) and self._link not in LINKS:
+        kind = self.func if isinstance(self.func, type) else type(self.func)
+        if kind in REFUSED:
+            raise ValueError(f"torch.nn.{kind.__name__} {REFUSED[kind]}")
+        if not callable(self._link) and self._link not in ("auto", *LINKS):
             raise ValueError(
-                f"link must be one of {', '.join(map(repr, LINKS))} or a callable, "
-                f"got {self._link!r}"
+                f"link must be 'auto', one of {', '.join(map(repr, LINKS))} or a callable, got "
+                f"{self._link!r}"
             )
 
     def _update(self):

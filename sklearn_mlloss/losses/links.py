@@ -10,6 +10,7 @@ __all__ = ["log_odds", "sigmoid_scores", "softmax_scores", "strictly_increasing"
 # Large enough to keep ties apart in float64 up to logits of 1e4 and beyond, small enough that no
 # probability moves by more than twice as much.
 DELTA = 1e-5
+EDGE = 1e-15
 
 
 def strictly_increasing(eta: Tensor, margin: Tensor) -> Tensor:
@@ -30,7 +31,9 @@ def strictly_increasing(eta: Tensor, margin: Tensor) -> Tensor:
         Strictly inside (0, 1) and strictly increasing in the margin, also where `eta` is
         constant: ranking measures are not wrecked by ties.
     """
-    return (1 - 2 * DELTA) * eta + DELTA * (1 + margin / (1 + margin.abs()))
+    scores = (1 - 2 * DELTA) * eta + DELTA * (1 + margin / (1 + margin.abs()))
+    # Margins beyond 1e10 leave no digits.
+    return scores.clamp(EDGE, 1 - EDGE)
 
 
 def sigmoid_scores(logits: Tensor) -> Tensor:

@@ -1,15 +1,16 @@
-"""Losses on the sets of present and absent labels of a row."""
+"""Losses on the sets of present and absent labels of a row, with a natural threshold."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from .base import Loss
 from .links import sigmoid_scores
 
-__all__ = ["ZLPRLoss"]
+__all__ = ["AdaptiveThresholdLoss", "BalancedBCELoss", "ZLPRLoss"]
 
 
 class ZLPRLoss(Loss):
@@ -44,9 +45,7 @@ class ZLPRLoss(Loss):
 
     def objective(self, outputs, targets, mask=None, sample_weight=None):
         """Return the loss of each row; see `Loss.objective`."""
-        positive, negative = targets, 1 - targets
-        if mask is not None:
-            positive, negative = positive * mask, negative * mask
+        positive, negative = _polarities(targets, mask)
         return _log1p_sum_exp(outputs + negative.log()) + _log1p_sum_exp(positive.log() - outputs)
 
     def link(self, outputs):
@@ -56,6 +55,114 @@ class ZLPRLoss(Loss):
     def initial_bias(self):
         """Return the logit of the label priors, exact for a single label."""
         return np.log(self.prior_) - np.log1p(-self.prior_)
+
+
+class BalancedBCELoss(Loss):
+    r"""Logistic losses of present and of absent labels, each averaged on its own.
+
+    .. math::
+        \ell = \mathrm{mean}_{l \in Pos}\, \mathrm{softplus}(-s_l) +
+        \mathrm{mean}_{l \in Neg}\, \mathrm{softplus}(s_l)
+
+    A cheap surrogate of the ranking loss with a threshold: few present labels weigh as much as
+    many absent ones. A row without present (or absent) labels has the other term only. Soft
+    targets are weights in both means.
+
+    The scores are ``sigmoid(s)``. Since each row balances its labels, 0 is no cut at probability
+    1/2, so that a tuned threshold is the default.
+
+    References
+    ----------
+    Wu, Li, Xu, Zhu: Rethinking the univariate loss for multi-label ranking, NeurIPS 2021.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import BalancedBCELoss
+    >>> loss = BalancedBCELoss().fit(np.array([[1, 0, 0], [0, 1, 1]]))
+    >>> loss.objective(torch.zeros(1, 3), torch.tensor([[1.0, 0.0, 0.0]]))
+    tensor([1.3863])
+    """
+
+    default_decoder = "global_threshold"
+    accepts_soft_targets = True
+
+    def objective(self, outputs, targets, mask=None, sample_weight=None):
+        """Return the loss of each row; see `Loss.objective`."""
+        positive, negative = _polarities(targets, mask)
+        return _mean(softplus(-outputs), positive) + _mean(softplus(outputs), negative)
+
+    def link(self, outputs):
+        """Return ``sigmoid(s)``; see `Loss.link`."""
+        return sigmoid_scores(outputs)
+
+    def initial_bias(self):
+        """Return zeros: each row balances its labels, so that priors say little."""
+        return np.zeros(self.n_labels_)
+
+
+class AdaptiveThresholdLoss(Loss):
+    r"""Adaptive threshold (ATLOP): an extra output that separates present from absent labels.
+
+    With the threshold output TH,
+
+    .. math::
+        \ell = -\sum_{l \in Pos} \log \frac{e^{s_l}}{\sum_{j \in Pos \cup TH} e^{s_j}} -
+        \log \frac{e^{s_{TH}}}{\sum_{j \in Neg \cup TH} e^{s_j}}
+
+    Present labels are pushed above the threshold of the row, absent ones below it. A row without
+    labels has the second term only. The scores are ``sigmoid(s - s_TH)``: 1/2 at the threshold,
+    uncalibrated elsewhere.
+
+    References
+    ----------
+    Zhou, Huang, Ma, Huang: Document-level relation extraction with adaptive thresholding and
+    localized context pooling, AAAI 2021.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import AdaptiveThresholdLoss
+    >>> loss = AdaptiveThresholdLoss().fit(np.array([[1, 0], [0, 1]]))
+    >>> loss.objective(torch.zeros(1, 3), torch.tensor([[1.0, 0.0]]))
+    tensor([1.3863])
+    """
+
+    def _count_outputs(self) -> int:
+        return self.n_labels_ + 1
+
+    def objective(self, outputs, targets, mask=None, sample_weight=None):
+        """Return the loss of each row; see `Loss.objective`."""
+        positive, negative = _polarities(targets, mask)
+        # Relative to the threshold, whose own logit is then 0.
+        s = outputs[..., :-1] - outputs[..., -1:]
+        among_positive = _log1p_sum_exp(s + positive.log())
+        first = positive.sum(-1) * among_positive - (positive * s).sum(-1)
+        return first + _log1p_sum_exp(s + negative.log())
+
+    def link(self, outputs):
+        """Return ``sigmoid(s - s_TH)``; see `Loss.link`."""
+        return sigmoid_scores(self.decision(outputs.double()))
+
+    def decision(self, outputs):
+        """Return ``s - s_TH``."""
+        return outputs[..., :-1] - outputs[..., -1:]
+
+    def initial_bias(self):
+        """Return the logits of the label priors, and a threshold of 0."""
+        return np.append(np.log(self.prior_) - np.log1p(-self.prior_), 0.0)
+
+
+def _polarities(targets: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the weights of each label as present and as absent, 0 where not observed."""
+    positive, negative = targets, 1 - targets
+    return (positive, negative) if mask is None else (positive * mask, negative * mask)
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Return the weighted mean over the last axis, 0 where nothing weighs."""
+    total = weight.sum(-1)
+    return (values * weight).sum(-1) / torch.where(total > 0, total, 1.0)
 
 
 def _log1p_sum_exp(x: Tensor) -> Tensor:

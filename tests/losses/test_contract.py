@@ -16,16 +16,36 @@ from sklearn.base import clone
 from sklearn_mlloss.losses import (
     LOSSES,
     AbsKLLoss,
+    AdaptiveThresholdLoss,
     AsymmetricLoss,
+    AsymmetricPolynomialLoss,
+    BalancedBCELoss,
     BinaryCrossEntropy,
+    BPMLLLoss,
     BrierLoss,
+    CLogLogLoss,
     Criterion,
+    DistributionBalancedLoss,
+    ExponentialLoss,
     FactorizedLoss,
     FocalLoss,
+    HillLoss,
+    HingeLoss,
+    LDAMLoss,
     Loss,
+    LSEPLoss,
+    PairwiseLogisticLoss,
+    Poly1Loss,
     SeparableLoss,
+    SigmoidF1Loss,
+    SoftFBetaLoss,
     SoftmaxCrossEntropy,
+    SPLCLoss,
     SquaredErrorLoss,
+    SquaredHingeLoss,
+    TverskyLoss,
+    TwoWayLoss,
+    WithCount,
     ZLPRLoss,
 )
 from sklearn_mlloss.losses.counts import COUNT_LINKS, FORMS
@@ -67,17 +87,80 @@ VARIANTS = {
     "factorized, no count_weight": lambda L: FactorizedLoss(count_weight=0),
     "abs_kl, eps 1e-7": lambda L: AbsKLLoss(1e-7),
     "brier, weights": lambda L: BrierLoss(class_weight="balanced", label_smoothing=0.1),
+    "asymmetric_polynomial, gentle": lambda L: AsymmetricPolynomialLoss(1, 2, 0, 0.5, -1, 0.3),
+    "asymmetric_polynomial, detached": lambda L: AsymmetricPolynomialLoss(detach_focus=True),
+    "asymmetric_polynomial, gamma_neg 0.5": lambda L: AsymmetricPolynomialLoss(
+        gamma_neg=0.5, clip=0.1, en=0.2, label_smoothing=0.1
+    ),
+    "hill, high": lambda L: HillLoss(2, 0.5, 3, label_smoothing=0.1),
+    "splc, corrected": lambda L: SPLCLoss(start_epoch=0),
+    "splc, tau": lambda L: SPLCLoss(0.8, 0.5, 1, 0, class_weight="balanced"),
+    "poly1, focal": lambda L: Poly1Loss(2, 1.5, label_smoothing=0.1),
+    "poly1, epsilon -1": lambda L: Poly1Loss(-1, class_weight="balanced"),
+    "ldam, scale": lambda L: LDAMLoss(2, 3, label_smoothing=0.1),
+    "hinge, weights": lambda L: HingeLoss(class_weight="balanced", label_reduction="sum"),
+    "hinge, label_smoothing": lambda L: HingeLoss(label_smoothing=0.1),
+    "squared_hinge, label_smoothing": lambda L: SquaredHingeLoss(label_smoothing=0.1),
+    "exponential, weights": lambda L: ExponentialLoss(
+        class_weight=np.linspace(2, 0, L), label_smoothing=0.1
+    ),
+    "cloglog, weights": lambda L: CLogLogLoss(class_weight="effective", label_smoothing=0.1),
+    "distribution_balanced, voc": lambda L: DistributionBalancedLoss(
+        mu=0.3, lam=5, kappa=0.5, gamma=1, label_smoothing=0.1
+    ),
+    "distribution_balanced, weights": lambda L: DistributionBalancedLoss(
+        0.5, 3, gamma=0, class_weight="balanced", label_reduction="sum"
+    ),
+    "two_way, temperatures 1": lambda L: TwoWayLoss(1, 1),
+    "two_way, temperatures 0.5 and 3": lambda L: TwoWayLoss(0.5, 3),
+    "bp_mll, unbounded": lambda L: BPMLLLoss(bounded=False),
+    **{
+        f"soft_fbeta, {average}, beta {beta}": (lambda L, a=average, b=beta: SoftFBetaLoss(b, a))
+        for average in ("macro", "micro", "samples")
+        for beta in (1, 2)
+    },
+    "sigmoid_f1, steep": lambda L: SigmoidF1Loss(3, -0.5),
+    **{
+        f"tversky, jaccard, {average}": (lambda L, a=average: TverskyLoss(1, 1, 0.5, a))
+        for average in ("macro", "micro", "samples")
+    },
+    **{
+        f"{name} with count, {head}": (lambda L, n=name, h=head: WithCount(n, h, 0.7))
+        for name in ("bce", "lsep", "soft_fbeta", "atlop")
+        for head in ("poisson", "categorical")
+    },
 }
 
 # The gradient that is used is not the derivative of the value: see `test_detached_focus`.
-PSEUDO_GRADIENT = {"asymmetric, detached"}
+PSEUDO_GRADIENT = {"asymmetric, detached", "asymmetric_polynomial, detached"}
 # Soft targets enter the formula itself.
 NOT_LINEAR_IN_TARGETS = {"abs_kl", "abs_kl, eps 1e-7"}
 
 BUILT = {name: make(4) for name, make in VARIANTS.items()}
 ROW_WISE = [name for name, loss in BUILT.items() if loss.row_wise]
 SEPARABLE = [name for name, loss in BUILT.items() if isinstance(loss, SeparableLoss)]
-SETS = [name for name, loss in BUILT.items() if isinstance(loss, (SoftmaxCrossEntropy, ZLPRLoss))]
+# The weights of an entry follow from the whole row of targets: nothing of it is a sum over labels.
+ROW_WEIGHTED = {n for n, loss in BUILT.items() if isinstance(loss, DistributionBalancedLoss)}
+SETS = [
+    name
+    for name, loss in BUILT.items()
+    if isinstance(
+        loss,
+        (
+            AdaptiveThresholdLoss,
+            BalancedBCELoss,
+            BPMLLLoss,
+            LSEPLoss,
+            PairwiseLogisticLoss,
+            SigmoidF1Loss,
+            SoftFBetaLoss,
+            SoftmaxCrossEntropy,
+            TverskyLoss,
+            TwoWayLoss,
+            ZLPRLoss,
+        ),
+    )
+]
 
 every = pytest.mark.parametrize("name", VARIANTS)
 row_wise = pytest.mark.parametrize("name", ROW_WISE)
@@ -138,13 +221,33 @@ GOLDEN_LOGITS = np.array(
 GOLDEN = {
     "abs_kl": [0.3488416657, 1.7952240608, 2.0029882189, 1.8013429276],
     "asymmetric": [0.2005242642, 0.1719615383, 0.716707377, 2.0043747389],
+    "asymmetric_polynomial": [0.1002540228, 0.1719615383, 0.6510893053, 1.9623704573],
+    "atlop": [2.4729238032, 1.7660956939, 3.2944760968, 12.3003746789],
+    "balanced_bce": [0.6137641851, 0.7942321778, 2.3789401714, 2.0043747389],
     "bce": [0.3047555609, 0.7942321778, 1.3865804911, 2.0043747389],
+    "bp_mll": [0.2360994078, 0.0, 1.3908904514, 0.0],
     "brier": [0.0763585938, 0.2879121774, 0.4236994971, 0.4363295268],
+    "cloglog": [0.1940189322, 1.7859475248, 7.0350513138, 1.8434360862],
+    "distribution_balanced": [0.0493157888, 1.0344462555, 2.2913060979, 3.0520448156],
+    "exponential": [0.369915128, 1.7859475248, 7.1915292408, 49.9270128479],
     "factorized": [1.102439379, 0.5541263875, 3.1046389146, 1.7271270612],
     "focal": [0.0306783703, 0.4131563846, 0.9900382887, 1.7119553581],
+    "hill": [0.1630371651, 0.2234510682, 0.4103993454, 2.2826612538],
+    "hinge": [0.1666666667, 1.0666666667, 1.8, 2.3333333333],
+    "ldam": [0.402607382, 0.7942321778, 1.4719859495, 2.3174108039],
+    "lsep": [0.2413112967, 0.0, 2.89000827, 0.0],
     "mse": [0.75, 2.1133333333, 3.2666666667, 12.3333333333],
+    "multilabel_margin": [0.0, 0.0, 1.4, 0.0],
+    "pairwise_logistic": [0.1250003148, 0.0, 1.6482603884, 0.0],
     "poisson_softmax": [2.5963753008, 1.1051709181, 5.0101251928, 12.6277104427],
+    "poly1": [0.5599838983, 1.248343805, 1.9879313143, 2.591790929],
+    "sigmoid_f1": 0.471498695,
+    "soft_fbeta": 0.471498695,
     "softmax_ce": [0.9913112967, -0.0, 2.89000827, 2.648405494],
+    "splc": [0.1409092386, 0.4131563846, 1.1354740505, 2.2826612538],
+    "squared_hinge": [0.0833333333, 2.2466666667, 5.6666666667, 12.3333333333],
+    "tversky": 0.3140759245,
+    "two_way": 6.1300286103,
     "zlpr": [0.8682186072, 1.8496891019, 3.6780218766, 5.0158287086],
 }
 
@@ -268,7 +371,8 @@ def test_a_confident_mistake_is_expensive(name):
     loss = make(name)
     wrong = loss.objective(torch.full((1, L), -20.0), torch.ones(1, L))
     right = loss.objective(torch.full((1, L), 20.0), torch.ones(1, L))
-    if isinstance(loss, SquaredErrorLoss):
+    if isinstance(loss, (SquaredErrorLoss, CLogLogLoss)):
+        # Too sure is wrong too, for the former always, for the latter with smoothing.
         right = loss.objective(torch.ones(1, L), torch.ones(1, L))
     assert wrong > right + 0.05
 
@@ -422,8 +526,11 @@ def test_masked_entry_has_no_gradient(name):
     loss = make(name)
     _, slope = gradient(loss, draw(loss), Y, hide())
     assert (slope[hide() == 0] == 0).all()
-    # An observed entry weighs the same whatever is hidden around it.
+    # An observed entry weighs the same whatever is hidden around it, but for what the loss itself
+    # makes of the other targets of the row.
     _, full = gradient(loss, draw(loss), Y)
+    if name in ROW_WEIGHTED:
+        full = full / loss.entry_weight(Y, None) * loss.entry_weight(Y, hide())
     torch.testing.assert_close(slope, full * hide())
 
 
@@ -435,6 +542,11 @@ def test_mask_weights_multiply(name):
     parts = torch.stack(
         [loss.objective(outputs, Y, torch.eye(L).double()[j].expand(N, L)) for j in range(L)], -1
     )
+    if name in ROW_WEIGHTED:
+        # With only one label observed, the weight of that label is another.
+        eye = torch.eye(L).double()
+        alone = torch.stack([loss.entry_weight(Y, e.expand(N, L))[:, j] for j, e in enumerate(eye)])
+        parts = parts / alone.T * loss.entry_weight(Y, None)
     torch.testing.assert_close(parts.sum(-1), loss.objective(outputs, Y))
     torch.testing.assert_close(loss.objective(outputs, Y, weight), (parts * weight).sum(-1))
 
@@ -448,10 +560,11 @@ def test_hiding_a_label_is_deleting_its_column(name):
         mask = torch.ones(N, L, dtype=torch.float64)
         mask[:, hidden] = 0
         other = make(name, HARD[:, kept])
+        columns = kept + list(range(L, loss.n_outputs_))
         value, slope = gradient(loss, outputs, Y, mask)
-        expected, expected_slope = gradient(other, outputs[:, kept], Y[:, kept])
+        expected, expected_slope = gradient(other, outputs[:, columns], Y[:, kept])
         torch.testing.assert_close(value, expected)
-        torch.testing.assert_close(slope[:, kept], expected_slope)
+        torch.testing.assert_close(slope[:, columns], expected_slope)
         assert (slope[:, hidden] == 0).all()
 
 
@@ -473,6 +586,12 @@ def test_soft_targets_mix_the_two_losses(name, s, y):
     for j in range(L):
         present = loss.objective(outputs, torch.ones_like(soft), eye[j : j + 1])
         absent = loss.objective(outputs, torch.zeros_like(soft), eye[j : j + 1])
+        if name in ROW_WEIGHTED:
+            # The weight is that of the row of soft targets, not of the label alone.
+            ones, only = torch.ones_like(soft), eye[j : j + 1]
+            weight = loss.entry_weight(soft, None)[:, j]
+            present = present / loss.entry_weight(ones, only)[:, j] * weight
+            absent = absent / loss.entry_weight(0 * ones, only)[:, j] * weight
         mixed = mixed + soft[:, j] * present + (1 - soft[:, j]) * absent
     torch.testing.assert_close(loss.objective(outputs, soft), mixed, rtol=1e-9, atol=1e-9)
 
@@ -484,8 +603,12 @@ def test_polarities_are_what_the_objective_uses(name):
     loss.fit(HARD)
     outputs = torch.cat([draw(loss), 12 * draw(loss)])
     for method, value in ((loss.positive, 1.0), (loss.negative, 0.0)):
-        found = loss.objective(outputs, torch.full_like(outputs, value))
-        torch.testing.assert_close(found, method(outputs).sum(-1), rtol=1e-9, atol=1e-9)
+        targets = torch.full_like(outputs, value)
+        expected = method(outputs)
+        if name in ROW_WEIGHTED:
+            expected = expected * loss.entry_weight(targets, None)
+        found = loss.objective(outputs, targets)
+        torch.testing.assert_close(found, expected.sum(-1), rtol=1e-9, atol=1e-9)
 
 
 # --- side effects
@@ -745,6 +868,40 @@ def test_statistics():
         (FactorizedLoss(count_link="log"), "count_link"),
         (FactorizedLoss(count_weight=-1), "count_weight"),
         (FactorizedLoss(eps=0), "eps"),
+        (AsymmetricPolynomialLoss(gamma_pos=-1), "gamma_pos"),
+        (AsymmetricPolynomialLoss(gamma_neg=-1), "gamma_neg"),
+        (AsymmetricPolynomialLoss(clip=1), "clip"),
+        (AsymmetricPolynomialLoss(e2="x"), "e2"),
+        (AsymmetricPolynomialLoss(detach_focus="yes"), "detach_focus"),
+        (HillLoss(lam=1.4), "lam"),
+        (HillLoss(gamma=-1), "gamma"),
+        (HillLoss(margin=None), "margin"),
+        (SPLCLoss(tau=1.0), "tau"),
+        (SPLCLoss(start_epoch=0.5), "start_epoch"),
+        (SPLCLoss(gamma=-1), "gamma"),
+        (Poly1Loss(epsilon=-1.1), "epsilon"),
+        (Poly1Loss(gamma=-1), "gamma"),
+        (LDAMLoss(max_margin=-1), "max_margin"),
+        (LDAMLoss(scale=0), "scale"),
+        (DistributionBalancedLoss(lam=0), "lam"),
+        (DistributionBalancedLoss(beta=-1), "beta"),
+        (DistributionBalancedLoss(gamma=-1), "gamma"),
+        (DistributionBalancedLoss(alpha="a"), "alpha"),
+        (TwoWayLoss(positive_temperature=0), "positive_temperature"),
+        (TwoWayLoss(negative_temperature=-1), "negative_temperature"),
+        (BPMLLLoss(bounded="tanh"), "bounded"),
+        (SoftFBetaLoss(beta=0), "beta"),
+        (SoftFBetaLoss(average="weighted"), "average"),
+        (SoftFBetaLoss(eps=0), "eps"),
+        (SigmoidF1Loss(slope=0), "slope"),
+        (SigmoidF1Loss(offset="0"), "offset"),
+        (TverskyLoss(alpha=0), "alpha"),
+        (TverskyLoss(smooth=0), "smooth"),
+        (TverskyLoss(average="rows"), "average"),
+        (WithCount(head="normal"), "head"),
+        (WithCount(weight=0), "weight"),
+        (WithCount("nonsense"), "nonsense"),
+        (WithCount(FocalLoss(gamma=-1)), "gamma"),
     ],
 )
 def test_bad_parameters(loss, match):

@@ -218,7 +218,7 @@ def test_callable_link():
 
 @pytest.mark.parametrize("link", ["logit", None, 1])
 def test_wrong_link(link):
-    with pytest.raises(ValueError, match="link must be one of"):
+    with pytest.raises(ValueError, match="link must be 'auto', one of"):
         FunctionLoss(elementwise, link=link).fit(Y)
 
 
@@ -316,7 +316,7 @@ def test_get_loss_keeps_an_instance():
 def test_get_loss_wraps(spec):
     loss = get_loss(spec)
     assert isinstance(loss, FunctionLoss) and isinstance(loss, Loss)
-    assert loss.func is spec and loss.get_params()["link"] == "sigmoid"
+    assert loss.func is spec and loss.get_params()["link"] == "auto"
 
 
 def test_get_loss_refuses():

@@ -12,14 +12,25 @@ from sklearn_mlloss.losses import (
     LOSSES,
     AbsKLLoss,
     AsymmetricLoss,
+    AsymmetricPolynomialLoss,
     BinaryCrossEntropy,
     BrierLoss,
+    CLogLogLoss,
+    DistributionBalancedLoss,
+    ExponentialLoss,
     FactorizedLoss,
     FocalLoss,
+    HillLoss,
+    HingeLoss,
+    LDAMLoss,
     PoissonSoftmaxLoss,
+    Poly1Loss,
     SeparableLoss,
     SoftmaxCrossEntropy,
+    SPLCLoss,
     SquaredErrorLoss,
+    SquaredHingeLoss,
+    WithCount,
 )
 from sklearn_mlloss.losses.counts import COUNT_LINKS, FORMS
 from sklearn_mlloss.losses.links import softmax_scores, strictly_increasing
@@ -29,7 +40,8 @@ PROBABILITIES = [0.05, 0.1, 0.3, 0.5, 0.62, 0.8, 0.9]
 GRID = torch.arange(-12, 12, 1e-3, dtype=torch.float64)[:, None]
 
 LOSSES_WITH_ETA = [
-    *[cls() for cls in LOSSES.values() if issubclass(cls, SeparableLoss)],
+    # The hinge loss finds a sign only: see `test_hinge_finds_the_sign`.
+    *[cls() for cls in LOSSES.values() if issubclass(cls, SeparableLoss) and cls != HingeLoss],
     BinaryCrossEntropy(10),
     BinaryCrossEntropy("balanced"),
     BinaryCrossEntropy(0.2, -0.7),
@@ -49,18 +61,126 @@ LOSSES_WITH_ETA = [
     AbsKLLoss(label_smoothing=0.1),
     BrierLoss(label_smoothing=0.1),
     SquaredErrorLoss(label_smoothing=0.1),
+    AsymmetricPolynomialLoss(1, 2, 0),
+    AsymmetricPolynomialLoss(0.5, 1, 0.02, 0.5, -1, 0.3),
+    AsymmetricPolynomialLoss(label_smoothing=0.1),
+    HillLoss(2, 0.5, 2.5),
+    HillLoss(label_smoothing=0.1),
+    SPLCLoss(margin=0.5, gamma=1),
+    # Before the corrections begin; the link stays that of the loss without them.
+    SPLCLoss(tau=0.9, start_epoch=1, label_smoothing=0.1),
+    Poly1Loss(-1),
+    Poly1Loss(2, 1.5),
+    Poly1Loss(label_smoothing=0.1),
+    LDAMLoss(1.0, 3.0),
+    LDAMLoss(label_smoothing=0.1),
+    SquaredHingeLoss(label_smoothing=0.1),
+    ExponentialLoss(label_smoothing=0.1),
+    CLogLogLoss(label_smoothing=0.1),
+    # One label: the weight of a row is then the same for both targets of a given row only if the
+    # row has no other label, hence mu so low that it is the same for both.
+    DistributionBalancedLoss(mu=-20.0),
+    DistributionBalancedLoss(mu=-20.0, lam=5, kappa=0.5, gamma=1),
+    WithCount("hill"),
 ]
 
 
 @pytest.mark.parametrize("loss", LOSSES_WITH_ETA, ids=str)
 def test_eta_undoes_risk_minimisation(loss):
     loss.fit(ONE)
-    present = loss.objective(GRID, torch.ones_like(GRID))
-    absent = loss.objective(GRID, torch.zeros_like(GRID))
+    # Outputs beyond the labels hold still.
+    grid = torch.cat([GRID, torch.zeros(len(GRID), loss.n_outputs_ - 1)], 1)
+    present = loss.objective(grid, torch.ones_like(GRID))
+    absent = loss.objective(grid, torch.zeros_like(GRID))
     for probability in PROBABILITIES:
         best = (probability * present + (1 - probability) * absent).argmin()
         assert 0 < best < len(GRID) - 1, "the grid is too short"
-        assert loss.link(GRID[best][None]).item() == pytest.approx(probability, abs=1e-3)
+        assert loss.link(grid[best][None]).item() == pytest.approx(probability, abs=1e-3)
+
+
+@pytest.mark.parametrize("probability", [0.05, 0.3, 0.45, 0.55, 0.8])
+def test_hinge_finds_the_sign(probability):
+    """At the best output -1 or 1 the score is on the right side of 1/2, and says no more."""
+    loss = HingeLoss().fit(ONE)
+    present = loss.objective(GRID, torch.ones_like(GRID))
+    absent = loss.objective(GRID, torch.zeros_like(GRID))
+    best = (probability * present + (1 - probability) * absent).argmin()
+    sign = 1 if probability > 0.5 else -1
+    assert GRID[best].item() == pytest.approx(sign, abs=1e-6)
+    assert (loss.link(GRID[best][None]).item() > 0.5) == (sign > 0)
+    levels = loss.link(torch.tensor([[-1.5], [-0.5], [0.5], [1.5]]))[:, 0]
+    np.testing.assert_allclose(levels, [0, 0.5, 0.5, 1], atol=3e-5)
+    assert (levels.diff() > 0).all() and levels[1] < 0.5 < levels[2]
+
+
+@pytest.mark.parametrize(
+    "loss, eta",
+    [
+        (ExponentialLoss(), lambda s: expit(2 * s)),
+        (SquaredHingeLoss(), lambda s: np.clip((s + 1) / 2, 0, 1)),
+        (CLogLogLoss(), lambda s: -np.expm1(-np.exp(np.minimum(s, 10)))),
+        (Poly1Loss(-1), lambda s: expit(s) ** 2 / (expit(s) ** 2 + expit(-s) ** 2)),
+        (
+            LDAMLoss(1.0, 3.0),
+            lambda s: expit(3 * s) / (expit(3 * s) + expit(-3 * (s - 1.0))),
+        ),
+        (
+            HillLoss(gamma=2),
+            lambda s: (
+                (up := expit(s) ** 2 * expit(-s) * (3 - 3 * expit(s)))
+                / (
+                    up
+                    - expit(1 - s) ** 2
+                    * (2 * expit(s - 1) * -np.logaddexp(0, 1 - s) - expit(1 - s))
+                )
+            ),
+        ),
+    ],
+    ids=lambda value: None if callable(value) else str(value),
+)
+def test_closed_forms_of_the_link(loss, eta):
+    s = np.linspace(-12, 12, 97)
+    found = loss.fit(ONE).link(torch.tensor(s)[:, None])[:, 0]
+    np.testing.assert_allclose(found, eta(s), atol=2.1e-5)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        HillLoss(gamma=0),
+        HillLoss(gamma=1),
+        HillLoss(gamma=1.5),
+        HillLoss(lam=3, gamma=1),
+        HillLoss(lam=1.6, gamma=0),
+        HillLoss(margin=3),
+        HillLoss(margin=-1),
+        SPLCLoss(margin=3),
+        SPLCLoss(gamma=0),
+        SPLCLoss(gamma=5, margin=-2),
+        Poly1Loss(-1),
+        Poly1Loss(50, 3),
+        AsymmetricPolynomialLoss(2, 1),
+        AsymmetricPolynomialLoss(en=1),
+        AsymmetricPolynomialLoss(0, 4, 0, en=-1),
+        AsymmetricPolynomialLoss(e1=0, e2=0),
+        DistributionBalancedLoss(lam=0.3),
+        DistributionBalancedLoss(lam=5, gamma=0),
+        DistributionBalancedLoss(kappa=3, gamma=5),
+        LDAMLoss(5, 0.1),
+        LDAMLoss(0.5, 30),
+    ],
+    ids=str,
+)
+def test_links_increase_or_the_parameters_are_refused(loss):
+    """Whatever `fit` accepts must give scores that keep the order of the outputs."""
+    try:
+        loss.fit(ONE)
+    except ValueError:
+        return
+    s = torch.linspace(-30, 30, 1201, dtype=torch.float64)[:, None]
+    steps = loss.link(s)[:, 0].diff()
+    stuck = s[1:, 0][steps <= 0].tolist()
+    assert not stuck, f"the score does not grow from logit {stuck[0]:.2f} to {stuck[-1]:.2f}"
 
 
 @pytest.mark.parametrize(
@@ -75,6 +195,13 @@ def test_eta_undoes_risk_minimisation(loss):
         (AsymmetricLoss(detach_focus=True), 0.036, 0.799),
         (AsymmetricLoss(1, 2, 0), 0.413, 0.540),
         (AbsKLLoss(1e-7), 0.9065, 0.077),
+        (ExponentialLoss(), 0.5, 0.5),
+        (SquaredHingeLoss(), 0.5, 0.5),
+        (HingeLoss(), 0.5, 0.5),
+        (Poly1Loss(), 0.5, 0.5),
+        (AsymmetricPolynomialLoss(detach_focus=True), 0.032, 0.763),
+        (HillLoss(), 0.196, 0.937),
+        (CLogLogLoss(), 1 - np.exp(-1), 0.4094),
     ],
     ids=str,
 )
@@ -92,6 +219,12 @@ def test_table_of_links(loss, eta_at_half, p_at_half):
 def test_focal_shrinks_towards_a_half(p, eta):
     s = torch.tensor([[np.log(p / (1 - p))]])
     assert FocalLoss().fit(ONE).link(s).item() == pytest.approx(eta, abs=1e-3)
+
+
+@pytest.mark.parametrize("p, eta", [(0.943, 0.9), (0.057, 0.1)])
+def test_poly1_exaggerates(p, eta):
+    s = torch.tensor([[np.log(p / (1 - p))]])
+    assert Poly1Loss().fit(ONE).link(s).item() == pytest.approx(eta, abs=1e-3)
 
 
 @pytest.mark.parametrize("eps, shown", [(1e-2, 0.26), (0.1, 0.42)])

@@ -1,0 +1,124 @@
+"""Losses whose weights follow from the other labels of the row."""
+
+from __future__ import annotations
+
+from numbers import Real
+
+import numpy as np
+import torch
+from sklearn.utils import check_scalar
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from .base import SeparableLoss
+
+__all__ = ["DistributionBalancedLoss"]
+
+
+class DistributionBalancedLoss(SeparableLoss):
+    r"""Distribution-balanced focal loss for long-tailed labels.
+
+    .. math::
+        \ell_1 = 2\,w\,(1-e^{-u})^\gamma\,u,\; u = \mathrm{softplus}(-z), \qquad
+        \ell_0 = \tfrac{2}{\lambda}\,w\,(1-e^{-u})^\gamma\,u,\; u = \mathrm{softplus}(\lambda z)
+
+    with logits shifted by the prior, :math:`z = s + (\kappa/\lambda)\,\mathrm{logit}\,\pi_l`, and
+    weights that take back what sampling rows by label would do to labels that come together,
+
+    .. math::
+        w_{il} = \alpha + \sigma(\beta (r_{il} - \mu)), \qquad
+        r_{il} = \frac{1/n_l}{\sum_{j \in Pos_i} 1/n_j}
+
+    A row without labels has :math:`w = \alpha + 1`. The link leaves the weights w out, which
+    depend on the other labels of a row: the scores are probabilities up to that.
+
+    Parameters
+    ----------
+    alpha, beta, mu : float, default=0.1, 10 and 0.2
+        Floor, slope and centre of the weights.
+    lam : float > 0, default=2
+        How much steeper, and less heavy, negatives are.
+    kappa : float, default=0.05
+        Size of the shift by the prior.
+    gamma : float >= 0, default=2
+        Focusing parameter.
+    class_weight, label_smoothing, label_reduction
+        See `SeparableLoss`.
+
+    References
+    ----------
+    Wu, Huang, Liu, Wang, Lin: Distribution-balanced loss for multi-label classification in
+    long-tailed datasets, ECCV 2020.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import DistributionBalancedLoss
+    >>> loss = DistributionBalancedLoss().fit(np.array([[1, 0], [0, 1]]))
+    >>> loss.objective(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]])).numpy().round(3)
+    array([0.286], dtype=float32)
+    """
+
+    proper = False
+
+    def __init__(
+        self,
+        alpha=0.1,
+        beta=10.0,
+        mu=0.2,
+        lam=2.0,
+        kappa=0.05,
+        gamma=2.0,
+        *,
+        class_weight=None,
+        label_smoothing=0.0,
+        label_reduction="mean",
+    ):
+        super().__init__(
+            class_weight=class_weight,
+            label_smoothing=label_smoothing,
+            label_reduction=label_reduction,
+        )
+        self.alpha = alpha
+        self.beta = beta
+        self.mu = mu
+        self.lam = lam
+        self.kappa = kappa
+        self.gamma = gamma
+
+    def positive(self, s: Tensor) -> Tensor:
+        """Return the focal loss of the shifted logit."""
+        return self._focal(-self._shifted(s))
+
+    def negative(self, s: Tensor) -> Tensor:
+        """Return the focal loss of the shifted and steeper logit, divided by its steepness."""
+        return self._focal(self.lam * self._shifted(s)) / self.lam
+
+    def entry_weight(self, targets: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the weights w, of the shape of the targets."""
+        inverse = self._tensor("inverse_count_", targets)
+        present = targets if mask is None else targets * (mask > 0)
+        total = (present * inverse).sum(-1, keepdim=True)
+        r = inverse / torch.where(total > 0, total, 1.0)
+        return self.alpha + torch.where(total > 0, (self.beta * (r - self.mu)).sigmoid(), 1.0)
+
+    def _shifted(self, s: Tensor) -> Tensor:
+        return s + self._tensor("shift_", s)
+
+    def _focal(self, x: Tensor) -> Tensor:
+        # 1 - exp(-softplus(x)) is sigmoid(x)
+        return 2 * torch.exp(-self.gamma * softplus(-x)) * softplus(x)
+
+    def _update(self):
+        super()._update()
+        self.inverse_count_ = 1 / np.where(self.positive_count_ > 0, self.positive_count_, 1.0)
+        logit = np.log(self.prior_) - np.log1p(-self.prior_)
+        self.shift_ = self.kappa / self.lam * logit
+
+    def _check_params(self):
+        super()._check_params()
+        for name in ("alpha", "mu", "kappa"):
+            check_scalar(getattr(self, name), name, Real)
+        for name in ("beta", "gamma"):
+            check_scalar(getattr(self, name), name, Real, min_val=0)
+        check_scalar(self.lam, "lam", Real, min_val=0, include_boundaries="neither")

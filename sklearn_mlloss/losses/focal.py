@@ -1,0 +1,450 @@
+"""Losses that focus: they turn down what is already right, or what may be labelled wrongly."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.utils import check_scalar
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from .base import SeparableLoss, stationary_probability
+
+__all__ = [
+    "AsymmetricLoss",
+    "AsymmetricPolynomialLoss",
+    "FocalLoss",
+    "HillLoss",
+    "SPLCLoss",
+]
+
+
+class FocalLoss(SeparableLoss):
+    r"""Focal loss: cross-entropy that turns down what is already right.
+
+    .. math::
+        \ell_1 = a_1\,(1-p)^\gamma\,(-\log p), \quad \ell_0 = a_0\,p^\gamma\,(-\log(1-p)), \quad
+        p = \sigma(s)
+
+    Gradients :math:`a_1 (1-p)^\gamma(\gamma p \log p - (1-p))` and
+    :math:`a_0\,p^\gamma (p - \gamma (1-p) \log(1-p))`. The factor is written as
+    ``exp(-gamma * softplus(s))``: a power of ``1 - p`` has NaN gradients at saturation.
+
+    The sigmoid of the logit is no probability: it is pulled towards 1/2 (for gamma = 2 a true
+    probability of 0.9 shows as 0.69). The link undoes this.
+
+    Parameters
+    ----------
+    gamma : float >= 0, default=2
+        Focusing parameter; 0 is binary cross-entropy.
+    alpha : float in (0, 1) or None, default=None
+        Balance: ``alpha`` for positives, ``1 - alpha`` for negatives. The paper's 0.25 suits
+        dense object detection, where it pushes away from positives; None weighs both by 1.
+    class_weight, label_smoothing, label_reduction
+        See `SeparableLoss`.
+
+    References
+    ----------
+    Lin, Goyal, Girshick, He, Dollar: Focal loss for dense object detection, ICCV 2017.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import FocalLoss
+    >>> loss = FocalLoss(gamma=2).fit(np.array([[1, 0], [0, 1]]))
+    >>> loss.link(torch.tensor([[0.8186, 0.0]])).numpy().round(2)
+    array([[0.9, 0.5]])
+    """
+
+    def __init__(
+        self,
+        gamma=2.0,
+        alpha=None,
+        *,
+        class_weight=None,
+        label_smoothing=0.0,
+        label_reduction="mean",
+    ):
+        super().__init__(
+            class_weight=class_weight,
+            label_smoothing=label_smoothing,
+            label_reduction=label_reduction,
+        )
+        self.gamma = gamma
+        self.alpha = alpha
+
+    def positive(self, s: Tensor) -> Tensor:
+        """Return ``a1 * (1 - p) ** gamma * softplus(-s)``."""
+        value = torch.exp(-self.gamma * softplus(s)) * softplus(-s)
+        return value if self.alpha is None else self.alpha * value
+
+    def negative(self, s: Tensor) -> Tensor:
+        """Return ``a0 * p ** gamma * softplus(s)``."""
+        value = torch.exp(-self.gamma * softplus(-s)) * softplus(s)
+        return value if self.alpha is None else (1 - self.alpha) * value
+
+    def _check_params(self):
+        super()._check_params()
+        check_scalar(self.gamma, "gamma", Real, min_val=0)
+        if self.alpha is not None:
+            check_scalar(
+                self.alpha, "alpha", Real, min_val=0, max_val=1, include_boundaries="neither"
+            )
+
+
+class AsymmetricLoss(SeparableLoss):
+    r"""Asymmetric loss: focal with a focus for each polarity and a margin for easy negatives.
+
+    .. math::
+        \ell_1 = (1-p)^{\gamma_+}(-\log p), \quad \ell_0 = p_m^{\gamma_-}(-\log(1-p_m)), \quad
+        p_m = \max(p - m, 0)
+
+    A negative with :math:`p \le m` costs nothing and has no gradient. With the
+    defaults a true probability of 1/2 shows as :math:`\sigma(s) = 0.68` (0.80 with
+    ``detach_focus=True``, the reason why a threshold of 0.8 is seen with this loss). The link
+    undoes this; probabilities below the one at ``p = clip`` cannot be told apart.
+
+    Parameters
+    ----------
+    gamma_pos, gamma_neg : float >= 0, default=0 and 4
+        Focus on hard positives and hard negatives. The defaults are for strong imbalance; 1 and
+        2 with ``clip=0`` are a gentle choice. Equal values with ``clip=0`` are the focal loss.
+    clip : float in [0, 1), default=0.05
+        The margin m.
+    detach_focus : bool, default=False
+        Whether the focusing factor is a constant for the gradient. The link follows the
+        gradient that is used.
+    class_weight, label_smoothing, label_reduction
+        See `SeparableLoss`.
+
+    References
+    ----------
+    Ridnik, Ben-Baruch, Zamir, Noy, Friedman, Protter, Zelnik-Manor: Asymmetric loss for
+    multi-label classification, ICCV 2021.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import AsymmetricLoss
+    >>> loss = AsymmetricLoss().fit(np.array([[1, 0], [0, 1]]))
+    >>> loss.link(torch.tensor([[0.0, 0.7722]])).numpy().round(2)
+    array([[0.13, 0.5 ]])
+    """
+
+    def __init__(
+        self,
+        gamma_pos=0.0,
+        gamma_neg=4.0,
+        clip=0.05,
+        detach_focus=False,
+        *,
+        class_weight=None,
+        label_smoothing=0.0,
+        label_reduction="mean",
+    ):
+        super().__init__(
+            class_weight=class_weight,
+            label_smoothing=label_smoothing,
+            label_reduction=label_reduction,
+        )
+        self.gamma_pos = gamma_pos
+        self.gamma_neg = gamma_neg
+        self.clip = clip
+        self.detach_focus = detach_focus
+
+    def positive(self, s: Tensor) -> Tensor:
+        """Return ``(1 - p) ** gamma_pos * softplus(-s)``."""
+        focus = torch.exp(-self.gamma_pos * softplus(s))
+        return _focus(self, focus) * softplus(-s)
+
+    def negative(self, s: Tensor) -> Tensor:
+        """Return ``-p_m ** gamma_neg * log(1 - p_m)``."""
+        if self.clip == 0:
+            focus = torch.exp(-self.gamma_neg * softplus(-s))
+            return _focus(self, focus) * softplus(s)
+        # From 1 - p, which keeps its digits (and its slope) where p has rounded to 1.
+        q = (-s).sigmoid()
+        p_m = (1 - self.clip) - q
+        inside = p_m > 0
+        # A base of 0 would have an infinite slope for an exponent below 1.
+        focus = torch.where(inside, p_m, 1.0) ** self.gamma_neg
+        return torch.where(inside, _focus(self, focus) * -torch.log(q + self.clip), 0.0)
+
+    def _check_params(self):
+        super()._check_params()
+        check_scalar(self.gamma_pos, "gamma_pos", Real, min_val=0)
+        check_scalar(self.gamma_neg, "gamma_neg", Real, min_val=0)
+        check_scalar(self.clip, "clip", Real, min_val=0, max_val=1, include_boundaries="left")
+        check_scalar(self.detach_focus, "detach_focus", (bool, np.bool_))
+
+
+class AsymmetricPolynomialLoss(SeparableLoss):
+    r"""Asymmetric loss with the first polynomial coefficients of the logarithms changed.
+
+    .. math::
+        \ell_1 &= -(1-p)^{\gamma_+}\,[\log p + e_1 (1-p) + \tfrac12 e_2 (1-p)^2] \\
+        \ell_0 &= -p_m^{\gamma_-}\,[\log(1-p_m) + e_n (1-p_m)], \qquad p_m = \max(p - m, 0)
+
+    ``e1 = 1`` removes the linear term of the expansion of ``-log p``. With the
+    defaults a true probability of 1/2 shows as :math:`\sigma(s) = 0.67` (0.76 with
+    ``detach_focus=True``). The link undoes this.
+
+    Parameters
+    ----------
+    gamma_pos, gamma_neg : float >= 0, default=0 and 4
+        Focus on hard positives and hard negatives.
+    clip : float in [0, 1), default=0.05
+        The margin m.
+    e1, e2, en : float, default=1, -2.5 and 0
+        The coefficients.
+    detach_focus : bool, default=False
+        Whether the focusing factor is a constant for the gradient, as in the authors' code. The
+        link follows the gradient that is used.
+    class_weight, label_smoothing, label_reduction
+        See `SeparableLoss`.
+
+    References
+    ----------
+    Huang, Qi, Wang, Lin: Asymmetric polynomial loss for multi-label classification, ICASSP 2023.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import AsymmetricPolynomialLoss
+    >>> loss = AsymmetricPolynomialLoss().fit(np.array([[1, 0], [0, 1]]))
+    >>> loss.link(torch.tensor([[0.0, 0.71]])).numpy().round(2)
+    array([[0.12, 0.5 ]])
+    """
+
+    def __init__(
+        self,
+        gamma_pos=0.0,
+        gamma_neg=4.0,
+        clip=0.05,
+        e1=1.0,
+        e2=-2.5,
+        en=0.0,
+        detach_focus=False,
+        *,
+        class_weight=None,
+        label_smoothing=0.0,
+        label_reduction="mean",
+    ):
+        super().__init__(
+            class_weight=class_weight,
+            label_smoothing=label_smoothing,
+            label_reduction=label_reduction,
+        )
+        self.gamma_pos = gamma_pos
+        self.gamma_neg = gamma_neg
+        self.clip = clip
+        self.e1 = e1
+        self.e2 = e2
+        self.en = en
+        self.detach_focus = detach_focus
+
+    def positive(self, s: Tensor) -> Tensor:
+        """Return the polynomial of ``1 - p`` times its focus."""
+        q = (-s).sigmoid()
+        value = softplus(-s) - self.e1 * q - self.e2 / 2 * q.square()
+        return _focus(self, torch.exp(-self.gamma_pos * softplus(s))) * value
+
+    def negative(self, s: Tensor) -> Tensor:
+        """Return the same of ``p_m``; 0 where ``p <= clip``."""
+        q = (-s).sigmoid()
+        if self.clip == 0:
+            focus = torch.exp(-self.gamma_neg * softplus(-s))
+            return _focus(self, focus) * (softplus(s) - self.en * q)
+        p_m = (1 - self.clip) - q
+        inside = p_m > 0
+        focus = torch.where(inside, p_m, 1.0) ** self.gamma_neg
+        value = -torch.log(q + self.clip) - self.en * (q + self.clip)
+        return torch.where(inside, _focus(self, focus) * value, 0.0)
+
+    def _check_params(self):
+        super()._check_params()
+        check_scalar(self.gamma_pos, "gamma_pos", Real, min_val=0)
+        check_scalar(self.gamma_neg, "gamma_neg", Real, min_val=0)
+        check_scalar(self.clip, "clip", Real, min_val=0, max_val=1, include_boundaries="left")
+        for name in ("e1", "e2", "en"):
+            check_scalar(getattr(self, name), name, Real)
+        check_scalar(self.detach_focus, "detach_focus", (bool, np.bool_))
+
+
+class HillLoss(SeparableLoss):
+    r"""For labels that are missing from the data: confident "negatives" are let go.
+
+    .. math::
+        \ell_1 = (1-p')^\gamma\,\mathrm{softplus}(-(s-\mu)),\; p' = \sigma(s - \mu), \qquad
+        \ell_0 = (\lambda - p)\,p^2
+
+    The gradient of a negative, :math:`p^2(1-p)(2\lambda-3p)`, falls again towards p = 1: a label
+    that the network is sure of, though it is marked absent, was probably forgotten. A true
+    probability of 1/2 shows as :math:`\sigma(s) = 0.94`. The link undoes this.
+
+    Parameters
+    ----------
+    lam : float >= 1.5, default=1.5
+        Height of the hill; below 1.5 the loss would not be monotone.
+    margin : float, default=1
+        The shift mu of the positives.
+    gamma : float >= 0, default=2
+        Focusing parameter of the positives.
+    class_weight, label_smoothing, label_reduction
+        See `SeparableLoss`.
+
+    References
+    ----------
+    Zhang, Cheng, Huang, Wen, Feng, Li, Guo: Simple and robust loss design for multi-label
+    learning with missing labels, 2021.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import HillLoss
+    >>> loss = HillLoss().fit(np.array([[1, 0], [0, 1]]))
+    >>> loss.link(torch.tensor([[0.0, 2.6991]])).numpy().round(2)
+    array([[0.2, 0.5]])
+    """
+
+    def __init__(
+        self,
+        lam=1.5,
+        margin=1.0,
+        gamma=2.0,
+        *,
+        class_weight=None,
+        label_smoothing=0.0,
+        label_reduction="mean",
+    ):
+        super().__init__(
+            class_weight=class_weight,
+            label_smoothing=label_smoothing,
+            label_reduction=label_reduction,
+        )
+        self.lam = lam
+        self.margin = margin
+        self.gamma = gamma
+
+    def positive(self, s: Tensor) -> Tensor:
+        """Return the focal loss of a positive at ``s - margin``."""
+        z = s - self.margin
+        return torch.exp(-self.gamma * softplus(z)) * softplus(-z)
+
+    def negative(self, s: Tensor) -> Tensor:
+        """Return ``(lam - p) * p ** 2``."""
+        p = s.sigmoid()
+        return (self.lam - p) * p.square()
+
+    def _check_params(self):
+        super()._check_params()
+        check_scalar(self.lam, "lam", Real, min_val=1.5)
+        check_scalar(self.margin, "margin", Real)
+        check_scalar(self.gamma, "gamma", Real, min_val=0)
+        if self.eta(torch.linspace(-12, 12, 481, dtype=torch.float64)).diff().min() < -1e-9:
+            raise ValueError(
+                f"lam={self.lam!r}, margin={self.margin!r}, gamma={self.gamma!r}: a higher score "
+                "would mean a lower probability; raise gamma or lam, or lower margin"
+            )
+
+
+class SPLCLoss(SeparableLoss):
+    r"""Self-paced correction of missing labels on top of the focal loss with a margin.
+
+    .. math::
+        \ell_1 = (1-p')^\gamma\,\mathrm{softplus}(-(s-\mu)),\; p' = \sigma(s - \mu), \qquad
+        \ell_0 = p^\gamma\,\mathrm{softplus}(s)
+
+    From epoch `start_epoch` on, an absent label with :math:`\sigma(s) > \tau` is taken for a
+    present one, without margin: :math:`\ell_0 = (1-p)^\gamma\,\mathrm{softplus}(-s)`. The link is
+    that of the uncorrected loss.
+
+    Parameters
+    ----------
+    tau : float in (0, 1), default=0.6
+        Confidence from which an absent label is taken for a forgotten one.
+    margin : float, default=1
+        The shift mu of the positives.
+    gamma : float >= 0, default=2
+        Focusing parameter.
+    start_epoch : int >= 0, default=1
+        First epoch, from 0, with corrections.
+    class_weight, label_smoothing, label_reduction
+        See `SeparableLoss`.
+
+    References
+    ----------
+    Zhang, Cheng, Huang, Wen, Feng, Li, Guo: Simple and robust loss design for multi-label
+    learning with missing labels, 2021.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import SPLCLoss
+    >>> loss = SPLCLoss().fit(np.array([[1, 0], [0, 1]]))
+    >>> outputs, targets = torch.full((1, 2), 2.0), torch.zeros(1, 2)
+    >>> loss.objective(outputs, targets)
+    tensor([1.6501])
+    >>> loss.set_epoch(1)
+    >>> loss.objective(outputs, targets)
+    tensor([0.0018])
+    """
+
+    # The corrections move scores up where labels are taken for forgotten.
+    proper = False
+
+    def __init__(
+        self,
+        tau=0.6,
+        margin=1.0,
+        gamma=2.0,
+        start_epoch=1,
+        *,
+        class_weight=None,
+        label_smoothing=0.0,
+        label_reduction="mean",
+    ):
+        super().__init__(
+            class_weight=class_weight,
+            label_smoothing=label_smoothing,
+            label_reduction=label_reduction,
+        )
+        self.tau = tau
+        self.margin = margin
+        self.gamma = gamma
+        self.start_epoch = start_epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Receive the index of the epoch that begins, from 0."""
+        self.epoch_ = epoch
+
+    def positive(self, s: Tensor) -> Tensor:
+        """Return the focal loss of a positive at ``s - margin``."""
+        return self._focal(s - self.margin)
+
+    def negative(self, s: Tensor) -> Tensor:
+        """Return the focal loss of a negative, or of a positive where it is corrected."""
+        value = self._focal(-s)
+        if getattr(self, "epoch_", 0) < self.start_epoch:
+            return value
+        return torch.where(s.sigmoid() > self.tau, self._focal(s), value)
+
+    def eta(self, s: Tensor) -> Tensor:
+        """Return the link of the uncorrected loss."""
+        return stationary_probability(self.positive, lambda z: self._focal(-z), s)
+
+    def _focal(self, s: Tensor) -> Tensor:
+        return torch.exp(-self.gamma * softplus(s)) * softplus(-s)
+
+    def _check_params(self):
+        super()._check_params()
+        check_scalar(self.tau, "tau", Real, min_val=0, max_val=1, include_boundaries="neither")
+        check_scalar(self.margin, "margin", Real)
+        check_scalar(self.gamma, "gamma", Real, min_val=0)
+        check_scalar(self.start_epoch, "start_epoch", Integral, min_val=0)
+
+
+def _focus(loss: AsymmetricLoss | AsymmetricPolynomialLoss, factor: Tensor) -> Tensor:
+    return factor.detach() if loss.detach_focus else factor

@@ -1,0 +1,188 @@
+"""A head for the number of labels beside any loss."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.utils import check_scalar
+from torch import Tensor, nn
+
+from .base import Loss
+from .counts import log_exp_count
+
+__all__ = ["WithCount"]
+
+HEADS = ("poisson", "categorical")
+
+
+class WithCount(Loss):
+    r"""Any loss, and beside it outputs that predict the number of labels of a row.
+
+    ==============  =======  ========================================================
+    head            outputs  loss of a row with M labels
+    ==============  =======  ========================================================
+    "poisson"       1        ``Z - M log Z``, Z = e^c
+    "categorical"   K        ``-log softmax(c)_M`` over 0, ..., K - 1 labels, K - 1 the
+                             largest number of labels seen in `fit`
+    ==============  =======  ========================================================
+
+    The predicted count, Z or the mean of the distribution, feeds the `cardinality` decoder, which
+    is the default.
+
+    Parameters
+    ----------
+    loss : str, Loss or other thing that `get_loss` takes, default="bce"
+        The loss of the labels, which keeps its link.
+    head : {"poisson", "categorical"}, default="poisson"
+        See the table.
+    weight : float > 0, default=1
+        Weight of the count beside the loss.
+
+    Notes
+    -----
+    Where labels of a row are unobserved, the Poisson head compares the observed number with the
+    share of the count that the label priors give to the observed labels; the categorical head
+    leaves the row out.
+
+    References
+    ----------
+    Li, Song, Luo: Improving pairwise ranking for multi-label image classification, CVPR 2017.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import WithCount
+    >>> loss = WithCount("lsep").fit(np.array([[1, 1, 0], [1, 0, 0]]))
+    >>> loss.n_outputs_, loss.count(torch.tensor([[0.0, 0.0, 0.0, 0.69315]]))
+    (4, tensor([2.0000]))
+    """
+
+    default_decoder = "cardinality"
+
+    def __init__(self, loss="bce", head="poisson", weight=1.0):
+        self.loss = loss
+        self.head = head
+        self.weight = weight
+
+    @property
+    def proper(self) -> bool:
+        """That of the loss inside."""
+        return self._inner().proper
+
+    @property
+    def row_wise(self) -> bool:
+        """That of the loss inside."""
+        return self._inner().row_wise
+
+    @property
+    def accepts_soft_targets(self) -> bool:
+        """That of the loss inside."""
+        return self._inner().accepts_soft_targets
+
+    @property
+    def module(self) -> nn.Module | None:
+        """That of the loss inside."""
+        return self._inner().module
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the loss inside."""
+        self.loss_.set_epoch(epoch)
+
+    def objective(self, outputs, targets, mask=None, sample_weight=None):
+        """Return the loss of each row, or of the batch; see `Loss.objective`."""
+        inner, head = self._parts(outputs)
+        value = self.loss_.objective(inner, targets, mask, sample_weight)
+        count = self.weight * self._count_loss(head, targets, mask)
+        if not self.loss_.row_wise:
+            count = (count if sample_weight is None else count * sample_weight).mean(-1)
+        return value + count
+
+    def link(self, outputs):
+        """Return the scores of the loss inside."""
+        return self.loss_.link(self._parts(outputs)[0])
+
+    def decision(self, outputs):
+        """Return the margins of the loss inside."""
+        return self.loss_.decision(self._parts(outputs)[0])
+
+    def count(self, outputs):
+        """Return the predicted number of labels, shape (..., n)."""
+        head = self._parts(outputs)[1]
+        if self.head == "poisson":
+            return log_exp_count(head[..., 0]).exp()
+        numbers = torch.arange(head.shape[-1], device=head.device, dtype=head.dtype)
+        return head.softmax(-1) @ numbers
+
+    def initial_bias(self):
+        """Return that of the loss inside, and the bias of the observed numbers of labels."""
+        if self.head == "poisson":
+            head = [math.log(self.prior_.sum())]
+        else:
+            seen = self.row_counts_[: self.n_outputs_ - self.loss_.n_outputs_]
+            head = np.log((seen + 0.5) / (seen + 0.5).sum())
+        return np.append(self.loss_.initial_bias(), head)
+
+    def _inner(self) -> Loss:
+        # The registry names this class, so it cannot be imported before the class exists.
+        from . import get_loss
+
+        return self.loss_ if hasattr(self, "loss_") else get_loss(self.loss)
+
+    def _parts(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        n = self.loss_.n_outputs_
+        return outputs[..., :n], outputs[..., n:]
+
+    def _count_loss(self, head: Tensor, targets: Tensor, mask: Tensor | None) -> Tensor:
+        m = targets.sum(-1)
+        if mask is not None:
+            observed = (mask > 0).to(targets.dtype)
+            m = (targets * observed).sum(-1)
+        if self.head == "poisson":
+            log_z = log_exp_count(head[..., 0])
+            if mask is not None:
+                share = observed @ self._tensor("label_share_", targets)
+                log_z = log_z + torch.where(share > 0, share, 1.0).log()
+                return torch.where(share > 0, log_z.exp() - m * log_z, 0.0)
+            return log_z.exp() - m * log_z
+        log_p = head.log_softmax(-1)
+        # A fractional number of labels lies between two whole ones.
+        m = m.clamp(max=head.shape[-1] - 1)
+        low = m.floor()
+        upper = (low + 1).clamp(max=head.shape[-1] - 1)
+        log_low, log_upper = (
+            log_p.gather(-1, k.long().unsqueeze(-1)).squeeze(-1) for k in (low, upper)
+        )
+        value = -((1 - (m - low)) * log_low + (m - low) * log_upper)
+        return value if mask is None else value * observed.all(-1)
+
+    def _see(self, Y, sample_weight):
+        if not hasattr(self, "loss_"):
+            self.loss_ = clone(self._inner())
+            self.row_counts_ = np.zeros(Y.shape[1] + 1)
+        self.loss_.partial_fit(Y, sample_weight)
+        complete = ~np.isnan(Y).any(axis=1) if Y.dtype.kind == "f" else np.ones(len(Y), bool)
+        weight = np.ones(len(Y)) if sample_weight is None else np.asarray(sample_weight, float)
+        if weight.ndim == 2:
+            complete &= (weight > 0).all(axis=1)
+            weight = weight.mean(axis=1)
+        numbers = np.rint(Y[complete].sum(axis=1)).astype(int)
+        self.row_counts_ = self.row_counts_ + np.bincount(
+            numbers, weight[complete], minlength=Y.shape[1] + 1
+        )
+
+    def _count_outputs(self) -> int:
+        if self.head == "poisson":
+            return self.loss_.n_outputs_ + 1
+        return self.loss_.n_outputs_ + 1 + int(np.flatnonzero(self.row_counts_).max(initial=1))
+
+    def _update(self):
+        self.label_share_ = self.prior_ / self.prior_.sum()
+
+    def _check_params(self):
+        if self.head not in HEADS:
+            raise ValueError(f"head must be 'poisson' or 'categorical', got {self.head!r}")
+        check_scalar(self.weight, "weight", Real, min_val=0, include_boundaries="neither")

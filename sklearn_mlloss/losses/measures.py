@@ -1,0 +1,235 @@
+"""Smooth versions of F-measures, computed over the batch."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from numbers import Real
+
+import numpy as np
+import torch
+from sklearn.utils import check_scalar
+from torch import Tensor
+
+from .base import Loss
+from .links import sigmoid_scores
+
+__all__ = ["SigmoidF1Loss", "SoftFBetaLoss", "TverskyLoss"]
+
+AVERAGES = ("macro", "micro", "samples")
+
+
+class _SoftCounts(Loss):
+    """Base of losses made of soft counts of true and false positives and false negatives.
+
+    The scores are the probabilities that enter the counts. The loss pushes them towards 0 and 1:
+    they decide at 1/2 and are no calibrated probabilities.
+    """
+
+    accepts_soft_targets = True
+
+    @property
+    def row_wise(self) -> bool:
+        """Whether the counts are those of each row."""
+        return self._average() == "samples"
+
+    def _average(self) -> str:
+        return self.average
+
+    def _probability(self, s: Tensor) -> Tensor:
+        return s.sigmoid()
+
+    @abstractmethod
+    def _loss(self, tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
+        """Return the loss for soft counts."""
+
+    def objective(self, outputs, targets, mask=None, sample_weight=None):
+        """Return the loss of the batch, or of each row for samples; see `Loss.objective`."""
+        weight = torch.ones_like(targets) if mask is None else mask
+        average = self._average()
+        if average != "samples" and sample_weight is not None:
+            weight = weight * sample_weight.unsqueeze(-1)
+        p = self._probability(outputs)
+        over = {"macro": -2, "micro": (-1, -2), "samples": -1}[average]
+        tp = (weight * p * targets).sum(over)
+        fp = (weight * p * (1 - targets)).sum(over)
+        fn = (weight * (1 - p) * targets).sum(over)
+        observed = weight.sum(over) > 0
+        value = torch.where(observed, self._loss(tp, fp, fn), 0.0)
+        if average == "macro":
+            return value.sum(-1) / observed.sum(-1).clamp(min=1)
+        return value
+
+    def link(self, outputs):
+        """Return the probabilities that enter the counts; see `Loss.link`."""
+        return sigmoid_scores(outputs)
+
+    def initial_bias(self):
+        """Return the logits of the label priors."""
+        return np.log(self.prior_) - np.log1p(-self.prior_)
+
+    def _check_params(self):
+        if self._average() not in AVERAGES:
+            raise ValueError(
+                f"average must be one of {', '.join(map(repr, AVERAGES))}, got {self.average!r}"
+            )
+
+
+class SoftFBetaLoss(_SoftCounts):
+    r"""One minus the F-measure of soft counts.
+
+    .. math::
+        1 - \frac{(1+\beta^2)\,TP}{(1+\beta^2)\,TP + \beta^2 FN + FP + \epsilon}, \qquad
+        TP = \sum p\,y
+
+    over the batch for each label ("macro"), over the batch as a whole ("micro"), or over each row
+    ("samples").
+
+    A label without a positive in the batch yields the constant 1 and **no gradient**, hence no
+    pressure against false positives: train with large or full batches, or use `TverskyLoss`, whose
+    smoothing keeps a gradient.
+
+    Parameters
+    ----------
+    beta : float > 0, default=1
+        Weight of recall against precision.
+    average : {"macro", "micro", "samples"}, default="macro"
+        What the counts run over.
+    eps : float > 0, default=1e-7
+        Keeps the denominator off 0.
+
+    References
+    ----------
+    Dembczynski et al., "Optimizing the F-measure in multi-label classification", ICML 2013, for
+    the measure; the soft counts are folklore.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import SoftFBetaLoss
+    >>> Y = np.array([[1, 0], [0, 1]])
+    >>> loss = SoftFBetaLoss().fit(Y)
+    >>> loss.objective(torch.zeros(2, 2), torch.tensor(Y, dtype=torch.float32))
+    tensor(0.5000)
+    """
+
+    def __init__(self, beta=1.0, average="macro", eps=1e-7):
+        self.beta = beta
+        self.average = average
+        self.eps = eps
+
+    def _loss(self, tp, fp, fn):
+        weight = self.beta**2
+        return 1 - (1 + weight) * tp / ((1 + weight) * tp + weight * fn + fp + self.eps)
+
+    def _check_params(self):
+        super()._check_params()
+        check_scalar(self.beta, "beta", Real, min_val=0, include_boundaries="neither")
+        check_scalar(self.eps, "eps", Real, min_val=0, include_boundaries="neither")
+
+
+class SigmoidF1Loss(_SoftCounts):
+    r"""One minus the macro-F1 of counts through a tunable sigmoid.
+
+    .. math:: p = \sigma(\mathrm{slope}\,(s + \mathrm{offset}))
+
+    With slope 1 and offset 0 it is the soft macro-F1 of `SoftFBetaLoss`. As there, a label without
+    a positive in the batch has no gradient.
+
+    Parameters
+    ----------
+    slope : float > 0, default=1
+        Steepness; to be tuned.
+    offset : float, default=0
+        Shift; to be tuned.
+    eps : float > 0, default=1e-7
+        Keeps the denominator off 0.
+
+    References
+    ----------
+    Benedict, Koops, Odijk, de Rijke: sigmoidF1: a smooth F1 score surrogate loss for multilabel
+    classification, TMLR 2022.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import SigmoidF1Loss
+    >>> Y = np.array([[1, 0], [0, 1]])
+    >>> loss = SigmoidF1Loss(slope=9).fit(Y)
+    >>> loss.objective(torch.zeros(2, 2), torch.tensor(Y, dtype=torch.float32))
+    tensor(0.5000)
+    """
+
+    def __init__(self, slope=1.0, offset=0.0, eps=1e-7):
+        self.slope = slope
+        self.offset = offset
+        self.eps = eps
+
+    def _average(self) -> str:
+        return "macro"
+
+    def _probability(self, s):
+        return (self.slope * (s + self.offset)).sigmoid()
+
+    def _loss(self, tp, fp, fn):
+        return 1 - 2 * tp / (2 * tp + fn + fp + self.eps)
+
+    def link(self, outputs):
+        """Return the probabilities that enter the counts; see `Loss.link`."""
+        return sigmoid_scores(self.slope * (outputs.double() + self.offset))
+
+    def initial_bias(self):
+        """Return the outputs whose probabilities are the label priors."""
+        return super().initial_bias() / self.slope - self.offset
+
+    def _check_params(self):
+        super()._check_params()
+        check_scalar(self.slope, "slope", Real, min_val=0, include_boundaries="neither")
+        check_scalar(self.offset, "offset", Real)
+        check_scalar(self.eps, "eps", Real, min_val=0, include_boundaries="neither")
+
+
+class TverskyLoss(_SoftCounts):
+    r"""One minus the Tversky index of soft counts.
+
+    .. math:: 1 - \frac{TP + \varsigma}{TP + \alpha\,FP + \beta\,FN + \varsigma}
+
+    alpha = beta = 1/2 is Dice (F1), alpha = beta = 1 Jaccard. The smoothing in numerator and
+    denominator leaves a gradient to labels without a positive in the batch.
+
+    Parameters
+    ----------
+    alpha, beta : float > 0, default=0.5
+        Weight of false positives and of false negatives.
+    smooth : float > 0, default=1
+        The smoothing.
+    average : {"macro", "micro", "samples"}, default="macro"
+        What the counts run over: the batch for each label, the batch, or each row.
+
+    References
+    ----------
+    Salehi, Erdogmus, Gholipour: Tversky loss function for image segmentation using 3D fully
+    convolutional deep networks, MLMI 2017.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import TverskyLoss
+    >>> Y = np.array([[1, 0], [0, 1]])
+    >>> loss = TverskyLoss().fit(Y)
+    >>> loss.objective(torch.zeros(2, 2), torch.tensor(Y, dtype=torch.float32))
+    tensor(0.2500)
+    """
+
+    def __init__(self, alpha=0.5, beta=0.5, smooth=1.0, average="macro"):
+        self.alpha = alpha
+        self.beta = beta
+        self.smooth = smooth
+        self.average = average
+
+    def _loss(self, tp, fp, fn):
+        return 1 - (tp + self.smooth) / (tp + self.alpha * fp + self.beta * fn + self.smooth)
+
+    def _check_params(self):
+        super()._check_params()
+        for name in ("alpha", "beta", "smooth"):
+            check_scalar(getattr(self, name), name, Real, min_val=0, include_boundaries="neither")

@@ -1,0 +1,292 @@
+"""Losses on pairs of a present and an absent label: order, without a threshold."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from numbers import Real
+
+import numpy as np
+import torch
+from sklearn.utils import check_scalar
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from .base import Loss
+from .links import log_odds, sigmoid_scores, strictly_increasing
+
+__all__ = [
+    "BPMLLLoss",
+    "LSEPLoss",
+    "MultilabelMarginLoss",
+    "PairwiseLogisticLoss",
+    "TwoWayLoss",
+]
+
+
+class RankingLoss(Loss):
+    """Base of losses that do not change when a constant is added to the logits of a row.
+
+    Since absolute scores mean nothing, the reference of a row is the log of the mean exponential
+    of its logits: the margin is ``s - log mean exp(s)``, the score its sigmoid, and the default
+    decoder tunes a threshold. Soft targets are refused: a label is on one side of a pair or on
+    the other. A row without present or without absent labels costs nothing.
+
+    A single label has no other to be compared with, and is compared with a fixed logit 0.
+    """
+
+    default_decoder = "global_threshold"
+
+    @abstractmethod
+    def _pairs(
+        self, s: Tensor, positive: Tensor, negative: Tensor, sample_weight: Tensor | None
+    ) -> Tensor:
+        """Return the loss for logits and indicators of both polarities, shape (..., n, L)."""
+
+    def objective(self, outputs, targets, mask=None, sample_weight=None):
+        """Return the loss; see `Loss.objective`."""
+        positive, negative = targets, 1 - targets
+        if mask is not None:
+            positive, negative = positive * mask, negative * mask
+        if self.n_labels_ == 1:
+            outputs = torch.cat([outputs, torch.zeros_like(outputs)], -1)
+            positive, negative = (
+                torch.cat([positive, negative], -1),
+                torch.cat([negative, positive], -1),
+            )
+        return self._pairs(outputs, positive > 0, negative > 0, sample_weight)
+
+    def link(self, outputs):
+        """Return ``sigmoid(s - log mean exp(s))``; see `Loss.link`."""
+        outputs = outputs.double()
+        if self.n_labels_ == 1:
+            return sigmoid_scores(outputs)
+        # The margin itself levels off where one label towers above the others.
+        return strictly_increasing(self.decision(outputs).sigmoid(), log_odds(outputs))
+
+    def decision(self, outputs):
+        """Return ``s - log mean exp(s)`` of the row, or a single `s` itself."""
+        if self.n_labels_ == 1:
+            return outputs
+        return outputs - outputs.logsumexp(-1, keepdim=True) + math.log(self.n_labels_)
+
+    def initial_bias(self):
+        """Return the logits of the label priors, which order the labels."""
+        return np.log(self.prior_) - np.log1p(-self.prior_)
+
+
+class LSEPLoss(RankingLoss):
+    r"""Log-sum-exp pairwise loss.
+
+    .. math:: \ell = \log\Big(1 + \sum_{u \in Pos} \sum_{v \in Neg} e^{s_v - s_u}\Big)
+
+    The double sum is a product of two sums, so that the cost is linear in the number of labels.
+
+    References
+    ----------
+    Li, Song, Luo: Improving pairwise ranking for multi-label image classification, CVPR 2017.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import LSEPLoss
+    >>> loss = LSEPLoss().fit(np.array([[1, 0, 0], [0, 1, 1]]))
+    >>> loss.objective(torch.zeros(1, 3), torch.tensor([[1.0, 0.0, 0.0]]))
+    tensor([1.0986])
+    """
+
+    def _pairs(self, s, positive, negative, sample_weight):
+        value = softplus(_log_sum_exp(s, negative, -1) + _log_sum_exp(-s, positive, -1))
+        return torch.where(_has_pairs(positive, negative, -1), value, 0.0)
+
+
+class TwoWayLoss(RankingLoss):
+    r"""Two-way loss: present above absent labels within rows, and present above absent rows.
+
+    .. math::
+        \ell_i = \mathrm{softplus}\Big(T_n \log \sum_{v \in Neg} e^{s_v / T_n} +
+        T_p \log \sum_{u \in Pos} e^{-s_u / T_p}\Big)
+
+    averaged over rows with a present label, plus the same down the columns of the batch, averaged
+    over labels with a positive. With both temperatures 1 the row term is the log-sum-exp pairwise
+    loss. Batches should be large. Weights of rows count in the row term only.
+
+    Parameters
+    ----------
+    positive_temperature, negative_temperature : float > 0, default=4 and 1
+        The temperatures :math:`T_p` and :math:`T_n`.
+
+    References
+    ----------
+    Kobayashi: Two-way multi-label loss, CVPR 2023.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import TwoWayLoss
+    >>> Y = np.array([[1, 0], [0, 1]])
+    >>> loss = TwoWayLoss(1, 1).fit(Y)
+    >>> loss.objective(torch.zeros(2, 2), torch.tensor(Y, dtype=torch.float32))
+    tensor(1.3863)
+    """
+
+    row_wise = False
+
+    def __init__(self, positive_temperature=4.0, negative_temperature=1.0):
+        self.positive_temperature = positive_temperature
+        self.negative_temperature = negative_temperature
+
+    def _pairs(self, s, positive, negative, sample_weight):
+        rows, row_counts = self._one_way(s, positive, negative, -1)
+        columns, column_counts = self._one_way(s, positive, negative, -2)
+        weight = row_counts if sample_weight is None else row_counts * sample_weight
+        # The weights have mean 1 over the training rows, not over those of a batch.
+        row_term = (rows * weight).sum(-1) / row_counts.sum(-1).clamp(min=1)
+        return row_term + columns.sum(-1) / column_counts.sum(-1).clamp(min=1)
+
+    def _one_way(
+        self, s: Tensor, positive: Tensor, negative: Tensor, dim: int
+    ) -> tuple[Tensor, Tensor]:
+        t_p, t_n = self.positive_temperature, self.negative_temperature
+        value = softplus(
+            t_n * _log_sum_exp(s / t_n, negative, dim) + t_p * _log_sum_exp(-s / t_p, positive, dim)
+        )
+        value = torch.where(_has_pairs(positive, negative, dim), value, 0.0)
+        return value, positive.any(dim).to(s.dtype)
+
+    def _check_params(self):
+        for name in ("positive_temperature", "negative_temperature"):
+            check_scalar(getattr(self, name), name, Real, min_val=0, include_boundaries="neither")
+
+
+class BPMLLLoss(RankingLoss):
+    r"""The loss of BP-MLL: exponential in the difference of bounded outputs.
+
+    .. math::
+        \ell = \frac{1}{|Pos|\,|Neg|} \sum_{u \in Pos} \sum_{v \in Neg} e^{-(c_u - c_v)}, \quad
+        c = \tanh(s)
+
+    The sums factorise, so that the cost is linear in the number of labels.
+
+    Parameters
+    ----------
+    bounded : bool, default=True
+        Whether c is ``tanh(s)``, as in the paper. With c = s the gradients may explode; from an
+        exponent of 30 on the loss then goes on as its tangent.
+
+    References
+    ----------
+    Zhang, Zhou: Multilabel neural networks with applications to functional genomics and text
+    categorization, TKDE 2006.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import BPMLLLoss
+    >>> loss = BPMLLLoss().fit(np.array([[1, 0, 0], [0, 1, 1]]))
+    >>> loss.objective(torch.zeros(1, 3), torch.tensor([[1.0, 0.0, 0.0]]))
+    tensor([1.])
+    """
+
+    def __init__(self, bounded=True):
+        self.bounded = bounded
+
+    def _pairs(self, s, positive, negative, sample_weight):
+        c = s.tanh() if self.bounded else s
+        pairs = positive.sum(-1) * negative.sum(-1)
+        log_mean = _log_sum_exp(c, negative, -1) + _log_sum_exp(-c, positive, -1)
+        log_mean = log_mean - pairs.clamp(min=1).to(s.dtype).log()
+        beyond = (log_mean - 30).clamp(min=0)
+        return torch.where(pairs > 0, (log_mean - beyond).exp() * (1 + beyond), 0.0)
+
+    def _check_params(self):
+        check_scalar(self.bounded, "bounded", (bool, np.bool_))
+
+
+class MultilabelMarginLoss(RankingLoss):
+    r"""Pairwise hinge loss.
+
+    .. math:: \ell = \frac{1}{L} \sum_{u \in Pos} \sum_{v \in Neg} \max(0, 1 - (s_u - s_v))
+
+    Divided by the number of labels L, as torch does it. For exclusive labels the multi-class
+    margin loss. Sorting the absent labels makes the cost of a row L log L.
+
+    References
+    ----------
+    Elisseeff, Weston: A kernel method for multi-labelled classification, NIPS 2001.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import MultilabelMarginLoss
+    >>> loss = MultilabelMarginLoss().fit(np.array([[1, 0, 0], [0, 1, 1]]))
+    >>> loss.objective(torch.zeros(1, 3), torch.tensor([[1.0, 0.0, 0.0]]))
+    tensor([0.6667])
+    """
+
+    def _pairs(self, s, positive, negative, sample_weight):
+        # Absent labels from the highest down, and where 1 - s_u falls among them: those before it
+        # violate the margin of u.
+        falling, order = (-s).masked_fill(~negative, torch.inf).sort(-1)
+        level = (1 - s).contiguous()
+        n_violating = torch.searchsorted(falling.detach(), level.detach())
+        total = (s * negative).gather(-1, order).cumsum(-1)
+        total = torch.cat([torch.zeros_like(total[..., :1]), total], -1).gather(-1, n_violating)
+        return (positive * (n_violating * level + total)).sum(-1) / self.n_labels_
+
+
+class PairwiseLogisticLoss(RankingLoss):
+    r"""Mean logistic loss over pairs, as in RankNet.
+
+    The sum does not factorise: the cost of a row is the number of its pairs. `LSEPLoss` is the
+    linear relative.
+
+    .. math::
+        \ell = \frac{1}{|Pos|\,|Neg|} \sum_{u \in Pos} \sum_{v \in Neg}
+        \mathrm{softplus}(-(s_u - s_v))
+
+    References
+    ----------
+    Burges et al.: Learning to rank using gradient descent, ICML 2005.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import PairwiseLogisticLoss
+    >>> loss = PairwiseLogisticLoss().fit(np.array([[1, 0, 0], [0, 1, 1]]))
+    >>> loss.objective(torch.zeros(1, 3), torch.tensor([[1.0, 0.0, 0.0]]))
+    tensor([0.6931])
+    """
+
+    def _pairs(self, s, positive, negative, sample_weight):
+        difference, pairs = _pair_differences(s, positive, negative)
+        total = (softplus(-difference) * pairs).sum((-1, -2))
+        return total / pairs.sum((-1, -2)).clamp(min=1)
+
+
+def _has_pairs(positive: Tensor, negative: Tensor, dim: int) -> Tensor:
+    return positive.any(dim) & negative.any(dim)
+
+
+def _log_sum_exp(x: Tensor, chosen: Tensor, dim: int) -> Tensor:
+    """Return the log-sum-exp of the chosen entries, and something finite where there is none."""
+    # Lower than any real entry, yet not minus infinity, whose gradient would be NaN; twice of it
+    # must not overflow.
+    return x.masked_fill(~chosen, torch.finfo(x.dtype).min / 8).logsumexp(dim)
+
+
+def _pair_differences(s: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``s_u - s_v`` for present u and absent v, and 1 where such a pair exists.
+
+    The polarity with fewer labels in a row is gathered to the front first: with M labels on the
+    smaller side the size is (..., n, M, L), not (..., n, L, L).
+    """
+    exists = _has_pairs(positive, negative, -1).unsqueeze(-1)
+    swapped = (positive.sum(-1) > negative.sum(-1)).unsqueeze(-1)
+    few = torch.where(swapped, negative, positive) & exists
+    many = torch.where(swapped, positive, negative) & exists
+    width = max(1, int(few.sum(-1).max()))
+    chosen, index = few.to(s.dtype).topk(width, dim=-1)
+    difference = s.gather(-1, index).unsqueeze(-1) - s.unsqueeze(-2)
+    pairs = chosen.unsqueeze(-1) * many.to(s.dtype).unsqueeze(-2)
+    return torch.where(swapped.unsqueeze(-1), -difference, difference), pairs
