@@ -21,7 +21,7 @@ from .losses import Loss, get_loss
 from .model_selection import MultilabelStratifiedShuffleSplit
 from .parameters import PRECISIONS, check_params
 from .targets import TargetCodec
-from .training import Rows, TableNet, build_net, resolve_device, seeded
+from .training import Rows, TableNet, build_net, check_weight, resolve_device, seeded
 
 __all__ = ["MultiLabelNetClassifier"]
 
@@ -100,8 +100,9 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
     device : str, default="auto"
         "auto" is CUDA if there is one, else the CPU; or the name of a torch device.
     precision : {"float32", "float64"}, default="float32"
-        Type of weights and arithmetic. float64 costs about twice the time, and makes results
-        independent of the order of the rows to the last digits.
+        Type of weights and arithmetic. float64 costs about twice the time; with a single batch,
+        no dropout and no held-out rows, results then depend on the order of the rows, or on a
+        weight of 2 in place of a row given twice, in the last digits only.
     random_state : int, RandomState or None, default=None
         Steers initialisation, split, order of the rows and dropout. The same int gives the same
         model bit by bit on the CPU. Global generators are neither used nor disturbed (torch's is
@@ -111,9 +112,11 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         start anew, and the loss may be another one with as many outputs.
     callbacks : list of skorch callbacks, optional
         Notified as skorch documents it, for each batch as well, which makes training slower.
-        Copied, never written to.
+        Copied, never written to. Those that score predictions themselves (`EpochScoring`,
+        `BatchScoring`) do not work on tables in memory: use `monitor`.
     net_params : dict, optional
-        Further arguments of `skorch.NeuralNet`, such as ``{"compile": True}``.
+        Further arguments of `skorch.NeuralNet`: ``optimizer__param_groups``,
+        ``torch_load_kwargs`` and ``callbacks__...``.
     verbose : int, default=0
         1 prints the losses of each epoch.
 
@@ -152,7 +155,9 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
     probabilities of the label, where the loss accepts them.
 
     `sample_weight` is one weight a row, or for losses that are sums over labels one weight a row
-    and label. A weight of 0 equals leaving the row (or entry) out.
+    and label. A weight of 0 equals leaving the row (or entry) out. `fit` scales weights to mean 1;
+    `partial_fit` takes them as they are, so that calls weigh against each other. A decoder learns
+    with one weight a row, the mean over its labels.
 
     Examples
     --------
@@ -246,15 +251,16 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
             device = resolve_device(self.device)
             last = getattr(self, "net_", None) if self.warm_start else None
             self._set_targets(TargetCodec().fit(y), same=last is not None)
-            rows = self._check_rows(X, y, sample_weight, reset=last is None)
-            self._entropy = _entropy(self.random_state)
+            rows = self._check_rows(X, y, sample_weight, reset=last is None).scaled()
+            if last is None:
+                self._entropy = _entropy(self.random_state)
             seeds = self._seeds(0 if last is None else len(last.history))
             loss = self._make_loss(rows)
             self.decoder_ = self._make_decoder(self.decoder, loss)
             train, held_out = rows, None
             if self.early_stopping or self.decoder_.requires_fit:
                 # Not a new split in a warm start: its held-out rows would have been trained on.
-                train, held_out = self._split(rows, self._seeds(0)[2])
+                train, held_out = (part.scaled() for part in self._split(rows, self._seeds(0)[2]))
                 loss.fit(train.Y, train.weight)
             net = build_net(self, loss, rows.X.shape[1], len(train), device, seeds[0], last)
             valid = held_out if self.early_stopping else None
@@ -334,7 +340,7 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
             chosen = self.decoder_ if decoder is KEEP else decoder
             self.decoder_ = self._make_decoder(chosen, self.loss_)
             if self.decoder_.requires_fit:
-                self._fit_decoder(rows)
+                self._fit_decoder(rows.scaled())
         return self
 
     # ------------------------------------------------------------------ predicting
@@ -492,25 +498,12 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         X = self._check_X(X, reset=reset)
         Y = self._targets.transform(y)
         check_consistent_length(X, Y)
-        return Rows(X, Y, self._check_weight(sample_weight, Y)).informative()
-
-    def _check_weight(self, sample_weight: Any, Y: np.ndarray) -> np.ndarray | None:
-        if sample_weight is None:
-            return None
-        weight = check_array(
-            np.asarray(sample_weight), dtype=np.float64, ensure_2d=False, allow_nd=False,
-            input_name="sample_weight",
-        )  # fmt: skip
-        if weight.shape not in (Y.shape[:1], Y.shape) or (
-            weight.ndim == 2 and self._targets.kind != "multilabel"
-        ):
+        weight = check_weight(sample_weight, Y)
+        if weight is not None and weight.ndim == 2 and self._targets.kind != "multilabel":
             raise ValueError(
-                f"sample_weight must have shape {Y.shape[:1]}, or for an indicator y {Y.shape}; "
-                f"got {weight.shape}"
+                f"sample_weight must have shape {Y.shape[:1]} for a 1-D y, got {weight.shape}"
             )
-        if (weight < 0).any():
-            raise ValueError("sample_weight must be >= 0, got negative weights")
-        return weight
+        return Rows(X, Y, weight).informative()
 
     def _set_targets(self, codec: TargetCodec, same: bool) -> None:
         if same and not codec.is_like(self._targets):
@@ -575,7 +568,29 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
                     stacklevel=4,
                 )
             return Argmax()
+        self._try_decoder(decoder)
+        # A loss without probabilities may still have a natural cut, and then says so.
+        natural = type(decoder) is type(get_decoder(loss.default_decoder))
+        if decoder.needs_probabilities and not loss.proper and not natural:
+            warnings.warn(
+                f"{decoder!r} takes scores for probabilities, but those of "
+                f"{type(loss).__name__} are none: use decoder={loss.default_decoder!r}, or another "
+                "that learns from held-out rows",
+                stacklevel=4,
+            )
         return decoder
+
+    def _try_decoder(self, decoder: Decoder) -> None:
+        """Raise before training what a decoder without fit would raise after it."""
+        if decoder.requires_fit:
+            return
+        low = decoder.decode(np.full((1, self.n_labels_), 1e-3))
+        if self.n_labels_ == 1 and low.all():
+            warnings.warn(
+                f"{decoder!r} compares labels of a row, and there is only one, which every row "
+                "gets: use decoder='threshold' or 'global_threshold'",
+                stacklevel=5,
+            )
 
     def _seeds(self, n_epochs: int) -> list[int]:
         """Return seeds for weights, training and split, others after each epoch made."""
@@ -634,6 +649,11 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
             # The link, too, sees whole blocks: the last digit of vectorised functions depends on
             # where a row stands in its array.
             for outputs, real in self.net_.outputs(X, device):
+                if not outputs[:real].isfinite().all():
+                    raise ValueError(
+                        "the network's outputs are not finite for some rows: X holds values far "
+                        "beyond those that it was trained on"
+                    )
                 scores.append(loss.link(outputs)[:real].numpy())
                 count = loss.count(outputs)
                 if count is not None:

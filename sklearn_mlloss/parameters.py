@@ -42,8 +42,10 @@ def check_params(estimator: Any) -> None:
         _check_name(estimator, "batch_size", ("auto",))
     else:
         check_scalar(estimator.batch_size, "batch_size", Integral, min_val=1)
-    if not callable(estimator.monitor):
-        _check_name(estimator, "monitor", ("loss",))
+    if not callable(estimator.monitor) and estimator.monitor != "loss":
+        raise ValueError(
+            f"monitor must be 'loss' or a function (Y, scores) -> float, got {estimator.monitor!r}"
+        )
     _check_name(estimator, "precision", PRECISIONS)
     for name in ("optimizer_params", "net_params"):
         value = getattr(estimator, name)
@@ -62,10 +64,12 @@ def _check_real(estimator: Any, name: str, **bounds: Any) -> None:
         raise ValueError(f"{name} must be a finite number, got {value!r}")
 
 
-def _check_name(estimator: Any, name: str, choices: Iterable[str]) -> None:
+def _check_name(estimator: Any, name: str, choices: Iterable[str], other: str = "") -> None:
     value = getattr(estimator, name)
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+        raise ValueError(
+            f"{name} must be {other}one of {', '.join(map(repr, choices))}, got {value!r}"
+        )
 
 
 def _check_callbacks(callbacks: Any) -> None:
@@ -88,7 +92,7 @@ def _check_network(estimator: Any) -> None:
     _check_name(estimator, "activation", ACTIVATIONS)
     _check_real(estimator, "dropout", min_val=0, max_val=1, include_boundaries="left")
     if estimator.normalization is not None:
-        _check_name(estimator, "normalization", NORMALIZATIONS)
+        _check_name(estimator, "normalization", NORMALIZATIONS, "None or ")
 
 
 def _check_module(estimator: Any) -> None:

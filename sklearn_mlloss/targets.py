@@ -63,6 +63,7 @@ class TargetCodec:
                 )
             self.kind = "multilabel"
             self.n_labels_ = y.shape[1]
+            self.named = hasattr(y, "columns")
             self.classes_ = np.tile([0, 1], (self.n_labels_, 1))
             self.label_names_ = np.asarray(getattr(y, "columns", np.arange(self.n_labels_)))
             self.sparse_type = None
@@ -86,12 +87,16 @@ class TargetCodec:
         """Return whether a network for one kind of y serves the other."""
         if self.kind != other.kind or self.n_labels_ != other.n_labels_:
             return False
-        return self.kind == "multilabel" or np.array_equal(self.classes_, other.classes_)
+        if self.kind == "multilabel":
+            both = self.named and other.named
+            return not both or np.array_equal(self.label_names_, other.label_names_)
+        return np.array_equal(self.classes_, other.classes_)
 
     def describe(self) -> str:
         """Return a few words for messages."""
         if self.kind == "multilabel":
-            return f"{self.n_labels_} labels"
+            names = f" {self.label_names_.tolist()}" if self.named else ""
+            return f"{self.n_labels_} labels{names}"
         return f"classes {self.classes_.tolist()}"
 
     def transform(self, y: Any) -> np.ndarray:
@@ -105,6 +110,12 @@ class TargetCodec:
                 raise ValueError(
                     f"y must be an indicator matrix with {self.n_labels_} columns as in the first "
                     f"fit, got shape {y.shape}"
+                )
+            columns = np.asarray(getattr(y, "columns", self.label_names_))
+            if self.named and not np.array_equal(columns, self.label_names_):
+                raise ValueError(
+                    f"y must have the columns {self.label_names_.tolist()} of the first fit in "
+                    f"that order, got {columns.tolist()}"
                 )
             return _indicator(y)
         y = _column(y)
@@ -132,15 +143,15 @@ def _as_array(y: Any) -> Any:
     """Return y as a sparse matrix, a DataFrame or an array of one or two dimensions."""
     if y is None:
         raise ValueError("this estimator requires y to be passed, but the target y is None")
-    if sp.issparse(y):
-        if y.ndim != 2:
-            raise ValueError(f"a sparse y must be an indicator matrix, got shape {y.shape}")
-        return y
-    if not hasattr(y, "columns"):
+    if sp.issparse(y) and y.ndim != 2:
+        raise ValueError(f"a sparse y must be an indicator matrix, got shape {y.shape}")
+    if not sp.issparse(y) and not hasattr(y, "columns"):
         y = _array_of(y)
+    if y.ndim == 2 and y.shape[1] == 0:
+        raise ValueError("y has no columns: there is no label to learn")
     if y.ndim == 2 and y.shape[1] == 1 and not _looks_like_indicator(y):
         # A column of classes is a 1-D y with a dimension too many.
-        return column_or_1d(np.asarray(y), warn=True)
+        return column_or_1d(y.toarray() if sp.issparse(y) else np.asarray(y), warn=True)
     return y
 
 
@@ -158,8 +169,6 @@ def _array_of(y: Any) -> np.ndarray:
     y = np.asarray(y)
     if y.ndim not in (1, 2):
         raise ValueError(f"y must have 1 or 2 dimensions, got shape {y.shape}")
-    if y.ndim == 2 and y.shape[1] == 0:
-        raise ValueError("y has no columns: there is no label to learn")
     return y
 
 

@@ -12,7 +12,10 @@ from sklearn.exceptions import NotFittedError
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss.losses import LOSSES
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:.*takes scores for probabilities"),
+]
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(80, 4)).astype(np.float32)

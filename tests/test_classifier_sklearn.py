@@ -29,6 +29,7 @@ from sklearn_mlloss.losses import BinaryCrossEntropy, FactorizedLoss, FocalLoss,
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore:.*decided by the largest score"),
+    pytest.mark.filterwarnings("ignore:.*takes scores for probabilities"),
     pytest.mark.filterwarnings("ignore:.*label\\(s\\) have only positives or no positive"),
     pytest.mark.filterwarnings("ignore:.*labels have too few positives"),
 ]

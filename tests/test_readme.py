@@ -1,22 +1,34 @@
-"""The blocks of the README run as they stand, one after the other."""
+"""The Python blocks of README and docs run as they stand, one after the other in each file."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[1] / "README.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.S | re.M)
+ROOT = Path(__file__).parents[1]
+PAGES = {
+    path.name: re.findall(r"^```python\n(.*?)^```", path.read_text(encoding="utf-8"), re.S | re.M)
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+}
+PAGES = {name: blocks for name, blocks in PAGES.items() if blocks}
 
 
 def test_there_are_blocks():
-    assert len(BLOCKS) >= 3
+    assert len(PAGES["README.md"]) >= 3
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_blocks_run(capsys):
-    namespace = {"__name__": "readme"}
-    for block in BLOCKS:
-        exec(compile(block, str(README), "exec"), namespace)
-    assert "net__loss" in capsys.readouterr().out
+@pytest.mark.parametrize("name", PAGES)
+def test_blocks_run(name):
+    namespace = {"__name__": "page"}
+    for block in PAGES[name]:
+        exec(compile(block, name, "exec"), namespace)
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=str
+)
+def test_links_between_pages_lead_somewhere(path):
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), target

@@ -28,6 +28,9 @@ class Decoder(BaseEstimator, ABC):
     ----------
     requires_fit : bool
         Whether `decode` needs a previous `fit`. A class attribute or a property.
+    needs_probabilities : bool
+        Whether the rule takes scores for probabilities, as a fixed threshold does. A class
+        attribute or a property.
     untouched_rows : bool
         Whether the rows given to `fit` may serve nothing else (neither early stopping nor
         calibration). A class attribute or a property; False unless the rule gives a guarantee.
@@ -46,6 +49,7 @@ class Decoder(BaseEstimator, ABC):
     """
 
     requires_fit = False
+    needs_probabilities = False
     untouched_rows = False
 
     @final

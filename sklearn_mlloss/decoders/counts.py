@@ -324,6 +324,11 @@ class AtLeastOne(Decoder):
         return self._resolved().requires_fit
 
     @property
+    def needs_probabilities(self) -> bool:
+        """That of the decoder inside."""
+        return self._resolved().needs_probabilities
+
+    @property
     def untouched_rows(self) -> bool:
         """That of the decoder inside."""
         return self._resolved().untouched_rows

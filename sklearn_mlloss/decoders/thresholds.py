@@ -44,6 +44,8 @@ class FixedThreshold(Decoder):
     array([[False,  True,  True]])
     """
 
+    needs_probabilities = True
+
     def __init__(self, threshold=0.5):
         self.threshold = threshold
 

@@ -5,7 +5,7 @@ from .build import build_net
 from .device import resolve_device
 from .net import TableNet, seeded
 from .optimizers import OPTIMIZERS, SCHEDULES
-from .rows import Rows
+from .rows import Rows, check_weight
 
 __all__ = [
     "OPTIMIZERS",
@@ -15,6 +15,7 @@ __all__ = [
     "Table",
     "TableNet",
     "build_net",
+    "check_weight",
     "resolve_device",
     "seeded",
 ]

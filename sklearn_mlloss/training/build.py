@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -19,6 +18,9 @@ from .net import VALID_ROWS, BestWeights, Schedule, TableNet, seeded
 from .optimizers import get_schedule, optimizer_settings
 
 __all__ = ["build_net"]
+
+# What of skorch.NeuralNet has no counterpart among the estimator's parameters, and works.
+NET_PARAMS = ("optimizer__param_groups", "torch_load_kwargs")
 
 
 def build_net(
@@ -87,13 +89,12 @@ def build_net(
         **{f"optimizer__{name}": value for name, value in settings.items()},
     }
     given = dict(estimator.net_params or {})
-    taken = sorted(own.keys() & given.keys())
-    if taken:
-        raise ValueError(f"net_params may not hold {taken}: the estimator sets them itself")
-    known = inspect.signature(TableNet).parameters
-    unknown = [name for name in given if name not in known and "__" not in name]
-    if unknown:
-        raise ValueError(f"net_params holds {unknown}, which skorch.NeuralNet does not take")
+    others = [n for n in given if n not in NET_PARAMS and not n.startswith("callbacks__")]
+    if others:
+        raise ValueError(
+            f"net_params may hold {', '.join(NET_PARAMS)} and callbacks__..., got {others}: the "
+            "estimator has parameters of its own for the rest"
+        )
     net = TableNet(**own, **given)
     with seeded(seed, torch.device("cpu")):
         net.start(PRECISIONS[estimator.precision], loss.initial_bias(), last)

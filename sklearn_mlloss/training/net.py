@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,6 +33,9 @@ VALID_ROWS = 4096
 CURVES = ("epoch", "train_loss", "valid_loss", "valid_score", "learning_rate")
 
 
+_TURN = threading.RLock()
+
+
 class StopTraining(Exception):
     """Raised by a callback that ends training."""
 
@@ -49,8 +53,8 @@ class BestWeights(Callback):
 
     Attributes
     ----------
-    improving_ : bool
-        Whether training ended before patience ran out.
+    misses_ : int
+        Epochs without improvement at the end of training.
     """
 
     # Share of the best value by which another must be better, so that training does not go on
@@ -63,7 +67,7 @@ class BestWeights(Callback):
 
     def on_train_begin(self, net, **kwargs):
         """Forget the last training."""
-        self.best_, self.misses_, self.improving_, self.state_ = -math.inf, 0, True, None
+        self.best_, self.misses_, self.state_ = -math.inf, 0, None
 
     def on_epoch_end(self, net, dataset_valid=None, **kwargs):
         """Keep the weights if they are the best so far; without held-out rows do nothing."""
@@ -84,8 +88,11 @@ class BestWeights(Callback):
             return
         self.misses_ += 1
         if self.misses_ >= self.patience:
-            self.improving_ = False
             raise StopTraining
+
+    def is_improving(self) -> bool:
+        """Return whether the last epochs, a quarter of the patience, still brought something."""
+        return self.misses_ < max(1, self.patience // 4)
 
     def on_train_end(self, net, **kwargs):
         """Restore the best weights, and let go of the copy."""
@@ -107,6 +114,7 @@ class Schedule(Callback):
 
     def on_train_begin(self, net, **kwargs):
         """Start the schedule anew; a single pass of `partial_fit` has none."""
+        self.rates_ = [group["lr"] for group in net.optimizer_.param_groups]
         self.scheduler_ = self.make(net.optimizer_) if net.whole_fit_ else None
 
     def on_epoch_end(self, net, **kwargs):
@@ -121,7 +129,9 @@ class Schedule(Callback):
             self.scheduler_.step()
 
     def on_train_end(self, net, **kwargs):
-        """Let go of the optimiser."""
+        """Let go of the optimiser, with the learning rate that it had."""
+        for group, rate in zip(net.optimizer_.param_groups, self.rates_, strict=True):
+            group["lr"] = rate
         del self.scheduler_
 
 
@@ -197,7 +207,7 @@ class TableNet(NeuralNet):
             self.train_split = None
         rule = dict(self.callbacks_).get("early_stopping")
         watched = rule is not None and valid is not None
-        return watched and rule.improving_ and len(self.history) - before == epochs
+        return watched and rule.is_improving() and len(self.history) - before == epochs
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
         """Train on; unlike skorch's, an interrupt by the user is not swallowed."""
@@ -259,6 +269,8 @@ class TableNet(NeuralNet):
                 "lower learning_rate, or scale X"
             )
         self.history.record(prefix + "_loss", mean)
+        others = [row.get(prefix + "_loss", math.inf) for row in self.history[:-1]]
+        self.history.record(prefix + "_loss_best", mean < min(others, default=math.inf))
         self.history.record(prefix + "_batch_count", len(sizes))
 
     def train_step_single(self, batch, **fit_params):
@@ -374,13 +386,18 @@ class TableNet(NeuralNet):
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Run with torch's generators seeded, and leave them as they were.
+    """Run with torch's generators seeded and autograd on, and leave both as they were.
 
     Initialisation and dropout have no generator of their own. Other threads that draw from the
-    global generators meanwhile are affected.
+    global generators meanwhile are affected; those that train take turns.
     """
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with (
+        _TURN,
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.random.fork_rng(devices=devices),
+    ):
         torch.default_generator.manual_seed(seed)
         if devices:
             with torch.cuda.device(device):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+from sklearn.utils import check_array
 
 from .batches import Table
 
-__all__ = ["Rows"]
+__all__ = ["Rows", "check_weight"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Rows:
         return Rows(self.X[rows], self.Y[rows], weight)
 
     def informative(self) -> Rows:
-        """Return the rows with an observed entry of positive weight, and weights of mean 1.
+        """Return the rows with an observed entry of positive weight.
 
         An entry of weight 0 becomes one that was not observed.
         """
@@ -54,22 +56,20 @@ class Rows:
                 "no row is left to learn from: y is NaN or sample_weight is zero in all of them"
             )
         chosen = Rows(self.X, Y, weight)
-        chosen = chosen if rows.all() else chosen[rows]
-        return Rows(chosen.X, chosen.Y, chosen._scaled_weight())
+        return chosen if rows.all() else chosen[rows]
 
-    def table(self, device: torch.device) -> Table:
-        """Return the rows as tensors, with weights of mean 1."""
-        weight = self._scaled_weight()
-        weight = None if weight is None else weight.astype(self.X.dtype)
-        return Table(self.X, self.Y, weight, device)
-
-    def _scaled_weight(self) -> np.ndarray | None:
-        """Return the weights scaled to mean 1 over what was observed."""
+    def scaled(self) -> Rows:
+        """Return the rows with weights of mean 1 over what was observed."""
         if self.weight is None:
-            return None
+            return self
         over_labels = self.weight.ndim == 2 and self.Y.dtype.kind == "f"
         counted = self.weight[~np.isnan(self.Y)] if over_labels else self.weight
-        return self.weight / counted.mean()
+        return Rows(self.X, self.Y, self.weight / counted.mean())
+
+    def table(self, device: torch.device) -> Table:
+        """Return the rows as tensors."""
+        weight = None if self.weight is None else self.weight.astype(self.X.dtype)
+        return Table(self.X, self.Y, weight, device)
 
     def for_decoder(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Return targets, and the mean weight of each row."""
@@ -77,3 +77,22 @@ class Rows:
         if weight is not None and weight.ndim == 2:
             weight = weight.mean(axis=1)
         return self.Y.astype(np.float64), weight
+
+
+def check_weight(sample_weight: Any, Y: np.ndarray) -> np.ndarray | None:
+    """Return the weights as (n_samples,) or (n_samples, n_labels) finite numbers >= 0, or None."""
+    if sample_weight is None:
+        return None
+    weight = check_array(
+        np.asarray(sample_weight), dtype=np.float64, ensure_2d=False, input_name="sample_weight"
+    )
+    if weight.shape == (len(Y), 1):
+        weight = weight.ravel()
+    if weight.shape not in (Y.shape[:1], Y.shape):
+        raise ValueError(
+            f"sample_weight must have shape {Y.shape[:1]}, or for an indicator y {Y.shape}; got "
+            f"{weight.shape}"
+        )
+    if (weight < 0).any():
+        raise ValueError("sample_weight must be >= 0, got negative weights")
+    return weight

@@ -81,14 +81,21 @@ def follow(losses, patience, score=None):
 )
 def test_rule_of_the_best_weights(losses, patience, made, restored, improving):
     epochs, weights, rule = follow(losses, patience)
-    assert (epochs, weights, rule.improving_) == (made, restored, improving)
+    assert (epochs, weights, rule.misses_ < patience) == (made, restored, improving)
     assert rule.state_ is None
 
 
 def test_rule_of_the_best_weights_with_a_score():
     scores = iter([0.1, 0.5, 0.4, 0.3, 0.9])
     epochs, weights, rule = follow([1, 2, 3, 4, 5], 2, lambda net, table: next(scores))
-    assert (epochs, weights, rule.improving_) == (4, 2, False)
+    assert (epochs, weights, rule.misses_) == (4, 2, 2)
+
+
+@pytest.mark.parametrize("worse, improving", [(0, True), (1, True), (2, False), (7, False)])
+def test_rule_tells_whether_the_end_came_too_early(worse, improving):
+    """A quarter of the patience, here 2 epochs, without improvement is enough to say no."""
+    _, _, rule = follow([3, 2, 1, *range(2, 2 + worse)], 8)
+    assert rule.is_improving() is improving
 
 
 def test_rule_does_nothing_without_held_out_rows():

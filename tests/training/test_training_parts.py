@@ -140,11 +140,11 @@ def test_no_row_left_is_an_error(Y, weight):
 
 
 def test_weights_of_a_table_have_mean_one():
-    table = rows(np.eye(4, dtype=np.uint8), [1, 2, 3, 4]).table(CPU)
+    table = rows(np.eye(4, dtype=np.uint8), [1, 2, 3, 4]).scaled().table(CPU)
     np.testing.assert_allclose(table.sample_weight, [0.4, 0.8, 1.2, 1.6], rtol=1e-6)
     assert table.sample_weight.dtype == torch.float32
     Y = np.array([[NAN, 1], [0, 1]])
-    table = rows(Y, [[7, 2], [4, 6]]).table(CPU)
+    table = rows(Y, [[7, 2], [4, 6]]).scaled().table(CPU)
     np.testing.assert_allclose(table.sample_weight[~np.isnan(Y)], [0.5, 1, 1.5], rtol=1e-6)
 
 
