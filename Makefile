@@ -25,6 +25,7 @@ examples: .venv/installed
 	$(BIN)/python examples/quickstart.py
 	$(BIN)/python examples/grid_search.py
 	$(BIN)/python examples/demo.py --quick
+	MPLBACKEND=agg $(BIN)/python examples/plot_losses.py
 
 check: lint test examples
 
