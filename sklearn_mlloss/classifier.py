@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .decoders import Argmax, Decoder, get_decoder
+from .decision import fit_decoder, make_calibrator, make_decoder
+from .decoders import get_decoder
+from .held_out import make_folds, split_rows
 from .losses import Loss, get_loss
-from .model_selection import MultilabelStratifiedShuffleSplit
-from .parameters import PRECISIONS, check_params
+from .parameters import PRECISIONS, check_params, draw_entropy, unchanged_on_error
 from .targets import TargetCodec
-from .training import Rows, TableNet, build_net, check_weight, resolve_device, seeded
+from .training import (
+    Rows,
+    TableNet,
+    Trained,
+    build_net,
+    check_accepts,
+    check_weight,
+    make_loss,
+    resolve_device,
+    train_folds,
+    train_net,
+    train_on,
+)
 
 __all__ = ["MultiLabelNetClassifier"]
+
+# Rows that trained no network, with their scores and counts.
+Decided = tuple[Rows, np.ndarray, np.ndarray | None]
 
 
 class _Keep:
@@ -107,6 +121,23 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         Steers initialisation, split, order of the rows and dropout. The same int gives the same
         model bit by bit on the CPU. Global generators are neither used nor disturbed (torch's is
         borrowed and restored, so do not draw from it in another thread meanwhile).
+    calibration : None, str or Calibrator, default=None
+        Corrects the scores before the decoder sees them: a name of
+        `sklearn_mlloss.calibration.CALIBRATORS`, such as "sigmoid" or "isotonic". Learned on the
+        rows that the decoder learns on.
+    cv : None, int, splitter or iterable of (train, test), default=None
+        None trains one network and holds rows out. Otherwise one network a fold, each stopped
+        early on its own fold; every row gets a score from a network that has not seen it, and one
+        calibration and one decoder are fitted on all of these together
+        (`CalibratedClassifierCV` fits one a fold). An int is the number of folds, stratified by
+        label.
+    ensemble : bool, default=True
+        With `cv`, whether to keep the networks of all folds and average their probabilities, or
+        to train one more on all rows, for the median of their best numbers of epochs.
+    store_cv_results : bool, default=False
+        With `cv`, whether to keep the out-of-fold scores in `oof_scores_`.
+    n_jobs : int, optional
+        With `cv`, number of folds that are trained at a time, as in joblib.
     warm_start : bool, default=False
         Whether `fit` starts from the weights of the last fit. Statistics, optimiser and decision
         start anew, and the loss may be another one with as many outputs.
@@ -136,12 +167,20 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         The fitted loss.
     decoder_ : Decoder
         The decision in use.
+    calibrator_ : Calibrator or None
+        The calibration in use.
     net_ : skorch.NeuralNet
-        The trained net; ``net_.module_`` is the torch module, on the CPU.
-    history_ : dict of lists
+        The trained net; ``net_.module_`` is the torch module, on the CPU. The first of an
+        ensemble.
+    nets_ : list of skorch.NeuralNet
+        All nets.
+    oof_scores_ : ndarray of shape (n_samples, n_labels)
+        With `cv` and `store_cv_results`, the uncalibrated score of each row by the network that
+        has not seen it; NaN for rows that were left out.
+    history_ : dict of lists, or list of such dicts for an ensemble
         For each epoch "epoch", "train_loss", and with early stopping "valid_loss".
     n_iter_ : int
-        Number of epochs made.
+        Number of epochs made, the largest of an ensemble.
 
     See Also
     --------
@@ -195,6 +234,11 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         device="auto",
         precision="float32",
         random_state=None,
+        calibration=None,
+        cv=None,
+        ensemble=True,
+        store_cv_results=False,
+        n_jobs=None,
         warm_start=False,
         callbacks=None,
         net_params=None,
@@ -221,6 +265,11 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         self.device = device
         self.precision = precision
         self.random_state = random_state
+        self.calibration = calibration
+        self.cv = cv
+        self.ensemble = ensemble
+        self.store_cv_results = store_cv_results
+        self.n_jobs = n_jobs
         self.warm_start = warm_start
         self.callbacks = callbacks
         self.net_params = net_params
@@ -245,30 +294,29 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         MultiLabelNetClassifier
             The fitted estimator. If anything fails, it is left as it was.
         """
-        with _unchanged_on_error(self):
+        with unchanged_on_error(self):
             check_params(self)
             self._dtype = PRECISIONS[self.precision]
             device = resolve_device(self.device)
             last = getattr(self, "net_", None) if self.warm_start else None
             self._set_targets(TargetCodec().fit(y), same=last is not None)
-            rows = self._check_rows(X, y, sample_weight, reset=last is None).scaled()
+            rows, kept = self._check_rows(X, y, sample_weight, reset=last is None)
+            rows = rows.scaled()
             if last is None:
-                self._entropy = _entropy(self.random_state)
-            seeds = self._seeds(0 if last is None else len(last.history))
-            loss = self._make_loss(rows)
-            self.decoder_ = self._make_decoder(self.decoder, loss)
-            train, held_out = rows, None
-            if self.early_stopping or self.decoder_.requires_fit:
-                # Not a new split in a warm start: its held-out rows would have been trained on.
-                train, held_out = (part.scaled() for part in self._split(rows, self._seeds(0)[2]))
-                loss.fit(train.Y, train.weight)
-            net = build_net(self, loss, rows.X.shape[1], len(train), device, seeds[0], last)
-            valid = held_out if self.early_stopping else None
-            self._train(net, train, valid, device, seeds[1])
-            # The moments of a finished training serve nobody, and treble the size of a pickle.
-            net.optimizer_.state.clear()
-            if self.decoder_.requires_fit:
-                self._fit_decoder(held_out)
+                self._entropy = draw_entropy(self.random_state)
+            loss = make_loss(self.loss, rows)
+            self.decoder_ = make_decoder(self.decoder, loss, self._targets)
+            self.calibrator_ = make_calibrator(self.calibration)
+            reserved = None
+            if self.decoder_.untouched_rows:
+                rest, own = split_rows(rows, self.validation_fraction, self._seeds(0)[3])
+                rows, reserved = rows[rest], rows[own]
+                kept[np.flatnonzero(kept)[own]] = False
+            if self.cv is None:
+                decided = self._fit_one(rows, loss, device, last)
+            else:
+                decided = self._fit_folds(rows, kept, loss, device)
+            self._fit_decision(decided, reserved)
         return self
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -288,7 +336,7 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         -------
         MultiLabelNetClassifier
         """
-        with _unchanged_on_error(self):
+        with unchanged_on_error(self):
             check_params(self)
             device = resolve_device(self.device)
             first = not hasattr(self, "net_")
@@ -296,28 +344,36 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
                 self._dtype = PRECISIONS[self.precision]
             if first or classes is not None:
                 self._set_targets(TargetCodec().fit(y, classes), same=not first)
-            rows = self._check_rows(X, y, sample_weight, reset=first)
+            rows, _ = self._check_rows(X, y, sample_weight, reset=first)
             if first:
-                self._entropy = _entropy(self.random_state)
-                loss = self._make_loss(rows)
-                self.decoder_ = self._make_decoder(self.decoder, loss)
+                self._entropy = draw_entropy(self.random_state)
+                loss = make_loss(self.loss, rows)
+                self.decoder_ = make_decoder(self.decoder, loss, self._targets)
+                self.calibrator_ = make_calibrator(self.calibration)
                 seeds = self._seeds(0)
                 net = build_net(self, loss, rows.X.shape[1], len(rows), device, seeds[0])
             else:
+                if len(self.nets_) > 1:
+                    raise ValueError(
+                        "partial_fit cannot go on with the nets of an ensemble: fit with cv=None "
+                        "or ensemble=False"
+                    )
                 net, loss = self.net_, copy.copy(self.loss_)
-                self._check_loss_accepts(loss, rows)
+                check_accepts(loss, rows)
                 loss.partial_fit(rows.Y, rows.weight)
                 seeds = self._seeds(len(net.history))
             with net.restored_on_error():
+                self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
                 net.criterion_.loss = loss
-                self._train(net, rows, None, device, seeds[1], whole_fit=False)
+                self._keep([train_on(net, rows, None, 1, device, seeds[1], whole_fit=False)])
         return self
 
-    def fit_decoder(self, X, y, decoder=KEEP, sample_weight=None):
+    def fit_decoder(self, X, y, decoder=KEEP, calibration=KEEP, sample_weight=None):
         """Fit the decision on new rows, without touching network or constructor parameters.
 
         The rows must not have been used for training: scores of training rows are pushed towards
-        0 and 1, and a threshold fitted to them suits no others.
+        0 and 1, and a threshold fitted to them suits no others. They serve the calibration, if
+        there is one, and then the decoder.
 
         Parameters
         ----------
@@ -325,6 +381,9 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         decoder : str or Decoder, optional
             Takes the place of the present one; "auto" is the default of the loss. If it is not
             given, the present one is fitted again.
+        calibration : None, str or Calibrator, optional
+            Takes the place of the present one. If it is not given, the present one is fitted
+            again.
         sample_weight : array-like of shape (n_samples,), optional
             Weights >= 0.
 
@@ -333,14 +392,17 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         MultiLabelNetClassifier
         """
         check_is_fitted(self)
-        with _unchanged_on_error(self):
-            if self._targets.kind == "multiclass":
+        with unchanged_on_error(self):
+            if self._targets.kind == "multiclass" and decoder is not KEEP:
                 raise ValueError("a 1-D multi-class y is always decided by the largest score")
-            rows = self._check_rows(X, y, sample_weight, reset=False)
+            rows, _ = self._check_rows(X, y, sample_weight, reset=False)
             chosen = self.decoder_ if decoder is KEEP else decoder
-            self.decoder_ = self._make_decoder(chosen, self.loss_)
-            if self.decoder_.requires_fit:
-                self._fit_decoder(rows.scaled())
+            self.decoder_ = make_decoder(chosen, self.loss_, self._targets)
+            self.calibrator_ = make_calibrator(
+                self.calibrator_ if calibration is KEEP else calibration
+            )
+            if self._learns_decision():
+                self._fit_decision((rows.scaled(), *self._raw_scores(rows.X)), None)
         return self
 
     # ------------------------------------------------------------------ predicting
@@ -493,8 +555,10 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
             self, X, accept_sparse="csr", dtype=self._dtype, order="C", reset=reset
         )
 
-    def _check_rows(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Rows:
-        """Return the rows that have something to learn from."""
+    def _check_rows(
+        self, X: Any, y: Any, sample_weight: Any, reset: bool
+    ) -> tuple[Rows, np.ndarray]:
+        """Return the rows that have something to learn from, and which of X they are."""
         X = self._check_X(X, reset=reset)
         Y = self._targets.transform(y)
         check_consistent_length(X, Y)
@@ -516,149 +580,109 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         self.n_labels_ = codec.n_labels_
         self.label_names_ = codec.label_names_
 
-    def _check_loss_accepts(self, loss: Loss, rows: Rows) -> None:
-        name = type(loss).__name__
-        if not loss.accepts_soft_targets and ((rows.Y > 0) & (rows.Y < 1)).any():
-            raise ValueError(f"y has values between 0 and 1, which {name} does not accept")
-        if rows.weight is not None and rows.weight.ndim == 2 and not loss.accepts_label_weights:
-            raise ValueError(
-                f"sample_weight has a weight a row and label, but {name} is not a sum over "
-                "labels: give one weight a row"
-            )
-
-    def _warn_of_constant_labels(self, loss: Loss) -> None:
-        if self._targets.kind != "multilabel":
-            return
-        constant = (loss.positive_count_ == 0) | (loss.positive_count_ == loss.label_count_)
-        if constant.any():
-            names = ", ".join(map(str, self.label_names_[constant][:10]))
-            warnings.warn(
-                f"{constant.sum()} label(s) have only positives or no positive among the training "
-                f"rows, so that nothing but their frequency can be learned: {names}",
-                stacklevel=4,
-            )
-
-    def _split(self, rows: Rows, seed: int) -> tuple[Rows, Rows]:
-        if len(rows) < 2:
-            raise ValueError(
-                "n_samples=1: rows must be held out for early stopping or the decoder; give more "
-                "rows, or early_stopping=False and a decoder that needs no fit"
-            )
-        splitter = MultilabelStratifiedShuffleSplit(
-            1, test_size=self.validation_fraction, random_state=seed
-        )
-        train, held_out = next(splitter.split(rows.Y, rows.Y))
-        return rows[train], rows[held_out]
-
     # ------------------------------------------------------------------ parts of a fit
 
-    def _make_loss(self, rows: Rows) -> Loss:
-        loss = clone(get_loss(self.loss))
-        self._check_loss_accepts(loss, rows)
-        return loss.fit(rows.Y, rows.weight)
-
-    def _make_decoder(self, spec: Any, loss: Loss) -> Decoder:
-        automatic = isinstance(spec, str) and spec == "auto"
-        decoder = clone(get_decoder(loss.default_decoder if automatic else spec))
-        if self._targets.kind == "multiclass" and not isinstance(decoder, Argmax):
-            if not automatic:
-                warnings.warn(
-                    f"decoder={spec!r} is not used: a 1-D multi-class y is decided by the "
-                    "largest score",
-                    stacklevel=4,
-                )
-            return Argmax()
-        self._try_decoder(decoder)
-        # A loss without probabilities may still have a natural cut, and then says so.
-        natural = type(decoder) is type(get_decoder(loss.default_decoder))
-        if decoder.needs_probabilities and not loss.proper and not natural:
-            warnings.warn(
-                f"{decoder!r} takes scores for probabilities, but those of "
-                f"{type(loss).__name__} are none: use decoder={loss.default_decoder!r}, or another "
-                "that learns from held-out rows",
-                stacklevel=4,
-            )
-        return decoder
-
-    def _try_decoder(self, decoder: Decoder) -> None:
-        """Raise before training what a decoder without fit would raise after it."""
-        if decoder.requires_fit:
-            return
-        low = decoder.decode(np.full((1, self.n_labels_), 1e-3))
-        if self.n_labels_ == 1 and low.all():
-            warnings.warn(
-                f"{decoder!r} compares labels of a row, and there is only one, which every row "
-                "gets: use decoder='threshold' or 'global_threshold'",
-                stacklevel=5,
-            )
-
     def _seeds(self, n_epochs: int) -> list[int]:
-        """Return seeds for weights, training and split, others after each epoch made."""
+        """Return seeds for weights, training and two splits, others after each epoch made."""
         sequence = np.random.SeedSequence([self._entropy, n_epochs])
-        return [int(seed) for seed in sequence.generate_state(3)]
+        return [int(seed) for seed in sequence.generate_state(4)]
 
-    def _train(
-        self,
-        net: TableNet,
-        train: Rows,
-        valid: Rows | None,
-        device: torch.device,
-        seed: int,
-        whole_fit: bool = True,
-    ) -> None:
-        epochs = self.max_epochs if whole_fit else 1
-        self._warn_of_constant_labels(net.criterion_.loss)
-        held_out = None if valid is None else valid.table(device)
-        net.to(device)
-        try:
-            with seeded(seed, device):
-                improving = net.train(train.table(device), held_out, epochs, seed, whole_fit)
-        finally:
-            # Predicting moves a copy; the memory of the device is given back here.
-            net.to("cpu")
-        self.net_ = net
-        self.history_ = net.curves()
-        self.n_iter_ = len(self.history_["epoch"])
-        if improving:
+    def _fit_one(
+        self, rows: Rows, loss: Loss, device: torch.device, last: TableNet | None
+    ) -> Decided | None:
+        """Train one net; return held-out rows with their scores if the decision learns."""
+        train, held_out = rows, None
+        if self.early_stopping or self._learns_decision():
+            # Not a new split in a warm start: its held-out rows would have been trained on.
+            parts = split_rows(rows, self.validation_fraction, self._seeds(0)[2])
+            train, held_out = (rows[part].scaled() for part in parts)
+            loss.fit(train.Y, train.weight)
+        self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
+        seeds = self._seeds(0 if last is None else len(last.history))
+        valid = held_out if self.early_stopping else None
+        self._keep([train_net(self, loss, train, valid, self.max_epochs, device, seeds, last)])
+        if not self._learns_decision():
+            return None
+        return (held_out, *self._raw_scores(held_out.X))
+
+    def _fit_folds(self, rows: Rows, kept: np.ndarray, loss: Loss, device: torch.device) -> Decided:
+        """Train a net a fold; return all rows with their out-of-fold scores."""
+        self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
+        folds = make_folds(self.cv, rows, kept, self._seeds(0)[2])
+        found = train_folds(self, loss, rows, folds, device, self._entropy)
+        scores = np.full(rows.Y.shape, np.nan)
+        count = None if found[0][3] is None else np.full(len(rows), np.nan)
+        for _, test, fold_scores, fold_count in found:
+            scores[test] = fold_scores
+            if count is not None:
+                count[test] = fold_count
+        trained = [fold[0] for fold in found]
+        if not self.ensemble:
+            epochs = int(np.median([part.n_epochs for part in trained]))
+            trained = [train_net(self, loss, rows, None, max(1, epochs), device, self._seeds(0))]
+        self._keep(trained)
+        if self.store_cv_results:
+            self.oof_scores_ = np.full((len(kept), rows.Y.shape[1]), np.nan)
+            self.oof_scores_[kept] = scores
+        # A splitter may leave rows out of every test part.
+        seen = ~np.isnan(scores).any(axis=1)
+        return rows[seen], scores[seen], None if count is None else count[seen]
+
+    def _keep(self, trained: list[Trained]) -> None:
+        """Keep what was trained."""
+        self.nets_ = [part.net for part in trained]
+        self.net_ = self.nets_[0]
+        curves = [net.curves() for net in self.nets_]
+        self.history_ = curves[0] if len(curves) == 1 else curves
+        self.n_iter_ = max(len(curve["epoch"]) for curve in curves)
+        if any(part.improving for part in trained):
             warnings.warn(
-                f"the validation score still improved when max_epochs={epochs} ended training: "
-                "raise max_epochs or learning_rate",
+                f"the validation score still improved when max_epochs={self.max_epochs} ended "
+                "training: raise max_epochs or learning_rate",
                 ConvergenceWarning,
-                stacklevel=3,
-            )
-
-    def _fit_decoder(self, rows: Rows) -> None:
-        scores, count = self._scores(rows.X)
-        self.decoder_.fit(scores, *rows.for_decoder(), count)
-        fallback = getattr(self.decoder_, "fallback_labels_", ())
-        if len(fallback) > self.n_labels_ / 2:
-            warnings.warn(
-                f"{len(fallback)} of {self.n_labels_} labels have too few positives among the "
-                f"{len(rows)} rows that the decoder was fitted on, and use a common threshold: "
-                "raise validation_fraction, or call fit_decoder with more rows",
                 stacklevel=4,
             )
+
+    def _learns_decision(self) -> bool:
+        return self.decoder_.requires_fit or self.calibrator_ is not None
+
+    def _fit_decision(self, decided: Decided | None, reserved: Rows | None) -> None:
+        """Fit the calibration and then the decoder on rows that trained no network."""
+        if not self._learns_decision():
+            return
+        rows, scores, count = decided
+        if self.calibrator_ is not None:
+            scores = self.calibrator_.fit(scores, *rows.for_decoder()).transform(scores)
+        if not self.decoder_.requires_fit:
+            return
+        if reserved is not None:
+            rows = reserved
+            scores, count = self._scores(rows.X)
+        fit_decoder(self.decoder_, rows, scores, count)
 
     # ------------------------------------------------------------------ parts of a prediction
 
-    def _scores(self, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the scores of each label in float64, and the counts if the loss has them."""
+    def _raw_scores(self, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return scores and counts, averaged over the nets, before calibration."""
         device = resolve_device(self.device, fall_back=True)
-        loss, scores, counts = self.loss_, [], []
-        with torch.inference_mode():
-            # The link, too, sees whole blocks: the last digit of vectorised functions depends on
-            # where a row stands in its array.
-            for outputs, real in self.net_.outputs(X, device):
-                if not outputs[:real].isfinite().all():
-                    raise ValueError(
-                        "the network's outputs are not finite for some rows: X holds values far "
-                        "beyond those that it was trained on"
-                    )
-                scores.append(loss.link(outputs)[:real].numpy())
-                count = loss.count(outputs)
-                if count is not None:
-                    counts.append(count[:real].double().numpy())
-        return np.concatenate(scores), np.concatenate(counts) if counts else None
+        found = [net.scores(X, device) for net in self.nets_]
+        if len(found) == 1:
+            return found[0]
+        scores, counts = zip(*found, strict=True)
+        count = None if counts[0] is None else np.mean(counts, axis=0)
+        return np.mean(scores, axis=0), count
+
+    def _scores(self, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return calibrated scores, and counts if the loss has them."""
+        scores, count = self._raw_scores(X)
+        if self.calibrator_ is None:
+            return scores, count
+        if not hasattr(self.calibrator_, "n_labels_"):
+            raise NotFittedError(
+                f"{type(self.calibrator_).__name__} has not been fitted, since partial_fit holds "
+                "no rows out: call fit_decoder(X, y) with rows that were not trained on"
+            )
+        return self.calibrator_.transform(scores), count
 
     def _decide(self, scores: np.ndarray, count: np.ndarray | None) -> Any:
         if self.decoder_.requires_fit and not hasattr(self.decoder_, "n_labels_"):
@@ -667,22 +691,3 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
                 "rows out: call fit_decoder(X, y) with rows that were not trained on"
             )
         return self._targets.inverse_transform(self.decoder_.decode(scores, count))
-
-
-@contextmanager
-def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
-    """Leave the estimator as it was if anything fails, so that it is never half fitted."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
-
-
-def _entropy(random_state: Any) -> int:
-    # numpy's global generator, which check_random_state(None) returns, is not ours to advance.
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    return int(check_random_state(random_state).randint(2**31 - 1))

@@ -1,18 +1,20 @@
-"""The range of every parameter of the classifier, checked when `fit` begins."""
+"""Beginning to fit: parameters in range, seeds, and a way back if anything fails."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_scalar
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state, check_scalar
 from torch import nn
 
 from .networks import ACTIVATIONS, NORMALIZATIONS
 
-__all__ = ["NETWORK", "PRECISIONS", "check_params"]
+__all__ = ["NETWORK", "PRECISIONS", "check_params", "draw_entropy", "unchanged_on_error"]
 
 PRECISIONS = {"float32": np.float32, "float64": np.float64}
 
@@ -29,7 +31,7 @@ def check_params(estimator: Any) -> None:
     """Raise a ValueError or TypeError that names the first parameter out of range."""
     for name in ("max_epochs", "n_iter_no_change"):
         check_scalar(getattr(estimator, name), name, Integral, min_val=1)
-    for name in ("early_stopping", "warm_start"):
+    for name in ("early_stopping", "warm_start", "ensemble", "store_cv_results"):
         check_scalar(getattr(estimator, name), name, (bool, np.bool_))
     check_scalar(estimator.verbose, "verbose", Integral, min_val=0)
     _check_real(estimator, "weight_decay", min_val=0)
@@ -51,11 +53,37 @@ def check_params(estimator: Any) -> None:
         value = getattr(estimator, name)
         if value is not None and not isinstance(value, Mapping):
             raise TypeError(f"{name} must be None or a dict, got {value!r}")
+    if estimator.n_jobs is not None:
+        check_scalar(estimator.n_jobs, "n_jobs", Integral)
+    if isinstance(estimator.cv, Integral) and estimator.cv < 2:
+        raise ValueError(f"cv must be None, at least 2, a splitter or splits, got {estimator.cv!r}")
+    if estimator.warm_start and estimator.cv is not None:
+        raise ValueError(f"warm_start=True works with cv=None only, got cv={estimator.cv!r}")
     _check_callbacks(estimator.callbacks)
     if estimator.module is None:
         _check_network(estimator)
     else:
         _check_module(estimator)
+
+
+@contextmanager
+def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
+    """Leave the estimator as it was if anything fails, so that it is never half fitted."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def draw_entropy(random_state: Any) -> int:
+    """Return the number that all seeds of a fit follow from."""
+    # numpy's global generator, which check_random_state(None) returns, is not ours to advance.
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 def _check_real(estimator: Any, name: str, **bounds: Any) -> None:

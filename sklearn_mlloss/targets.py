@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,18 @@ class TargetCodec:
             both = self.named and other.named
             return not both or np.array_equal(self.label_names_, other.label_names_)
         return np.array_equal(self.classes_, other.classes_)
+
+    def warn_of_constant_labels(self, positives: np.ndarray, observed: np.ndarray) -> None:
+        """Warn of labels of an indicator that are the same in all rows."""
+        constant = (positives == 0) | (positives == observed)
+        if self.kind != "multilabel" or not constant.any():
+            return
+        names = ", ".join(map(str, self.label_names_[constant][:10]))
+        warnings.warn(
+            f"{constant.sum()} label(s) have only positives or no positive among the training "
+            f"rows, so that nothing but their frequency can be learned: {names}",
+            stacklevel=5,
+        )
 
     def describe(self) -> str:
         """Return a few words for messages."""

@@ -4,12 +4,14 @@ import inspect
 import math
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
+from joblib import Parallel
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import label_ranking_average_precision_score
@@ -18,6 +20,7 @@ from torch import nn
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss.decoders import CumulativeCut, FixedThreshold, GlobalThreshold, TopK
+from sklearn_mlloss.held_out import split_rows
 from sklearn_mlloss.losses import AsymmetricLoss, FocalLoss, FunctionLoss, Loss, SeparableLoss
 from sklearn_mlloss.training import OPTIMIZERS, TableNet
 
@@ -263,6 +266,38 @@ def effect_of_net_params():
         make(net_params={"nonsense": 3}).fit(X, Y)
 
 
+def effect_of_calibration():
+    a, b = make(decoder="global_threshold"), make(decoder="global_threshold", calibration="sigmoid")
+    assert a.fit(X, Y).calibrator_ is None
+    scores = b.fit(X, Y)._raw_scores(b._check_X(X))[0]
+    np.testing.assert_array_equal(proba(a), scores)
+    np.testing.assert_array_equal(proba(b), b.calibrator_.transform(scores))
+    assert differ(a, b)
+
+
+def effect_of_cv():
+    assert len(make().fit(X, Y).nets_) == 1
+    assert len(make(cv=3).fit(X, Y).nets_) == 3
+
+
+def effect_of_ensemble():
+    assert len(make(cv=3, ensemble=False).fit(X, Y).nets_) == 1
+
+
+def effect_of_store_cv_results():
+    assert make(cv=3, store_cv_results=True).fit(X, Y).oof_scores_.shape == Y.shape
+    assert not hasattr(make(cv=3).fit(X, Y), "oof_scores_")
+
+
+def effect_of_n_jobs():
+    started = []
+    with mock.patch("sklearn_mlloss.training.fit.Parallel", side_effect=lambda n_jobs: (
+        started.append(n_jobs) or Parallel(n_jobs=None)
+    )):  # fmt: skip
+        make(cv=3, n_jobs=2).fit(X, Y)
+    assert started == [2]
+
+
 def effect_of_verbose(capsys):
     make().fit(X, Y)
     assert capsys.readouterr().out == ""
@@ -312,6 +347,11 @@ OUT_OF_RANGE = {
     "device": ["gpu", "cuda:99", None, 5.5],
     "precision": ["float16", None, np.float32, ["float32"]],
     "random_state": ["a", -1, 2.5],
+    "calibration": ["platt", 5],
+    "cv": [1, "five", 0],
+    "ensemble": ["yes", 1, None],
+    "store_cv_results": ["yes", 1, None],
+    "n_jobs": ["all", 2.5],
     "warm_start": ["yes", 1, None],
     "callbacks": [5, [5], "print"],
     "net_params": [{"max_epochs": 1}, {"nonsense": 1}, 5],
@@ -332,6 +372,8 @@ def test_out_of_range_values_name_the_parameter(name, value):
     params = {name: value}
     if name == "validation_fraction":
         params["early_stopping"] = True
+    if name == "n_jobs":
+        params["cv"] = 2
     if name == "module":
         params["hidden_layer_sizes"] = (256,)
     with pytest.raises((TypeError, ValueError), match=SAID_AS.get(name, name)):
@@ -428,7 +470,8 @@ def test_validation_loss_of_the_final_weights_is_the_smallest():
     _, seen = held_out(n_iter_no_change=1)  # the same rows, by the same seed
     targets = seen[0][0]
     # Held-out rows are found by the targets that the scores of some rows go with.
-    rows = net._split(net._check_rows(X, Y, None, reset=False), net._seeds(0)[2])[1]
+    rows, _ = net._check_rows(X, Y, None, reset=False)
+    rows = rows[split_rows(rows, net.validation_fraction, net._seeds(0)[2])[1]]
     np.testing.assert_array_equal(rows.Y, targets)
     p = net.predict_proba(rows.X)
     loss = -np.where(targets > 0, np.log(p), np.log1p(-p)).mean()
@@ -1151,13 +1194,12 @@ def test_calls_of_partial_fit_weigh_against_each_other():
 @pytest.mark.parametrize("random_state", [0, None])
 def test_a_warm_start_keeps_its_held_out_rows(random_state, monkeypatch):
     seen = []
-    split = MultiLabelNetClassifier._split
     monkeypatch.setattr(
-        MultiLabelNetClassifier, "_split", lambda *a: seen.append(split(*a)) or seen[-1]
+        "sklearn_mlloss.classifier.split_rows", lambda *a: seen.append(split_rows(*a)) or seen[-1]
     )
     net = make(early_stopping=True, warm_start=True, random_state=random_state)
     net.fit(X, Y).fit(X, Y)
-    np.testing.assert_array_equal(seen[0][1].X, seen[1][1].X)
+    np.testing.assert_array_equal(seen[0][1], seen[1][1])
 
 
 def test_columns_of_y_in_another_order_are_refused():
@@ -1199,7 +1241,7 @@ def test_a_fixed_decoder_is_tried_before_training(decoder, problem, monkeypatch)
     with pytest.raises(ValueError, match=problem):
         net.fit_decoder(X, Y, decoder)
     net.predict(X)
-    monkeypatch.setattr(MultiLabelNetClassifier, "_train", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr("sklearn_mlloss.classifier.train_net", lambda *a: pytest.fail("trained"))
     with pytest.raises(ValueError, match=problem):
         make(decoder=decoder).fit(X, Y)
 

@@ -1,8 +1,9 @@
 """Training: tables in memory, batches of them, and the net that learns from them."""
 
 from .batches import Batches, Table
-from .build import build_net
+from .build import build_net, check_accepts, make_loss
 from .device import resolve_device
+from .fit import Trained, train_folds, train_net, train_on
 from .net import TableNet, seeded
 from .optimizers import OPTIMIZERS, SCHEDULES
 from .rows import Rows, check_weight
@@ -14,8 +15,14 @@ __all__ = [
     "Rows",
     "Table",
     "TableNet",
+    "Trained",
     "build_net",
+    "check_accepts",
     "check_weight",
+    "make_loss",
     "resolve_device",
     "seeded",
+    "train_folds",
+    "train_net",
+    "train_on",
 ]

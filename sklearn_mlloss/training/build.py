@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
 
-from ..losses import Criterion, Loss
+from ..losses import Criterion, Loss, get_loss
 from ..networks import MLP
 from ..parameters import NETWORK, PRECISIONS
 from .batches import Batches, Table
 from .net import VALID_ROWS, BestWeights, Schedule, TableNet, seeded
 from .optimizers import get_schedule, optimizer_settings
+from .rows import Rows
 
-__all__ = ["build_net"]
+__all__ = ["build_net", "check_accepts", "make_loss"]
 
 # What of skorch.NeuralNet has no counterpart among the estimator's parameters, and works.
 NET_PARAMS = ("optimizer__param_groups", "torch_load_kwargs")
@@ -100,6 +102,25 @@ def build_net(
         net.start(PRECISIONS[estimator.precision], loss.initial_bias(), last)
     net.check_outputs(n_features, loss.n_outputs_)
     return net
+
+
+def make_loss(spec: Any, rows: Rows) -> Loss:
+    """Return a loss fitted on the rows, which it accepts."""
+    loss = clone(get_loss(spec))
+    check_accepts(loss, rows)
+    return loss.fit(rows.Y, rows.weight)
+
+
+def check_accepts(loss: Loss, rows: Rows) -> None:
+    """Raise if the loss does not take such targets or weights."""
+    name = type(loss).__name__
+    if not loss.accepts_soft_targets and ((rows.Y > 0) & (rows.Y < 1)).any():
+        raise ValueError(f"y has values between 0 and 1, which {name} does not accept")
+    if rows.weight is not None and rows.weight.ndim == 2 and not loss.accepts_label_weights:
+        raise ValueError(
+            f"sample_weight has a weight a row and label, but {name} is not a sum over labels: "
+            "give one weight a row"
+        )
 
 
 def _callbacks(estimator: Any) -> list[Any]:

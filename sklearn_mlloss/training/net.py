@@ -55,6 +55,8 @@ class BestWeights(Callback):
     ----------
     misses_ : int
         Epochs without improvement at the end of training.
+    best_epoch_ : int
+        Number of epochs, of this training, after which the weights were best.
     """
 
     # Share of the best value by which another must be better, so that training does not go on
@@ -68,11 +70,13 @@ class BestWeights(Callback):
     def on_train_begin(self, net, **kwargs):
         """Forget the last training."""
         self.best_, self.misses_, self.state_ = -math.inf, 0, None
+        self.best_epoch_, self.epochs_ = 0, 0
 
     def on_epoch_end(self, net, dataset_valid=None, **kwargs):
         """Keep the weights if they are the best so far; without held-out rows do nothing."""
         if dataset_valid is None:
             return
+        self.epochs_ += 1
         if self.score is None:
             value = -net.history[-1, "valid_loss"]
         else:
@@ -85,6 +89,7 @@ class BestWeights(Callback):
             net.history.record("valid_score", value)
         if self.state_ is None or value > self.best_ + self.tolerance * abs(self.best_):
             self.best_, self.misses_, self.state_ = value, 0, net.weights()
+            self.best_epoch_ = self.epochs_
             return
         self.misses_ += 1
         if self.misses_ >= self.patience:
@@ -307,6 +312,24 @@ class TableNet(NeuralNet):
             with torch.inference_mode():
                 outputs = module(rows).cpu()
             yield outputs, real
+
+    def scores(self, X: Any, device: torch.device | str) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the scores of each label in float64, and the counts if the loss has them."""
+        loss, scores, counts = self.criterion_.loss, [], []
+        with torch.inference_mode():
+            # The link, too, sees whole blocks: the last digit of vectorised functions depends on
+            # where a row stands in its array.
+            for outputs, real in self.outputs(X, device):
+                if not outputs[:real].isfinite().all():
+                    raise ValueError(
+                        "the network's outputs are not finite for some rows: X holds values far "
+                        "beyond those that it was trained on"
+                    )
+                scores.append(loss.link(outputs)[:real].numpy())
+                count = loss.count(outputs)
+                if count is not None:
+                    counts.append(count[:real].double().numpy())
+        return np.concatenate(scores), np.concatenate(counts) if counts else None
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """Return a copy of what is learned by the network and by the criterion."""

@@ -40,8 +40,8 @@ class Rows:
         weight = None if self.weight is None else self.weight[rows]
         return Rows(self.X[rows], self.Y[rows], weight)
 
-    def informative(self) -> Rows:
-        """Return the rows with an observed entry of positive weight.
+    def informative(self) -> tuple[Rows, np.ndarray]:
+        """Return the rows with an observed entry of positive weight, and which they are.
 
         An entry of weight 0 becomes one that was not observed.
         """
@@ -56,7 +56,7 @@ class Rows:
                 "no row is left to learn from: y is NaN or sample_weight is zero in all of them"
             )
         chosen = Rows(self.X, Y, weight)
-        return chosen if rows.all() else chosen[rows]
+        return chosen if rows.all() else chosen[rows], rows
 
     def scaled(self) -> Rows:
         """Return the rows with weights of mean 1 over what was observed."""

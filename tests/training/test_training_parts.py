@@ -124,7 +124,7 @@ NAN = np.nan
     ],
 )
 def test_informative_rows(Y, weight, kept):
-    left = rows(Y, weight).informative()
+    left, _ = rows(Y, weight).informative()
     assert left.X[:, 0].tolist() == kept
     assert len(left) == len(left.Y) == len(kept)
     if weight is not None:
@@ -150,7 +150,7 @@ def test_weights_of_a_table_have_mean_one():
 
 def test_decoders_get_weights_of_rows():
     Y = np.array([[1, 0], [0, 1]], dtype=np.uint8)
-    targets, weight = rows(Y, [[0, 4], [1, 3]]).informative().for_decoder()
+    targets, weight = rows(Y, [[0, 4], [1, 3]]).informative()[0].for_decoder()
     np.testing.assert_array_equal(targets, [[NAN, 0], [0, 1]])
     assert weight.shape == (2,)
     assert rows(Y).for_decoder()[1] is None

@@ -1,0 +1,653 @@
+"""Calibrators: from scores in (0, 1) to probabilities that keep their word, label by label.
+
+Every calibrator is a `Calibrator`: ``fit(scores, Y)`` on held-out rows, ``transform(scores)`` to
+use it. All maps are strictly increasing in the label's own score, so that rankings within a label
+stay as they are. `CALIBRATORS` maps the names that estimators accept to the classes.
+"""
+
+from abc import ABC, abstractmethod
+from itertools import combinations
+from numbers import Real
+from typing import Any, Self, final
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from sklearn.isotonic import IsotonicRegression
+
+from .decoders.base import _check_rows, _check_scores, _check_targets
+
+__all__ = [
+    "CALIBRATORS",
+    "BetaCalibrator",
+    "Calibrator",
+    "IsotonicCalibrator",
+    "SigmoidCalibrator",
+    "TemperatureCalibrator",
+    "get_calibrator",
+]
+
+_NEAR = 1e-12  # scores this near to 0 or 1 count as 0 or 1
+_MIN_SLOPE = 1e-6  # the least slope: 0 would turn the ranking of a label into ties
+_RIDGE = 1e-6  # pulls slopes that the rows do not determine to 1, those of the identity
+_SQUASH = 1e-8  # weight of the part that keeps saturated probabilities apart
+_TIE_SHARE = 1e-6  # weight of the score itself in the isotonic map
+_TEMPERATURES = (1e-2, 1e2)
+
+
+class Calibrator(BaseEstimator, ABC):
+    """Base class of the maps that turn scores into calibrated probabilities.
+
+    Fit it on held-out or out-of-fold scores, before the decoder is fitted on the same rows: the
+    scores of training rows are pushed towards 0 and 1, and a map fitted there calibrates nothing.
+
+    A label that has no positives or no negatives among its observed entries (of positive weight)
+    keeps its scores as they are, in every calibrator, and does not enter the fit.
+
+    To write a calibrator, store the parameters in ``__init__`` and implement
+    ``_fit(scores, Y, sample_weight)`` and ``_transform(scores)``. The public methods validate
+    first, so that both receive clean read-only arrays, and pass the scores of
+    `identity_labels_` through; they are not to be overridden.
+
+    Attributes
+    ----------
+    n_labels_ : int
+        Number of labels, set by `fit`.
+    identity_labels_ : ndarray of int
+        Indices of the labels that keep their scores, known before ``_fit`` is called.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_mlloss.calibration import Calibrator
+    >>> class PriorShift(Calibrator):
+    ...     def _fit(self, scores, Y, sample_weight):
+    ...         prior = np.nanmean(Y, axis=0)
+    ...         self.odds_ = prior / (1 - prior)
+    ...     def _transform(self, scores):
+    ...         return scores * self.odds_ / (scores * self.odds_ + 1 - scores)
+    >>> PriorShift().fit([[0.2], [0.4], [0.5], [0.9]], [[0], [0], [0], [1]]).transform([[0.5]])
+    array([[0.25]])
+    """
+
+    @final
+    def fit(self, scores: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Learn the maps from scores of rows that the model was not trained on.
+
+        Parameters
+        ----------
+        scores : array-like of shape (n_samples, n_labels)
+            Scores in (0, 1), such as the output of a link or of ``predict_proba``. Exact zeros and
+            ones, as forests give them, are accepted.
+        Y : array-like of shape (n_samples, n_labels)
+            True labels: 0 or 1, a value between them for a soft label (counted as a fractional
+            positive), or NaN for a label that was not observed.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, which act as counts: weight 2 equals the row given twice, and
+            weight 0 equals the row left out. None means 1 for every row.
+
+        Returns
+        -------
+        self : Calibrator
+            The fitted calibrator.
+
+        Raises
+        ------
+        ValueError
+            If an argument has the wrong shape or values, all weights are 0, or a parameter such
+            as `min_positives` is out of its range.
+        """
+        scores = _check_unit(scores)
+        if scores.shape[0] == 0:
+            raise ValueError("scores has 0 rows; give fit at least one held-out row.")
+        Y = _check_targets(Y, scores.shape)
+        weight = _check_rows("sample_weight", sample_weight, scores.shape[0])
+        weight = np.ones(scores.shape[0]) if weight is None else weight
+        if (weight < 0).any():
+            raise ValueError(
+                f"sample_weight must be non-negative, got a minimum of {weight.min():g}; "
+                "give rows that should not count a weight of 0."
+            )
+        used = weight > 0
+        if not used.any():
+            raise ValueError("sample_weight is 0 for every row; at least one must be positive.")
+        if not used.all():
+            scores, Y, weight = scores[used], Y[used], weight[used]
+
+        varied = (Y > 0).any(axis=0) & (Y < 1).any(axis=0)  # NaN is neither
+        self.identity_labels_ = np.flatnonzero(~varied)
+        self._fit(scores, Y, weight)
+        self.n_labels_ = scores.shape[1]
+        return self
+
+    @final
+    def transform(self, scores: ArrayLike) -> np.ndarray:
+        """Map scores to calibrated probabilities.
+
+        Parameters
+        ----------
+        scores : array-like of shape (n_samples, n_labels)
+            Scores of the same kind as those given to `fit`.
+
+        Returns
+        -------
+        proba : ndarray of float64, shape (n_samples, n_labels)
+            Probabilities strictly inside (0, 1), a new array.
+
+        Raises
+        ------
+        NotFittedError
+            If `fit` was not called.
+        ValueError
+            If `scores` has the wrong shape or values.
+        """
+        if not hasattr(self, "n_labels_"):
+            raise NotFittedError(
+                f"{type(self).__name__} is not fitted yet; call fit(scores, Y) on rows that the "
+                "model was not trained on, then transform."
+            )
+        scores = _check_unit(scores)
+        if scores.shape[1] != self.n_labels_:
+            raise ValueError(
+                f"scores has {scores.shape[1]} labels (columns), but {type(self).__name__} was "
+                f"fitted with {self.n_labels_}; give one column per label seen in fit."
+            )
+        proba = np.array(self._transform(scores), dtype=np.float64)
+        proba[:, self.identity_labels_] = scores[:, self.identity_labels_]
+        return np.clip(proba, np.finfo(np.float64).tiny, np.nextafter(1.0, 0.0))
+
+    @abstractmethod
+    def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
+        """Learn the map; `Y` is float64 with NaN, weights are positive."""
+
+    @abstractmethod
+    def _transform(self, scores: np.ndarray) -> np.ndarray:
+        """Return probabilities; what stands in `identity_labels_` columns does not matter."""
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Tell `sklearn.utils.validation.check_is_fitted` whether `transform` can be called."""
+        return hasattr(self, "n_labels_")
+
+
+class SigmoidCalibrator(Calibrator):
+    r"""Platt scaling: a logistic regression of each label on the logit of its score.
+
+    .. math:: p'_l = \sigma(a_l s_l + b_l), \quad s = \log p - \log(1 - p), \quad a_l > 0
+
+    The targets are smoothed, :math:`t_+ = (N_+ + 1) / (N_+ + 2)` and
+    :math:`t_- = 1 / (N_- + 2)`, so that separable rows give finite slopes. Where the best slope is
+    negative (the scores rank the label backwards) it is held at 1e-6: the probabilities are then
+    the label's frequency, in the order of the scores. The right choice for few rows and for scores
+    that are shifted or stretched, as after weights for positives.
+
+    Labels with fewer than `min_positives` positives or negatives share one slope and fit only
+    their intercept. The shared slope comes from all labels pooled, each with an intercept of its
+    own: one common intercept would mistake differences between labels for a flat slope.
+
+    Parameters
+    ----------
+    min_positives : float, default=10
+        Positives and negatives, in weights, that a label needs for a slope of its own; ten events
+        a coefficient is the usual advice for logistic regression. 0 never shares.
+
+    Attributes
+    ----------
+    slopes_, intercepts_ : ndarray of shape (n_labels,)
+        The maps; 1 and 0 for labels that keep their scores.
+    fallback_labels_ : ndarray of int
+        Indices of the labels that use the shared slope.
+    offset_ : float
+        0, or half the least distance of a score to 0 or 1 if some scores of `fit` are exactly 0 or
+        1: scores then enter as (p + offset) / (1 + 2 offset). For a forest of B trees with pure
+        leaves this is (k + 1/2) / (B + 1), where k trees say yes.
+
+    References
+    ----------
+    J. Platt, "Probabilistic outputs for support vector machines and comparisons to regularized
+    likelihood methods", Advances in Large Margin Classifiers, 1999.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_mlloss.calibration import SigmoidCalibrator
+    >>> p = np.linspace(0.05, 0.95, 1000).reshape(-1, 1)
+    >>> odds = p / (1 - p)
+    >>> overconfident = odds**2 / (1 + odds**2)  # logits twice too long
+    >>> calibrator = SigmoidCalibrator().fit(overconfident, p)  # p itself as soft labels
+    >>> calibrator.slopes_.round(1)
+    array([0.5])
+    >>> bool(abs(calibrator.transform(overconfident) - p).max() < 0.01)
+    True
+    """
+
+    def __init__(self, min_positives: float = 10) -> None:
+        self.min_positives = min_positives
+
+    def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
+        p, y, w, g = _entries(scores, Y, sample_weight, self.identity_labels_)
+        self.offset_ = _offset(p)
+        features = logit(_inside(p, self.offset_))[:, None]
+        slopes, self.intercepts_, self.fallback_labels_ = _fit_maps(
+            features, y, w, g, scores.shape[1], _check_least(self.min_positives)
+        )
+        self.slopes_ = slopes[:, 0]
+
+    def _transform(self, scores: np.ndarray) -> np.ndarray:
+        s = logit(_inside(scores, self.offset_))
+        return _probability(self.slopes_ * s + self.intercepts_)
+
+
+class TemperatureCalibrator(Calibrator):
+    r"""Temperature scaling: one factor on the logits of all labels.
+
+    .. math:: p'_l = \sigma(s_l / T), \quad s = \log p - \log(1 - p), \quad T > 0
+
+    T minimises the log loss over all observed entries, which is convex in 1/T, within
+    [0.01, 100]; the targets are smoothed as in `SigmoidCalibrator`, with the counts of all labels
+    together. It cannot move 0.5 and treats all labels alike, so that it heals over- and
+    underconfidence and nothing else: after a loss that shifts the scores (weights for positives,
+    asymmetric losses) take "sigmoid" or "beta". It needs the fewest rows of all.
+
+    Attributes
+    ----------
+    temperature_ : float
+        T; above 1 the scores were too sure. 1 where no label has positives and negatives.
+    offset_ : float
+        As in `SigmoidCalibrator`.
+
+    References
+    ----------
+    C. Guo, G. Pleiss, Y. Sun, K. Weinberger, "On calibration of modern neural networks",
+    ICML 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_mlloss.calibration import TemperatureCalibrator
+    >>> p = np.linspace(0.05, 0.95, 1000).reshape(-1, 1)
+    >>> odds = p / (1 - p)
+    >>> round(TemperatureCalibrator().fit(odds**2 / (1 + odds**2), p).temperature_, 1)
+    2.0
+    """
+
+    def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
+        p, y, w, _ = _entries(scores, Y, sample_weight, self.identity_labels_)
+        self.offset_ = _offset(p)
+        s = logit(_inside(p, self.offset_))
+        self.temperature_ = 1.0
+        if not s.any():
+            return
+        t = _smooth(y, (w * y).sum(), (w * (1 - y)).sum())
+        ws = w * s
+
+        def gradient(beta: float) -> float:
+            return float(ws @ (expit(beta * s) - t))
+
+        low, high = 1 / _TEMPERATURES[1], 1 / _TEMPERATURES[0]
+        if gradient(low) >= 0:
+            beta = low
+        elif gradient(high) <= 0:
+            beta = high
+        else:
+            beta = brentq(gradient, low, high, xtol=1e-13, rtol=1e-12)
+        self.temperature_ = 1 / beta
+
+    def _transform(self, scores: np.ndarray) -> np.ndarray:
+        return _probability(logit(_inside(scores, self.offset_)) / self.temperature_)
+
+
+class BetaCalibrator(Calibrator):
+    r"""Beta calibration: two slopes a label, one for low and one for high scores.
+
+    .. math:: \log \frac{p'_l}{1 - p'_l} = a_l \log p_l - b_l \log(1 - p_l) + c_l,
+              \quad a_l, b_l \ge 0
+
+    It contains the identity (a = b = 1, c = 0) and Platt scaling (a = b), and bends the ends of
+    the scale independently, as skewed scores (asymmetric losses) need. Fitted like
+    `SigmoidCalibrator`, with smoothed targets; a coefficient that would become negative is held at
+    1e-6 and the others are refitted. Labels with few positives or negatives share a and b, taken
+    from all labels pooled with an intercept each, and fit only c.
+
+    Parameters
+    ----------
+    min_positives : float, default=20
+        Positives and negatives, in weights, that a label needs for coefficients of its own: ten
+        for each of the two. 0 never shares.
+
+    Attributes
+    ----------
+    slopes_ : ndarray of shape (n_labels, 2)
+        The columns are a and b; 1 for labels that keep their scores.
+    intercepts_ : ndarray of shape (n_labels,)
+        c; 0 for labels that keep their scores.
+    fallback_labels_ : ndarray of int
+        Indices of the labels that use the shared a and b.
+    offset_ : float
+        As in `SigmoidCalibrator`.
+
+    References
+    ----------
+    M. Kull, T. Silva Filho, P. Flach, "Beta calibration: a well-founded and easily implemented
+    improvement on logistic calibration for binary classifiers", AISTATS 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_mlloss.calibration import BetaCalibrator
+    >>> p = np.linspace(0.01, 0.99, 1000).reshape(-1, 1)
+    >>> calibrator = BetaCalibrator().fit(p, p)  # calibrated already
+    >>> bool(abs(calibrator.transform(p) - p).max() < 0.01)
+    True
+    """
+
+    def __init__(self, min_positives: float = 20) -> None:
+        self.min_positives = min_positives
+
+    def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
+        p, y, w, g = _entries(scores, Y, sample_weight, self.identity_labels_)
+        self.offset_ = _offset(p)
+        p = _inside(p, self.offset_)
+        self.slopes_, self.intercepts_, self.fallback_labels_ = _fit_maps(
+            np.column_stack([np.log(p), -np.log1p(-p)]),
+            y,
+            w,
+            g,
+            scores.shape[1],
+            _check_least(self.min_positives),
+        )
+
+    def _transform(self, scores: np.ndarray) -> np.ndarray:
+        p = _inside(scores, self.offset_)
+        a, b = self.slopes_.T
+        return _probability(a * np.log(p) - b * np.log1p(-p) + self.intercepts_)
+
+
+class IsotonicCalibrator(Calibrator):
+    r"""Isotonic regression of each label on its score: any increasing map.
+
+    .. math:: p'_l = (1 - \kappa)\, \mathrm{clip}(m_l(p_l), \epsilon_l, 1 - \epsilon_l)
+              + \kappa\, u(p_l), \quad \epsilon_l = 1 / (N_l + 2), \quad \kappa = 10^{-6}
+
+    :math:`m_l` is scikit-learn's `IsotonicRegression`, :math:`N_l` the weight of the label's
+    observed entries, and u an increasing map of (0, 1) to itself. Isotonic regression alone gives
+    exact zeros and ones, for which the log loss is infinite, and plateaus, whose ties wreck average
+    precision and top-k; the clip mends the former and u the latter.
+
+    It wants about a thousand rows and tens of positives. Labels with fewer than `min_positives`
+    positives or negatives use a `SigmoidCalibrator` with its default parameter instead.
+
+    Parameters
+    ----------
+    min_positives : float, default=30
+        Positives and negatives, in weights, that a label needs for a map of its own; with fewer the
+        steps follow single rows. 0 never falls back.
+
+    Attributes
+    ----------
+    regressions_ : list of IsotonicRegression or None
+        One a label; None where the label falls back or keeps its scores.
+    clips_ : ndarray of shape (n_labels,)
+        :math:`\epsilon_l`.
+    fallback_labels_ : ndarray of int
+        Indices of the labels that use the sigmoid.
+    sigmoid_ : SigmoidCalibrator
+        Fitted on all labels; used for `fallback_labels_`. None where there are none.
+
+    References
+    ----------
+    B. Zadrozny, C. Elkan, "Transforming classifier scores into accurate multiclass probability
+    estimates", KDD 2002.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_mlloss.calibration import IsotonicCalibrator
+    >>> p = np.linspace(0.05, 0.95, 1000).reshape(-1, 1)
+    >>> calibrator = IsotonicCalibrator().fit(p**3, p)
+    >>> calibrator.transform([[0.5**3], [0.8**3]]).round(2)
+    array([[0.5],
+           [0.8]])
+    """
+
+    def __init__(self, min_positives: float = 30) -> None:
+        self.min_positives = min_positives
+
+    def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
+        n_labels = scores.shape[1]
+        p, y, w, g = _entries(scores, Y, sample_weight, self.identity_labels_)
+        positives, negatives = _counts(y, w, g, n_labels)
+        self.clips_ = 1 / (positives + negatives + 2)
+        rare = np.minimum(positives, negatives) < _check_least(self.min_positives)
+        rare[self.identity_labels_] = False
+        self.fallback_labels_ = np.flatnonzero(rare)
+        self.sigmoid_ = SigmoidCalibrator().fit(scores, Y, sample_weight) if rare.any() else None
+        self.regressions_: list[IsotonicRegression | None] = [None] * n_labels
+        for label, part in _parts(g, n_labels):
+            if not rare[label]:
+                regression = IsotonicRegression(out_of_bounds="clip")
+                self.regressions_[label] = regression.fit(p[part], y[part], w[part])
+
+    def _transform(self, scores: np.ndarray) -> np.ndarray:
+        proba = np.array(scores)
+        for label, regression in enumerate(self.regressions_):
+            if regression is not None and scores.shape[0]:
+                clip = self.clips_[label]
+                mapped = np.clip(regression.predict(scores[:, label]), clip, 1 - clip)
+                s = logit(_inside(scores[:, label], 0.0))
+                rank = 0.5 + 0.5 * s / (1 + np.abs(s))
+                proba[:, label] = (1 - _TIE_SHARE) * mapped + _TIE_SHARE * rank
+        if self.sigmoid_ is not None:
+            fallback = self.fallback_labels_
+            proba[:, fallback] = self.sigmoid_.transform(scores)[:, fallback]
+        return proba
+
+
+CALIBRATORS: dict[str, type[Calibrator]] = {
+    "temperature": TemperatureCalibrator,
+    "sigmoid": SigmoidCalibrator,
+    "beta": BetaCalibrator,
+    "isotonic": IsotonicCalibrator,
+}
+
+
+def get_calibrator(spec: Any) -> Calibrator | None:
+    """Return the calibrator that a name, a class or an instance stands for.
+
+    Parameters
+    ----------
+    spec : str, Calibrator class, Calibrator or None
+        A key of `CALIBRATORS` or a class gives a new instance with default parameters; an instance
+        is returned as it is, and so is None, which means no calibration.
+
+    Returns
+    -------
+    calibrator : Calibrator or None
+        The calibrator, not a copy of one that was given.
+
+    Raises
+    ------
+    ValueError
+        If `spec` is a name that is not in `CALIBRATORS`.
+    TypeError
+        If `spec` is anything else.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.calibration import get_calibrator
+    >>> get_calibrator("sigmoid")
+    SigmoidCalibrator()
+    """
+    if spec is None or isinstance(spec, Calibrator):
+        return spec
+    if isinstance(spec, type) and issubclass(spec, Calibrator):
+        return spec()
+    names = ", ".join(CALIBRATORS)
+    if not isinstance(spec, str):
+        raise TypeError(
+            f"calibration must be None, a name, a Calibrator class or a Calibrator, got {spec!r}; "
+            f"the names are: {names}."
+        )
+    if spec not in CALIBRATORS:
+        raise ValueError(f"unknown calibration {spec!r}; the names are: {names}.")
+    return CALIBRATORS[spec]()
+
+
+def _check_unit(scores: ArrayLike) -> np.ndarray:
+    scores = _check_scores(scores)
+    outside = (scores < 0) | (scores > 1)
+    if outside.any():
+        raise ValueError(
+            f"scores must lie in (0, 1) to be calibrated, got {scores[outside][0]:g}; give "
+            "probabilities (a link's output or predict_proba), not logits."
+        )
+    return scores
+
+
+def _check_least(min_positives: Any) -> float:
+    if not isinstance(min_positives, Real) or not min_positives >= 0:
+        raise ValueError(f"min_positives must be a number of at least 0, got {min_positives!r}.")
+    return float(min_positives)
+
+
+def _entries(
+    scores: np.ndarray, Y: np.ndarray, weight: np.ndarray, left_out: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return score, target, weight and label of all observed entries, sorted by label."""
+    seen = ~np.isnan(Y)
+    seen[:, left_out] = False
+    labels, rows = np.nonzero(seen.T)
+    return scores[rows, labels], Y[rows, labels], weight[rows], labels
+
+
+def _parts(labels: np.ndarray, n_labels: int) -> list[tuple[int, slice]]:
+    """Return each label that has entries with the slice where they lie."""
+    ends = np.searchsorted(labels, np.arange(n_labels + 1))
+    return [(k, slice(ends[k], ends[k + 1])) for k in range(n_labels) if ends[k] < ends[k + 1]]
+
+
+def _counts(y: np.ndarray, w: np.ndarray, g: np.ndarray, n_labels: int) -> np.ndarray:
+    return np.stack([np.bincount(g, w * v, minlength=n_labels) for v in (y, 1 - y)])
+
+
+def _smooth(y: np.ndarray, positives: ArrayLike, negatives: ArrayLike) -> np.ndarray:
+    """Return Platt's targets; a soft label lies between the two by its share."""
+    low = 1 / (np.asarray(negatives) + 2)
+    return low + y * (1 - 1 / (np.asarray(positives) + 2) - low)
+
+
+def _offset(p: np.ndarray) -> float:
+    """Return half the resolution of the scores if some are exactly 0 or 1, else 0."""
+    away = np.concatenate([p, 1 - p])
+    exact = away <= _NEAR
+    return 0.5 * float(away[~exact].min()) if exact.any() else 0.0
+
+
+def _inside(p: np.ndarray, offset: float) -> np.ndarray:
+    return np.clip((p + offset) / (1 + 2 * offset), 1e-15, 1 - 1e-15)
+
+
+def _probability(z: np.ndarray) -> np.ndarray:
+    """Return sigma(z), kept strictly increasing where floats would saturate."""
+    away = (1 - 2 * _SQUASH) * expit(-np.abs(z)) + _SQUASH / (1 + np.abs(z))
+    return np.where(z < 0, away, 1 - away)
+
+
+def _fit_maps(
+    X: np.ndarray, y: np.ndarray, w: np.ndarray, g: np.ndarray, n_labels: int, least: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fit a logistic map a label; rare labels share the slopes of the pool.
+
+    Returns slopes (n_labels, n_features), intercepts (n_labels,) and the indices of rare labels.
+    """
+    positives, negatives = _counts(y, w, g, n_labels)
+    slopes, intercepts = np.ones((n_labels, X.shape[1])), np.zeros(n_labels)
+    parts = _parts(g, n_labels)
+    rare = {label for label, _ in parts if min(positives[label], negatives[label]) < least}
+    if rare:
+        pooled = _smooth(y, positives.sum(), negatives.sum())
+        shared, _ = _increasing(X, pooled, w, np.unique(g, return_inverse=True)[1])
+    for label, part in parts:
+        t, one = _smooth(y[part], positives[label], negatives[label]), np.zeros_like(g[part])
+        if label in rare:
+            slopes[label] = shared
+            _, intercept, _ = _newton(X[part, :0], t, w[part], one, X[part] @ shared)
+        else:
+            slopes[label], intercept = _increasing(X[part], t, w[part], one)
+        intercepts[label] = intercept[0]
+    return slopes, intercepts, np.array(sorted(rare), dtype=np.intp)
+
+
+def _increasing(
+    X: np.ndarray, t: np.ndarray, w: np.ndarray, g: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the best slopes of at least `_MIN_SLOPE` and the intercept of each group.
+
+    The loss is convex: if the free optimum is outside, the optimum lies on a face.
+    """
+    k = X.shape[1]
+    for size in range(k, 0, -1):
+        fits = []
+        for free in map(list, combinations(range(k), size)):
+            slopes = np.full(k, _MIN_SLOPE)
+            held = [j for j in range(k) if j not in free]
+            slopes[free], intercepts, value = _newton(
+                X[:, free], t, w, g, X[:, held] @ slopes[held]
+            )
+            if slopes.min() >= _MIN_SLOPE:
+                fits.append((value, slopes, intercepts))
+        if fits:
+            return min(fits, key=lambda fit: fit[0])[1:]
+    slopes = np.full(k, _MIN_SLOPE)
+    return slopes, _newton(X[:, :0], t, w, g, X @ slopes)[1]
+
+
+def _newton(
+    X: np.ndarray, t: np.ndarray, w: np.ndarray, g: np.ndarray, fixed: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Minimise the log loss of sigma(fixed + X slopes + intercept of group g).
+
+    Newton steps with halving from slopes of 0; the intercepts, one a group, are eliminated from
+    the Hessian, which stays small however many groups there are.
+    """
+
+    def by_group(values: np.ndarray) -> np.ndarray:
+        return np.bincount(g, values)
+
+    def loss(z: np.ndarray, slopes: np.ndarray) -> float:
+        softplus = np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+        return float(w @ (softplus - t * z) + 0.5 * _RIDGE * ((slopes - 1) ** 2).sum())
+
+    k, total = X.shape[1], by_group(w)
+    centre = np.stack([by_group(w * x) / total for x in X.T]) if k else np.empty((0, total.size))
+    X = X - centre.T[g]
+    slopes = np.zeros(k)
+    intercepts = logit(by_group(w * t) / total) - by_group(w * fixed) / total
+    z = fixed + intercepts[g]
+    value = loss(z, slopes)
+    for _ in range(100):
+        p = expit(z)
+        residual, curvature = w * (p - t), w * p * (1 - p)
+        down = by_group(residual)
+        scale = np.maximum(by_group(curvature), 1e-10)
+        gradient = residual @ X + _RIDGE * (slopes - 1)
+        WX = curvature[:, None] * X
+        cross = np.stack([by_group(x) for x in WX.T]) if k else np.empty((0, total.size))
+        hessian = X.T @ WX - (cross / scale) @ cross.T + _RIDGE * np.eye(k)
+        slope_step = np.linalg.solve(hessian, gradient - cross @ (down / scale))
+        intercept_step = (down - slope_step @ cross) / scale
+        decrement = gradient @ slope_step + down @ intercept_step
+        z_step = X @ slope_step + intercept_step[g]
+        size = 1.0
+        while True:
+            new = loss(z - size * z_step, slopes - size * slope_step)
+            if new <= value + 1e-12 * (1 + abs(value)) or size < 1e-12:
+                break
+            size /= 2
+        slopes, intercepts = slopes - size * slope_step, intercepts - size * intercept_step
+        z, value = z - size * z_step, new
+        if decrement < 1e-10:
+            break
+    return slopes, intercepts - slopes @ centre, value

@@ -1,0 +1,56 @@
+"""Rows that train no network: one part, or the folds of a cross-validation."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import check_cv
+
+from .model_selection import MultilabelStratifiedKFold, MultilabelStratifiedShuffleSplit
+from .training import Rows
+
+__all__ = ["make_folds", "split_rows"]
+
+
+def split_rows(rows: Rows, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of the rows to train on and of those held out."""
+    if len(rows) < 2:
+        raise ValueError(
+            "n_samples=1: rows must be held out for early stopping or the decision; give more "
+            "rows, or early_stopping=False and a decoder that needs no fit"
+        )
+    splitter = MultilabelStratifiedShuffleSplit(1, test_size=share, random_state=seed)
+    return next(splitter.split(rows.Y, rows.Y))
+
+
+def make_folds(
+    cv: Any, rows: Rows, kept: np.ndarray, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return folds in terms of the rows that are left.
+
+    Parameters
+    ----------
+    cv : int, splitter or iterable of (train, test)
+        What is given counts the rows as they were passed.
+    rows : Rows
+        Those that are left.
+    kept : ndarray of bool, shape (n_samples,)
+        Which of the rows that were passed are left.
+    seed : int
+        Of the folds, if their number is given.
+    """
+    if isinstance(cv, Integral):
+        splitter = MultilabelStratifiedKFold(cv, random_state=seed)
+        return list(splitter.split(rows.Y, rows.Y))
+    place = np.cumsum(kept) - 1
+    targets = np.zeros((len(kept), rows.Y.shape[1]), dtype=rows.Y.dtype)
+    targets[kept] = rows.Y
+    folds = []
+    for parts in check_cv(cv).split(np.zeros(len(kept)), targets):
+        train, test = (place[part[kept[part]]] for part in map(np.asarray, parts))
+        if not len(train) or not len(test):
+            raise ValueError("cv has a fold without rows to learn from, or to be decided")
+        folds.append((train, test))
+    return folds

@@ -1,0 +1,148 @@
+"""How good probabilities are."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import xlog1py, xlogy
+
+from ._checks import (
+    _average,
+    _check_average,
+    _inputs,
+    _is_count,
+    _mean,
+    _ratio,
+)
+
+__all__ = [
+    "expected_calibration_error",
+    "multilabel_brier_score",
+    "multilabel_log_loss",
+]
+
+
+def multilabel_log_loss(
+    Y: ArrayLike,
+    proba: ArrayLike,
+    *,
+    average: str | None = "micro",
+    sample_weight: ArrayLike | None = None,
+) -> float | np.ndarray:
+    """Mean binary cross-entropy over the observed entries.
+
+    ``-y log p - (1 - y) log(1 - p)``. `sklearn.metrics.log_loss` takes the columns of an indicator
+    for exclusive classes and sums ``-y log p`` alone, so that false positives cost nothing.
+
+    Parameters
+    ----------
+    Y : array-like of shape (n_samples, n_labels)
+        Labels, soft or hard.
+    proba : array-like of shape (n_samples, n_labels)
+        Probabilities; clipped to ``[eps, 1 - eps]`` with the eps of their dtype, as scikit-learn
+        does, so that a certain error costs 36 in float64 rather than infinity.
+    average : {"micro", "macro", "samples"} or None, default="micro"
+        Mean over entries, over the means of labels, over the means of rows, or one value a label.
+        "micro", because it is the likelihood of the table per entry.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    Returns
+    -------
+    float or ndarray of shape (n_labels,)
+        In nats, 0 at best.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.metrics import multilabel_log_loss
+    >>> round(multilabel_log_loss([[1, 0], [0, 1]], [[0.5, 0.5], [0.5, 0.5]]), 4)
+    0.6931
+    """
+    dtype = getattr(proba, "dtype", None)
+    Y, proba, weight = _inputs(Y, proba, "proba", sample_weight)
+    eps = np.finfo(dtype if dtype in (np.float16, np.float32) else np.float64).eps
+    proba = np.clip(proba, eps, 1 - eps)
+    return _average(-xlogy(Y, proba) - xlog1py(1 - Y, -proba), weight, average)
+
+
+def multilabel_brier_score(
+    Y: ArrayLike,
+    proba: ArrayLike,
+    *,
+    average: str | None = "micro",
+    sample_weight: ArrayLike | None = None,
+) -> float | np.ndarray:
+    """Mean squared error of the probabilities, ``(y - p) ** 2``, over the observed entries.
+
+    Parameters
+    ----------
+    Y, proba, average, sample_weight : see `multilabel_log_loss`
+        A soft label is the target itself, not a coin with that probability.
+
+    Returns
+    -------
+    float or ndarray of shape (n_labels,)
+        In [0, 1], 0 at best.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.metrics import multilabel_brier_score
+    >>> multilabel_brier_score([[1, 0], [0, float("nan")]], [[0.5, 0.0], [0.5, 0.9]], average=None)
+    array([0.25, 0.  ])
+    """
+    Y, proba, weight = _inputs(Y, proba, "proba", sample_weight)
+    return _average((Y - proba) ** 2, weight, average)
+
+
+def expected_calibration_error(
+    Y: ArrayLike,
+    proba: ArrayLike,
+    *,
+    n_bins: int = 15,
+    average: str | None = "micro",
+    sample_weight: ArrayLike | None = None,
+) -> float | np.ndarray:
+    """Mean distance of probabilities from frequencies, over bins of the probability [1]_.
+
+    ``sum_b W_b / W |mean_b(y) - mean_b(p)|`` with bins ``[b / n_bins, (b + 1) / n_bins)``, the
+    last one closed, and W the weight of the entries within.
+
+    Parameters
+    ----------
+    Y, proba, sample_weight : see `multilabel_log_loss`
+    n_bins : int, default=15
+        Bins of equal width; 15 as in [1]_. More bins see finer deviations, with more noise: the
+        estimate is biased upwards where bins hold few entries.
+    average : {"micro", "macro"} or None, default="micro"
+        All entries pooled (errors of labels in opposite directions cancel), the mean over labels,
+        or one value a label.
+
+    Returns
+    -------
+    float or ndarray of shape (n_labels,)
+        In [0, 1], 0 at best.
+
+    References
+    ----------
+    .. [1] C. Guo, G. Pleiss, Y. Sun and K. Weinberger, "On calibration of modern neural networks",
+       ICML 2017.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.metrics import expected_calibration_error
+    >>> round(expected_calibration_error([[1], [0], [1], [1]], [[0.7], [0.7], [0.7], [0.7]]), 4)
+    0.05
+    """
+    Y, proba, weight = _inputs(Y, proba, "proba", sample_weight)
+    if not _is_count(n_bins):
+        raise ValueError(f"n_bins must be an integer of at least 1, got {n_bins!r}")
+    _check_average(average, ("micro", "macro", None))
+    n_labels = 1 if average == "micro" else Y.shape[1]
+    # One histogram for all labels: those of label l are the bins from l * n_bins on.
+    row, label = np.nonzero(~np.isnan(Y))
+    bins = np.minimum((proba[row, label] * n_bins).astype(np.intp), n_bins - 1)
+    bins += n_bins * (label % n_labels)
+    gap, mass = weight[row] * (Y - proba)[row, label], weight[row]
+    gap = np.abs(np.bincount(bins, gap, n_bins * n_labels)).reshape(n_labels, n_bins).sum(1)
+    value = _ratio(gap, np.bincount(bins, mass, n_bins * n_labels).reshape(n_labels, n_bins).sum(1))
+    return value if average is None else _mean(value)

@@ -1,0 +1,275 @@
+"""How good the order of labels (or rows) by score is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import rankdata
+from sklearn import metrics as sk
+
+from ._checks import (
+    _check_average,
+    _check_empty,
+    _inputs,
+    _is_count,
+    _mean,
+    _per_label,
+    _ratio,
+)
+
+__all__ = [
+    "coverage_error",
+    "label_ranking_average_precision",
+    "macro_average_precision",
+    "one_error",
+    "precision_at_k",
+    "ranking_loss",
+]
+
+
+def precision_at_k(
+    Y: ArrayLike, scores: ArrayLike, k: int = 1, *, sample_weight: ArrayLike | None = None
+) -> float:
+    """Share of positives among the k labels of a row with the largest scores.
+
+    Parameters
+    ----------
+    Y : array-like of shape (n_samples, n_labels)
+        Labels, soft or hard.
+    scores : array-like of shape (n_samples, n_labels)
+        Any finite scores, larger for more likely labels.
+    k : int, default=1
+        Number of labels, at most n_labels. In a row with fewer observed labels it is their number.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    Returns
+    -------
+    float
+        Mean over rows, in [0, 1], 1 at best. Rows without positives count, with 0.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.metrics import precision_at_k
+    >>> precision_at_k([[1, 0, 1], [0, 0, 1]], [[0.9, 0.8, 0.1], [0.2, 0.1, 0.7]], k=2)
+    0.5
+    """
+    Y, scores, weight = _inputs(Y, scores, "scores", sample_weight)
+    hits = _best(Y, scores, k).sum(axis=1)
+    return _mean(_ratio(hits, np.minimum((~np.isnan(Y)).sum(axis=1), k)), weight)
+
+
+def one_error(Y: ArrayLike, scores: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
+    """Share of rows whose best label is not a positive: ``1 - precision_at_k(Y, scores, 1)``.
+
+    Parameters
+    ----------
+    Y, scores, sample_weight : see `precision_at_k`
+
+    Returns
+    -------
+    float
+        In [0, 1], 0 at best. A row without positives is an error, as the definition has it.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.metrics import one_error
+    >>> one_error([[1, 0], [1, 0]], [[0.9, 0.1], [0.2, 0.3]])
+    0.5
+    """
+    return 1 - precision_at_k(Y, scores, 1, sample_weight=sample_weight)
+
+
+def coverage_error(
+    Y: ArrayLike,
+    scores: ArrayLike,
+    *,
+    empty: float = np.nan,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """How far to go down a row's ranking to meet all positives, `sklearn.metrics.coverage_error`.
+
+    The number of observed labels with at least the lowest score of a positive.
+
+    Parameters
+    ----------
+    Y : array-like of shape (n_samples, n_labels)
+        Hard labels.
+    scores, sample_weight : see `precision_at_k`
+    empty : float >= 0, default=NaN
+        Value of a row without positives. NaN leaves it out, since it says nothing of the ranking
+        and, where labels are missing, is frequent; scikit-learn has 0, better than perfect.
+
+    Returns
+    -------
+    float
+        Mean over rows; at best the mean number of positives.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.metrics import coverage_error
+    >>> Y, scores = [[1, 0, 1], [0, 0, 0]], [[0.9, 0.8, 0.1], [0.2, 0.1, 0.7]]
+    >>> coverage_error(Y, scores), coverage_error(Y, scores, empty=0)
+    (3.0, 1.5)
+    """
+    Y, scores, weight = _inputs(Y, scores, "scores", sample_weight, soft=False)
+    filled, rank = _full_ranking(Y, scores)
+    return _row_measure(
+        sk.coverage_error, filled, rank, weight, (Y == 1).any(axis=1), Y, empty, np.inf
+    )
+
+
+def ranking_loss(
+    Y: ArrayLike,
+    scores: ArrayLike,
+    *,
+    empty: float = np.nan,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Share of wrongly ordered pairs of a positive and a negative of a row, ties being wrong.
+
+    Parameters
+    ----------
+    Y, scores, sample_weight : see `coverage_error`
+    empty : float in [0, 1], default=NaN
+        Value of a row without a pair. NaN leaves it out (see `coverage_error`); scikit-learn's
+        `label_ranking_loss` has 0.
+
+    Returns
+    -------
+    float
+        Mean over rows, in [0, 1], 0 at best.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.metrics import ranking_loss
+    >>> ranking_loss([[1, 0, 0], [0, 0, 0]], [[0.6, 0.8, 0.1], [0.2, 0.1, 0.7]])
+    0.5
+    """
+    Y, scores, weight = _inputs(Y, scores, "scores", sample_weight, soft=False)
+    filled, rank = _full_ranking(Y, scores)
+    n_negative = (Y == 0).sum(axis=1)
+    defined = (Y == 1).any(axis=1) & (n_negative > 0)
+    # scikit-learn divides by more negatives: those put in for missing labels are ordered right.
+    scale = (filled == 0).sum(axis=1) / np.maximum(n_negative, 1)
+    return _row_measure(
+        sk.label_ranking_loss, filled, rank, weight, defined, Y, empty, 1, scale=scale
+    )
+
+
+def label_ranking_average_precision(
+    Y: ArrayLike,
+    scores: ArrayLike,
+    *,
+    empty: float = np.nan,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Mean over a row's positives of the share of positives among labels ranked no lower.
+
+    Parameters
+    ----------
+    Y, scores, sample_weight : see `coverage_error`
+    empty : float in [0, 1], default=NaN
+        Value of a row without positives. NaN leaves it out (see `coverage_error`); scikit-learn's
+        `label_ranking_average_precision_score` has 1.
+
+    Returns
+    -------
+    float
+        Mean over rows, in (0, 1], 1 at best.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.metrics import label_ranking_average_precision
+    >>> label_ranking_average_precision([[1, 0, 0]], [[0.75, 0.5, 1]])
+    0.5
+    """
+    Y, scores, weight = _inputs(Y, scores, "scores", sample_weight, soft=False)
+    filled, rank = _full_ranking(Y, scores)
+    return _row_measure(
+        sk.label_ranking_average_precision_score,
+        *(filled, rank, weight, (Y == 1).any(axis=1), Y, empty, 1),
+    )
+
+
+def macro_average_precision(
+    Y: ArrayLike,
+    scores: ArrayLike,
+    *,
+    average: str | None = "macro",
+    sample_weight: ArrayLike | None = None,
+) -> float | np.ndarray:
+    """Mean over labels of the average precision of the ranking of rows.
+
+    `sklearn.metrics.average_precision_score` label by label, but a label without positives is
+    left out, where scikit-learn warns and counts it as 0: whether the worst possible value enters
+    would depend on the split.
+
+    Parameters
+    ----------
+    Y : array-like of shape (n_samples, n_labels)
+        Labels; a soft label y is a positive of weight y and a negative of weight 1 - y.
+    scores, sample_weight : see `precision_at_k`
+    average : {"macro"} or None, default="macro"
+        None gives one value a label, NaN without positives.
+
+    Returns
+    -------
+    float or ndarray of shape (n_labels,)
+        In (0, 1], 1 at best.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.metrics import macro_average_precision
+    >>> macro_average_precision([[1, 0], [0, 0]], [[0.2, 0.1], [0.8, 0.4]])
+    0.5
+    """
+    Y, scores, weight = _inputs(Y, scores, "scores", sample_weight)
+    _check_average(average, ("macro", None))
+    value = _per_label(sk.average_precision_score, Y, scores, weight)
+    return value if average is None else _mean(value)
+
+
+def _best(values: np.ndarray, scores: np.ndarray, k: int) -> np.ndarray:
+    """Return the values, NaN where not observed, of the k best observed labels of each row."""
+    if not _is_count(k) or k > values.shape[1]:
+        raise ValueError(f"k must be an integer in [1, {values.shape[1]}], got {k!r}")
+    order = np.argsort(np.where(np.isnan(values), np.inf, -scores), axis=1, kind="stable")
+    return np.take_along_axis(np.nan_to_num(values), order[:, :k], axis=1)
+
+
+def _full_ranking(Y: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels and ranks without gaps, for scikit-learn's ranking metrics.
+
+    Labels that were not observed become negatives below all others, which leaves all measures of
+    the others' ranks as they are. One more such column makes a single label an indicator.
+    """
+    rank = np.where(np.isnan(Y), 0, rankdata(scores, method="dense", axis=1))
+    below = np.zeros((len(Y), 1), dtype=int)
+    return np.hstack([(Y == 1).astype(int), below]), np.hstack([rank, below])
+
+
+def _row_measure(
+    measure: Callable,
+    filled: np.ndarray,
+    rank: np.ndarray,
+    weight: np.ndarray,
+    defined: np.ndarray,
+    Y: np.ndarray,
+    empty: float,
+    highest: float,
+    scale: np.ndarray | None = None,
+) -> float:
+    """Average `scale` times a measure of scikit-learn over the rows where it is defined."""
+    _check_empty(empty, highest)
+    total = mass = 0.0
+    if defined.any():
+        mass = weight[defined].sum()
+        scaled = (weight if scale is None else weight * scale)[defined]
+        total = scaled.sum() * measure(filled[defined], rank[defined], sample_weight=scaled)
+    if not np.isnan(empty):
+        blank = weight[~defined & (~np.isnan(Y)).any(axis=1)].sum()
+        total, mass = total + empty * blank, mass + blank
+    return float(_ratio(total, mass))

@@ -1,0 +1,167 @@
+"""Scorers by name, for any classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics._scorer import _Scorer
+
+from ._checks import (
+    _is_count,
+    _to_float,
+)
+from .decisions import f_measure, hamming_loss, jaccard, subset_accuracy
+from .probabilities import expected_calibration_error, multilabel_brier_score, multilabel_log_loss
+from .propensities import propensity_scored_precision_at_k
+from .rankings import (
+    coverage_error,
+    label_ranking_average_precision,
+    macro_average_precision,
+    one_error,
+    precision_at_k,
+    ranking_loss,
+)
+
+__all__ = [
+    "multilabel_scorers",
+]
+
+
+def multilabel_scorers(k: int = 1, propensities: ArrayLike | None = None) -> dict[str, _Scorer]:
+    """Scorers by name, for ``scoring=`` of scikit-learn's searches and cross-validation.
+
+    Greater is better for all: losses are negated, and their names begin with "neg_". They take
+    what the metrics take, NaN in y included, and any classifier: an array (n, L), a list of
+    arrays (a label without positives in training has probability 0), or for one label what a
+    binary classifier gives. scikit-learn's own scorers raise where a label is constant in
+    training, and for two labels with classifiers such as MLPClassifier.
+    Scorers in one dict share the predictions, and `sample_weight` is passed on as by
+    `sklearn.metrics.make_scorer`.
+
+    Parameters
+    ----------
+    k : int, default=1
+        For the scorers "precision_at_{k}" and "propensity_scored_precision_at_{k}".
+    propensities : array-like of shape (n_labels,), default=None
+        For the latter. None estimates them from the labels of each test part.
+
+    Returns
+    -------
+    dict of str to scorer
+        From probabilities: "neg_log_loss", "neg_brier_score", "neg_calibration_error". From
+        probabilities, or the decision function where there are none: "precision_at_{k}",
+        "propensity_scored_precision_at_{k}", "neg_one_error", "neg_coverage_error",
+        "neg_ranking_loss", "label_ranking_average_precision", "macro_average_precision". From
+        predicted labels: "f1_micro", "f1_macro", "f1_samples", "jaccard_samples",
+        "neg_hamming_loss", "subset_accuracy".
+
+    Notes
+    -----
+    With NaN in y pass a splitter such as `MultilabelStratifiedKFold`, since ``cv=5`` looks at y
+    and raises.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_multilabel_classification
+    >>> from sklearn.model_selection import cross_validate
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from sklearn_mlloss.metrics import multilabel_scorers
+    >>> from sklearn_mlloss.model_selection import MultilabelStratifiedKFold
+    >>> X, Y = make_multilabel_classification(random_state=0)
+    >>> result = cross_validate(
+    ...     DecisionTreeClassifier(max_depth=3, random_state=0), X, Y,
+    ...     scoring=multilabel_scorers(k=3), cv=MultilabelStratifiedKFold(3, random_state=0),
+    ... )
+    >>> result["test_f1_micro"].shape, result["test_precision_at_3"].shape
+    ((3,), (3,))
+    """
+    if not _is_count(k):
+        raise ValueError(f"k must be an integer of at least 1, got {k!r}")
+    proba, ranking = "predict_proba", ("predict_proba", "decision_function")
+    table: list[tuple[str, Callable, Any, dict]] = [
+        ("neg_log_loss", multilabel_log_loss, proba, {}),
+        ("neg_brier_score", multilabel_brier_score, proba, {}),
+        ("neg_calibration_error", expected_calibration_error, proba, {}),
+        (f"precision_at_{k}", precision_at_k, ranking, {"k": k}),
+        (
+            f"propensity_scored_precision_at_{k}",
+            propensity_scored_precision_at_k,
+            ranking,
+            {"k": k, "propensities": propensities},
+        ),
+        ("neg_one_error", one_error, ranking, {}),
+        ("neg_coverage_error", coverage_error, ranking, {}),
+        ("neg_ranking_loss", ranking_loss, ranking, {}),
+        ("label_ranking_average_precision", label_ranking_average_precision, ranking, {}),
+        ("macro_average_precision", macro_average_precision, ranking, {}),
+        ("f1_micro", f_measure, "predict", {"average": "micro"}),
+        ("f1_macro", f_measure, "predict", {"average": "macro"}),
+        ("f1_samples", f_measure, "predict", {"average": "samples"}),
+        ("jaccard_samples", jaccard, "predict", {"average": "samples"}),
+        ("neg_hamming_loss", hamming_loss, "predict", {}),
+        ("subset_accuracy", subset_accuracy, "predict", {}),
+    ]
+    return {
+        name: _MatrixScorer(metric, -1 if name.startswith("neg_") else 1, kwargs, method)
+        for name, metric, method, kwargs in table
+    }
+
+
+class _MatrixScorer(_Scorer):
+    """A scorer of scikit-learn that hands arrays of shape (n_samples, n_labels) to the metric."""
+
+    def _score(self, method_caller, estimator, X, y_true, **kwargs):
+        y_true = _to_float("y", y_true)
+        y_true = y_true.reshape(-1, 1) if y_true.ndim == 1 else y_true
+
+        def matrix(_, method, X, **__):
+            # As a tuple the name is a key of its own in the cache that scorers of a dict share.
+            return method_caller(_AsMatrix(estimator, method, y_true.shape[1]), (method,), X)
+
+        return super()._score(matrix, estimator, X, y_true, **kwargs)
+
+
+class _AsMatrix(ClassifierMixin, BaseEstimator):
+    """A classifier whose responses are arrays of shape (n_samples, n_labels).
+
+    Its `classes_` are those of an indicator, so that scikit-learn leaves the responses as they are.
+    """
+
+    def __init__(self, estimator, method, n_labels):
+        self.estimator = estimator
+        self.method = method
+        self.n_labels = n_labels
+
+    @property
+    def classes_(self):
+        return np.tile([0, 1], (self.n_labels, 1))
+
+    def predict(self, X):
+        response = getattr(self.estimator, self.method)(X)
+        return _label_matrix(response, getattr(self.estimator, "classes_", None), self.n_labels)
+
+    predict_proba = decision_function = predict
+
+
+def _label_matrix(response: Any, classes: Any, n_labels: int) -> np.ndarray:
+    """Return what any classifier predicts as an array of shape (n_samples, n_labels)."""
+    if isinstance(response, list) and response and np.ndim(response[0]) == 2:
+        classes = [None] * len(response) if classes is None else classes
+        return np.column_stack([_positive(p, c) for p, c in zip(response, classes, strict=True)])
+    response = np.asarray(response.toarray() if sp.issparse(response) else response)
+    if response.ndim == 1:
+        return response.reshape(-1, 1)
+    if n_labels == 1 and np.ndim(classes) == 1 and len(classes) == response.shape[1]:
+        return _positive(response, classes).reshape(-1, 1)
+    return response
+
+
+def _positive(proba: np.ndarray, classes: Any) -> np.ndarray:
+    """Return the probability of class 1, which is 0 where training saw no such class."""
+    found = np.flatnonzero(np.asarray([0, 1] if classes is None else classes) == 1)
+    return proba[:, found[0]] if len(found) else np.zeros(len(proba))

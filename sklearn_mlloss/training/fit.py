@@ -1,0 +1,110 @@
+"""Training one net, or one for each fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+from sklearn.base import clone
+
+from ..losses import Loss
+from .build import build_net
+from .net import TableNet, seeded
+from .rows import Rows
+
+__all__ = ["Trained", "train_folds", "train_net", "train_on"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A net after training.
+
+    Attributes
+    ----------
+    net : TableNet
+        On the CPU.
+    improving : bool
+        Whether the last epoch came while the score of the held-out rows still improved.
+    n_epochs : int
+        Epochs of this training whose weights it has.
+    """
+
+    net: TableNet
+    improving: bool
+    n_epochs: int
+
+
+def train_on(
+    net: TableNet,
+    train: Rows,
+    valid: Rows | None,
+    epochs: int,
+    device: torch.device,
+    seed: int,
+    whole_fit: bool = True,
+) -> Trained:
+    """Train a net for at most so many epochs more."""
+    before = len(net.history)
+    held_out = None if valid is None else valid.table(device)
+    net.to(device)
+    try:
+        with seeded(seed, device):
+            improving = net.train(train.table(device), held_out, epochs, seed, whole_fit)
+    finally:
+        # Predicting moves a copy; the memory of the device is given back here.
+        net.to("cpu")
+    rule = dict(net.callbacks_).get("early_stopping")
+    made = len(net.history) - before
+    return Trained(net, improving, made if held_out is None or rule is None else rule.best_epoch_)
+
+
+def train_net(
+    estimator: Any,
+    loss: Loss,
+    train: Rows,
+    valid: Rows | None,
+    epochs: int,
+    device: torch.device,
+    seeds: list[int],
+    last: TableNet | None = None,
+) -> Trained:
+    """Build a net by the parameters of an estimator and train it."""
+    net = build_net(estimator, loss, train.X.shape[1], len(train), device, seeds[0], last)
+    trained = train_on(net, train, valid, epochs, device, seeds[1])
+    # The moments of a finished training serve nobody, and treble the size of a pickle.
+    net.optimizer_.state.clear()
+    return trained
+
+
+def train_folds(
+    estimator: Any,
+    loss: Loss,
+    rows: Rows,
+    folds: Iterable[tuple[np.ndarray, np.ndarray]],
+    device: torch.device,
+    entropy: int,
+) -> list[tuple[Trained, np.ndarray, np.ndarray, np.ndarray | None]]:
+    """Train a net a fold, stopped early on that fold.
+
+    Returns
+    -------
+    list of (Trained, test, scores, count)
+        For each fold the net, the rows that it has not been trained on, and what it says of them.
+    """
+
+    def run(number: int, train: np.ndarray, test: np.ndarray):
+        seeds = np.random.SeedSequence([entropy, number]).generate_state(2)
+        part, rest = rows[train].scaled(), rows[test].scaled()
+        own = clone(loss).fit(part.Y, part.weight)
+        valid = rest if estimator.early_stopping else None
+        trained = train_net(
+            estimator, own, part, valid, estimator.max_epochs, device, [int(s) for s in seeds]
+        )
+        return (trained, test, *trained.net.scores(rest.X, device))
+
+    jobs = (delayed(run)(number, *fold) for number, fold in enumerate(folds, 1))
+    return Parallel(n_jobs=estimator.n_jobs)(jobs)

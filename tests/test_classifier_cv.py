@@ -1,0 +1,188 @@
+"""Networks a fold: out-of-fold scores, ensembles, and the decision fitted on all rows."""
+
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.model_selection import KFold
+
+from sklearn_mlloss import MultiLabelNetClassifier
+from sklearn_mlloss.calibration import CALIBRATORS
+from sklearn_mlloss.decoders import Decoder, GlobalThreshold
+from sklearn_mlloss.held_out import split_rows
+from sklearn_mlloss.model_selection import MultilabelStratifiedKFold
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:.*labels have too few positives"),
+]
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(150, 4))
+Y = (2 * X @ rng.normal(size=(4, 3)) + rng.normal(size=(150, 3)) > 0.5).astype(int)
+
+
+def make(**params):
+    """Return a small classifier with three folds."""
+    defaults = dict(hidden_layer_sizes=(8,), max_epochs=8, batch_size=32, learning_rate=0.02,
+                    n_iter_no_change=3, random_state=0, device="cpu", cv=3)  # fmt: skip
+    return MultiLabelNetClassifier(**(defaults | params))
+
+
+def test_every_row_is_scored_by_the_net_that_has_not_seen_it():
+    net = make(store_cv_results=True).fit(X, Y)
+    folds = list(MultilabelStratifiedKFold(3, random_state=net._seeds(0)[2]).split(Y, Y))
+    for (_, test), part in zip(folds, net.nets_, strict=True):
+        scores, _ = part.scores(X[test].astype(np.float32), "cpu")
+        np.testing.assert_allclose(net.oof_scores_[test], scores, atol=1e-7)
+        # A row's own label does not move its out-of-fold score.
+    assert np.isfinite(net.oof_scores_).all()
+
+
+def test_a_changed_label_moves_no_out_of_fold_score_of_its_own_row():
+    splits = list(KFold(3).split(X))
+    given = dict(cv=splits, store_cv_results=True, early_stopping=False)
+    a = make(**given).fit(X, Y)
+    test = splits[0][1]
+    other = Y.copy()
+    other[test] = 1 - other[test]
+    b = make(**given).fit(X, other)
+    np.testing.assert_array_equal(a.oof_scores_[test], b.oof_scores_[test])
+    rest = splits[1][1]
+    assert np.abs(a.oof_scores_[rest] - b.oof_scores_[rest]).max() > 1e-3
+
+
+def test_an_ensemble_averages_probabilities():
+    net = make().fit(X, Y)
+    parts = [part.scores(net._check_X(X), "cpu")[0] for part in net.nets_]
+    np.testing.assert_array_equal(net.predict_proba(X), np.mean(parts, axis=0))
+    assert len(net.history_) == 3 and net.n_iter_ == max(len(h["epoch"]) for h in net.history_)
+
+
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_one_decoder_is_fitted_on_all_out_of_fold_scores(ensemble):
+    net = make(decoder="global_threshold", ensemble=ensemble, store_cv_results=True).fit(X, Y)
+    expected = GlobalThreshold().fit(net.oof_scores_, Y)
+    assert net.decoder_.threshold_ == expected.threshold_
+
+
+def test_the_last_net_of_all_rows_makes_the_median_of_the_best_epochs():
+    folds = make().fit(X, Y)
+    best = [dict(net.callbacks_)["early_stopping"].best_epoch_ for net in folds.nets_]
+    alone = make(ensemble=False).fit(X, Y)
+    assert len(alone.nets_) == 1
+    assert alone.n_iter_ == int(np.median(best))
+    assert "valid_loss" not in alone.history_
+
+
+@pytest.mark.parametrize("calibration", CALIBRATORS)
+@pytest.mark.parametrize("params", [dict(), dict(cv=None), dict(ensemble=False)], ids=str)
+def test_calibration_comes_before_the_decoder(calibration, params):
+    net = make(calibration=calibration, decoder="global_threshold", **params).fit(X, Y)
+    proba = net.predict_proba(X)
+    assert 0 < proba.min() and proba.max() < 1
+    np.testing.assert_array_equal(net.predict(X), proba >= net.decoder_.threshold_)
+    raw, _ = net._raw_scores(net._check_X(X))
+    np.testing.assert_array_equal(proba, net.calibrator_.transform(raw))
+
+
+def test_calibration_alone_holds_rows_out():
+    net = make(cv=None, early_stopping=False, calibration="sigmoid").fit(X, Y)
+    assert net.predict(X).shape == Y.shape
+
+
+def test_the_decision_can_be_fitted_again():
+    net = make(cv=None, calibration="sigmoid").fit(X, Y)
+    before = net.predict_proba(X)
+    net.fit_decoder(X, Y, calibration=None)
+    assert net.calibrator_ is None and net.calibration == "sigmoid"
+    np.testing.assert_array_equal(net.predict_proba(X), net._raw_scores(net._check_X(X))[0])
+    net.fit_decoder(X, Y, "global_threshold", "temperature")
+    assert np.abs(net.predict_proba(X) - before).max() > 0
+    again = net.predict_proba(X)
+    net.fit_decoder(X, Y)
+    np.testing.assert_array_equal(net.predict_proba(X), again)
+
+
+def test_folds_in_two_processes_give_the_same():
+    one, two = make(dropout=0.3).fit(X, Y), make(dropout=0.3, n_jobs=2).fit(X, Y)
+    np.testing.assert_array_equal(one.predict_proba(X), two.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    "loss, y",
+    [("factorized", Y), ("softmax_ce", Y), ("bce", Y[:, 0]), ("bce", Y.argmax(1)), ("lsep", Y)],
+    ids=["count", "softmax", "binary", "multiclass", "ranking"],
+)
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_all_kinds_of_targets(loss, y, ensemble):
+    net = make(loss=loss, ensemble=ensemble, max_epochs=3).fit(X, y)
+    assert net.predict(X).shape == y.shape
+    assert net.predict_proba(X).shape[0] == len(X)
+    again = pickle.loads(pickle.dumps(net))
+    np.testing.assert_array_equal(again.predict_proba(X), net.predict_proba(X))
+    clone(net).fit(sp.csr_array(X), y)
+
+
+def test_given_splits_count_the_rows_that_were_passed():
+    """Rows without anything to learn from are left out, and do not move the others' numbers."""
+    splits = list(KFold(3).split(X))
+    weight = np.ones(len(X))
+    weight[[0, 3, 60]] = 0
+    net = make(cv=splits, store_cv_results=True).fit(X, Y, weight)
+    assert np.isnan(net.oof_scores_[[0, 3, 60]]).all()
+    kept = np.flatnonzero(weight)
+    place = np.cumsum(weight > 0) - 1
+    fewer = [tuple(place[part[weight[part] > 0]] for part in fold) for fold in splits]
+    other = make(cv=fewer, store_cv_results=True).fit(X[kept], Y[kept])
+    np.testing.assert_allclose(net.oof_scores_[kept], other.oof_scores_, atol=1e-6)
+
+
+def test_missing_labels_and_weights_of_labels():
+    partly = np.where(rng.random(Y.shape) < 0.2, np.nan, Y)
+    partly[:5] = np.nan
+    net = make(decoder="per_label_threshold", store_cv_results=True).fit(X, partly)
+    nothing = np.isnan(partly).all(axis=1)
+    np.testing.assert_array_equal(np.isnan(net.oof_scores_).any(axis=1), nothing)
+    make(decoder="global_threshold").fit(X, Y, rng.uniform(0.5, 2, Y.shape))
+
+
+def test_partial_fit_goes_on_with_one_net_only():
+    with pytest.raises(ValueError, match="ensemble"):
+        make().fit(X, Y).partial_fit(X, Y)
+    make(ensemble=False).fit(X, Y).partial_fit(X, Y).predict(X)
+
+
+def test_warm_start_and_folds_exclude_each_other():
+    with pytest.raises(ValueError, match="warm_start=True works with cv=None"):
+        make(warm_start=True).fit(X, Y)
+
+
+class Untouched(Decoder):
+    """Tells which rows it was given."""
+
+    requires_fit = True
+    untouched_rows = True
+
+    def _fit(self, scores, Y, sample_weight, count):
+        self.n_rows_ = len(scores)
+
+    def _decode(self, scores, count):
+        return scores >= 0.5
+
+
+@pytest.mark.parametrize("params", [dict(), dict(cv=None), dict(ensemble=False)], ids=str)
+def test_a_decoder_with_a_guarantee_gets_rows_of_its_own(params, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "sklearn_mlloss.classifier.split_rows", lambda *a: seen.append(split_rows(*a)) or seen[-1]
+    )
+    net = make(decoder=Untouched(), calibration="sigmoid", store_cv_results=True, **params)
+    net.fit(X, Y)
+    rest, reserved = seen[0]
+    assert net.decoder_.n_rows_ == len(reserved) == 15
+    assert len(rest) == 135
+    if net.cv is not None:
+        np.testing.assert_array_equal(np.isnan(net.oof_scores_).all(axis=1).nonzero()[0], reserved)
