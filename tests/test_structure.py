@@ -61,11 +61,14 @@ def test_relative_imports_are_resolved():
     assert reaches(ROOT / "training" / "net.py", "skorch")
 
 
-@within("decoders/", "model_selection/")
+@within("decoders/", "model_selection/", "metrics/", "calibration.py")
 def test_decisions_and_splits_know_nothing_of_torch(path):
     if part(path) == "model_selection/search.py":
         pytest.skip("selection trains")
-    allowed = ("sklearn_mlloss.decoders", "sklearn_mlloss.model_selection")
+    allowed = tuple(
+        f"sklearn_mlloss.{name}"
+        for name in ("calibration", "decoders", "metrics", "model_selection")
+    )
     own = [name for name in reaches(path, "sklearn_mlloss") if not name.startswith(allowed)]
     assert not own
     assert not reaches(path, "torch", "skorch")

@@ -13,6 +13,7 @@ from sklearn_mlloss.decoders import (
     Decoder,
     FixedThreshold,
     GlobalThreshold,
+    HierarchyClosure,
     PerLabelThreshold,
     TopK,
 )
@@ -74,7 +75,8 @@ def test_variants_pass(name):
 @pytest.mark.parametrize("name", DECODERS)
 @pytest.mark.parametrize("n_labels", [1, 2, 4])
 def test_registered_decoders_pass(name, n_labels):
-    check_decoder(name, n_labels=n_labels, random_state=n_labels)
+    given = HierarchyClosure([-1, 0, 0, 1][:n_labels]) if name == "hierarchy" else name
+    check_decoder(given, n_labels=n_labels, random_state=n_labels)
 
 
 @pytest.mark.parametrize(

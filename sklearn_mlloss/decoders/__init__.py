@@ -8,6 +8,11 @@ from typing import Any
 
 from .base import Decoder
 from .counts import Argmax, AtLeastOne, CardinalityCut, CumulativeCut, OneOverN, TopK
+from .expected import ExpectedFBeta, ExpectedJaccard
+from .hierarchy import HierarchyClosure
+from .rates import CostSensitiveThreshold, ProportionCut, RiskControl
+from .rows import MaxGapCut, ThresholdFunction
+from .sets import GFMDecoder, LabelSetDecoder
 from .thresholds import FixedThreshold, GlobalThreshold, PerLabelThreshold
 
 __all__ = [
@@ -15,12 +20,22 @@ __all__ = [
     "Argmax",
     "AtLeastOne",
     "CardinalityCut",
+    "CostSensitiveThreshold",
     "CumulativeCut",
     "Decoder",
+    "ExpectedFBeta",
+    "ExpectedJaccard",
     "FixedThreshold",
+    "GFMDecoder",
     "GlobalThreshold",
+    "HierarchyClosure",
+    "LabelSetDecoder",
+    "MaxGapCut",
     "OneOverN",
     "PerLabelThreshold",
+    "ProportionCut",
+    "RiskControl",
+    "ThresholdFunction",
     "TopK",
     "get_decoder",
 ]
@@ -29,12 +44,22 @@ DECODERS: dict[str, type[Decoder]] = {
     "threshold": FixedThreshold,
     "global_threshold": GlobalThreshold,
     "per_label_threshold": PerLabelThreshold,
+    "proportion": ProportionCut,
+    "cost": CostSensitiveThreshold,
     "top_k": TopK,
     "cardinality": CardinalityCut,
     "cumulative": CumulativeCut,
     "one_over_n": OneOverN,
+    "max_gap": MaxGapCut,
     "argmax": Argmax,
     "at_least_one": AtLeastOne,
+    "expected_fbeta": ExpectedFBeta,
+    "expected_jaccard": ExpectedJaccard,
+    "gfm": GFMDecoder,
+    "label_set": LabelSetDecoder,
+    "threshold_function": ThresholdFunction,
+    "risk_control": RiskControl,
+    "hierarchy": HierarchyClosure,
 }
 
 

@@ -164,4 +164,5 @@ METRICS = {
     "jaccard": jaccard,
     "accuracy": accuracy,
     "balanced_accuracy": balanced_accuracy,
+    "hamming": accuracy,
 }

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ._cuts import METRICS, cuts, dinkelbach, fbeta, first_best, grid, mean_metric
+from ._cuts import METRICS, Number, cuts, dinkelbach, fbeta, first_best, grid, mean_metric
 from .base import Decoder
 
 __all__ = ["FixedThreshold", "GlobalThreshold", "PerLabelThreshold"]
@@ -80,15 +80,19 @@ class GlobalThreshold(Decoder):
 
     Parameters
     ----------
-    metric : {"f1", "jaccard", "accuracy", "balanced_accuracy"} or callable, default="f1"
-        What to maximise. "accuracy" counts single labels (1 − Hamming loss). A ratio 0/0 counts
-        as 0, as in scikit-learn; balanced accuracy averages over the classes that are present.
+    metric : {"f1", "fbeta", "jaccard", "accuracy", "balanced_accuracy", "hamming"} or callable, \
+            default="f1"
+        What to maximise. "accuracy" counts single labels, which is 1 − Hamming loss, so that
+        "hamming" is another name for it. A ratio 0/0 counts as 0, as in scikit-learn; balanced
+        accuracy averages over the classes that are present.
         A callable ``metric(Y, Y_hat) -> float``, greater is better, gets integer arrays (`Y` as
         float if it holds soft labels) without the rows that have a label not observed, and
         ``sample_weight=...`` when the weights differ.
     average : {"micro", "macro", "samples"}, default="micro"
         Pool all entries, or take the mean over labels or over rows. Labels or rows without any
         observed entry are left out of the mean. Not used with a callable.
+    beta : float, default=1.0
+        Weight of recall against precision, > 0. Only used with "fbeta".
 
     Attributes
     ----------
@@ -130,9 +134,10 @@ class GlobalThreshold(Decoder):
 
     requires_fit = True
 
-    def __init__(self, metric="f1", average="micro"):
+    def __init__(self, metric="f1", average="micro", beta=1.0):
         self.metric = metric
         self.average = average
+        self.beta = beta
 
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
@@ -141,7 +146,8 @@ class GlobalThreshold(Decoder):
         if callable(self.metric):
             thresholds, values = self._callable_values(scores, Y, sample_weight)
         else:
-            _check_choice("metric", self.metric, tuple(METRICS))
+            _check_choice("metric", self.metric, (*METRICS, "fbeta"))
+            _check_number("beta", self.beta, "a finite number > 0", lambda v: 0 < v < np.inf)
             thresholds, values = self._named_values(scores, Y, sample_weight)
         best = first_best(values)
         self.best_score_ = float(values[best])
@@ -151,7 +157,7 @@ class GlobalThreshold(Decoder):
     def _named_values(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        metric = METRICS[self.metric]
+        metric = self._fbeta if self.metric == "fbeta" else METRICS[self.metric]
         if self.average == "micro":
             observed = ~np.isnan(Y)
             y, weight = Y[observed], _entry_weights(sample_weight, observed)
@@ -163,6 +169,9 @@ class GlobalThreshold(Decoder):
             return thresholds, mean_metric(metric, thresholds, scores.T, Y.T, weights)
         weights = np.ones_like(Y)
         return thresholds, mean_metric(metric, thresholds, scores, Y, weights, sample_weight)
+
+    def _fbeta(self, tp: Number, predicted: Number, positives: Number, total: Number) -> np.ndarray:
+        return fbeta(tp, predicted, positives, self.beta)
 
     def _callable_values(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray

@@ -12,16 +12,23 @@ from sklearn_mlloss.decoders import (
     DECODERS,
     AtLeastOne,
     CardinalityCut,
+    CostSensitiveThreshold,
     Decoder,
+    ExpectedFBeta,
     FixedThreshold,
+    GFMDecoder,
     GlobalThreshold,
+    HierarchyClosure,
     PerLabelThreshold,
+    RiskControl,
     TopK,
     get_decoder,
 )
 
+# Those that decide nothing before they are told more than their name.
+GIVEN = {"hierarchy": HierarchyClosure([-1, 0, 0, -1])}
 VARIANTS = {
-    **{name: cls() for name, cls in DECODERS.items()},
+    **{name: GIVEN.get(name, cls()) for name, cls in DECODERS.items()},
     "threshold, one a label": FixedThreshold([0.2, 0.4, 0.6, 0.8]),
     "top_k, given": TopK(2),
     "per_label_threshold, no minimum": PerLabelThreshold(min_positives=0),
@@ -29,10 +36,21 @@ VARIANTS = {
     "global_threshold, macro": GlobalThreshold(average="macro"),
     "global_threshold, samples": GlobalThreshold("jaccard", average="samples"),
     "at_least_one, fitted": AtLeastOne(PerLabelThreshold(min_positives=3)),
+    "global_threshold, fbeta": GlobalThreshold("fbeta", "samples", beta=2),
+    "cost, one a label": CostSensitiveThreshold([1, 1, 2, 3], 2),
+    "expected_fbeta, given": ExpectedFBeta(beta=0.5, empty=1),
+    "gfm, given": GFMDecoder(beta=2, empty=1),
+    "risk_control, given": RiskControl(alpha=0.3),
+    "hierarchy, fitted": HierarchyClosure([-1, 0, 1, -1], "per_label_threshold"),
     "at_least_one, cardinality": AtLeastOne("cardinality"),
 }
 # These cannot be fitted on another number of labels than theirs, or are not symmetric in them.
-LABEL_BOUND = {"threshold, one a label"}
+LABEL_BOUND = {
+    "threshold, one a label",
+    "cost, one a label",
+    "hierarchy",
+    "hierarchy, fitted",
+}
 
 
 @pytest.fixture(params=VARIANTS)
@@ -113,8 +131,8 @@ def test_requires_fit(decoder, data):
     check_is_fitted(decoder.fit(scores, Y))
 
 
-def test_untouched_rows_is_off(decoder):
-    assert decoder.untouched_rows is False
+def test_untouched_rows_is_for_guarantees(decoder):
+    assert decoder.untouched_rows is isinstance(decoder, RiskControl)
 
 
 def test_clone_and_pickle(decoder, data):
@@ -186,7 +204,8 @@ def test_weight_two_is_row_doubled(decoder, data):
 def test_weights_matter(data):
     scores, Y = data
     weight = np.where(Y.sum(axis=1) > 1, 5.0, 1.0)
-    for name in ("global_threshold", "per_label_threshold", "cardinality"):
+    learning = "label_set", "gfm", "proportion", "threshold_function", "risk_control"
+    for name in ("global_threshold", "per_label_threshold", "cardinality", *learning):
         plain, weighted = DECODERS[name]().fit(scores, Y), DECODERS[name]().fit(scores, Y, weight)
         left, right = fitted_values(plain), fitted_values(weighted)
         assert any((left[key] != right[key]).any() for key in left), name

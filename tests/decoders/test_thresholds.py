@@ -112,6 +112,35 @@ def test_a_callable_agrees_with_the_named_metric(problem):
     assert given_callable.best_score_ == pytest.approx(named.best_score_)
 
 
+@pytest.mark.parametrize("average", ["micro", "macro", "samples"])
+def test_other_names_and_beta(average):
+    rng = np.random.default_rng(0)
+    scores = rng.random((40, 3))
+    Y = 1.0 * (rng.random((40, 3)) < scores**2)
+
+    def fitted(*args):
+        decoder = GlobalThreshold(*args).fit(scores, Y)
+        return decoder.threshold_, decoder.best_score_
+
+    assert fitted("hamming", average) == fitted("accuracy", average)
+    assert fitted("fbeta", average) == fitted("f1", average) == fitted("f1", average, 9)
+    for beta in (0.5, 2.0):
+        t, value = fitted("fbeta", average, beta)
+        flat = average == "micro"
+        values = [
+            fbeta_score(
+                Y.ravel() if flat else Y,
+                (scores >= cut).ravel() if flat else scores >= cut,
+                beta=beta,
+                average="binary" if flat else average,
+                zero_division=0,
+            )
+            for cut in every_cut(scores)
+        ]
+        assert (t, value) == pytest.approx(largest_best(every_cut(scores), values))
+    assert fitted("fbeta", average, 2.0)[0] < fitted("fbeta", average, 0.5)[0]
+
+
 def test_a_callable_sees_complete_rows_only():
     scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.5]])
     Y = np.array([[1, 0], [0, 1], [np.nan, 1]])
@@ -318,6 +347,7 @@ def test_fixed_threshold_values():
         (FixedThreshold("0.5"), "threshold must be a number"),
         (GlobalThreshold("f2"), "metric must be one of 'f1', 'jaccard'"),
         (GlobalThreshold(None), "metric must be one of"),
+        (GlobalThreshold("fbeta", beta=0), "beta must be a finite number > 0, got 0"),
         (GlobalThreshold(average="weighted"), "average must be one of 'micro', 'macro'"),
         (PerLabelThreshold(beta=0), "beta must be a finite number > 0, got 0"),
         (PerLabelThreshold(beta=np.nan), "beta must be"),

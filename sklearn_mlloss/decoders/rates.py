@@ -1,0 +1,245 @@
+"""Thresholds that meet a frequency, a ratio of costs or a bound on the recall."""
+
+from typing import Any
+
+import numpy as np
+
+from ._cuts import midpoints
+from .base import Decoder
+from .thresholds import _UNDEFINED_THRESHOLD, _check_number, _entry_weights
+
+__all__ = ["CostSensitiveThreshold", "ProportionCut", "RiskControl"]
+
+# Sums of weights carry rounding errors; a boundary met up to this much (relative) counts as met.
+_TOLERANCE = 1e-12
+
+
+class ProportionCut(Decoder):
+    r"""Predict every label as often as it occurs, by a threshold at that quantile.
+
+    .. math:: \hat y_{il} = [p_{il} \ge t_l], \qquad \#\{i: p_{il} \ge t_l\} \approx \sum_i y_{il}
+
+    The threshold is learned on held-out rows and then stays: new rows are decided one by one, and
+    a batch with more positives gets more of them. Ranks are all that matters, so that scores
+    need not be calibrated.
+
+    Attributes
+    ----------
+    thresholds_ : ndarray of shape (n_labels,)
+        The thresholds; ``inf`` for a label without positives.
+    fallback_labels_ : ndarray of int
+        Indices of the labels that were not observed at all. They use the threshold that suits all
+        labels pooled, or 0.5 if nothing was observed.
+    n_labels_ : int
+        Number of labels.
+
+    Notes
+    -----
+    Thresholds lie halfway between distinct scores, so that rows with the same score are not told
+    apart; where the number of positives falls inside a group of them, the nearer end is taken, and
+    the smaller number in a tie. NaN entries are left out of both numbers.
+
+    References
+    ----------
+    Yang, "A study of thresholding strategies for text categorization", 2001 (PCut).
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.decoders import ProportionCut
+    >>> scores = [[0.4, 0.3], [0.3, 0.2], [0.2, 0.6], [0.1, 0.5]]
+    >>> decoder = ProportionCut().fit(scores, [[1, 0], [0, 1], [0, 1], [0, 1]])
+    >>> decoder.thresholds_.round(2)
+    array([0.35, 0.25])
+    >>> decoder.decode([[0.3, 0.3]])
+    array([[False,  True]])
+    """
+
+    requires_fit = True
+
+    def _fit(
+        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
+    ) -> None:
+        observed = ~np.isnan(Y)
+        self.fallback_labels_ = np.flatnonzero(~observed.any(axis=0))
+        self.thresholds_ = np.full(Y.shape[1], _UNDEFINED_THRESHOLD)
+        for label in np.flatnonzero(observed.any(axis=0)):
+            rows = observed[:, label]
+            self.thresholds_[label] = _quantile_cut(
+                scores[rows, label], Y[rows, label], sample_weight[rows]
+            )
+        if self.fallback_labels_.size and observed.any():
+            self.thresholds_[self.fallback_labels_] = _quantile_cut(
+                scores[observed], Y[observed], _entry_weights(sample_weight, observed)
+            )
+
+    def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
+        return scores >= self.thresholds_
+
+
+class CostSensitiveThreshold(Decoder):
+    r"""Predict a label when that is cheaper on average, given what errors cost.
+
+    .. math:: \hat y_{il} = [p_{il} \ge t_l], \qquad t_l = \frac{c_l^{fp}}{c_l^{fp} + c_l^{fn}}
+
+    Minimises the expected cost if the scores are calibrated probabilities. Equal costs give 0.5
+    and the Hamming loss.
+
+    Parameters
+    ----------
+    fp_cost, fn_cost : float or array-like of shape (n_labels,), default=1.0
+        Cost of a false positive and of a false negative, for all labels or for each; >= 0, and not
+        both 0 for the same label. Only their ratio matters.
+
+    Attributes
+    ----------
+    n_labels_ : int
+        Number of labels, once fitted (fitting is optional).
+
+    Raises
+    ------
+    ValueError
+        If the costs are not as above.
+
+    References
+    ----------
+    Elkan, "The foundations of cost-sensitive learning", 2001.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.decoders import CostSensitiveThreshold
+    >>> CostSensitiveThreshold(fn_cost=4).decode([[0.3, 0.2, 0.1]])
+    array([[ True,  True, False]])
+    >>> CostSensitiveThreshold(fn_cost=[1, 1, 19]).decode([[0.3, 0.2, 0.1]])
+    array([[False, False,  True]])
+    """
+
+    needs_probabilities = True
+
+    def __init__(self, fp_cost=1.0, fn_cost=1.0):
+        self.fp_cost = fp_cost
+        self.fn_cost = fn_cost
+
+    def _thresholds(self, n_labels: int) -> np.ndarray:
+        fp_cost = _costs("fp_cost", self.fp_cost, n_labels)
+        fn_cost = _costs("fn_cost", self.fn_cost, n_labels)
+        total = fp_cost + fn_cost
+        if (total == 0).any():
+            raise ValueError(
+                "fp_cost and fn_cost are both 0 for the same label, which leaves nothing to decide "
+                "by; give at least one of them a positive cost."
+            )
+        return fp_cost / total
+
+    def _fit(
+        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
+    ) -> None:
+        self._thresholds(scores.shape[1])
+
+    def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
+        return scores >= self._thresholds(scores.shape[1])
+
+
+class RiskControl(Decoder):
+    r"""One threshold that keeps the share of missed labels below a bound (conformal).
+
+    .. math:: \hat y_{il} = [p_{il} \ge \hat t], \qquad \hat t = \max\Big\{t:
+              \frac{n}{n+1}\, \frac1n \sum_{i=1}^n \ell_i(t) + \frac{1}{n+1} \le \alpha\Big\},
+              \qquad \ell_i(t) = 1 - \frac{|Y_i \cap \{l: p_{il} \ge t\}|}{|Y_i|}
+
+    For a new row that is exchangeable with those of `fit`, the expected share of its labels that
+    are missed is at most alpha, whatever the model and however bad its scores, and not far below.
+    The rows must not have served training, early stopping, calibration or any other choice.
+
+    Parameters
+    ----------
+    alpha : float, default=0.1
+        The bound on the expected false-negative rate, 1 − recall of a row, in (0, 1).
+
+    Attributes
+    ----------
+    threshold_ : float
+        The threshold, one of the scores; ``inf`` if nothing need be predicted, and ``-inf``
+        (predict all) if `alpha` is below 1 / (n + 1), which no threshold can guarantee.
+    n_labels_ : int
+        Number of labels.
+
+    Raises
+    ------
+    ValueError
+        In `fit`, if `alpha` is not in (0, 1).
+
+    Notes
+    -----
+    A row without positives has loss 0. Only observed labels count, and rows without any do not
+    count for n, which is the sum of the weights. The bound holds on average over the draw of
+    the rows of `fit` and of the new row: neither for each of these samples nor for each label.
+    Soft labels count as fractions.
+
+    References
+    ----------
+    Angelopoulos, Bates, Fisch, Lei and Schuster, "Conformal risk control", 2022.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.decoders import RiskControl
+    >>> scores = [[0.9, 0.1], [0.8, 0.4], [0.3, 0.7], [0.2, 0.6]]
+    >>> Y = [[1, 0], [1, 1], [0, 1], [0, 1]]
+    >>> decoder = RiskControl(alpha=0.4).fit(scores, Y)
+    >>> decoder.threshold_  # the 0.4 may be missed: (0.5 + 1) / (4 + 1) <= 0.4
+    0.6
+    >>> RiskControl(alpha=0.1).fit(scores, Y).threshold_  # 4 rows are not enough
+    -inf
+    """
+
+    requires_fit = True
+    untouched_rows = True
+
+    def __init__(self, alpha=0.1):
+        self.alpha = alpha
+
+    def _fit(
+        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
+    ) -> None:
+        _check_number("alpha", self.alpha, "a number in (0, 1)", lambda v: 0 < v < 1)
+        n = sample_weight[~np.isnan(Y).all(axis=1)].sum()
+        positives = np.nan_to_num(Y)
+        size = positives.sum(axis=1, keepdims=True)
+        share = sample_weight[:, None] * np.divide(
+            positives, size, out=np.zeros_like(positives), where=size > 0
+        )
+        # The bound, solved for the sum of the losses.
+        allowed = self.alpha * (n + 1) - 1 + _TOLERANCE * (n + 1)
+        self.threshold_ = -np.inf
+        if allowed >= 0:
+            held = share > 0
+            values, inverse = np.unique(scores[held], return_inverse=True)
+            # missed[j] is the sum of the losses at values[j], and at inf in the end.
+            missed = np.concatenate(
+                [[0.0], np.cumsum(np.bincount(inverse, share[held], len(values)))]
+            )
+            thresholds = np.append(values, np.inf)
+            self.threshold_ = float(thresholds[np.flatnonzero(missed <= allowed)[-1]])
+
+    def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
+        return scores >= self.threshold_
+
+
+def _quantile_cut(scores: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
+    """Return the threshold at which about as many entries are predicted as are positive."""
+    distinct, inverse = np.unique(scores, return_inverse=True)
+    predicted = np.cumsum(np.bincount(inverse, weight, len(distinct))[::-1])
+    thresholds = np.append(np.inf, midpoints(distinct[::-1]))
+    distance = np.abs(np.append(0.0, predicted) - weight @ y)
+    return thresholds[np.argmax(distance <= distance.min() + _TOLERANCE * predicted[-1])]
+
+
+def _costs(name: str, given: Any, n_labels: int) -> np.ndarray:
+    costs = np.asarray(given)
+    if costs.dtype.kind not in "iuf" or not (np.isfinite(costs) & (costs >= 0)).all():
+        raise ValueError(f"{name} must be a finite number >= 0, or such numbers, got {given!r}")
+    if costs.shape not in ((), (n_labels,)):
+        raise ValueError(
+            f"{name} has shape {costs.shape} but scores has {n_labels} labels; give one number "
+            "for all labels or one for each."
+        )
+    return costs.astype(float)

@@ -1,0 +1,206 @@
+"""Rules that know which label sets there are.
+
+Labels depend on one another; the label sets of the rows given to `fit` are the simplest picture of
+how. A row with a label that was not observed shows no set and is left out; soft labels are rounded,
+0.5 to 1. Without a single complete row, labels are taken for independent.
+"""
+
+import numpy as np
+
+from .base import Decoder
+from .counts import _first_in_rank, _ranking
+from .expected import _check_empty, _probabilities, best_fbeta_sets, best_length
+from .thresholds import _check_number
+
+__all__ = ["GFMDecoder", "LabelSetDecoder"]
+
+# Bounds the logits; a probability of 0 or 1 that is wrong for one label must not be the end.
+_SMALLEST_PROBABILITY = 1e-12
+# Bounds the memory of a block of rows.
+_BLOCK_ENTRIES = 2**21
+# Log posteriors that differ by less than this are equal, and Δ rounded to so many digits.
+_TIE = 1e-9
+_DIGITS = 12
+
+
+class _SeenSets(Decoder):
+    """What is common to the rules below: the label sets seen in `fit` and their posterior."""
+
+    requires_fit = True
+    needs_probabilities = True
+
+    def _fit(
+        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
+    ) -> None:
+        complete = ~np.isnan(Y).any(axis=1)
+        sets, inverse = np.unique(Y[complete] >= 0.5, axis=0, return_inverse=True)
+        weight = np.bincount(inverse.ravel(), sample_weight[complete], len(sets))
+        # Of equally probable sets the one with the fewest labels comes first.
+        order = np.argsort(sets.sum(axis=1), kind="stable")
+        self.label_sets_ = sets[order]
+        self.log_prior_ = np.log(weight[order] / weight.sum()) if len(sets) else np.empty(0)
+
+    def _log_posterior(self, p: np.ndarray) -> np.ndarray:
+        """Return the (n, n_sets) log posteriors, up to a constant of each row."""
+        p = np.clip(p, _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
+        return (np.log(p) - np.log1p(-p)) @ self.label_sets_.T.astype(float) + self.log_prior_
+
+    def _step(self, entries_per_row: int) -> int:
+        return max(1, _BLOCK_ENTRIES // entries_per_row)
+
+
+class LabelSetDecoder(_SeenSets):
+    r"""Predict the most probable of the label sets that were seen in `fit`.
+
+    .. math:: \hat Y_i = \arg\max_{S \text{ seen}} \; \log \pi_S + \sum_{l \in S}
+              \log \frac{p_{il}}{1 - p_{il}}
+
+    with :math:`\pi_S` the share of rows that have the set S. Aims at the subset accuracy: no
+    combination is predicted that does not occur.
+
+    Attributes
+    ----------
+    label_sets_ : ndarray of bool, shape (n_sets, n_labels)
+        The sets seen in complete rows, those with few labels first. If there is no complete row,
+        it is empty, and `decode` predicts ``p >= 0.5``.
+    log_prior_ : ndarray of shape (n_sets,)
+        Logarithm of the share of each.
+    n_labels_ : int
+        Number of labels.
+
+    Raises
+    ------
+    ValueError
+        In `decode`, if scores are not in [0, 1].
+
+    Notes
+    -----
+    One matrix product of the logits with the sets. Probabilities are clipped to
+    [1e-12, 1 − 1e-12]. Of equally probable sets the one with the fewest labels is taken.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.decoders import LabelSetDecoder
+    >>> scores = [[0.8, 0.7, 0.1], [0.1, 0.2, 0.9], [0.7, 0.8, 0.2]]
+    >>> decoder = LabelSetDecoder().fit(scores, [[1, 1, 0], [0, 0, 1], [1, 1, 0]])
+    >>> decoder.decode([[0.9, 0.4, 0.3]])
+    array([[ True,  True, False]])
+    """
+
+    def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
+        p = _probabilities(scores, "LabelSetDecoder")
+        if not len(self.label_sets_):
+            return p >= 0.5
+        best = np.empty(len(p), dtype=int)
+        step = self._step(len(self.label_sets_))
+        for start in range(0, len(p), step):
+            log_posterior = self._log_posterior(p[start : start + step])
+            top = log_posterior.max(axis=1, keepdims=True)
+            best[start : start + step] = np.argmax(log_posterior >= top - _TIE, axis=1)
+        return self.label_sets_[best]
+
+
+class GFMDecoder(_SeenSets):
+    r"""Predict the label set with the highest expected F-beta, with dependent labels.
+
+    .. math:: \hat Y_i = \arg\max_h \sum_{S \text{ seen}} P_i(S) \,
+              \frac{(1+\beta^2)\, |S \cap h|}{\beta^2 |S| + |h|}, \qquad
+              P_i(S) \propto \pi_S \prod_{l \in S} \frac{p_{il}}{1 - p_{il}}
+
+    `ExpectedFBeta` takes labels for independent; here their joint distribution is that of the
+    label sets seen in `fit`, weighted by their posterior under the scores, with :math:`\pi_S` the
+    share of rows that have the set S. The prediction itself may be any set.
+
+    Parameters
+    ----------
+    beta : float, default=1.0
+        Weight of recall against precision, > 0.
+    empty : float, default=0.0
+        The F-beta of the empty set for a row without labels, in [0, 1]; see `ExpectedFBeta`.
+
+    Attributes
+    ----------
+    label_sets_ : ndarray of bool, shape (n_sets, n_labels)
+        The sets seen in complete rows, those with few labels first. If there is no complete row,
+        it is empty, and `decode` does what `ExpectedFBeta` does.
+    log_prior_ : ndarray of shape (n_sets,)
+        Logarithm of the share of each.
+    n_labels_ : int
+        Number of labels.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range, or scores are not in [0, 1].
+
+    Notes
+    -----
+    Exact for that joint distribution: with :math:`P_{ls} = P(y_l = 1, |y| = s)` and
+    :math:`\Delta_{lk} = \sum_s P_{ls} (1+\beta^2) / (\beta^2 s + k)`, the best set of size k holds
+    the k labels of largest :math:`\Delta_{lk}`, and its expected F-beta is their sum. At most
+    :math:`O(L^3)` a row. Probabilities are clipped to [1e-12, 1 − 1e-12]; of equally good sizes
+    the smallest is taken, and of equal labels the first.
+
+    References
+    ----------
+    Dembczynski, Waegeman, Cheng and Hüllermeier, "An exact algorithm for F-measure
+    maximization", 2011.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.decoders import ExpectedFBeta, GFMDecoder
+    >>> scores = [[0.8, 0.7, 0.1], [0.1, 0.2, 0.9], [0.7, 0.8, 0.2]]
+    >>> decoder = GFMDecoder().fit(scores, [[1, 1, 0], [0, 0, 1], [1, 1, 0]])
+    >>> decoder.decode([[0.9, 0.1, 0.1]])
+    array([[ True,  True, False]])
+    >>> ExpectedFBeta().decode([[0.9, 0.1, 0.1]])
+    array([[ True, False, False]])
+    """
+
+    def __init__(self, beta=1.0, empty=0.0):
+        self.beta = beta
+        self.empty = empty
+
+    def _check(self) -> None:
+        _check_number("beta", self.beta, "a finite number > 0", lambda v: 0 < v < np.inf)
+        _check_empty(self.empty)
+
+    def _fit(
+        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
+    ) -> None:
+        self._check()
+        super()._fit(scores, Y, sample_weight, count)
+
+    def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
+        self._check()
+        p = _probabilities(scores, "GFMDecoder")
+        if not len(self.label_sets_):
+            return best_fbeta_sets(p, self.beta, self.empty)
+        Y_hat = np.empty(p.shape, dtype=bool)
+        step = self._step(len(self.label_sets_) + p.shape[1] ** 2)
+        for start in range(0, len(p), step):
+            block = slice(start, start + step)
+            log_posterior = self._log_posterior(p[block])
+            posterior = np.exp(log_posterior - log_posterior.max(axis=1, keepdims=True))
+            Y_hat[block] = self._best(posterior / posterior.sum(axis=1, keepdims=True))
+        return Y_hat
+
+    def _best(self, posterior: np.ndarray) -> np.ndarray:
+        """Return the best set of each row, given the probabilities of the seen sets."""
+        n_labels = self.label_sets_.shape[1]
+        size = self.label_sets_.sum(axis=1)
+        sizes = np.unique(size[size > 0])
+        joint = np.zeros((len(posterior), n_labels, sizes.size))  # P(y_l = 1, |y| = s)
+        for column, s in enumerate(sizes):
+            having = size == s
+            joint[:, :, column] = posterior[:, having] @ self.label_sets_[having].astype(float)
+        k = np.arange(1, n_labels + 1)
+        delta = joint @ ((1 + self.beta**2) / (self.beta**2 * sizes[:, None] + k))
+        ranked = -np.sort(-delta, axis=1)
+        inside = np.tri(n_labels).T  # the first k of column k
+        values = np.empty((len(posterior), n_labels + 1))
+        values[:, 0] = self.empty * posterior[:, size == 0].sum(axis=1)
+        values[:, 1:] = (ranked * inside).sum(axis=1)
+        best = best_length(values)
+        chosen = np.take_along_axis(delta, np.maximum(best - 1, 0)[:, None, None], axis=2)[..., 0]
+        return _first_in_rank(_ranking(np.round(chosen, _DIGITS)), best)

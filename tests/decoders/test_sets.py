@@ -1,0 +1,126 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from sklearn_mlloss.decoders import ExpectedFBeta, GFMDecoder, LabelSetDecoder, sets
+
+
+@st.composite
+def problems(draw, max_labels=6):
+    """Rows of labels, most of them dependent by chance, weights and one new row of scores."""
+    shape = (draw(st.integers(1, 8)), draw(st.integers(1, max_labels)))
+    Y = draw(hnp.arrays(np.int64, shape, elements=st.integers(0, 1))).astype(float)
+    weight = draw(hnp.arrays(np.int64, shape[0], elements=st.integers(1, 3))).astype(float)
+    value = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.25, 0.5, 1.0]))
+    return Y, weight, draw(hnp.arrays(float, shape[1], elements=value))
+
+
+def posterior_by_loop(Y, weight, p):
+    p = np.clip(p, 1e-12, 1 - 1e-12)
+    seen = {}
+    for row, w in zip(Y, weight, strict=True):
+        seen[tuple(row)] = seen.get(tuple(row), 0) + w / weight.sum()
+    for S in seen:
+        seen[S] *= np.where(np.array(S) == 1, p, 1 - p).prod()
+    return seen
+
+
+@settings(max_examples=150, deadline=None)
+@given(problem=problems())
+def test_label_set_is_the_most_probable_of_those_seen(problem):
+    Y, weight, p = problem
+    posterior = posterior_by_loop(Y, weight, p)
+    hat = LabelSetDecoder().fit(np.zeros_like(Y), Y, weight).decode(p[None])[0]
+    assert posterior[tuple(1.0 * hat)] >= max(posterior.values()) * (1 - 1e-8)
+
+
+@pytest.mark.parametrize("empty", [0.0, 1.0])
+@pytest.mark.parametrize("beta", [0.5, 1.0, 2.0])
+@settings(max_examples=60, deadline=None)
+@given(problem=problems())
+def test_gfm_is_the_best_of_all_sets(beta, empty, problem):
+    Y, weight, p = problem
+    posterior = posterior_by_loop(Y, weight, p)
+    total = sum(posterior.values())
+
+    def expected_fbeta(h):
+        value = 0.0
+        for S, probability in posterior.items():
+            size = beta**2 * sum(S) + sum(h)
+            f = (1 + beta**2) * np.dot(S, h) / size if size else empty
+            value += f * probability / total
+        return value
+
+    decoder = GFMDecoder(beta, empty).fit(np.zeros_like(Y), Y, weight)
+    best = max(expected_fbeta(h) for h in itertools.product([0, 1], repeat=len(p)))
+    assert expected_fbeta(1 * decoder.decode(p[None])[0]) == pytest.approx(best, abs=1e-9)
+
+
+def test_gfm_on_independent_labels_is_expected_fbeta():
+    # All sets equally often: the posterior is the product of the probabilities.
+    Y = np.array(list(itertools.product([0, 1], repeat=5)))
+    p = np.random.default_rng(0).random((100, 5))
+    for beta, empty in [(1.0, 0.0), (2.0, 1.0), (0.5, 0.5)]:
+        found = GFMDecoder(beta, empty).fit(np.zeros(Y.shape), Y).decode(p)
+        assert (found == ExpectedFBeta(beta, empty).decode(p)).all()
+
+
+def test_gfm_may_predict_what_was_never_seen():
+    Y = np.array([[1, 1, 0], [1, 0, 1]])
+    decoder = GFMDecoder().fit(np.zeros((2, 3)), Y)
+    assert decoder.decode([[0.5, 0.5, 0.5]]).tolist() == [[True, True, True]]  # 0.8, not 0.75
+    Y = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
+    hat = GFMDecoder(beta=3).fit(np.zeros((4, 3)), Y).decode([[0.6, 0.5, 0.2]])
+    assert hat.tolist() == [[True, True, True]]
+
+
+@pytest.mark.parametrize("cls", [LabelSetDecoder, GFMDecoder])
+def test_what_is_learned(cls):
+    Y = [[1, 1, 0], [0, 0, 1], [1, 1, 0], [1, np.nan, 0], [0.9, 0.5, 0.4], [0, 0, 0]]
+    decoder = cls().fit(np.zeros((6, 3)), Y)
+    assert decoder.label_sets_.astype(int).tolist() == [[0, 0, 0], [0, 0, 1], [1, 1, 0]]
+    assert np.exp(decoder.log_prior_) == pytest.approx([0.2, 0.2, 0.6])
+
+
+def test_without_a_complete_row_labels_are_independent():
+    rng = np.random.default_rng(0)
+    p = rng.random((40, 3))
+    Y = 1.0 * (rng.random((40, 3)) < p)
+    Y[:, 1] = np.nan
+    assert (LabelSetDecoder().fit(p, Y).decode(p) == (p >= 0.5)).all()
+    decoder = GFMDecoder(2.0, 1.0).fit(p, Y)
+    assert decoder.label_sets_.shape == (0, 3)
+    assert (decoder.decode(p) == ExpectedFBeta(2.0, 1.0).decode(p)).all()
+
+
+def test_ties_take_the_fewest_labels_and_certainty_is_not_the_end():
+    Y = [[1, 1], [0, 0], [0, 1]]
+    decoder = LabelSetDecoder().fit(np.zeros((3, 2)), Y)
+    assert decoder.decode([[0.5, 0.5]]).tolist() == [[False, False]]
+    # {1} alone was never seen: either probability of 1 or of 0 is wrong.
+    assert decoder.decode([[1.0, 0.0]]).any(axis=1).tolist() in ([True], [False])
+    assert decoder.decode([[1.0, 0.3]]).tolist() == [[True, True]]
+
+
+@pytest.mark.parametrize("cls", [LabelSetDecoder, GFMDecoder])
+def test_blocks_do_not_change_anything(cls, monkeypatch):
+    rng = np.random.default_rng(0)
+    p = rng.random((60, 5))
+    decoder = cls().fit(p, 1.0 * (rng.random((60, 5)) < p))
+    whole = decoder.decode(p)
+    monkeypatch.setattr(sets, "_BLOCK_ENTRIES", 100)
+    assert (decoder.decode(p) == whole).all()
+
+
+def test_refuses():
+    with pytest.raises(ValueError, match="beta must be"):
+        GFMDecoder(beta=-1).fit([[0.5]], [[1]])
+    with pytest.raises(ValueError, match="empty must be"):
+        GFMDecoder(empty=2).fit([[0.5]], [[1]])
+    for cls in (LabelSetDecoder, GFMDecoder):
+        with pytest.raises(ValueError, match=f"probabilities, .* {cls.__name__}"):
+            cls().fit([[0.5]], [[1]]).decode([[3.0]])
