@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -324,7 +325,7 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
 
         No rows are held out. A decoder that must be fitted waits for `fit_decoder`, and `predict`
         raises until then. Network, loss and optimiser are those of the first call, and a learning
-        rate schedule is not used.
+        rate schedule is not used. After a fit with `cv`, every net of the ensemble goes on.
 
         Parameters
         ----------
@@ -351,21 +352,14 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
                 self.decoder_ = make_decoder(self.decoder, loss, self._targets)
                 self.calibrator_ = make_calibrator(self.calibration)
                 seeds = self._seeds(0)
-                net = build_net(self, loss, rows.X.shape[1], len(rows), device, seeds[0])
+                nets = [build_net(self, loss, rows.X.shape[1], len(rows), device, seeds[0])]
             else:
-                if len(self.nets_) > 1:
-                    raise ValueError(
-                        "partial_fit cannot go on with the nets of an ensemble: fit with cv=None "
-                        "or ensemble=False"
-                    )
-                net, loss = self.net_, copy.copy(self.loss_)
-                check_accepts(loss, rows)
-                loss.partial_fit(rows.Y, rows.weight)
-                seeds = self._seeds(len(net.history))
-            with net.restored_on_error():
-                self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
-                net.criterion_.loss = loss
-                self._keep([train_on(net, rows, None, 1, device, seeds[1], whole_fit=False)])
+                nets = self.nets_
+                check_accepts(self.loss_, rows)
+            with ExitStack() as stack:
+                for net in nets:
+                    stack.enter_context(net.restored_on_error())
+                self._keep([self._pass_over(net, rows, device, first) for net in nets])
         return self
 
     def fit_decoder(self, X, y, decoder=KEEP, calibration=KEEP, sample_weight=None):
@@ -604,6 +598,17 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         if not self._learns_decision():
             return None
         return (held_out, *self._raw_scores(held_out.X))
+
+    def _pass_over(self, net: TableNet, rows: Rows, device: torch.device, first: bool) -> Trained:
+        """Train a net for one epoch more, with statistics of its own of all rows so far."""
+        if not first:
+            # A copy, so that a failure can go back to the statistics as they were.
+            loss = copy.copy(net.criterion_.loss)
+            net.criterion_.loss = loss.partial_fit(rows.Y, rows.weight)
+        loss = net.criterion_.loss
+        self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
+        seed = self._seeds(len(net.history))[1]
+        return train_on(net, rows, None, 1, device, seed, whole_fit=False)
 
     def _fit_folds(self, rows: Rows, kept: np.ndarray, loss: Loss, device: torch.device) -> Decided:
         """Train a net a fold; return all rows with their out-of-fold scores."""

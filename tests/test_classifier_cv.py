@@ -149,10 +149,27 @@ def test_missing_labels_and_weights_of_labels():
     make(decoder="global_threshold").fit(X, Y, rng.uniform(0.5, 2, Y.shape))
 
 
-def test_partial_fit_goes_on_with_one_net_only():
-    with pytest.raises(ValueError, match="ensemble"):
-        make().fit(X, Y).partial_fit(X, Y)
-    make(ensemble=False).fit(X, Y).partial_fit(X, Y).predict(X)
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_partial_fit_goes_on_with_every_net(ensemble):
+    net = make(ensemble=ensemble).fit(X, Y)
+    before = [part.scores(net._check_X(X), "cpu")[0] for part in net.nets_]
+    made = [len(part.history) for part in net.nets_]
+    net.partial_fit(X, Y)
+    for part, scores, n_epochs in zip(net.nets_, before, made, strict=True):
+        assert np.abs(part.scores(net._check_X(X), "cpu")[0] - scores).max() > 1e-4
+        assert len(part.history) == n_epochs + 1
+
+
+def test_a_failing_pass_leaves_every_net_as_it_was(monkeypatch):
+    net = make().fit(X, Y)
+    before, counts = net.predict_proba(X), [part.criterion_.loss.label_count_ for part in net.nets_]
+    last = net.nets_[-1]
+    monkeypatch.setattr(last, "run_single_epoch", lambda *a, **k: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        net.partial_fit(X, Y)
+    np.testing.assert_array_equal(net.predict_proba(X), before)
+    for part, count in zip(net.nets_, counts, strict=True):
+        np.testing.assert_array_equal(part.criterion_.loss.label_count_, count)
 
 
 def test_warm_start_and_folds_exclude_each_other():

@@ -48,8 +48,11 @@ CONFIGURATIONS = [
     dict(loss="factorized", early_stopping=False),
     dict(loss="softmax_ce"),
     dict(loss="zlpr", early_stopping=False, normalization="layer"),
+    dict(cv=2, calibration="beta"),
+    dict(loss="focal", decoder="global_threshold", cv=2, ensemble=False, calibration="sigmoid"),
     dict(EXACT),
     dict(loss="asymmetric", **EXACT),
+    dict(cv=2, **EXACT),
 ]
 
 
