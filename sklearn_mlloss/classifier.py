@@ -16,7 +16,7 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .decision import fit_decoder, make_calibrator, make_decoder
-from .decoders import get_decoder
+from .decoders import Decoder, get_decoder
 from .held_out import make_folds, split_rows
 from .losses import Loss, get_loss
 from .parameters import PRECISIONS, check_params, draw_entropy, unchanged_on_error
@@ -306,8 +306,8 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
             if last is None:
                 self._entropy = draw_entropy(self.random_state)
             loss = make_loss(self.loss, rows)
-            self.decoder_ = make_decoder(self.decoder, loss, self._targets)
             self.calibrator_ = make_calibrator(self.calibration)
+            self.decoder_ = self._make_decoder(self.decoder, loss)
             reserved = None
             if self.decoder_.untouched_rows:
                 rest, own = split_rows(rows, self.validation_fraction, self._seeds(0)[3])
@@ -349,8 +349,8 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
             if first:
                 self._entropy = draw_entropy(self.random_state)
                 loss = make_loss(self.loss, rows)
-                self.decoder_ = make_decoder(self.decoder, loss, self._targets)
                 self.calibrator_ = make_calibrator(self.calibration)
+                self.decoder_ = self._make_decoder(self.decoder, loss)
                 seeds = self._seeds(0)
                 nets = [build_net(self, loss, rows.X.shape[1], len(rows), device, seeds[0])]
             else:
@@ -390,11 +390,10 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
             if self._targets.kind == "multiclass" and decoder is not KEEP:
                 raise ValueError("a 1-D multi-class y is always decided by the largest score")
             rows, _ = self._check_rows(X, y, sample_weight, reset=False)
+            chosen = self.calibrator_ if calibration is KEEP else calibration
+            self.calibrator_ = make_calibrator(chosen)
             chosen = self.decoder_ if decoder is KEEP else decoder
-            self.decoder_ = make_decoder(chosen, self.loss_, self._targets)
-            self.calibrator_ = make_calibrator(
-                self.calibrator_ if calibration is KEEP else calibration
-            )
+            self.decoder_ = self._make_decoder(chosen, self.loss_)
             if self._learns_decision():
                 self._fit_decision((rows.scaled(), *self._raw_scores(rows.X)), None)
         return self
@@ -575,6 +574,9 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         self.label_names_ = codec.label_names_
 
     # ------------------------------------------------------------------ parts of a fit
+
+    def _make_decoder(self, spec: Any, loss: Loss) -> Decoder:
+        return make_decoder(spec, loss, self._targets, self.calibrator_ is not None)
 
     def _seeds(self, n_epochs: int) -> list[int]:
         """Return seeds for weights, training and two splits, others after each epoch made."""

@@ -17,7 +17,7 @@ from .training import Rows
 __all__ = ["fit_decoder", "make_calibrator", "make_decoder"]
 
 
-def make_decoder(spec: Any, loss: Loss, targets: TargetCodec) -> Decoder:
+def make_decoder(spec: Any, loss: Loss, targets: TargetCodec, calibrated: bool) -> Decoder:
     """Return an unfitted decoder, with a warning where it does not suit loss or targets.
 
     Parameters
@@ -28,6 +28,8 @@ def make_decoder(spec: Any, loss: Loss, targets: TargetCodec) -> Decoder:
         Fitted.
     targets : TargetCodec
         Fitted.
+    calibrated : bool
+        Whether a calibration makes probabilities of the scores.
 
     Returns
     -------
@@ -44,11 +46,11 @@ def make_decoder(spec: Any, loss: Loss, targets: TargetCodec) -> Decoder:
     _try(decoder, targets.n_labels_)
     # A loss without probabilities may still have a natural cut, and then says so.
     natural = type(decoder) is type(get_decoder(loss.default_decoder))
-    if decoder.needs_probabilities and not loss.proper and not natural:
+    if decoder.needs_probabilities and not (loss.proper or natural or calibrated):
         _warn(
             f"{decoder!r} takes scores for probabilities, but those of {type(loss).__name__} are "
-            f"none: use decoder={loss.default_decoder!r}, or another that learns from held-out "
-            "rows"
+            f"none: use decoder={loss.default_decoder!r}, another that learns from held-out "
+            "rows, or calibration='sigmoid'"
         )
     return decoder
 

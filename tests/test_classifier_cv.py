@@ -203,3 +203,13 @@ def test_a_decoder_with_a_guarantee_gets_rows_of_its_own(params, monkeypatch):
     assert len(rest) == 135
     if net.cv is not None:
         np.testing.assert_array_equal(np.isnan(net.oof_scores_).all(axis=1).nonzero()[0], reserved)
+
+
+@pytest.mark.parametrize("decoder", ["expected_fbeta", "threshold"])
+def test_decoders_that_need_probabilities_warn_where_there_are_none(decoder):
+    given = dict(decoder=decoder, cv=None, max_epochs=2)
+    with pytest.warns(UserWarning, match="takes scores for probabilities"):
+        make(loss="lsep", **given).fit(X, Y)
+    # Warnings are errors here: a calibration makes probabilities, and focal has them by its link.
+    make(loss="lsep", calibration="sigmoid", **given).fit(X, Y)
+    make(loss="focal", **given).fit(X, Y)
