@@ -274,8 +274,10 @@ class TableNet(NeuralNet):
                 "lower learning_rate, or scale X"
             )
         self.history.record(prefix + "_loss", mean)
-        others = [row.get(prefix + "_loss", math.inf) for row in self.history[:-1]]
-        self.history.record(prefix + "_loss_best", mean < min(others, default=math.inf))
+        if notify:
+            # skorch's Checkpoint asks for it.
+            others = [row.get(prefix + "_loss", math.inf) for row in self.history[:-1]]
+            self.history.record(prefix + "_loss_best", mean < min(others, default=math.inf))
         self.history.record(prefix + "_batch_count", len(sizes))
 
     def train_step_single(self, batch, **fit_params):
