@@ -1,6 +1,8 @@
 """Time forward and backward of every loss against binary cross-entropy.
 
-The losses take turns, and the ratio to bce is taken within a round.
+Once by autograd, as the mean of a `Criterion` over logits that require a gradient, and once by
+the closed form `Loss.gradient` where there is one. All take turns, and ratios are taken within a
+round to the time of bce by autograd.
 
     python benchmarks/losses.py
     python benchmarks/losses.py --losses lsep zlpr --repeats 51
@@ -17,23 +19,47 @@ import torch
 
 from sklearn_mlloss.losses import LOSSES, Criterion
 
-# Rows, labels, labels a row: a wide batch and a tall one.
-SHAPES = {"wide": (256, 983, 19), "tall": (1024, 20, 4)}
+# Rows, labels, labels a row.
+SHAPES = {
+    "small": (64, 6, 2),
+    "usual": (128, 14, 4),
+    "middle": (256, 50, 3),
+    "tall": (1024, 20, 4),
+    "wide": (256, 983, 19),
+}
+# Calls in a turn, so that a turn of small batches is longer than the clock's grain.
+ENTRIES_A_TURN = 20_000
 
 
-def contender(name, Y):
-    """Return a function that runs one forward and backward pass."""
+def contenders(name, Y):
+    """Return functions that run one pass by autograd, and one in closed form or None."""
     loss = LOSSES[name]().fit(Y)
     criterion = Criterion(loss)
     generator = torch.Generator().manual_seed(0)
-    outputs = torch.randn(len(Y), loss.n_outputs_, generator=generator, requires_grad=True)
-    targets = torch.from_numpy(Y)
+    outputs = torch.randn(len(Y), loss.n_outputs_, generator=generator)
+    leaf, targets = outputs.clone().requires_grad_(), torch.from_numpy(Y)
 
-    def run():
-        criterion(outputs, targets).backward()
-        outputs.grad = None
+    def autograd():
+        return torch.autograd.grad(criterion(leaf, targets), leaf)[0]
 
-    return run
+    @torch.no_grad()
+    def closed():
+        return loss.gradient(outputs, targets)
+
+    return autograd, closed if loss.row_wise and closed() is not None else None
+
+
+def measure(runs, n_calls, repeats):
+    """Return the seconds of one call of each run, in each round."""
+    seconds = {key: [] for key in runs}
+    for repeat in range(repeats + 2):
+        for key, run in runs.items():
+            start = time.perf_counter()
+            for _ in range(n_calls):
+                run()
+            if repeat >= 2:  # the first rounds warm up
+                seconds[key].append((time.perf_counter() - start) / n_calls)
+    return seconds
 
 
 def main():
@@ -41,6 +67,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--losses", nargs="+", choices=sorted(LOSSES), default=sorted(LOSSES))
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=["small", "wide"])
     parser.add_argument("--repeats", type=int, default=21)
     options = parser.parse_args()
     names = ["bce", *(name for name in options.losses if name != "bce")]
@@ -48,22 +75,30 @@ def main():
         f"{platform.platform()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
         f"torch {torch.__version__}"
     )
-    for label, (n_rows, n_labels, per_row) in SHAPES.items():
+    for label in options.shapes:
+        n_rows, n_labels, per_row = SHAPES[label]
         Y = (np.random.default_rng(0).random((n_rows, n_labels)) < per_row / n_labels) * 1.0
-        runs = {name: contender(name, Y.astype(np.float32)) for name in names}
-        seconds = {name: [] for name in names}
-        for repeat in range(options.repeats + 2):
-            for name, run in runs.items():
-                start = time.perf_counter()
-                run()
-                if repeat >= 2:  # the first rounds warm up
-                    seconds[name].append(time.perf_counter() - start)
-        print(f"\n{label}: {n_rows} rows, {n_labels} labels, about {per_row} a row")
-        print(f"{'loss':<24}{'ms':>8}{'x bce':>8}")
+        runs = {}
         for name in names:
-            pairs = zip(seconds[name], seconds["bce"], strict=True)
-            ratio = statistics.median(mine / bce for mine, bce in pairs)
-            print(f"{name:<24}{1e3 * statistics.median(seconds[name]):>8.2f}{ratio:>8.1f}")
+            by = contenders(name, Y.astype(np.float32))
+            runs |= {(name, i): run for i, run in enumerate(by) if run is not None}
+        seconds = measure(runs, max(1, ENTRIES_A_TURN // Y.size), options.repeats)
+        print(f"\n{label}: {n_rows} rows, {n_labels} labels, about {per_row} a row")
+        print(f"{'':<24}{'autograd':^18}{'closed form':^18}")
+        print(f"{'loss':<24}{'us':>9}{'x bce':>8} {'us':>9}{'x bce':>8}{'gain':>8}")
+        for name in names:
+            cells = [f"{name:<24}"]
+            for key in ((name, 0), (name, 1)):
+                if key in runs:
+                    cells.append(f"{1e6 * statistics.median(seconds[key]):>9.1f}")
+                    cells.append(f"{ratio(seconds[key], seconds['bce', 0]):>8.2f} ")
+            if (name, 1) in runs:
+                cells.append(f"{ratio(seconds[name, 0], seconds[name, 1]):>7.1f}")
+            print("".join(cells).rstrip())
+
+
+def ratio(seconds, others):
+    return statistics.median(a / b for a, b in zip(seconds, others, strict=True))
 
 
 if __name__ == "__main__":

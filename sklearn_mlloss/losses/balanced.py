@@ -10,6 +10,7 @@ from sklearn.utils import check_scalar
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from ._slopes import focal_slope
 from .base import SeparableLoss
 
 __all__ = ["DistributionBalancedLoss"]
@@ -93,6 +94,11 @@ class DistributionBalancedLoss(SeparableLoss):
     def negative(self, s: Tensor) -> Tensor:
         """Return the focal loss of the shifted and steeper logit, divided by its steepness."""
         return self._focal(self.lam * self._shifted(s)) / self.lam
+
+    def slope(self, s: Tensor, y: Tensor) -> Tensor:
+        """Return twice `focal_slope` at the shifted, for absent labels steeper, logit."""
+        z = self._shifted(s).mul_(y.mul(1 - self.lam).add_(self.lam))
+        return focal_slope(z.sigmoid_().sub_(y), self.gamma).mul_(2)
 
     def entry_weight(self, targets: Tensor, mask: Tensor | None) -> Tensor:
         """Return the weights w, of the shape of the targets."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,6 +21,15 @@ __all__ = ["Criterion", "Loss", "SeparableLoss"]
 # Weights computed from label frequencies stay below this: beyond it one rare label would steer
 # the whole network.
 MAX_WEIGHT = 100.0
+
+
+def _rank(cls: type, method: str) -> int:
+    """Return the place, in the order of resolution, of the class that writes the method."""
+    return next(i for i, base in enumerate(cls.__mro__) if method in vars(base))
+
+
+def _no_closed_form(self: Any, outputs: Tensor, targets: Tensor) -> None:
+    """Return None: autograd is to be used."""
 
 
 class Loss(BaseEstimator, ABC):
@@ -56,6 +65,15 @@ class Loss(BaseEstimator, ABC):
     row_wise: bool = True
     accepts_soft_targets: bool = False
     accepts_label_weights: bool = False
+    # Derivatives written by hand, and the methods that they are the derivatives of.
+    _derivatives: ClassVar[dict[str, tuple[str, ...]]] = {"gradient": ("objective",)}
+
+    def __init_subclass__(cls, **kwargs):
+        """Withdraw a closed form where the subclass has changed what it is the derivative of."""
+        super().__init_subclass__(**kwargs)
+        for derivative, formulas in cls._derivatives.items():
+            if any(_rank(cls, derivative) > _rank(cls, formula) for formula in formulas):
+                setattr(cls, derivative, _no_closed_form)
 
     def fit(self, Y: np.ndarray, sample_weight: np.ndarray | None = None) -> Loss:
         """Learn the label statistics.
@@ -170,6 +188,27 @@ class Loss(BaseEstimator, ABC):
     def initial_bias(self) -> np.ndarray:
         """Return the output bias, shape (n_outputs,), that reproduces the label priors."""
 
+    def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
+        """Return the derivative of `objective` of each row by its outputs, or None.
+
+        In closed form, where that is cheaper than autograd; None, the default, means that autograd
+        is to be used. A subclass that writes `objective` anew inherits None, not the derivative
+        of what it replaced.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (..., n, n_outputs)
+            What the network returned.
+        targets : Tensor of shape (..., n, n_labels)
+            All observed, all 0 or 1, of the dtype of `outputs`.
+
+        Returns
+        -------
+        Tensor of shape (..., n, n_outputs) or None
+            Contiguous and new, so that the caller may overwrite it.
+        """
+        return None
+
     def decision(self, outputs: Tensor) -> Tensor:
         """Return the raw margin of each label, shape (..., n, n_labels)."""
         return outputs[..., : self.n_labels_]
@@ -214,7 +253,8 @@ class SeparableLoss(Loss):
     .. math:: \ell(s, y) = \sum_l w_l\, m_l\, [y_l\, \ell_1(s_l) + (1 - y_l)\, \ell_0(s_l)]
 
     The link is the probability at which the expected loss is stationary,
-    :math:`\eta(s) = \ell_0'(s) / (\ell_0'(s) - \ell_1'(s))`.
+    :math:`\eta(s) = \ell_0'(s) / (\ell_0'(s) - \ell_1'(s))`. Where training is to be faster than
+    autograd lets it be, `slope` gives the derivative in closed form.
 
     Parameters
     ----------
@@ -256,6 +296,11 @@ class SeparableLoss(Loss):
     label_smoothing = 0.0
     label_reduction = "mean"
 
+    _derivatives: ClassVar[dict[str, tuple[str, ...]]] = {
+        "gradient": ("objective",),
+        "slope": ("positive", "negative", "mixture", "entry_weight"),
+    }
+
     def __init__(self, *, class_weight=None, label_smoothing=0.0, label_reduction="mean"):
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
@@ -275,6 +320,15 @@ class SeparableLoss(Loss):
         To be overridden where one expression is cheaper than both polarities.
         """
         return y * self.positive(s) + (1 - y) * self.negative(s)
+
+    def slope(self, s: Tensor, y: Tensor) -> Tensor | None:
+        """Return the derivative of ``mixture(s, y)`` by `s`, or None to leave it to autograd.
+
+        A new tensor, for `y` of 0 and 1 only. To be overridden where a closed form is cheap; it
+        is not used where a subclass writes `positive`, `negative`, `mixture` or `entry_weight`
+        anew without it.
+        """
+        return None
 
     def entry_weight(self, targets: Tensor, mask: Tensor | None) -> Tensor | None:
         """Return weights that follow from the targets of the row, of their shape, or None."""
@@ -303,6 +357,20 @@ class SeparableLoss(Loss):
         if mask is not None:
             values = values * mask
         return values.mean(-1) if self.label_reduction == "mean" else values.sum(-1)
+
+    def gradient(self, outputs, targets):
+        """Return `slope` with smoothing, weights and reduction; see `Loss.gradient`."""
+        values = self.slope(outputs, targets)
+        if values is None:
+            return None
+        if self.label_smoothing:
+            values.lerp_(self.slope(outputs, 1 - targets), self.label_smoothing / 2)
+        weight = self.entry_weight(targets, None)
+        if weight is not None:
+            values.mul_(weight)
+        if self.class_weight is not None:
+            values.mul_(self._tensor("class_weight_", values))
+        return values.mul_(1 / self.n_labels_) if self.label_reduction == "mean" else values
 
     def link(self, outputs):
         """Return the probabilities behind the logits; see `Loss.link`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from numbers import Real
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from sklearn.utils import check_scalar
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from ._slopes import ONE
 from .base import Loss
 from .links import log_odds, strictly_increasing
 
@@ -30,6 +32,7 @@ class _CountTimesDistribution(Loss):
 
     default_decoder = "cardinality"
     accepts_soft_targets = True
+    _derivatives: ClassVar[dict[str, tuple[str, ...]]] = {"gradient": ("objective", "_log_count")}
 
     def _count_outputs(self) -> int:
         return self.n_labels_ + 1
@@ -45,6 +48,10 @@ class _CountTimesDistribution(Loss):
     def _log_count(self, c: Tensor) -> Tensor:
         """Return log Z for the raw count output."""
         return log_exp_count(c)
+
+    def _log_count_slope(self, c: Tensor, z: Tensor) -> Tensor:
+        """Return the derivative of log Z by the raw count output."""
+        return log_exp_count_slope(c)
 
     def _scores(self, outputs: Tensor, log_rate: Tensor) -> Tensor:
         """Return ``1 - exp(-rate)``, strictly increasing in each logit and in the count."""
@@ -135,6 +142,26 @@ class FactorizedLoss(_CountTimesDistribution):
         )
         return kl + self.count_weight * count
 
+    def gradient(self, outputs, targets):
+        """Return the derivative by the logits, then by the count output; see `Loss.gradient`."""
+        s, c = outputs[..., :-1], outputs[..., -1:]
+        log_z, m = self._log_count(c), targets.sum(-1, keepdim=True)
+        z = log_z.exp()
+        if self.form in ("product_squared", "product_abs_kl"):
+            log_p = s.log_softmax(-1)
+            p = log_p.exp()
+            by_logits = self._product_slope(p * z, log_p.add_(log_z), targets)
+            by_log_z = by_logits.sum(-1, keepdim=True)
+            by_logits.addcmul_(p, by_log_z, value=-1)
+        else:
+            by_logits = (
+                s.softmax(-1).mul_(m.clamp(max=1)).addcdiv_(targets, m.clamp(min=1), value=-1)
+            )
+            by_log_z = (z - m).mul_(self.count_weight)
+            if self.form == "kl_squared":
+                by_log_z.mul_(z).mul_(2)
+        return torch.cat([by_logits, by_log_z.mul_(self._log_count_slope(c, z))], -1)
+
     def link(self, outputs):
         """Return scores that add up to the count; see `Loss.link`."""
         outputs = outputs.double()
@@ -158,6 +185,14 @@ class FactorizedLoss(_CountTimesDistribution):
         # As in AbsKLLoss, the floor under Q serves absent labels only.
         return torch.where((y > self.eps) | (q > self.eps), value, 0.0)
 
+    def _product_slope(self, q: Tensor, log_q: Tensor, y: Tensor) -> Tensor:
+        """Return the derivative of `_product` by `log_q`, which it overwrites."""
+        if self.form == "product_squared":
+            return q.sub(y).mul_(q).mul_(2)
+        p = y.clamp(min=self.eps)
+        value = log_q.sub_(p.log()).add_(ONE).mul_(q).sub_(p)
+        return value.mul_(q.maximum(y).gt_(self.eps))
+
     def _log_count(self, c: Tensor) -> Tensor:
         if self.count_link == "clip":
             return c.clamp(min=0.01).log()
@@ -165,6 +200,13 @@ class FactorizedLoss(_CountTimesDistribution):
             return log_exp_count(c)
         # softplus(c) tends to e^c, and underflows where its logarithm does not.
         return torch.where(c > -15, softplus(c.clamp(min=-15)).log(), c)
+
+    def _log_count_slope(self, c: Tensor, z: Tensor) -> Tensor:
+        if self.count_link == "clip":
+            return torch.where(c >= 0.01, 1 / z, 0.0)
+        if self.count_link == "exp":
+            return log_exp_count_slope(c)
+        return torch.where(c > -15, c.sigmoid() / z, 1.0)
 
     def _check_params(self):
         if self.form not in FORMS:
@@ -205,6 +247,13 @@ class PoissonSoftmaxLoss(_CountTimesDistribution):
         values = log_rate.exp() - targets * log_rate
         return (values if mask is None else values * mask).sum(-1)
 
+    def gradient(self, outputs, targets):
+        """Return ``M * softmax(s) - y``, then ``Z - M`` by the log of Z; see `Loss.gradient`."""
+        s, c = outputs[..., :-1], outputs[..., -1:]
+        m, z = targets.sum(-1, keepdim=True), self._log_count(c).exp_()
+        by_logits = s.softmax(-1).mul_(m).sub_(targets)
+        return torch.cat([by_logits, (z - m).mul_(self._log_count_slope(c, z))], -1)
+
     def link(self, outputs):
         """Return ``1 - exp(-lambda)``; see `Loss.link`."""
         outputs = outputs.double()
@@ -219,6 +268,11 @@ def log_exp_count(c: Tensor) -> Tensor:
     """Return log Z for Z = e^c, continued as a tangent so that no output overflows."""
     beyond = (c - MAX_LOG_COUNT).clamp(min=0)
     return c - beyond + beyond.log1p()
+
+
+def log_exp_count_slope(c: Tensor) -> Tensor:
+    """Return the derivative of `log_exp_count`."""
+    return (c - (MAX_LOG_COUNT - 1)).clamp_(min=1).reciprocal_()
 
 
 def _log_rates(log_p: Tensor, log_count: Tensor) -> Tensor:

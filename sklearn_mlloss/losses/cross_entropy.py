@@ -10,6 +10,7 @@ from sklearn.utils import check_scalar
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
+from ._slopes import focal_slope
 from .base import MAX_WEIGHT, SeparableLoss, per_label
 
 __all__ = ["BinaryCrossEntropy", "LDAMLoss", "Poly1Loss"]
@@ -79,6 +80,13 @@ class BinaryCrossEntropy(SeparableLoss):
         return binary_cross_entropy_with_logits(
             self._adjusted(s), y, pos_weight=weight, reduction="none"
         )
+
+    def slope(self, s: Tensor, y: Tensor) -> Tensor:
+        """Return ``(sigmoid(z) - y) * (1 + (w - 1) * y)``."""
+        value = self._adjusted(s).sigmoid().sub_(y)
+        if self.pos_weight is None:
+            return value
+        return value.mul_(torch.lerp(torch.ones_like(y), self._tensor("pos_weight_", s), y))
 
     def eta(self, s: Tensor) -> Tensor:
         """Return ``sigmoid(z - log w)``."""
@@ -172,6 +180,10 @@ class Poly1Loss(SeparableLoss):
         """Return the same for the other polarity, which is the same of ``-s``."""
         return self.positive(-s)
 
+    def slope(self, s: Tensor, y: Tensor) -> Tensor:
+        """Return `focal_slope` with the additional coefficient."""
+        return focal_slope(s.sigmoid().sub_(y), self.gamma, self.epsilon)
+
     def _check_params(self):
         super()._check_params()
         check_scalar(self.epsilon, "epsilon", Real, min_val=-1)
@@ -234,6 +246,11 @@ class LDAMLoss(SeparableLoss):
     def negative(self, s: Tensor) -> Tensor:
         """Return ``softplus(scale * s)``."""
         return softplus(self.scale * s)
+
+    def slope(self, s: Tensor, y: Tensor) -> Tensor:
+        """Return ``scale * (sigmoid(scale * (s - y * margin)) - y)``."""
+        z = torch.addcmul(s, y, self._tensor("margin_", s), value=-1)
+        return z.mul_(self.scale).sigmoid_().sub_(y).mul_(self.scale)
 
     def _check_params(self):
         super()._check_params()

@@ -50,6 +50,11 @@ class BrierLoss(SeparableLoss):
         """Return ``sigmoid(s) ** 2``."""
         return s.sigmoid().square()
 
+    def slope(self, s: Tensor, y: Tensor) -> Tensor:
+        """Return ``2 * (p - y) * p * (1 - p)``."""
+        p = s.sigmoid()
+        return p.sub(y).mul_(torch.addcmul(p, p, p, value=-1)).mul_(2)
+
     def eta(self, s: Tensor) -> Tensor:
         """Return ``sigmoid(s)``."""
         return s.sigmoid()
@@ -84,6 +89,10 @@ class SquaredErrorLoss(SeparableLoss):
     def negative(self, s: Tensor) -> Tensor:
         """Return ``s ** 2``."""
         return s.square()
+
+    def slope(self, s: Tensor, y: Tensor) -> Tensor:
+        """Return ``2 * (s - y)``."""
+        return s.sub(y).mul_(2)
 
     def eta(self, s: Tensor) -> Tensor:
         """Return `s` clipped to [0, 1]."""
@@ -142,6 +151,14 @@ class AbsKLLoss(SeparableLoss):
         p = y.clamp(min=self.eps)
         value = (p - q) * (p.log() + softplus(-s))
         return torch.where((y > self.eps) | (q > self.eps), value, 0.0)
+
+    def slope(self, s: Tensor, y: Tensor) -> Tensor:
+        """Return ``(1 - q) * (q * (1 - log(P / q)) - P)`` above the floor, else 0."""
+        q, log_eps = s.sigmoid(), math.log(self.eps)
+        # Of a probability of 0 the product with it is 0 whatever the logarithm.
+        log_q = q.clamp(min=torch.finfo(q.dtype).tiny).log_()
+        value = log_q.add_(y, alpha=log_eps).add_(1 - log_eps).mul_(q).sub_(y.clamp(min=self.eps))
+        return value.addcmul_(value, q, value=-1).mul_(q.maximum(y).gt_(self.eps))
 
     def _check_params(self):
         super()._check_params()

@@ -10,6 +10,7 @@ from sklearn.utils import check_scalar
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from ._slopes import ONE, focal_slope
 from .base import SeparableLoss, stationary_probability
 
 __all__ = [
@@ -19,6 +20,10 @@ __all__ = [
     "HillLoss",
     "SPLCLoss",
 ]
+
+
+# Stands for a base of 0: its powers vanish, its quotients stay finite in float32.
+SMALL_BASE = 1e-30
 
 
 class FocalLoss(SeparableLoss):
@@ -84,6 +89,13 @@ class FocalLoss(SeparableLoss):
         """Return ``a0 * p ** gamma * softplus(s)``."""
         value = torch.exp(-self.gamma * softplus(-s)) * softplus(s)
         return value if self.alpha is None else (1 - self.alpha) * value
+
+    def slope(self, s: Tensor, y: Tensor) -> Tensor:
+        """Return `focal_slope`, balanced."""
+        value = focal_slope(s.sigmoid().sub_(y), self.gamma)
+        if self.alpha is None:
+            return value
+        return value.mul_(y.mul(2 * self.alpha - 1).add_(1 - self.alpha))
 
     def _check_params(self):
         super()._check_params()
@@ -171,6 +183,10 @@ class AsymmetricLoss(SeparableLoss):
         # A base of 0 would have an infinite slope for an exponent below 1.
         focus = torch.where(inside, p_m, 1.0) ** self.gamma_neg
         return torch.where(inside, _focus(self, focus) * -torch.log(q + self.clip), 0.0)
+
+    def slope(self, s: Tensor, y: Tensor) -> Tensor:
+        """Return the slopes of both polarities, each where it belongs."""
+        return _asymmetric_slope(self, s, y, 0, 0, 0)
 
     def _check_params(self):
         super()._check_params()
@@ -263,6 +279,10 @@ class AsymmetricPolynomialLoss(SeparableLoss):
         value = -torch.log(q + self.clip) - self.en * (q + self.clip)
         return torch.where(inside, _focus(self, focus) * value, 0.0)
 
+    def slope(self, s: Tensor, y: Tensor) -> Tensor:
+        """Return the slopes of both polarities, each where it belongs."""
+        return _asymmetric_slope(self, s, y, self.e1, self.e2, self.en)
+
     def _check_params(self):
         super()._check_params()
         check_scalar(self.gamma_pos, "gamma_pos", Real, min_val=0)
@@ -337,6 +357,13 @@ class HillLoss(SeparableLoss):
         """Return ``(lam - p) * p ** 2``."""
         p = s.sigmoid()
         return (self.lam - p) * p.square()
+
+    def slope(self, s: Tensor, y: Tensor) -> Tensor:
+        """Return `focal_slope` at ``s - margin``, and ``p ** 2 * (1 - p) * (2 * lam - 3 * p)``."""
+        present = focal_slope(s.sub(self.margin).sigmoid_().sub_(1), self.gamma)
+        p = s.sigmoid()
+        absent = p.mul(-3).add_(2 * self.lam).mul_(torch.addcmul(p, p, p, value=-1)).mul_(p)
+        return absent.lerp_(present, y)
 
     def _check_params(self):
         super()._check_params()
@@ -431,6 +458,13 @@ class SPLCLoss(SeparableLoss):
             return value
         return torch.where(s.sigmoid() > self.tau, self._focal(s), value)
 
+    def slope(self, s: Tensor, y: Tensor) -> Tensor:
+        """Return `focal_slope` at ``s - margin`` or `s`, corrected targets taken for present."""
+        d = torch.sub(s, y, alpha=self.margin).sigmoid_()
+        if getattr(self, "epoch_", 0) < self.start_epoch:
+            return focal_slope(d.sub_(y), self.gamma)
+        return focal_slope(d.sub_(s.sigmoid().gt_(self.tau).maximum(y)), self.gamma)
+
     def eta(self, s: Tensor) -> Tensor:
         """Return the link of the uncorrected loss."""
         return stationary_probability(self.positive, lambda z: self._focal(-z), s)
@@ -448,3 +482,54 @@ class SPLCLoss(SeparableLoss):
 
 def _focus(loss: AsymmetricLoss | AsymmetricPolynomialLoss, factor: Tensor) -> Tensor:
     return factor.detach() if loss.detach_focus else factor
+
+
+def _asymmetric_slope(
+    loss: AsymmetricLoss | AsymmetricPolynomialLoss,
+    s: Tensor,
+    y: Tensor,
+    e1: float,
+    e2: float,
+    en: float,
+) -> Tensor:
+    """Return the derivative of the asymmetric polynomial loss, for coefficients `e1`, `e2`, `en`.
+
+    With q = 1 - p, k = 1 - p_m and the values V of the square brackets, those of a present and an
+    absent label are, but for the terms in gamma if the focus is detached,
+
+    ``-q ** gamma_pos * (gamma_pos * p * V1 + q * (1 - e1 * p - e2 * p * q))`` and
+    ``p_m ** gamma_neg * p * q * (gamma_neg * V0 / p_m + 1 / k + en)``.
+    """
+    tiny = torch.finfo(s.dtype).tiny
+    q = s.neg().sigmoid_()
+    if not loss.clip:
+        q.clamp_(min=tiny)
+    p = torch.sub(ONE, q)
+    # Of a present label.
+    present = q.neg()
+    if e1 or e2:
+        present.mul_(q.mul(-e2).sub_(e1).mul_(p).add_(ONE))
+    if loss.gamma_pos:
+        if not loss.detach_focus:
+            value = p.clamp(min=tiny).log_()
+            if e1 or e2:
+                value.add_(q.mul(e2 / 2).add_(e1).mul_(q))
+            present.addcmul_(value, p, value=loss.gamma_pos)
+        present.mul_(q.pow(loss.gamma_pos))
+    # Of an absent label.
+    k = q.add(loss.clip)
+    base = torch.sub(ONE, k).clamp_(min=SMALL_BASE)
+    absent = k.reciprocal()
+    if en:
+        absent.add_(en)
+    if loss.gamma_neg and not loss.detach_focus:
+        value = k.log()
+        if en:
+            value.add_(k, alpha=en)
+        absent.addcdiv_(value, base, value=-loss.gamma_neg)
+    absent.mul_(p).mul_(q)
+    if loss.gamma_neg:
+        absent.mul_(base.square().square_() if loss.gamma_neg == 4 else base.pow(loss.gamma_neg))
+    if loss.clip and loss.gamma_neg <= 1:
+        absent.mul_(base.gt_(SMALL_BASE))
+    return absent.lerp_(present, y)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from numbers import Real
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from sklearn.utils import check_scalar
 from torch import Tensor, nn
 
 from .base import Loss
-from .counts import log_exp_count
+from .counts import log_exp_count, log_exp_count_slope
 
 __all__ = ["WithCount"]
 
@@ -62,6 +63,7 @@ class WithCount(Loss):
     """
 
     default_decoder = "cardinality"
+    _derivatives: ClassVar[dict[str, tuple[str, ...]]] = {"gradient": ("objective", "_count_loss")}
 
     def __init__(self, loss="bce", head="poisson", weight=1.0):
         self.loss = loss
@@ -100,6 +102,20 @@ class WithCount(Loss):
         if not self.loss_.row_wise:
             count = (count if sample_weight is None else count * sample_weight).mean(-1)
         return value + count
+
+    def gradient(self, outputs, targets):
+        """Return that of the loss inside, if it has one, then of the head; see `Loss.gradient`."""
+        inner, head = self._parts(outputs)
+        values = self.loss_.gradient(inner, targets)
+        if values is None:
+            return None
+        m = targets.sum(-1, keepdim=True)
+        if self.head == "poisson":
+            count = (log_exp_count(head).exp_() - m).mul_(log_exp_count_slope(head))
+        else:
+            at = m.clamp_(max=head.shape[-1] - 1).long()
+            count = head.softmax(-1).scatter_add_(-1, at, torch.full_like(m, -1.0))
+        return torch.cat([values, count.mul_(self.weight)], -1)
 
     def link(self, outputs):
         """Return the scores of the loss inside."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ._slopes import ONE, polarity
 from .base import SeparableLoss
 
 __all__ = ["CLogLogLoss", "ExponentialLoss", "HingeLoss", "SquaredHingeLoss"]
@@ -52,6 +53,11 @@ class HingeLoss(SeparableLoss):
         """Return ``max(0, 1 + s)``."""
         return (1 + s).relu()
 
+    def slope(self, s: Tensor, y: Tensor) -> Tensor:
+        """Return the polarity, and 0 beyond the margin."""
+        sign = polarity(y)
+        return s.mul(sign).gt_(-1).mul_(sign)
+
 
 class SquaredHingeLoss(SeparableLoss):
     r"""Squared hinge loss.
@@ -80,6 +86,11 @@ class SquaredHingeLoss(SeparableLoss):
     def negative(self, s: Tensor) -> Tensor:
         """Return ``max(0, 1 + s) ** 2``."""
         return (1 + s).relu().square()
+
+    def slope(self, s: Tensor, y: Tensor) -> Tensor:
+        """Return ``2 * (s + 1)`` or ``2 * (s - 1)``, and 0 beyond the margin."""
+        sign = polarity(y)
+        return s.mul(sign).add_(ONE).relu_().mul_(sign.mul_(2))
 
     def eta(self, s: Tensor) -> Tensor:
         """Return ``(s + 1) / 2`` clipped to [0, 1]."""
@@ -120,6 +131,11 @@ class ExponentialLoss(SeparableLoss):
     def negative(self, s: Tensor) -> Tensor:
         """Return ``exp(s)``."""
         return _exp(s, MAX_EXPONENT)
+
+    def slope(self, s: Tensor, y: Tensor) -> Tensor:
+        """Return ``-exp(-s)`` or ``exp(s)``."""
+        sign = polarity(y)
+        return s.mul(sign).clamp_(max=MAX_EXPONENT).exp_().mul_(sign)
 
     def eta(self, s: Tensor) -> Tensor:
         """Return ``sigmoid(2 * s)``."""
@@ -164,6 +180,12 @@ class CLogLogLoss(SeparableLoss):
     def negative(self, s: Tensor) -> Tensor:
         """Return the rate ``r``."""
         return _exp(s, MAX_LOG_RATE)
+
+    def slope(self, s: Tensor, y: Tensor) -> Tensor:
+        """Return ``-r / (exp(r) - 1)`` or `r`."""
+        # Below the lower end the former is -1, the latter 0 to the last digit.
+        rate = s.clamp(-40.0, MAX_LOG_RATE).exp_()
+        return rate.lerp(rate.div(rate.expm1()).neg_(), y)
 
     def eta(self, s: Tensor) -> Tensor:
         """Return ``1 - exp(-r)``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from numbers import Real
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -26,6 +27,9 @@ class _SoftCounts(Loss):
     """
 
     accepts_soft_targets = True
+    _derivatives: ClassVar[dict[str, tuple[str, ...]]] = {
+        "gradient": ("objective", "_loss", "_probability"),
+    }
 
     @property
     def row_wise(self) -> bool:
@@ -58,6 +62,24 @@ class _SoftCounts(Loss):
         if average == "macro":
             return value.sum(-1) / observed.sum(-1).clamp(min=1)
         return value
+
+    def _row_gradient(
+        self, outputs: Tensor, y: Tensor, top: tuple[float, float], bottom: tuple[float, ...]
+    ) -> Tensor:
+        r"""Return the derivative of a ratio of soft counts by the logits of each row.
+
+        Of
+
+        .. math:: 1 - \frac{t_0 + t_1 TP}{b_0 + b_1 TP + b_2 \sum p + b_3 \sum y}
+        """
+        p = self._probability(outputs)
+        tp = (p * y).sum(-1, keepdim=True)
+        below = tp.mul(bottom[1]).add_(p.sum(-1, keepdim=True), alpha=bottom[2])
+        below.add_(y.sum(-1, keepdim=True), alpha=bottom[3]).add_(bottom[0])
+        share = tp.mul_(top[1]).add_(top[0]).div_(below)
+        of_present = share.mul(bottom[1]).sub_(top[1]).div_(below)
+        of_each = share.mul_(bottom[2]).div_(below)
+        return y.mul(of_present).add_(of_each).mul_(p.addcmul_(p, p, value=-1))
 
     def link(self, outputs):
         """Return the probabilities that enter the counts; see `Loss.link`."""
@@ -116,6 +138,13 @@ class SoftFBetaLoss(_SoftCounts):
         self.beta = beta
         self.average = average
         self.eps = eps
+
+    def gradient(self, outputs, targets):
+        """Return the derivative for rows, if `average` is "samples"; see `Loss.gradient`."""
+        if self.average != "samples":
+            return None
+        weight = self.beta**2
+        return self._row_gradient(outputs, targets, (0, 1 + weight), (self.eps, 0, 1, weight))
 
     def _loss(self, tp, fp, fn):
         weight = self.beta**2
@@ -225,6 +254,13 @@ class TverskyLoss(_SoftCounts):
         self.beta = beta
         self.smooth = smooth
         self.average = average
+
+    def gradient(self, outputs, targets):
+        """Return the derivative for rows, if `average` is "samples"; see `Loss.gradient`."""
+        if self.average != "samples":
+            return None
+        a, b, smooth = self.alpha, self.beta, self.smooth
+        return self._row_gradient(outputs, targets, (smooth, 1), (smooth, 1 - a - b, a, b))
 
     def _loss(self, tp, fp, fn):
         return 1 - (tp + self.smooth) / (tp + self.alpha * fp + self.beta * fn + self.smooth)

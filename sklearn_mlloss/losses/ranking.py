@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from numbers import Real
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from sklearn.utils import check_scalar
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from ._slopes import HIDE, ONE, log_sum
 from .base import Loss
 from .links import log_odds, sigmoid_scores, strictly_increasing
 
@@ -22,6 +24,9 @@ __all__ = [
     "PairwiseLogisticLoss",
     "TwoWayLoss",
 ]
+
+# From here on the exponential goes on as its tangent: finite in float32 for any output.
+MAX_EXPONENT = 30.0
 
 
 class RankingLoss(Loss):
@@ -36,6 +41,8 @@ class RankingLoss(Loss):
     """
 
     default_decoder = "global_threshold"
+
+    _derivatives: ClassVar[dict[str, tuple[str, ...]]] = {"gradient": ("objective", "_pairs")}
 
     @abstractmethod
     def _pairs(
@@ -94,6 +101,16 @@ class LSEPLoss(RankingLoss):
     >>> loss.objective(torch.zeros(1, 3), torch.tensor([[1.0, 0.0, 0.0]]))
     tensor([1.0986])
     """
+
+    def gradient(self, outputs, targets):
+        """Return the softmax of absent, less that of present labels, times the share of pairs.
+
+        See `Loss.gradient`. A single label is left to autograd.
+        """
+        if self.n_labels_ == 1:
+            return None
+        difference, log_pairs = _soft_pairs(outputs, targets)
+        return difference.mul_(log_pairs.sigmoid_())
 
     def _pairs(self, s, positive, negative, sample_weight):
         value = softplus(_log_sum_exp(s, negative, -1) + _log_sum_exp(-s, positive, -1))
@@ -191,12 +208,29 @@ class BPMLLLoss(RankingLoss):
     def __init__(self, bounded=True):
         self.bounded = bounded
 
+    def gradient(self, outputs, targets):
+        """Return the softmax of absent, less that of present labels, times the loss.
+
+        Times ``1 - c ** 2`` if bounded; see `Loss.gradient`. A single label is left to autograd.
+        """
+        if self.n_labels_ == 1:
+            return None
+        # The hyperbolic tangent, at a quarter of what torch takes for it on a CPU.
+        c = outputs.mul(2).sigmoid_().mul_(2).sub_(ONE) if self.bounded else outputs
+        difference, log_pairs = _soft_pairs(c, targets)
+        n_present = targets.sum(-1, keepdim=True)
+        n_pairs = n_present.mul(self.n_labels_ - n_present).clamp_(min=1)
+        difference.mul_(log_pairs.sub_(n_pairs.log_()).clamp_(max=MAX_EXPONENT).exp_())
+        return (
+            difference.addcmul_(difference, c.square_(), value=-1) if self.bounded else difference
+        )
+
     def _pairs(self, s, positive, negative, sample_weight):
         c = s.tanh() if self.bounded else s
         pairs = positive.sum(-1) * negative.sum(-1)
         log_mean = _log_sum_exp(c, negative, -1) + _log_sum_exp(-c, positive, -1)
         log_mean = log_mean - pairs.clamp(min=1).to(s.dtype).log()
-        beyond = (log_mean - 30).clamp(min=0)
+        beyond = (log_mean - MAX_EXPONENT).clamp(min=0)
         return torch.where(pairs > 0, (log_mean - beyond).exp() * (1 + beyond), 0.0)
 
     def _check_params(self):
@@ -223,6 +257,24 @@ class MultilabelMarginLoss(RankingLoss):
     >>> loss.objective(torch.zeros(1, 3), torch.tensor([[1.0, 0.0, 0.0]]))
     tensor([0.6667])
     """
+
+    def gradient(self, outputs, targets):
+        """Return the number of pairs in which a label violates the margin, over L.
+
+        See `Loss.gradient`. A single label is left to autograd.
+        """
+        if self.n_labels_ == 1:
+            return None
+        falling, order = torch.add(outputs.neg(), targets, alpha=HIDE).sort(-1)
+        # Not looked up for absent labels: a search that ends at once costs a third.
+        level = torch.add(ONE - outputs, ONE - targets, alpha=-HIDE)
+        n_absent = torch.searchsorted(falling, level)
+        # The absent label of rank r is among the first n of those present for which n > r.
+        among = outputs.new_zeros((*outputs.shape[:-1], self.n_labels_ + 1))
+        among.scatter_add_(-1, n_absent, targets)
+        n_present = targets.sum(-1, keepdim=True) - among.cumsum(-1)[..., :-1]
+        value = torch.empty_like(n_present).scatter_(-1, order, n_present)
+        return value.sub_(n_absent).div_(self.n_labels_)
 
     def _pairs(self, s, positive, negative, sample_weight):
         # Absent labels from the highest down, and where 1 - s_u falls among them: those before it
@@ -273,6 +325,18 @@ def _log_sum_exp(x: Tensor, chosen: Tensor, dim: int) -> Tensor:
     # Lower than any real entry, yet not minus infinity, whose gradient would be NaN; twice of it
     # must not overflow.
     return x.masked_fill(~chosen, torch.finfo(x.dtype).min / 8).logsumexp(dim)
+
+
+def _soft_pairs(s: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what the logarithm of the sum over pairs changes with each logit, and itself.
+
+    The sum over pairs is 0, and its logarithm very low, where there is no pair.
+    """
+    absent = torch.add(s, targets, alpha=-HIDE)
+    present = torch.add(s, ONE - targets, alpha=HIDE).neg_()
+    p_absent, p_present = absent.softmax(-1), present.softmax(-1)
+    log_pairs = log_sum(absent, p_absent).add_(log_sum(present, p_present))
+    return p_absent.sub_(p_present), log_pairs
 
 
 def _pair_differences(s: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from ._slopes import HIDE, ONE
 from .base import Loss
 from .links import sigmoid_scores
 
@@ -47,6 +48,16 @@ class ZLPRLoss(Loss):
         """Return the loss of each row; see `Loss.objective`."""
         positive, negative = _polarities(targets, mask)
         return _log1p_sum_exp(outputs + negative.log()) + _log1p_sum_exp(positive.log() - outputs)
+
+    def gradient(self, outputs, targets):
+        """Return the softmax of absent, less that of present labels; see `Loss.gradient`."""
+        anchor = torch.zeros_like(outputs[..., :1])
+        absent = torch.add(outputs, targets, alpha=-HIDE)
+        present = torch.add(outputs, ONE - targets, alpha=HIDE).neg_()
+        absent, present = (
+            torch.cat([x, anchor], -1).softmax(-1)[..., :-1] for x in (absent, present)
+        )
+        return absent - present
 
     def link(self, outputs):
         """Return ``sigmoid(s)``; see `Loss.link`."""
@@ -91,6 +102,14 @@ class BalancedBCELoss(Loss):
         """Return the loss of each row; see `Loss.objective`."""
         positive, negative = _polarities(targets, mask)
         return _mean(softplus(-outputs), positive) + _mean(softplus(outputs), negative)
+
+    def gradient(self, outputs, targets):
+        """Return ``sigmoid(s) - y``, divided by the size of its set; see `Loss.gradient`."""
+        n_present = targets.sum(-1, keepdim=True)
+        for_absent = (self.n_labels_ - n_present).clamp_(min=1).reciprocal_()
+        for_present = n_present.clamp_(min=1).reciprocal_()
+        weight = targets.mul(for_present.sub_(for_absent)).add_(for_absent)
+        return outputs.sigmoid().sub_(targets).mul_(weight)
 
     def link(self, outputs):
         """Return ``sigmoid(s)``; see `Loss.link`."""
@@ -139,6 +158,19 @@ class AdaptiveThresholdLoss(Loss):
         among_positive = _log1p_sum_exp(s + positive.log())
         first = positive.sum(-1) * among_positive - (positive * s).sum(-1)
         return first + _log1p_sum_exp(s + negative.log())
+
+    def gradient(self, outputs, targets):
+        """Return ``M`` times the softmax of present, plus that of absent labels, less targets.
+
+        Where the threshold is one of each, and its target 1; see `Loss.gradient`.
+        """
+        n_present = targets.sum(-1, keepdim=True)
+        anchor = torch.zeros_like(n_present)
+        hidden = torch.cat([targets, anchor], -1)
+        absent = torch.add(outputs, hidden, alpha=-HIDE).softmax(-1)
+        hidden = torch.cat([ONE - targets, anchor], -1)
+        present = torch.add(outputs, hidden, alpha=-HIDE).softmax(-1)
+        return absent.add_(present.mul_(n_present)).add_(hidden).sub_(ONE)
 
     def link(self, outputs):
         """Return ``sigmoid(s - s_TH)``; see `Loss.link`."""

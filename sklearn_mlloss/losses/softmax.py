@@ -81,26 +81,23 @@ class SoftmaxCrossEntropy(Loss):
 
     def objective(self, outputs, targets, mask=None, sample_weight=None):
         """Return the loss of each row; see `Loss.objective`."""
-        y, q = targets, self._tensor("target_prior_", outputs)
-        if mask is not None:
-            observed = mask > 0
-            y, q = y * mask, q * mask
-            q = q / q.sum(-1, keepdim=True).clamp(min=torch.finfo(q.dtype).tiny)
-            # Finite, so that a row without any observed label has a normaliser.
-            outputs = outputs.masked_fill(~observed, torch.finfo(outputs.dtype).min / 2)
-        if self._has_background():
-            empty = (y.sum(-1, keepdim=True) == 0).to(y.dtype)
-            if mask is not None:
-                empty = empty * observed.any(-1, keepdim=True)
-            y = torch.cat([y, empty], -1)
-            outputs = torch.cat([outputs, torch.zeros_like(empty)], -1)
-            q = torch.cat([q.expand_as(targets), torch.zeros_like(empty)], -1)
-        t = self._distribution(y, q)
+        outputs, t = self._distributions(outputs, targets, mask)
         value = -(t * outputs.log_softmax(-1)).sum(-1)
         if self.kl:
             mass = t.sum(-1)
             value = value + torch.special.xlogy(t, t).sum(-1) - torch.special.xlogy(mass, mass)
         return value
+
+    def gradient(self, outputs, targets):
+        """Return ``sum(t) * softmax(s) - t``; see `Loss.gradient`."""
+        if not self._has_background() and self.concentration == 0:
+            p, total = outputs.softmax(-1), targets.sum(-1, keepdim=True)
+            if self.normalise == "sum":
+                return p.mul_(total).sub_(targets)
+            return p.mul_(total.clamp(max=1)).addcdiv_(targets, total.clamp_(min=1), value=-1)
+        outputs, t = self._distributions(outputs, targets, None)
+        p = outputs.softmax(-1).mul_(t.sum(-1, keepdim=True))
+        return torch.sub(p[..., : self.n_labels_], t[..., : self.n_labels_])
 
     def link(self, outputs):
         """Return the softmax, or ``sigmoid(s)`` against a background; see `Loss.link`."""
@@ -119,6 +116,26 @@ class SoftmaxCrossEntropy(Loss):
             log_empty = np.log1p(-self.prior_).sum()
             bias = bias + np.log(-np.expm1(log_empty)) - log_empty
         return bias
+
+    def _distributions(
+        self, outputs: Tensor, targets: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return logits and target distribution, both with the background if there is one."""
+        y, q = targets, self._tensor("target_prior_", outputs)
+        if mask is not None:
+            observed = mask > 0
+            y, q = y * mask, q * mask
+            q = q / q.sum(-1, keepdim=True).clamp(min=torch.finfo(q.dtype).tiny)
+            # Finite, so that a row without any observed label has a normaliser.
+            outputs = outputs.masked_fill(~observed, torch.finfo(outputs.dtype).min / 2)
+        if self._has_background():
+            empty = (y.sum(-1, keepdim=True) == 0).to(y.dtype)
+            if mask is not None:
+                empty = empty * observed.any(-1, keepdim=True)
+            y = torch.cat([y, empty], -1)
+            outputs = torch.cat([outputs, torch.zeros_like(empty)], -1)
+            q = torch.cat([q.expand_as(targets), torch.zeros_like(empty)], -1)
+        return outputs, self._distribution(y, q)
 
     def _has_background(self) -> bool:
         return self.background or getattr(self, "n_labels_", None) == 1

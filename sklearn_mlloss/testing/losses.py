@@ -189,6 +189,7 @@ def _grad_mode(case: _LossCase) -> None:
     loss, outputs = case.loss, case.draw().requires_grad_()
     calls = {
         "objective": lambda: loss.objective(outputs, case.y, case.mask),
+        "gradient": lambda: loss.gradient(outputs.detach(), case.y),
         "link": lambda: loss.link(outputs),
         "decision": lambda: loss.decision(outputs),
         "count": lambda: loss.count(outputs),
@@ -226,6 +227,62 @@ def _gradient(case: _LossCase) -> None:
             what = f"found {found:.6g}, finite differences give {expected:.6g}"
             what = f"gradient at row {place[0]}, logit {place[1]}: {what}"
             _require(abs(found - expected) <= 1e-6 * size, what)
+
+
+def _closed_form(case: _LossCase) -> None:
+    """Compare `gradient`, where it is not None, with autograd at both ends of training."""
+    k = case.loss.n_outputs_
+    ties, members = torch.full_like(case.outputs, 0.7), [case.draw(seed=seed) for seed in range(3)]
+    for epoch in (0, 100):
+        loss = case.fit()
+        loss.set_epoch(epoch)
+        when = f"at epoch {epoch}"
+        for outputs in (case.outputs, case.draw(seed=1, scale=4), ties, torch.stack(members)):
+            y = case.y.expand(*outputs.shape[:-1], -1)
+            found = _closed(loss, outputs, y, when)
+            if found is None:
+                break
+            # torch takes softplus for linear from 20 on, 2e-9 off.
+            _near(found, _slope(loss, outputs, y)[1], 1e-8, f"{when}, against autograd,")
+            single = _closed(loss, outputs.float(), y.float(), when)
+            _near(single, found, 1e-4, f"{when} in float32, against float64,")
+        else:
+            signs = np.random.default_rng(case.seed).choice([-1.0, 0.0, 1.0], (N_ROWS, k))
+            extreme = torch.tensor(1e4 * signs)
+            what = f"for outputs of +-1e4 {when}"
+            found = _closed(loss, extreme, case.y, what)
+            _near(found, _slope(loss, extreme, case.y)[1], 1e-6, f"{what}, against autograd,")
+            _closed(loss, extreme.float(), case.y.float(), f"{what} in float32")
+
+
+def _closed(loss: Loss, outputs: Tensor, y: Tensor, when: str) -> Tensor | None:
+    """Return `gradient`, after a look at what the caller may rely on."""
+    args = outputs.clone().requires_grad_(), y.clone()
+    with torch.no_grad():
+        found = loss.gradient(*args)
+        if found is None:
+            return None
+        _require(loss.row_wise, "closed form of a loss that is not row_wise, expected None")
+        kept = found.clone()
+        found.fill_(torch.nan)
+        again = loss.gradient(*args)
+    for now, before, name in zip(args, (outputs, y), ("outputs", "targets"), strict=True):
+        _same(now.detach(), before, f"{name} after the closed form {when}")
+    _is_finite(kept, f"closed form {when}")
+    _same(again, kept, f"closed form {when}, after the caller has overwritten what it got,")
+    _shape_is(kept, tuple(outputs.shape), "closed form")
+    _require(kept.dtype == outputs.dtype, f"closed form of {outputs.dtype} is {kept.dtype}")
+    _require(again.is_contiguous(), "closed form is not contiguous")
+    _require(not again.requires_grad, "closed form requires a gradient under no_grad")
+    return kept
+
+
+def _near(found: Tensor, expected: Tensor, rtol: float, what: str) -> None:
+    """Compare gradients, up to a share of the largest of the row."""
+    size = 1 + expected.abs().amax(-1, keepdim=True)
+    axes = ("member", "row", "logit")[-found.ndim :]
+    _at_first((found - expected).abs() <= rtol * size, f"closed form {what}", axes,
+              lambda i: f"found {found[i]:.10g}, expected {expected[i]:.10g}")  # fmt: skip
 
 
 def _finite(case: _LossCase) -> None:
@@ -473,6 +530,8 @@ LOSS_CHECKS: Checks = (
      "torch.where needs harmless arguments in the branch not taken."),
     (_gradient, "look for detach, .data, .item or numpy on the way from outputs to value, and for "
      "a custom backward. A parameter detach_focus=True says that it is meant."),
+    (_closed_form, "differentiate objective for targets of 0 and 1, with the factor 1 / n_labels "
+     "and the weights that it has, into a new contiguous tensor; or let gradient return None."),
     (_rows, "reduce over the last axis only, or set row_wise = False."),
     (_members, "count axes from the end (-1 labels, -2 rows), and let statistics broadcast."),
     (_row_order, "do not use the index of a row."),

@@ -69,6 +69,8 @@ VARIANTS = {
     "focal, gamma 0.5": lambda L: FocalLoss(0.5),
     "focal, alpha": lambda L: FocalLoss(alpha=0.25, class_weight="balanced"),
     "focal, label_smoothing": lambda L: FocalLoss(label_smoothing=0.1),
+    "focal, gamma 0": lambda L: FocalLoss(0.0),
+    "focal, gamma 3": lambda L: FocalLoss(3, 0.8, class_weight=np.linspace(2, 0, L)),
     "asymmetric, gentle": lambda L: AsymmetricLoss(1, 2, 0),
     "asymmetric, detached": lambda L: AsymmetricLoss(1, 4, detach_focus=True),
     "asymmetric, gamma_neg 0.5": lambda L: AsymmetricLoss(gamma_neg=0.5),
@@ -99,6 +101,9 @@ VARIANTS = {
     "poly1, epsilon -1": lambda L: Poly1Loss(-1, class_weight="balanced"),
     "ldam, scale": lambda L: LDAMLoss(2, 3, label_smoothing=0.1),
     "hinge, weights": lambda L: HingeLoss(class_weight="balanced", label_reduction="sum"),
+    "hinge, all at once": lambda L: HingeLoss(
+        class_weight="effective", label_smoothing=0.3, label_reduction="sum"
+    ),
     "hinge, label_smoothing": lambda L: HingeLoss(label_smoothing=0.1),
     "squared_hinge, label_smoothing": lambda L: SquaredHingeLoss(label_smoothing=0.1),
     "exponential, weights": lambda L: ExponentialLoss(
@@ -111,6 +116,7 @@ VARIANTS = {
     "distribution_balanced, weights": lambda L: DistributionBalancedLoss(
         0.5, 3, gamma=0, class_weight="balanced", label_reduction="sum"
     ),
+    "distribution_balanced, gentle": lambda L: DistributionBalancedLoss(0, 1, 0, 0.5, 1, 0.5),
     "two_way, temperatures 1": lambda L: TwoWayLoss(1, 1),
     "two_way, temperatures 0.5 and 3": lambda L: TwoWayLoss(0.5, 3),
     "bp_mll, unbounded": lambda L: BPMLLLoss(bounded=False),
@@ -375,6 +381,45 @@ def test_a_confident_mistake_is_expensive(name):
         # Too sure is wrong too, for the former always, for the latter with smoothing.
         right = loss.objective(torch.ones(1, L), torch.ones(1, L))
     assert wrong > right + 0.05
+
+
+def near(found, expected, rtol):
+    """Tell whether gradients agree up to a share of the largest of their row."""
+    size = 1 + expected.abs().amax(-1, keepdim=True)
+    return bool(((found - expected).abs() <= rtol * size).all())
+
+
+@row_wise
+@pytest.mark.parametrize("n_labels", [1, 2, 5, 23])
+def test_closed_form_is_what_autograd_finds(name, n_labels):
+    rng = np.random.default_rng(n_labels)
+    targets = 1.0 * (rng.random((31, n_labels)) < 0.3)
+    targets[0], targets[1] = 0, 1
+    loss, y = make(name, targets), torch.tensor(targets)
+    for scale in (1, 3, 9, 1e4):
+        outputs = torch.tensor(rng.uniform(-scale, scale, (31, loss.n_outputs_)))
+        found = loss.gradient(outputs, y)
+        if found is None:
+            assert name == "pairwise_logistic" or n_labels == 1
+            return
+        # torch takes softplus for linear from 20 on, which scales and margins bring near.
+        assert near(found, gradient(loss, outputs, y)[1], 1e-9 if scale <= 3 else 1e-8)
+        single = loss.gradient(outputs.float(), y.float())
+        assert near(single, found, 1e-5) if scale <= 9 else single.isfinite().all()
+
+
+@row_wise
+def test_closed_form_with_ties_and_leading_axes(name):
+    loss = make(name)
+    y = torch.stack([Y, 1 - Y, Y.flip(0)])
+    outputs = torch.stack([draw(loss), draw(loss, seed=1), torch.full_like(draw(loss), 0.3)])
+    found = loss.gradient(outputs, y)
+    if found is None:
+        assert name == "pairwise_logistic"
+        return
+    assert near(found, gradient(loss, outputs, y)[1], 1e-9)
+    deep = loss.gradient(*(t[:, None].expand(3, 2, -1, -1) for t in (outputs, y)))
+    assert near(deep, found[:, None].expand_as(deep), 1e-12)
 
 
 # --- rows, members, labels
