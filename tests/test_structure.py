@@ -74,6 +74,14 @@ def test_decisions_and_splits_know_nothing_of_torch(path):
     assert not reaches(path, "torch", "skorch")
 
 
+@within("inspection/")
+def test_displays_know_arrays_and_fitted_objects_only(path):
+    allowed = tuple(f"sklearn_mlloss.{name}" for name in ("inspection", "decoders", "metrics"))
+    own = [name for name in reaches(path, "sklearn_mlloss") if not name.startswith(allowed)]
+    assert [name for name in own if name != "sklearn_mlloss"] == []
+    assert not reaches(path, "torch", "skorch")
+
+
 @within("losses/", "decoders/", "networks/")
 def test_losses_decoders_and_networks_do_not_know_each_other(path):
     home = part(path).split("/")[0]

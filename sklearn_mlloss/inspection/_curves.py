@@ -1,0 +1,177 @@
+"""A metric of one label at every threshold, and how far another sample would move it."""
+
+from collections.abc import Callable
+from functools import partial
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..decoders._cuts import (
+    Number,
+    accuracy,
+    balanced_accuracy,
+    f1,
+    fbeta,
+    first_best,
+    jaccard,
+    midpoints,
+    ratio,
+)
+
+# More points than pixels show nothing more; a callable is called at each of them.
+_MAX_DRAWN = 400
+_MAX_CALLED = 50
+
+
+class ThresholdCurve(NamedTuple):
+    """A metric of one label against the threshold.
+
+    Attributes
+    ----------
+    thresholds : ndarray of shape (n_cuts,)
+        Scores at which the decision changes, rising, and at last ``inf``, which predicts nothing.
+        Of many scores, some 400 evenly spaced ones (50 for a callable).
+    values : ndarray of shape (n_cuts,)
+        The metric where ``score >= threshold`` is predicted. It is constant from the threshold
+        before (exclusive) up to this one.
+    lower, upper : ndarray of shape (n_cuts,) or None
+        Pointwise bootstrap limits; None without a bootstrap.
+    best : float
+        The cut with the best value, halfway between two scores; the largest of several, and
+        ``inf`` where predicting nothing is best.
+    best_value : float
+        The metric there.
+    best_interval : tuple of float or None
+        Bootstrap limits of `best`.
+    """
+
+    thresholds: np.ndarray
+    values: np.ndarray
+    lower: np.ndarray | None
+    upper: np.ndarray | None
+    best: float
+    best_value: float
+    best_interval: tuple[float, float] | None
+
+    def value_at(self, threshold: float) -> float:
+        """Return the metric at a threshold, as drawn."""
+        return float(self.values[np.searchsorted(self.thresholds, threshold)])
+
+
+def precision(tp: Number, predicted: Number, positives: Number, total: Number) -> np.ndarray:
+    """Return the share of predictions that are right."""
+    return ratio(tp, predicted)
+
+
+def recall(tp: Number, predicted: Number, positives: Number, total: Number) -> np.ndarray:
+    """Return the share of positives that are found."""
+    return ratio(tp, positives)
+
+
+CURVES = {
+    "f1": f1,
+    "precision": precision,
+    "recall": recall,
+    "jaccard": jaccard,
+    "balanced_accuracy": balanced_accuracy,
+    "accuracy": accuracy,
+}
+
+
+def resolve_metric(metric: Any, beta: float) -> tuple[Callable, str]:
+    """Return the function that stands for a metric, and its name on the page."""
+    if callable(metric):
+        return metric, getattr(metric, "__name__", type(metric).__name__).replace("_", " ")
+    if metric == "fbeta":
+        if not isinstance(beta, Real) or not 0 < beta < np.inf:
+            raise ValueError(f"beta must be a finite number > 0, got {beta!r}.")
+        return partial(_fbeta, beta=beta), f"F{beta:g}"
+    if not isinstance(metric, str) or metric not in CURVES:
+        names = ", ".join(map(repr, [*CURVES, "fbeta"]))
+        raise ValueError(
+            f"metric must be one of {names}, or a callable metric(y_true, y_pred), got {metric!r}."
+        )
+    return CURVES[metric], metric.replace("_", " ").capitalize()
+
+
+def _fbeta(
+    tp: Number, predicted: Number, positives: Number, total: Number, *, beta: float
+) -> np.ndarray:
+    return fbeta(tp, predicted, positives, beta)
+
+
+def threshold_curve(
+    y: np.ndarray,
+    scores: np.ndarray,
+    metric: Callable,
+    on_counts: bool,
+    marked: float,
+    n_bootstrap: int,
+    confidence: float,
+    random: np.random.RandomState,
+) -> ThresholdCurve:
+    """Return the curve of one label, exact at the threshold that will be marked.
+
+    With `on_counts` the metric is a function of counts, which one pass gives for all thresholds;
+    else it is called with true and predicted labels at each of them.
+    """
+    distinct, level = np.unique(scores, return_inverse=True)
+    cuts = np.append(midpoints(distinct[::-1])[::-1], np.inf)
+    thresholds = np.append(distinct, np.inf)
+    drawn = _thin(distinct, _MAX_DRAWN if on_counts else _MAX_CALLED, marked)
+    if not on_counts:
+        cuts, thresholds, drawn = cuts[drawn], thresholds[drawn], np.arange(drawn.size)
+
+    def evaluate(times: np.ndarray) -> np.ndarray:
+        """Return the metric at each threshold for a sample with each row so many times."""
+        if on_counts:
+            tp, predicted = (
+                np.append(np.cumsum(np.bincount(level, part, distinct.size)[::-1])[::-1], 0.0)
+                for part in (times * y, times)
+            )
+            return metric(tp, predicted, tp[0], predicted[0])
+        rows = np.repeat(np.arange(y.size), times)
+        true, sample = y[rows].astype(int), scores[rows]
+        values = np.array([float(metric(true, (sample >= t).astype(int))) for t in thresholds])
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"metric {metric!r} must return finite numbers, but is not finite where scores >= "
+                f"{thresholds[~np.isfinite(values)][0]:g} are predicted; choose its value for "
+                "undefined cases."
+            )
+        return values
+
+    values = evaluate(np.ones(y.size, dtype=int))
+    # Of several best cuts the largest, as decoders have it.
+    best = values.size - 1 - first_best(values[::-1])
+    drawn = np.union1d(drawn, best)
+    lower = upper = interval = None
+    if n_bootstrap:
+        curves, bests = np.empty((n_bootstrap, drawn.size)), np.empty(n_bootstrap)
+        for i in range(n_bootstrap):
+            sample = evaluate(np.bincount(random.randint(y.size, size=y.size), minlength=y.size))
+            curves[i] = sample[drawn]
+            bests[i] = cuts[sample.size - 1 - first_best(sample[::-1])]
+        limits = [(1 - confidence) / 2, (1 + confidence) / 2]
+        lower, upper = np.quantile(curves, limits, axis=0)
+        # Without interpolation, which has no answer between a number and infinity.
+        interval = tuple(map(float, np.quantile(bests, limits, method="inverted_cdf")))
+    return ThresholdCurve(
+        thresholds[drawn],
+        values[drawn],
+        lower,
+        upper,
+        float(cuts[best]),
+        float(values[best]),
+        interval,
+    )
+
+
+def _thin(distinct: np.ndarray, limit: int, marked: float) -> np.ndarray:
+    """Return indices of thresholds, evenly spaced along the axis, with the marked one and inf."""
+    places = np.linspace(distinct[0], distinct[-1], limit)
+    picked = np.arange(distinct.size)
+    if distinct.size > limit:
+        picked = np.searchsorted(distinct, places)
+    return np.union1d(picked, [np.searchsorted(distinct, marked), distinct.size])

@@ -1,0 +1,129 @@
+"""What the displays accept: true labels, scores, estimators, and which labels to show."""
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from ..metrics._checks import _to_float
+
+# Small multiples stay readable up to a page of them.
+MAX_PANELS = 12
+
+
+def check_true(y_true: Any) -> np.ndarray:
+    """Return the labels as floats with NaN where not observed."""
+    Y = _to_float("y_true", y_true)
+    if Y.ndim != 2 or 0 in Y.shape:
+        raise ValueError(
+            "y_true must be 2-D, (n_samples, n_labels) with at least one row and one label, got "
+            f"shape {Y.shape}; use reshape(-1, 1) for a single label."
+        )
+    outside = ~((Y == 0) | (Y == 1) | np.isnan(Y))
+    if outside.any():
+        raise ValueError(
+            f"y_true must hold 0, 1, or NaN where not observed, got {Y[outside][0]:g}; cut soft "
+            "labels first, such as (y >= 0.5)."
+        )
+    return Y
+
+
+def check_scores(
+    name: str, values: Any, shape: tuple[int, ...], probabilities: bool = False
+) -> np.ndarray:
+    """Return finite scores of the shape of the labels."""
+    scores = _to_float(name, values)
+    if scores.shape != shape:
+        raise ValueError(
+            f"{name} must have the shape {shape} of y_true, one column a label, got {scores.shape}."
+        )
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{name} must be finite, got {scores[~np.isfinite(scores)][0]:g}.")
+    outside = (scores < 0) | (scores > 1)
+    if probabilities and outside.any():
+        raise ValueError(
+            f"{name} must hold probabilities in [0, 1], got {scores[outside][0]:g}; give "
+            "predict_proba, not decision_function."
+        )
+    return scores
+
+
+def check_share(name: str, value: Any) -> None:
+    """Refuse what is not strictly between 0 and 1."""
+    if not isinstance(value, Real) or not 0 < value < 1:
+        raise ValueError(f"{name} must be a number in (0, 1), got {value!r}.")
+
+
+def check_integer(name: str, value: Any, lowest: int) -> None:
+    """Refuse what is not an integer of at least `lowest`."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < lowest:
+        raise ValueError(f"{name} must be an integer of at least {lowest}, got {value!r}.")
+
+
+def find_names(y_true: Any, label_names: Sequence[Any] | None, n_labels: int) -> list[Any]:
+    """Return the names that were given, else the columns of a DataFrame, else numbers."""
+    if label_names is None:
+        label_names = getattr(y_true, "columns", range(n_labels))
+    names = list(label_names)
+    if len(names) != n_labels:
+        raise ValueError(
+            f"label_names must have one name for each of the {n_labels} labels, got {len(names)}."
+        )
+    return names
+
+
+def select_labels(
+    labels: Sequence[Any] | None, names: list[Any], positives: np.ndarray
+) -> list[int]:
+    """Return the indices of the labels to show."""
+    if labels is None:
+        return np.argsort(-positives, kind="stable")[:MAX_PANELS].tolist()
+    if isinstance(labels, str) or not np.iterable(labels):
+        raise ValueError(
+            f"labels must be a sequence of names or indices, got {labels!r}; write [{labels!r}]."
+        )
+    picked = []
+    for label in labels:
+        if label in names:
+            picked.append(names.index(label))
+        elif isinstance(label, Integral) and -len(names) <= label < len(names):
+            picked.append(int(label) % len(names))
+        else:
+            shown = ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
+            raise ValueError(
+                f"labels has {label!r}, which is neither a name nor an index of the {len(names)} "
+                f"labels; the names are: {shown}."
+            )
+    if not picked:
+        raise ValueError("labels is empty; name at least one label, or give None.")
+    return picked
+
+
+def label_probabilities(estimator: Any, X: Any, n_labels: int) -> np.ndarray:
+    """Return an estimator's probabilities of the labels in one array, whatever their form."""
+    if not hasattr(estimator, "predict_proba"):
+        raise ValueError(
+            f"estimator must have predict_proba, and {type(estimator).__name__} has none; give "
+            "its scores to from_predictions."
+        )
+    proba = estimator.predict_proba(X)
+    if isinstance(proba, list):  # one array a label, with a column a class
+        if len(proba) != n_labels:
+            raise ValueError(
+                f"y has {n_labels} labels, but estimator gives probabilities of {len(proba)}; "
+                "give the y of the labels that it was fitted on."
+            )
+        classes = getattr(estimator, "classes_", [np.arange(p.shape[1]) for p in proba])
+        return np.column_stack(
+            [_class_one(p, c) for p, c in zip(proba, classes, strict=True)],
+        )
+    proba = np.asarray(proba)
+    if n_labels == 1 and proba.ndim == 2 and proba.shape[1] == 2:
+        return _class_one(proba, getattr(estimator, "classes_", np.arange(2)))[:, None]
+    return proba
+
+
+def _class_one(proba: np.ndarray, classes: Any) -> np.ndarray:
+    # A label that was constant in training has one column, of the class that was seen.
+    return proba[:, np.asarray(classes).ravel() == 1].sum(axis=1)

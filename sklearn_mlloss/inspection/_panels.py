@@ -1,0 +1,124 @@
+"""What the displays have in common on the page."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito, "Color universal design", 2008: told apart whatever one's colour vision.
+BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+)
+COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
+MARKERS = ("o", "s", "^", "D", "v", "P")
+GREY = "0.45"
+# Characters of a name that fit above a panel.
+_NAME_LENGTH = 22
+# Inches that an entry of the legend takes.
+_ENTRY_WIDTH = 2.0
+
+
+def check_matplotlib(caller: str) -> None:
+    """Raise before anything is computed if nothing can be drawn."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f'{caller} needs matplotlib, which is not installed: pip install "sklearn_mlloss[plot]"'
+        ) from error
+
+
+def make_panels(
+    ax: Any, n_panels: int, height: float, share: bool = True
+) -> "tuple[np.ndarray, Figure, bool]":
+    """Return the axes to draw on in a 1-D array, their figure, and whether they are new."""
+    if ax is not None:
+        axes = np.ravel(np.array(ax, dtype=object))
+        if len(axes) < n_panels:
+            raise ValueError(
+                f"ax must hold one axes for each of the {n_panels} labels, got {len(axes)}; give "
+                "more axes, or fewer labels."
+            )
+        return axes[:n_panels], axes[0].figure, False
+
+    import matplotlib.pyplot as plt
+
+    n_columns = 3 if n_panels in (3, 5, 6, 9) else min(n_panels, 4)
+    n_rows = -(-n_panels // n_columns)
+    figure, grid = plt.subplots(
+        n_rows,
+        n_columns,
+        figsize=(max(2.6 * n_columns, 5.2), height * n_rows + 1.1),
+        sharex=share,
+        sharey=share,
+        squeeze=False,
+        layout="constrained",
+    )
+    axes = grid.ravel()
+    for spare in axes[n_panels:]:
+        spare.remove()
+    for above in axes[max(n_panels - n_columns, 0) : n_panels]:
+        above.tick_params(labelbottom=True)  # also where the panel below is a spare one
+    return axes[:n_panels], figure, True
+
+
+def name_panel(ax: "Axes", name: Any, positives: int, note: str = "") -> None:
+    """Write the label and how many positives it has above its panel."""
+    noun = "positive" if positives == 1 else "positives"
+    note = f"{positives} {noun}{', ' if note else ''}{note}"
+    ax.set_title(shorten(name), fontsize="medium", loc="left", pad=16)
+    ax.annotate(
+        note,
+        (0, 1),
+        (0, 4),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize="small",
+        color=GREY,
+    )
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def say_empty(ax: "Axes", is_shared: bool) -> None:
+    """Leave a panel without a curve, and say why."""
+    ax.text(0.5, 0.5, "no positives", transform=ax.transAxes, ha="center", va="center", color=GREY)
+    if not is_shared:
+        ax.set(xticks=[], yticks=[])
+
+
+def finish(
+    axes: np.ndarray, is_new: bool, handles: Sequence[Any], xlabel: str, ylabel: str, corner: str
+) -> None:
+    """Name the axes and explain the marks, outside the panels if the figure is our own.
+
+    On axes of somebody else's figure they are explained in a corner of the first one.
+    """
+    if is_new:
+        figure = axes[0].figure
+        figure.supxlabel(xlabel, fontsize="medium")
+        figure.supylabel(ylabel, fontsize="medium")
+        figure.legend(
+            handles=handles,
+            loc="outside upper center",
+            ncols=int(figure.get_figwidth() // _ENTRY_WIDTH),
+            frameon=False,
+        )
+        return
+    for ax in axes:
+        ax.set(xlabel=xlabel, ylabel=ylabel)
+    axes[0].legend(handles=handles, fontsize="small", loc=corner)
+
+
+def shorten(name: Any, length: int = _NAME_LENGTH) -> str:
+    """Cut a name that would run into its neighbour's."""
+    text = str(name)
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,312 @@
+"""The measures of every label at one glance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..metrics import multilabel_report
+from ._inputs import check_integer, check_scores, check_true, find_names, label_probabilities
+from ._panels import COLOURS, GREY, MARKERS, check_matplotlib, shorten
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["LabelReportDisplay"]
+
+_OF_DECISIONS = ("precision", "recall", "f1")
+_OF_PROBABILITIES = ("average_precision", "roc_auc", "ece", "mean_proba")
+
+
+class LabelReportDisplay:
+    """A row a label with a dot a measure, the labels with the most positives on top.
+
+    The tick in each row is the label's prior, its share of positives: the precision of predicting
+    at random, and the average precision of a random ranking. The numbers of positives stand on
+    the right, and below the labels the averages: "micro" of all entries pooled, "macro" the mean
+    over labels. A measure that is 0/0, such as the precision of a label that was never predicted,
+    has no dot.
+
+    Use `from_predictions` or `from_estimator` to make one.
+
+    Parameters
+    ----------
+    report : pandas.DataFrame
+        As `sklearn_mlloss.metrics.multilabel_report` returns it.
+    columns : sequence of str, default=("precision", "recall", "f1")
+        Which measures to show, up to 6 of "precision", "recall", "f1", "average_precision",
+        "roc_auc", "ece" and "mean_proba", those that lie in [0, 1].
+
+    Attributes
+    ----------
+    report, columns
+        As given.
+    ax_ : Axes
+        What was drawn on. Set by `plot`, as what follows.
+    figure_ : Figure
+        The figure.
+    lines_ : list of Line2D, of length n_columns
+        The dots of each measure, the labels from top to bottom, then "micro" and "macro".
+    priors_ : Line2D
+        The reference marks.
+
+    See Also
+    --------
+    sklearn_mlloss.metrics.multilabel_report : The numbers.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.inspection import LabelReportDisplay
+    >>> display = LabelReportDisplay.from_predictions(
+    ...     [[1, 0], [0, 1], [1, 1]], [[1, 0], [0, 0], [1, 0]], label_names=["a", "b"])
+    >>> display.report.loc[["a", "b"], "recall"].tolist()
+    [1.0, 0.0]
+    """
+
+    def __init__(self, report: pandas.DataFrame, *, columns: Sequence[str] = _OF_DECISIONS) -> None:
+        self.report = report
+        self.columns = columns
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike,
+        *,
+        columns: Sequence[str] = _OF_DECISIONS,
+        label_names: Sequence[Any] | None = None,
+        max_labels: int = 30,
+        ax: Any = None,
+    ) -> Self:
+        """Draw the measures of a fitted classifier.
+
+        Parameters
+        ----------
+        estimator : object
+            Fitted, with ``predict`` and, for measures of probabilities, ``predict_proba`` that
+            gives an array of shape (n_samples, n_labels), or a list with an array of shape
+            (n_samples, n_classes) a label, as forests have it.
+        X : array-like or DataFrame with n_samples rows
+            Rows that trained nothing.
+        y : array-like of shape (n_samples, n_labels)
+            True labels: 0, 1, or NaN where not observed.
+        columns, label_names, max_labels, ax
+            See `from_predictions`.
+
+        Returns
+        -------
+        LabelReportDisplay
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range.
+        ImportError
+            Without matplotlib or pandas.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_multilabel_classification
+        >>> from sklearn.neighbors import KNeighborsClassifier
+        >>> from sklearn_mlloss.inspection import LabelReportDisplay
+        >>> X, y = make_multilabel_classification(n_classes=3, random_state=0)
+        >>> knn = KNeighborsClassifier().fit(X[:50], y[:50])
+        >>> display = LabelReportDisplay.from_estimator(
+        ...     knn, X[50:], y[50:], columns=["f1", "roc_auc"])
+        >>> len(display.lines_)
+        2
+        """
+        check_matplotlib(f"{cls.__name__}.from_estimator")
+        _check_columns(columns)
+        Y = check_true(y)
+        y_pred = estimator.predict(X)
+        needed = any(column in _OF_PROBABILITIES for column in columns)
+        return cls.from_predictions(
+            Y,
+            y_pred if np.ndim(y_pred) != 1 else np.reshape(y_pred, (-1, 1)),
+            label_probabilities(estimator, X, Y.shape[1]) if needed else None,
+            columns=columns,
+            label_names=find_names(y, label_names, Y.shape[1]),
+            max_labels=max_labels,
+            ax=ax,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        y_prob: ArrayLike | None = None,
+        *,
+        columns: Sequence[str] = _OF_DECISIONS,
+        label_names: Sequence[Any] | None = None,
+        max_labels: int = 30,
+        ax: Any = None,
+    ) -> Self:
+        """Draw the measures of decisions and probabilities.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples, n_labels)
+            True labels: 0, 1, or NaN where not observed; such entries are left out.
+        y_pred : array-like of shape (n_samples, n_labels)
+            Predicted labels, 0 or 1.
+        y_prob : array-like of shape (n_samples, n_labels), default=None
+            Probabilities in [0, 1]. None will do where no column needs them; the report then
+            takes the decisions for probabilities.
+        columns : sequence of str, default=("precision", "recall", "f1")
+            Which measures to show, up to 6 of "precision", "recall", "f1", and of those that need
+            `y_prob`: "average_precision", "roc_auc", "ece" and "mean_proba".
+        label_names : sequence of length n_labels, default=None
+            None takes the columns of a DataFrame, else numbers.
+        max_labels : int, default=30
+            Rows that are readable on a page. Of more labels, those with the most positives are
+            shown, and the title says so; the averages are of all labels.
+        ax : Axes, default=None
+            None makes a figure that is high enough for the rows.
+
+        Returns
+        -------
+        LabelReportDisplay
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, or a column needs `y_prob` and it is None.
+        ImportError
+            Without matplotlib or pandas.
+        """
+        check_matplotlib(f"{cls.__name__}.from_predictions")
+        _check_columns(columns)
+        Y = check_true(y_true)
+        decisions = check_scores("y_pred", y_pred, Y.shape)
+        if not np.isin(decisions, (0, 1)).all():
+            raise ValueError(
+                f"y_pred must hold 0 or 1, got {decisions[~np.isin(decisions, (0, 1))][0]:g}; "
+                "give probabilities as y_prob."
+            )
+        missing = [column for column in columns if column in _OF_PROBABILITIES]
+        if y_prob is None and missing:
+            raise ValueError(f"columns has {missing[0]!r}, which needs y_prob, and it is None.")
+        proba = decisions
+        if y_prob is not None:
+            proba = check_scores("y_prob", y_prob, Y.shape, probabilities=True)
+        report = multilabel_report(Y, proba, decisions, find_names(y_true, label_names, Y.shape[1]))
+        return cls(report, columns=tuple(columns)).plot(ax=ax, max_labels=max_labels)
+
+    def plot(self, ax: Any = None, *, max_labels: int = 30) -> Self:
+        """Draw the rows.
+
+        Parameters
+        ----------
+        ax : Axes, default=None
+            None makes a figure that is high enough for the rows, with the legend above them.
+        max_labels : int, default=30
+            See `from_predictions`.
+
+        Returns
+        -------
+        LabelReportDisplay
+            The display itself, with the artists as attributes.
+
+        Raises
+        ------
+        ValueError
+            If `max_labels` is not a positive integer, or a column is unknown.
+        ImportError
+            Without matplotlib.
+        """
+        check_matplotlib(f"{type(self).__name__}.plot")
+        check_integer("max_labels", max_labels, 1)
+        _check_columns(self.columns)
+        labels, averages = self.report.iloc[:-2], self.report.iloc[-2:]
+        order = np.argsort(-labels["support"].to_numpy(), kind="stable")[:max_labels]
+        labels = labels.iloc[order]
+        is_new = ax is None
+        if is_new:
+            import matplotlib.pyplot as plt
+
+            height = 0.26 * (len(labels) + 2) + 1.3
+            _, ax = plt.subplots(figsize=(7, height), layout="constrained")
+        self.ax_, self.figure_ = ax, ax.figure
+
+        # The averages stand apart from the labels by half a row.
+        rows = np.append(np.arange(len(labels)), len(labels) + np.array([0.5, 1.5]))
+        values = np.vstack(
+            [part[list(self.columns)].to_numpy(float) for part in (labels, averages)]
+        )
+        seen = ~np.isnan(values).all(axis=1)
+        ax.hlines(rows, 0, 1, color="0.93", linewidth=1, zorder=0)
+        ax.hlines(
+            rows[seen],
+            np.nanmin(values[seen], axis=1),
+            np.nanmax(values[seen], axis=1),
+            color="0.75",
+            linewidth=2,
+            zorder=1,
+        )
+        prior = [*labels["prevalence"], *averages["prevalence"]]
+        (self.priors_,) = ax.plot(
+            prior,
+            rows,
+            color="black",
+            marker="|",
+            linestyle="",
+            markersize=11,
+            zorder=3,
+            label="prior",
+        )
+        self.lines_ = [
+            ax.plot(
+                values[:, k],
+                rows,
+                color=COLOURS[k],
+                marker=MARKERS[k],
+                linestyle="",
+                markersize=7,
+                markeredgecolor="white",
+                alpha=0.9,
+                label=column.replace("_", " "),
+            )[0]
+            for k, column in enumerate(self.columns)
+        ]
+        for row in np.flatnonzero(labels["support"] == 0):
+            ax.text(0.03, row, "no positives", va="center", fontsize="small", color=GREY)
+        support = [f"{n:g}" for n in labels["support"]]
+        names = [shorten(name, 30) for name in labels.index]
+        ax.set_yticks(rows, [*names, "micro", "macro"])
+        ax.set(xlim=(-0.02, 1.02), ylim=(rows[-1] + 0.6, -0.6))
+        ax.axhline(len(labels) - 0.25, color=GREY, linewidth=0.8)
+        ax.tick_params(axis="y", length=0)
+        ax.spines[["top", "right", "left"]].set_visible(False)
+        side = ax.secondary_yaxis("right")
+        side.set_yticks(rows[:-2], support)
+        side.tick_params(length=0, labelcolor=GREY)
+        side.spines["right"].set_visible(False)
+        side.set_ylabel("positives", color=GREY)
+        hidden = len(self.report) - 2 - len(labels)
+        if hidden:
+            ax.set_title(
+                f"The {len(labels)} labels with the most positives of {len(labels) + hidden}",
+                fontsize="medium",
+            )
+        marks = {"handles": [*self.lines_, self.priors_], "ncols": 5, "frameon": False}
+        if is_new:
+            self.figure_.legend(loc="outside upper center", **marks)
+        else:  # below the ticks
+            ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=2.5, **marks)
+        return self
+
+
+def _check_columns(columns: Sequence[str]) -> None:
+    allowed = (*_OF_DECISIONS, *_OF_PROBABILITIES)
+    wanted = f"columns must be 1 to {len(COLOURS)} of {', '.join(map(repr, allowed))}"
+    if isinstance(columns, str) or not 1 <= len(columns) <= len(COLOURS):
+        raise ValueError(f"{wanted}, got {columns!r}.")
+    for column in columns:
+        if column not in allowed:
+            raise ValueError(f"{wanted}, got {column!r}.")
