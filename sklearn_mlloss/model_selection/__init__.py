@@ -3,6 +3,13 @@
 from sklearn_mlloss.model_selection.split import (
     MultilabelStratifiedKFold,
     MultilabelStratifiedShuffleSplit,
+    RepeatedMultilabelStratifiedKFold,
 )
+from sklearn_mlloss.model_selection.split_groups import MultilabelStratifiedGroupKFold
 
-__all__ = ["MultilabelStratifiedKFold", "MultilabelStratifiedShuffleSplit"]
+__all__ = [
+    "MultilabelStratifiedGroupKFold",
+    "MultilabelStratifiedKFold",
+    "MultilabelStratifiedShuffleSplit",
+    "RepeatedMultilabelStratifiedKFold",
+]

@@ -7,7 +7,11 @@ from scipy import sparse
 from sklearn.model_selection import BaseCrossValidator, BaseShuffleSplit
 from sklearn.utils import check_random_state, indexable
 
-__all__ = ["MultilabelStratifiedKFold", "MultilabelStratifiedShuffleSplit"]
+__all__ = [
+    "MultilabelStratifiedKFold",
+    "MultilabelStratifiedShuffleSplit",
+    "RepeatedMultilabelStratifiedKFold",
+]
 
 
 class MultilabelStratifiedKFold(BaseCrossValidator):
@@ -34,6 +38,8 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
     See Also
     --------
     MultilabelStratifiedShuffleSplit : Repeated random splits into two parts.
+    RepeatedMultilabelStratifiedKFold : The same several times, each time in another order.
+    MultilabelStratifiedGroupKFold : For rows in groups that must stay together.
 
     Notes
     -----
@@ -126,6 +132,92 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
         n_splits : int
         """
         return self.n_splits
+
+
+class RepeatedMultilabelStratifiedKFold(BaseCrossValidator):
+    """:class:`MultilabelStratifiedKFold` several times, each time in another random order.
+
+    A single K-fold estimate depends on the luck of the folds; the mean over repetitions does so
+    less, at the cost of as many times the fits. The counterpart of ``RepeatedStratifiedKFold``.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        Number of folds, at least 2 and at most the number of rows.
+    n_repeats : int, default=10
+        Number of times that the rows are dealt out, at least 1. The default is scikit-learn's.
+    random_state : int, RandomState instance or None, default=None
+        Steers the random orders, which differ between the repetitions. An int gives the same
+        splits at each call of ``split``.
+
+    See Also
+    --------
+    MultilabelStratifiedKFold : Once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_mlloss.model_selection import RepeatedMultilabelStratifiedKFold
+    >>> Y = np.array([[1, 0], [1, 0], [1, 1], [1, 1], [0, 0], [0, 0]])
+    >>> cv = RepeatedMultilabelStratifiedKFold(n_splits=2, n_repeats=3, random_state=0)
+    >>> cv.get_n_splits()
+    6
+    >>> for train, test in cv.split(np.zeros((6, 1)), Y):
+    ...     print(test, Y[test].sum(axis=0))
+    [1 2 5] [2 1]
+    [0 3 4] [2 1]
+    [1 3 4] [2 1]
+    [0 2 5] [2 1]
+    [1 3 5] [2 1]
+    [0 2 4] [2 1]
+    """
+
+    def __init__(self, n_splits=5, *, n_repeats=10, random_state=None):
+        self.n_splits = n_splits
+        self.n_repeats = n_repeats
+        self.random_state = random_state
+
+    def split(self, X, y=None, groups=None):
+        """Generate the rows of each training and test part, one repetition after the other.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Only its number of rows is looked at.
+        y : {array-like, sparse matrix} of shape (n_samples, n_labels) or (n_samples,)
+            Indicators. A soft label counts as positive from 0.5 on, NaN (not observed) as
+            negative. A 1-D ``y`` holds classes.
+        groups : object, default=None
+            Ignored; present for compatibility with scikit-learn.
+
+        Yields
+        ------
+        train, test : ndarray of int
+            Row numbers in ascending order.
+
+        Raises
+        ------
+        ValueError
+            If ``y`` is missing or no indicator, or a parameter is out of its range.
+        """
+        _check_count("n_repeats", self.n_repeats, low=1)
+        rng = check_random_state(self.random_state)
+        for _ in range(self.n_repeats):
+            yield from MultilabelStratifiedKFold(self.n_splits, random_state=rng).split(X, y)
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        """Return the number of splits, that of all repetitions together.
+
+        Parameters
+        ----------
+        X, y, groups : object, default=None
+            Ignored; present for compatibility with scikit-learn.
+
+        Returns
+        -------
+        n_splits : int
+        """
+        return self.n_splits * self.n_repeats
 
 
 class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):

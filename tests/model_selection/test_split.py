@@ -20,6 +20,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn_mlloss.model_selection import (
     MultilabelStratifiedKFold,
     MultilabelStratifiedShuffleSplit,
+    RepeatedMultilabelStratifiedKFold,
 )
 from sklearn_mlloss.model_selection.split import _apportion
 
@@ -458,6 +459,55 @@ def test_cross_val_predict_with_classes():
     X = (y[:, None] == np.array(["a", "b", "c"])) + 0.1 * rng.normal(size=(90, 3))
     predicted = cross_val_predict(LogisticRegression(), X, y, cv=SPLITTERS[0])
     assert (predicted == y).mean() > 0.9
+
+
+# ---- repetitions
+
+
+def test_repetitions_are_folds_in_other_orders():
+    Y = skewed(80)
+    cv = RepeatedMultilabelStratifiedKFold(4, n_repeats=3, random_state=0)
+    found = splits(cv, Y)
+    assert len(found) == cv.get_n_splits() == 12
+    rng = np.random.RandomState(0)
+    for repeat in range(3):
+        part = found[4 * repeat : 4 * repeat + 4]
+        assert_same_splits(part, splits(MultilabelStratifiedKFold(4, random_state=rng), Y))
+        np.testing.assert_array_equal(np.sort(np.concatenate([t for _, t in part])), np.arange(80))
+    assert len({test.tobytes() for _, test in found}) == 12
+    assert_same_splits(found, splits(cv, Y))
+    assert_same_splits(found, splits(clone(cv, safe=False), sparse.csr_array(Y)))
+    assert_same_splits(found, splits(cv, pd.DataFrame(Y)))
+
+
+def test_repetitions_in_scikit_learn():
+    Y = skewed(120, 4)
+    X = Y + np.random.default_rng(0).normal(scale=0.3, size=Y.shape)
+    cv = RepeatedMultilabelStratifiedKFold(n_splits=2, n_repeats=2, random_state=0)
+    assert (
+        " ".join(repr(cv).split())
+        == "RepeatedMultilabelStratifiedKFold(n_repeats=2, n_splits=2, random_state=0)"
+    )
+    scores = cross_val_score(KNeighborsClassifier(), X, Y, cv=cv, scoring="f1_micro")
+    assert scores.shape == (4,) and (scores > 0.5).all()
+    search = GridSearchCV(KNeighborsClassifier(), {"n_neighbors": [1, 5]}, cv=cv).fit(X, Y)
+    assert search.n_splits_ == 4
+    default = RepeatedMultilabelStratifiedKFold()
+    assert (default.n_splits, default.n_repeats, default.get_n_splits()) == (5, 10, 50)
+
+
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        (dict(n_repeats=0), "n_repeats must be an integer of at least 1, got 0"),
+        (dict(n_repeats=1.5), "n_repeats must be an integer .* got 1.5"),
+        (dict(n_splits=1), "n_splits must be an integer of at least 2, got 1"),
+        (dict(n_splits=9), "n_splits must be at most the 8 rows of y, got 9"),
+    ],
+)
+def test_unusable_parameters_of_repetitions(params, message):
+    with pytest.raises(ValueError, match=message):
+        next(RepeatedMultilabelStratifiedKFold(**params).split(np.zeros((8, 1)), np.zeros((8, 2))))
 
 
 # ---- apportioning
