@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .decision import fit_decoder, make_calibrator, make_decoder
+from .decision import KEEP, fit_decoder, make_calibrator, make_decoder
 from .decoders import Decoder, get_decoder
 from .held_out import make_folds, split_rows
 from .losses import Loss, get_loss
@@ -39,14 +39,6 @@ __all__ = ["MultiLabelNetClassifier"]
 
 # Rows that trained no network, with their scores and counts.
 Decided = tuple[Rows, np.ndarray, np.ndarray | None]
-
-
-class _Keep:
-    def __repr__(self) -> str:
-        return "KEEP"
-
-
-KEEP = _Keep()
 
 
 class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
@@ -317,7 +309,7 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
                 decided = self._fit_one(rows, loss, device, last)
             else:
                 decided = self._fit_folds(rows, kept, loss, device)
-            self._fit_decision(decided, reserved)
+            self._fit_decision(decided, reserved, rows)
         return self
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -367,7 +359,8 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
 
         The rows must not have been used for training: scores of training rows are pushed towards
         0 and 1, and a threshold fitted to them suits no others. They serve the calibration, if
-        there is one, and then the decoder.
+        there is one, and then the decoder; a decoder with a guarantee gets half of them to itself
+        if there is a calibration.
 
         Parameters
         ----------
@@ -395,7 +388,11 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
             chosen = self.decoder_ if decoder is KEEP else decoder
             self.decoder_ = self._make_decoder(chosen, self.loss_)
             if self._learns_decision():
-                self._fit_decision((rows.scaled(), *self._raw_scores(rows.X)), None)
+                every, reserved = rows, None
+                if self.decoder_.untouched_rows and self.calibrator_ is not None:
+                    parts = split_rows(rows, 0.5, self._seeds(0)[3])
+                    rows, reserved = (rows[part] for part in parts)
+                self._fit_decision((rows.scaled(), *self._raw_scores(rows.X)), reserved, every)
         return self
 
     # ------------------------------------------------------------------ predicting
@@ -653,8 +650,8 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
     def _learns_decision(self) -> bool:
         return self.decoder_.requires_fit or self.calibrator_ is not None
 
-    def _fit_decision(self, decided: Decided | None, reserved: Rows | None) -> None:
-        """Fit the calibration and then the decoder on rows that trained no network."""
+    def _fit_decision(self, decided: Decided | None, reserved: Rows | None, every: Rows) -> None:
+        """Fit calibration, then decoder, on rows that trained no network; label sets on all."""
         if not self._learns_decision():
             return
         rows, scores, count = decided
@@ -665,7 +662,7 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         if reserved is not None:
             rows = reserved
             scores, count = self._scores(rows.X)
-        fit_decoder(self.decoder_, rows, scores, count)
+        fit_decoder(self.decoder_, rows, scores, count, every)
 
     # ------------------------------------------------------------------ parts of a prediction
 

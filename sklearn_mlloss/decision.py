@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
 
 from .calibration import Calibrator, get_calibrator
-from .decoders import Argmax, Decoder, get_decoder
-from .losses import Loss
+from .decoders import Argmax, Decoder, FixedThreshold, get_decoder
 from .targets import TargetCodec
-from .training import Rows
 
-__all__ = ["fit_decoder", "make_calibrator", "make_decoder"]
+if TYPE_CHECKING:  # the decisions of other classifiers need no torch
+    from .losses import Loss
+    from .training import Rows
+
+__all__ = [
+    "KEEP",
+    "fit_decoder",
+    "is_auto",
+    "make_calibrator",
+    "make_decoder",
+    "make_plain_decoder",
+    "warn_of_fallback",
+]
+
+
+class _Keep:
+    def __repr__(self) -> str:
+        return "KEEP"
+
+
+KEEP = _Keep()  # stands for the present decoder or calibration where another can be given
 
 
 def make_decoder(spec: Any, loss: Loss, targets: TargetCodec, calibrated: bool) -> Decoder:
@@ -55,21 +73,77 @@ def make_decoder(spec: Any, loss: Loss, targets: TargetCodec, calibrated: bool) 
     return decoder
 
 
+def make_plain_decoder(
+    spec: Any, default: str, method: str, targets: TargetCodec, calibrated: bool
+) -> Decoder:
+    """Return an unfitted decoder for a classifier without a loss, with warnings as above.
+
+    Parameters
+    ----------
+    spec : str or Decoder
+    default : str
+        What "auto" stands for.
+    method : {"predict_proba", "decision_function"}
+        Where the scores come from.
+    targets, calibrated : see `make_decoder`
+
+    Returns
+    -------
+    Decoder
+    """
+    decoder = clone(get_decoder(default if is_auto(spec) else spec))
+    if targets.kind == "multiclass":
+        if not is_auto(spec) and not isinstance(decoder, Argmax):
+            _warn(
+                f"decoder={spec!r} is not used: a 1-D multi-class y is decided by the largest score"
+            )
+        return Argmax()
+    _try(decoder, targets.n_labels_)
+    # A fixed threshold of 0.5 is where decision_function changes its sign.
+    suits = method == "predict_proba" or calibrated or isinstance(decoder, FixedThreshold)
+    if decoder.needs_probabilities and not suits:
+        _warn(
+            f"{decoder!r} takes scores for probabilities, but those of {method} are none: use "
+            f"calibration='sigmoid', or decoder={default!r} or another that learns from held-out "
+            "rows"
+        )
+    return decoder
+
+
+def is_auto(spec: Any) -> bool:
+    """Return whether the choice is left to us."""
+    return isinstance(spec, str) and spec == "auto"
+
+
 def make_calibrator(spec: Any) -> Calibrator | None:
     """Return an unfitted calibrator, or None."""
     calibrator = get_calibrator(spec)
     return None if calibrator is None else clone(calibrator)
 
 
-def fit_decoder(decoder: Decoder, rows: Rows, scores: np.ndarray, count: np.ndarray | None) -> None:
-    """Fit a decoder on rows that trained no network, and say so where they were too few."""
+def fit_decoder(
+    decoder: Decoder, rows: Rows, scores: np.ndarray, count: np.ndarray | None, every: Rows
+) -> None:
+    """Fit a decoder on rows that trained no network, and say so where they were too few.
+
+    `every` are all rows there are, those that trained the network as well: what they can tell of
+    label sets needs no scores.
+    """
     decoder.fit(scores, *rows.for_decoder(), count)
-    fallback, n_labels = getattr(decoder, "fallback_labels_", ()), scores.shape[1]
+    # Not `for_decoder`: most decoders learn no sets, and need no float64 copy of all targets.
+    weight = None if every.weight is None else every.weight.reshape(len(every), -1).mean(axis=1)
+    decoder.learn_sets(every.Y, weight)
+    advice = "cv=5, so that every row serves, or call fit_decoder with more rows"
+    warn_of_fallback(decoder, len(rows), advice)
+
+
+def warn_of_fallback(decoder: Decoder, n_rows: int, advice: str) -> None:
+    """Say so where a fitted decoder found too few positives for most labels."""
+    fallback, n_labels = getattr(decoder, "fallback_labels_", ()), decoder.n_labels_
     if len(fallback) > n_labels / 2:
         _warn(
-            f"{len(fallback)} of {n_labels} labels have too few positives among the {len(rows)} "
-            "rows that the decoder was fitted on, and use a common threshold: use cv=5, so that "
-            "every row serves, or call fit_decoder with more rows"
+            f"{len(fallback)} of {n_labels} labels have too few positives among the {n_rows} rows "
+            f"that the decoder was fitted on, and use a common threshold: use {advice}"
         )
 
 

@@ -10,9 +10,6 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state, check_scalar
-from torch import nn
-
-from .networks import ACTIVATIONS, NORMALIZATIONS
 
 __all__ = ["NETWORK", "PRECISIONS", "check_params", "draw_entropy", "unchanged_on_error"]
 
@@ -114,6 +111,9 @@ def _check_callbacks(callbacks: Any) -> None:
 
 
 def _check_network(estimator: Any) -> None:
+    # Here, as for `nn` below: other classifiers fit without torch.
+    from .networks import ACTIVATIONS, NORMALIZATIONS
+
     sizes = estimator.hidden_layer_sizes
     if not np.iterable(sizes) or not all(isinstance(n, Integral) and n >= 1 for n in sizes):
         raise ValueError(f"hidden_layer_sizes must be a sequence of ints >= 1, got {sizes!r}")
@@ -124,6 +124,8 @@ def _check_network(estimator: Any) -> None:
 
 
 def _check_module(estimator: Any) -> None:
+    from torch import nn
+
     # An instance is callable, too, but with rows, and cannot be initialised anew for each fit.
     if not callable(estimator.module) or isinstance(estimator.module, nn.Module):
         raise ValueError(

@@ -10,7 +10,7 @@ from sklearn.model_selection import KFold
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss.calibration import CALIBRATORS
-from sklearn_mlloss.decoders import Decoder, GlobalThreshold
+from sklearn_mlloss.decoders import AtLeastOne, Decoder, GlobalThreshold, LabelSetDecoder
 from sklearn_mlloss.held_out import split_rows
 from sklearn_mlloss.model_selection import MultilabelStratifiedKFold
 
@@ -104,6 +104,36 @@ def test_the_decision_can_be_fitted_again():
     again = net.predict_proba(X)
     net.fit_decoder(X, Y)
     np.testing.assert_array_equal(net.predict_proba(X), again)
+
+
+@pytest.mark.parametrize("params", [dict(), dict(cv=None), dict(ensemble=False)], ids=str)
+@pytest.mark.parametrize("decoder", ["label_set", "gfm", AtLeastOne("label_set")], ids=str)
+def test_label_sets_are_those_of_all_rows(decoder, params):
+    """Also of the rows that trained the network, which show sets that the others may lack."""
+    own = np.random.default_rng(0)
+    partly = np.where(own.random(Y.shape) < 0.05, np.nan, Y)
+    weight = own.uniform(0, 2, len(X)) * (np.arange(len(X)) % 7 > 0)
+    net = make(decoder=decoder, max_epochs=2, **params).fit(X, partly, weight)
+    inner = getattr(net.decoder_, "decoder_", net.decoder_)
+    expected = LabelSetDecoder().fit(np.zeros(Y.shape), partly, weight)
+    np.testing.assert_array_equal(inner.label_sets_, expected.label_sets_)
+    np.testing.assert_allclose(inner.log_prior_, expected.log_prior_)
+    assert (net.decoder_.n_labels_, inner.n_labels_) == (Y.shape[1],) * 2
+    # No training rows are held: rows given later are all that there are.
+    net.fit_decoder(X[:20], Y[:20])
+    inner = getattr(net.decoder_, "decoder_", net.decoder_)
+    np.testing.assert_array_equal(
+        inner.label_sets_, LabelSetDecoder().fit(np.zeros((20, Y.shape[1])), Y[:20]).label_sets_
+    )
+
+
+def test_label_sets_with_weights_of_labels():
+    weight = np.random.default_rng(0).uniform(0.5, 2, Y.shape)
+    weight[:10, 0] = 0  # not observed, so that these rows show no set
+    net = make(decoder="label_set", cv=None, max_epochs=2).fit(X, Y, weight)
+    expected = LabelSetDecoder().fit(np.zeros(Y[10:].shape), Y[10:], weight[10:].mean(axis=1))
+    np.testing.assert_array_equal(net.decoder_.label_sets_, expected.label_sets_)
+    np.testing.assert_allclose(net.decoder_.log_prior_, expected.log_prior_)
 
 
 def test_folds_in_two_processes_give_the_same():
@@ -203,6 +233,12 @@ def test_a_decoder_with_a_guarantee_gets_rows_of_its_own(params, monkeypatch):
     assert len(rest) == 135
     if net.cv is not None:
         np.testing.assert_array_equal(np.isnan(net.oof_scores_).all(axis=1).nonzero()[0], reserved)
+
+
+def test_a_decoder_with_a_guarantee_keeps_them_when_the_decision_is_fitted_anew():
+    net = make(cv=None).fit(X, Y)
+    assert net.fit_decoder(X, Y, Untouched()).decoder_.n_rows_ == len(X)
+    assert net.fit_decoder(X, Y, calibration="sigmoid").decoder_.n_rows_ == len(X) // 2
 
 
 @pytest.mark.parametrize("decoder", ["expected_fbeta", "threshold"])

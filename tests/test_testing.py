@@ -386,6 +386,67 @@ class LateInfinity(Logistic):
         return value / 0 if getattr(self, "late_", False) else value
 
 
+class ClosedForm(Logistic):
+    """Right: the derivative of what `Logistic` is."""
+
+    def slope(self, s, y):
+        return s.sigmoid() - y
+
+
+class WrongClosedForm(Logistic):
+    def slope(self, s, y):
+        return s.sigmoid() - 0.999 * y
+
+
+class ClosedFormOfTheSum(ClosedForm):
+    def gradient(self, outputs, targets):
+        return super().gradient(outputs, targets) * self.n_labels_
+
+
+class ClosedFormLate(ClosedForm):
+    """Right until the epoch from which the loss is another."""
+
+    def set_epoch(self, epoch):
+        self.factor_ = 1 + epoch
+
+    def objective(self, outputs, targets, mask=None, sample_weight=None):
+        return getattr(self, "factor_", 1) * super().objective(outputs, targets, mask)
+
+    def gradient(self, outputs, targets):
+        return super().gradient(outputs, targets)
+
+
+class ClosedFormWrites(Logistic):
+    def slope(self, s, y):
+        return s.sigmoid_() - y
+
+
+class ClosedFormKept(ClosedForm):
+    """Hands out its own copy."""
+
+    def gradient(self, outputs, targets):
+        if getattr(self, "seen_", None) != (outputs.data_ptr(), targets.data_ptr()):
+            self.seen_ = outputs.data_ptr(), targets.data_ptr()
+            self.last_ = super().gradient(outputs, targets)
+        return self.last_
+
+
+class ClosedFormOverflows(Logistic):
+    def slope(self, s, y):
+        return s.exp() / (1 + s.exp()) - y
+
+
+class ClosedFormOfTheBatch(ClosedForm):
+    row_wise = False
+    accepts_label_weights = False
+
+    def objective(self, outputs, targets, mask=None, sample_weight=None):
+        return super().objective(outputs, targets, mask).mean(-1)
+
+    def gradient(self, outputs, targets):
+        return super().gradient(outputs, targets) / len(outputs)
+
+
 WRONG = [
     (Converts, "constructor", "parameter 'gamma' is not stored"),
     (FitStoresParameter, "fit", r"changed the parameters \['class_weight'\]"),
@@ -403,6 +464,17 @@ WRONG = [
     (Detached, "gradient", "at row 0, logit 0: found 0, finite differences give"),
     (DetachedFocus, "gradient", r"at row \d, logit \d: found .*finite differences give"),
     (WrongBackward, "gradient", r"at row \d, logit \d"),
+    (
+        WrongClosedForm,
+        "closed_form",
+        r"against autograd, at row 0, logit 0: found -0\.\d+, expected",
+    ),
+    (ClosedFormOfTheSum, "closed_form", "at epoch 0, against autograd, at row 0, logit 0: found"),
+    (ClosedFormLate, "closed_form", "at epoch 100, against autograd, at row 0, logit 0: found"),
+    (ClosedFormWrites, "closed_form", "outputs after the closed form at epoch 0 at row 0, logit 0"),
+    (ClosedFormKept, "closed_form", "after the caller has overwritten what it got, .*found nan"),
+    (ClosedFormOverflows, "closed_form", r"outputs of \+-1e4 at epoch 0 at row .*found nan"),
+    (ClosedFormOfTheBatch, "closed_form", "not row_wise, expected None"),
     (SumOverBatch, "rows", "value of row 0 in a batch, against it alone at row 0"),
     (CentresTheBatch, "rows", "of row 0 in a batch"),
     (FirstAxis, "members", "objective of 3 members at member 0, row 0: found 0, expected"),
@@ -448,6 +520,7 @@ def test_wrong_losses_are_named(cls, name, what):
 
 def test_every_check_catches_something():
     check_loss(Logistic())  # what was spoilt is right
+    check_loss(ClosedForm())
     caught = {name for _, name, _ in WRONG}
     # Criterion turns NaN into the mask, so that `hidden` sees first what is wrong.
     assert {check.__name__[1:] for check, _ in LOSS_CHECKS} - caught == {"nan"}
@@ -529,6 +602,12 @@ class NeedsCompleteRow(Mean):
         super()._fit(scores, Y, sample_weight, count)
 
 
+class ForgetsItsCuts(Mean):
+    def learn_sets(self, Y, sample_weight=None):
+        self.cut_ = np.mean(Y, axis=0)
+        return self
+
+
 class HoldsFunction(Mean):
     def _fit(self, scores, Y, sample_weight, count):
         super()._fit(scores, Y, sample_weight, count)
@@ -543,6 +622,7 @@ WRONG_DECODERS = [
     (Restless, "unchanged", r"changed the parameters \['cut'\]"),
     (Unweighted, "row_weights", "decision with weight 2, against rows .* at row"),
     (NeedsCompleteRow, "hard_targets", "raised IndexError"),
+    (ForgetsItsCuts, "more_label_sets", "decision after learn_sets with the rows of fit at row"),
     (HoldsFunction, "pickled_decoder", "raised .*(pickle|lambda)"),
 ]
 

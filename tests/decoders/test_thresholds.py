@@ -2,9 +2,10 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import special
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
@@ -13,7 +14,7 @@ from sklearn.metrics import (
     jaccard_score,
 )
 
-from sklearn_mlloss.decoders import FixedThreshold, GlobalThreshold, PerLabelThreshold
+from sklearn_mlloss.decoders import FixedThreshold, GlobalThreshold, PerLabelThreshold, _cuts
 
 NAMED = {
     "f1": lambda y, h, w: f1_score(y, h, sample_weight=w, zero_division=0),
@@ -354,6 +355,9 @@ def test_fixed_threshold_values():
         (PerLabelThreshold(average="samples"), "average must be one of 'macro', 'micro'"),
         (PerLabelThreshold(min_positives=-1), "min_positives must be a number >= 0, got -1"),
         (PerLabelThreshold(min_positives="10"), "min_positives must be"),
+        (PerLabelThreshold(shrinkage=-1), "shrinkage must be a finite number >= 0, got -1"),
+        (PerLabelThreshold(shrinkage=np.inf), "shrinkage must be"),
+        (PerLabelThreshold(shrinkage=None), "shrinkage must be"),
     ],
 )
 def test_bad_parameters(decoder, message):
@@ -367,3 +371,173 @@ def test_the_reference_for_balanced_accuracy_is_that_of_scikit_learn():
     assert balanced_accuracy(y, h, w) == pytest.approx(
         balanced_accuracy_score(y, h, sample_weight=w)
     )
+
+
+# ---- the pooled cut without a full sort
+
+POOLED = {**_cuts.METRICS, "f2": lambda tp, k, p, total: _cuts.fbeta(tp, k, p, 2.0)}
+
+
+def pooled_by_sorting(metric, scores, Y, weight):
+    observed = ~np.isnan(Y)
+    w = np.broadcast_to(weight[:, None], Y.shape)[observed]
+    thresholds, tp, predicted = _cuts.cuts(scores[observed], Y[observed], w)
+    values = metric(tp, predicted, w @ Y[observed], w.sum())
+    best = _cuts.first_best(values)
+    return thresholds[best], values[best]
+
+
+@pytest.fixture
+def few_bins(monkeypatch):
+    """Bins from three entries on, so that small tables go through them, several times."""
+    for name, value in [("_SORTED_ENTRIES", 2), ("_BINS", 5), ("_STRIP_ENTRIES", 4)]:
+        monkeypatch.setattr(_cuts, name, value)
+
+
+@pytest.mark.parametrize("name", POOLED)
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(problem=problems(max_rows=12), power=st.sampled_from([1, 9]), soft=st.booleans())
+def test_bins_find_what_sorting_finds(few_bins, name, problem, power, soft):
+    scores, Y, weight = problem
+    scores = (scores - 0.25) ** power
+    Y = Y * 0.75 if soft else Y
+    found = _cuts.best_pooled_cut(POOLED[name], scores, Y, weight)
+    assert found == pytest.approx(pooled_by_sorting(POOLED[name], scores, Y, weight), abs=1e-14)
+
+
+@pytest.mark.parametrize("name", POOLED)
+@pytest.mark.parametrize("shape", ["even", "skewed", "tied", "outliers", "flat", "huge", "logits"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_bins_find_what_sorting_finds_in_large_tables(name, shape, weighted, monkeypatch):
+    monkeypatch.setattr(_cuts, "_SORTED_ENTRIES", 500)
+    monkeypatch.setattr(_cuts, "_BINS", 1000)
+    rng = np.random.default_rng(0)
+    p = rng.beta(0.3, 2, (4000, 5))
+    Y = 1.0 * (rng.random(p.shape) < (0.1 if shape == "flat" else p))
+    scores = {
+        "skewed": p**9,
+        "tied": p.round(2),
+        "outliers": np.where(rng.random(p.shape) < 1e-3, -1e9, p),
+        "huge": 1.7e308 * (2 * p - 1),
+        "logits": np.log(p) - np.log1p(-p),
+    }.get(shape, p)
+    weight = np.ones(4000)
+    if weighted:
+        weight = rng.random(4000) + 0.01
+        Y[rng.random(Y.shape) < 0.2] = np.nan
+    found = _cuts.best_pooled_cut(POOLED[name], scores, Y, weight)
+    expected = pooled_by_sorting(POOLED[name], scores, Y, weight)
+    assert found[0] == expected[0]
+    assert found[1] == pytest.approx(expected[1], rel=1e-12)
+
+
+@pytest.mark.parametrize("low", [0.1, 1e-320, -1.0, 1e308])
+def test_bins_tell_neighbouring_floats_apart(few_bins, low):
+    high = np.nextafter(low, np.inf)
+    scores, Y = np.array([[high], [low], [low], [low]]), np.array([[1], [0], [0], [0]])
+    decoder = GlobalThreshold().fit(scores, Y)
+    assert decoder.decode(scores).ravel().tolist() == [True, False, False, False]
+
+
+def test_large_tables_do_not_go_through_one_sort(monkeypatch):
+    sorted_entries = []
+    monkeypatch.setattr(
+        _cuts,
+        "cuts",
+        lambda s, y, w, cuts=_cuts.cuts: sorted_entries.append(s.size) or cuts(s, y, w),
+    )
+    rng = np.random.default_rng(0)
+    scores = rng.random((30_000, 20)) ** 6
+    GlobalThreshold().fit(scores, rng.random(scores.shape) < scores)
+    assert sorted_entries[0] <= _cuts._SORTED_ENTRIES
+
+
+# ---- shrinkage
+
+
+def skewed_labels(seed=0, n_rows=400):
+    rng = np.random.default_rng(seed)
+    scores = rng.random((n_rows, 6)) ** np.array([1, 2, 3, 4, 5, 6])
+    return scores, 1.0 * (rng.random(scores.shape) < scores)
+
+
+@pytest.mark.parametrize("average", ["macro", "micro"])
+@pytest.mark.parametrize("scale", [1, 7], ids=["probabilities", "margins"])
+def test_shrinkage_goes_from_the_plain_rule_to_the_common_threshold(average, scale):
+    scores, Y = skewed_labels()
+    scores = scale * scores
+    fits = [
+        PerLabelThreshold(average=average, shrinkage=c).fit(scores, Y).thresholds_
+        for c in (0, 1e-9, 1, 10, 100, 1e15)
+    ]
+    common = GlobalThreshold().fit(scores, Y).threshold_
+    np.testing.assert_array_equal(
+        fits[0], PerLabelThreshold(average=average).fit(scores, Y).thresholds_
+    )
+    np.testing.assert_allclose(fits[1], fits[0], rtol=1e-6)
+    np.testing.assert_allclose(fits[-1], common, rtol=1e-9)
+    gaps = np.abs(np.array(fits) - common)
+    assert (np.diff(gaps, axis=0) <= 1e-9).all() and (gaps[3] < gaps[0]).all()
+
+
+def test_shrinkage_is_a_mean_weighted_by_positives():
+    scores, Y = skewed_labels()
+    weight = np.random.default_rng(0).integers(1, 4, len(Y))
+    common = GlobalThreshold().fit(scores, Y, weight).threshold_
+    plain = PerLabelThreshold(min_positives=0).fit(scores, Y, weight).thresholds_
+    share = weight @ Y / (weight @ Y + 20)
+
+    def shrunk(scores):
+        return PerLabelThreshold(min_positives=0, shrinkage=20).fit(scores, Y, weight).thresholds_
+
+    expected = special.logit(plain) * share + special.logit(common) * (1 - share)
+    np.testing.assert_allclose(shrunk(scores), special.expit(expected))
+    # Margins, here with the same decisions, are averaged as they are.
+    np.testing.assert_allclose(shrunk(scores - 5), plain * share + common * (1 - share) - 5)
+
+
+def test_shrinkage_leaves_labels_that_fall_back():
+    scores, Y = skewed_labels()
+    Y[5:, 2] = 0
+    decoder = PerLabelThreshold(shrinkage=5).fit(scores, Y)
+    assert decoder.fallback_labels_.tolist() == [2]
+    assert decoder.thresholds_[2] == GlobalThreshold().fit(scores, Y).threshold_
+
+
+def test_shrinkage_of_infinite_and_extreme_thresholds():
+    scores = np.column_stack([[0.9, 0.8, 0.7, 0.2, 0.1, 0.1], [0.9, 0.8, 0.7, 0.6, 0.5, 0.4]])
+    Y = np.column_stack([[1, 1, 1, 0, 0, 0], [0, 0, 0, 0, 0, 1]])
+    given = dict(average="micro", min_positives=1)
+    assert PerLabelThreshold(**given).fit(scores, Y).thresholds_[1] == np.inf
+    thresholds = PerLabelThreshold(**given, shrinkage=2).fit(scores, Y).thresholds_
+    assert 0.5 < thresholds[1] < 0.9
+    extreme = np.array([[0.0, 1.0], [0.0, 1.0], [1.0, 1.0], [0.5, 0.0]])
+    hat = [[1, 1], [1, 1], [1, 1], [0, 0]]
+    assert np.isfinite(
+        PerLabelThreshold(min_positives=1, shrinkage=1).fit(extreme, hat).thresholds_
+    ).all()
+
+
+def test_shrinkage_helps_rare_labels_on_new_rows():
+    """Labels alike but for chance: what differs between their thresholds is noise."""
+    plain, shrunk = [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        scores = rng.beta(0.5, 8, (2000, 10))
+        Y = 1.0 * (rng.random(scores.shape) < scores)
+        for shrinkage, found in [(0, plain), (20, shrunk)]:
+            rule = PerLabelThreshold(shrinkage=shrinkage)
+            hat = rule.fit(scores[:300], Y[:300]).decode(scores[300:])
+            found.append(f1_score(Y[300:], hat, average="macro"))
+    assert np.mean(shrunk) > np.mean(plain) + 0.005
+
+
+def test_large_tables_in_which_nothing_is_best_to_predict():
+    rng = np.random.default_rng(0)
+    scores = rng.random((30_000, 10))
+    decoder = GlobalThreshold("accuracy").fit(scores, rng.random(scores.shape) < 0.1)
+    assert decoder.threshold_ == np.inf and 0.89 < decoder.best_score_ < 0.91
+    assert GlobalThreshold().fit(scores, np.zeros(scores.shape)).threshold_ == 0.5
+    assert GlobalThreshold().fit(scores, np.full(scores.shape, np.nan)).threshold_ == 0.5

@@ -1,0 +1,647 @@
+"""Decisions for any classifier: scores of every kind, folds, swaps, routing."""
+
+import pickle
+import subprocess
+import sys
+import warnings
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn import config_context
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.metrics import f1_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    RepeatedKFold,
+    ShuffleSplit,
+    cross_val_predict,
+)
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+
+from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier
+from sklearn_mlloss.calibration import CALIBRATORS, BetaCalibrator, SigmoidCalibrator
+from sklearn_mlloss.decoders import (
+    DECODERS,
+    FixedThreshold,
+    GlobalThreshold,
+    PerLabelThreshold,
+    RiskControl,
+)
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*labels have too few positives"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(150, 4))
+Y = (2 * X @ rng.normal(size=(4, 3)) + rng.normal(size=(150, 3)) > 0.7).astype(int)
+CV = KFold(3)
+LINEAR = OneVsRestClassifier(LogisticRegression())
+TREE = DecisionTreeClassifier(max_depth=3, random_state=0)
+
+
+class Array3(ClassifierMixin, BaseEstimator):
+    """Returns probabilities as boosting packages may: (n, n_labels, 2)."""
+
+    def fit(self, X, y):
+        self.inner_ = KNeighborsClassifier(5).fit(X, y)
+        return self
+
+    def predict_proba(self, X):
+        return np.stack(self.inner_.predict_proba(X), axis=1)
+
+
+class Counting(LogisticRegression):
+    """Counts fits of all its clones."""
+
+    fits = 0
+
+    def fit(self, X, y, sample_weight=None):
+        Counting.fits += 1
+        return super().fit(X, y, sample_weight)
+
+
+KINDS = {
+    "forest": RandomForestClassifier(10, random_state=0),
+    "extra trees": ExtraTreesClassifier(10, random_state=0),
+    "neighbours": KNeighborsClassifier(5),
+    "tree": TREE,
+    "perceptron": MLPClassifier((8,), max_iter=50, random_state=0),
+    "one-vs-rest": LINEAR,
+    "chain": ClassifierChain(LogisticRegression()),
+    "multi-output": MultiOutputClassifier(LogisticRegression()),
+    "pipeline": make_pipeline(StandardScaler(), RandomForestClassifier(10, random_state=0)),
+    "search": GridSearchCV(TREE, {"max_depth": [1, 3]}, cv=2),
+    "boosting": Array3(),
+    "svm": OneVsRestClassifier(LinearSVC()),
+    "ridge": RidgeClassifier(),
+    "net": MultiLabelNetClassifier(
+        hidden_layer_sizes=(8,), max_epochs=5, random_state=0, device="cpu"
+    ),
+}
+
+
+def make(estimator=LINEAR, decoder="global_threshold", **params):
+    return DecodedClassifierCV(
+        estimator, decoder, **(dict(cv=CV, ensemble=False, random_state=0) | params)
+    )
+
+
+def positives(proba):
+    """Return what predict_proba gives as (n, n_labels)."""
+    if isinstance(proba, list):
+        return np.column_stack([p[:, 1] for p in proba])
+    return proba[:, :, 1] if proba.ndim == 3 else proba
+
+
+# ------------------------------------------------------------------ kinds of classifiers
+
+
+@pytest.mark.parametrize("ensemble", [True, False])
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_classifier(name, ensemble):
+    clf = make(KINDS[name], ensemble=ensemble, store_cv_results=True).fit(X, Y)
+    oof = np.empty(Y.shape)
+    models = []
+    for train, test in CV.split(X):
+        model = clone(KINDS[name]).fit(X[train], Y[train])
+        models.append(model)
+        if name in ("svm", "ridge"):
+            oof[test] = 1 / (1 + np.exp(-model.decision_function(X[test])))
+        else:
+            oof[test] = positives(model.predict_proba(X[test]))
+    np.testing.assert_allclose(clf.oof_scores_, oof, atol=1e-7)
+    by_hand = GlobalThreshold().fit(clf.oof_scores_, Y)
+    assert clf.decoder_.threshold_ == by_hand.threshold_
+    if not ensemble:
+        models = [clone(KINDS[name]).fit(X, Y)]
+    assert len(clf.estimators_) == len(models) and clf.estimator_ is clf.estimators_[0]
+    if name in ("svm", "ridge"):
+        scores = np.mean([1 / (1 + np.exp(-m.decision_function(X))) for m in models], axis=0)
+        assert not hasattr(clf, "predict_proba") and not hasattr(clf, "predict_log_proba")
+    else:
+        scores = np.mean([positives(m.predict_proba(X)) for m in models], axis=0)
+        np.testing.assert_allclose(clf.predict_proba(X), scores, atol=1e-12)
+        np.testing.assert_allclose(clf.predict_log_proba(X), np.log(clf.predict_proba(X)))
+    odds = clf.decision_function(X)
+    np.testing.assert_allclose(1 / (1 + np.exp(-odds)), scores, atol=1e-7)
+    np.testing.assert_array_equal(clf.predict(X), by_hand.decode(1 / (1 + np.exp(-odds))))
+    assert clf.predict(X).dtype == Y.dtype and f1_score(Y, clf.predict(X), average="micro") > 0.5
+
+
+def test_out_of_fold_scores_are_those_of_cross_val_predict():
+    clf = make(store_cv_results=True).fit(X, Y)
+    expected = cross_val_predict(LINEAR, X, Y, cv=CV, method="predict_proba")
+    np.testing.assert_array_equal(clf.oof_scores_, expected)
+
+
+@pytest.mark.parametrize("constant", [0, 1])
+@pytest.mark.parametrize("name", ["forest", "neighbours", "tree", "one-vs-rest"])
+@pytest.mark.filterwarnings("ignore:Label .* is present in all training examples")
+def test_a_label_that_is_constant_in_a_fold_has_its_constant(name, constant):
+    other = Y.copy()
+    train, test = next(CV.split(X))
+    other[train, 1], other[test, 1] = constant, 1 - constant
+    clf = make(KINDS[name], store_cv_results=True).fit(X, other)
+    np.testing.assert_allclose(clf.oof_scores_[test, 1], constant, atol=1e-12)
+    assert np.ptp(clf.oof_scores_[test, 0]) > 0
+
+
+def test_one_column_without_classes_is_refused():
+    class Silent(Array3):
+        def predict_proba(self, X):
+            return self.inner_.predict_proba(X)
+
+    other = Y.copy()
+    other[next(CV.split(X))[0], 1] = 0
+    with pytest.raises(ValueError, match="no classes_ that tells"):
+        make(Silent()).fit(X, other)
+    make(Silent()).fit(X, Y)  # nothing to doubt otherwise
+
+
+@pytest.mark.parametrize("name", ["forest", "one-vs-rest", "perceptron", "ridge", "net"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
+def test_one_label(name):
+    column = Y[:, :1]
+    clf = make(KINDS[name], store_cv_results=True).fit(X, column)
+    assert clf.n_labels_ == 1 and clf.oof_scores_.shape == clf.predict(X).shape == (150, 1)
+    assert f1_score(column, clf.predict(X)) > 0.5
+
+
+def test_decisions_keep_their_order_where_the_sigmoid_saturates():
+    class Far(BaseEstimator):
+        def fit(self, X, y):
+            return self
+
+        def decision_function(self, X):
+            return 50 + X[:, :3]
+
+    clf = make(Far(), FixedThreshold(), response_method="decision_function").fit(X, Y)
+    odds = clf.decision_function(X)
+    assert all(len(np.unique(column)) == 150 for column in odds.T)
+    np.testing.assert_array_equal(odds.argsort(0), X[:, :3].argsort(0))
+
+
+def test_response_method_is_taken():
+    clf = make(LINEAR, "threshold", response_method="decision_function").fit(X, Y)
+    assert not hasattr(clf, "predict_proba") and hasattr(make(LINEAR), "predict_proba")
+    assert not hasattr(make(LINEAR, response_method="decision_function"), "predict_proba")
+    np.testing.assert_array_equal(clf.predict(X), clf.estimator_.decision_function(X) >= 0)
+    clf = make(SVC(), "threshold").fit(X, Y[:, 0])
+    np.testing.assert_array_equal(clf.predict(X), clf.estimator_.predict(X))
+
+
+# ------------------------------------------------------------------ kinds of y
+
+
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_binary_targets(ensemble):
+    y = np.array(["no", "yes"])[Y[:, 0]]
+    clf = make(LogisticRegression(), ensemble=ensemble, store_cv_results=True).fit(X, y)
+    assert clf.classes_.tolist() == ["no", "yes"]
+    assert clf.decoder_.threshold_ == GlobalThreshold().fit(clf.oof_scores_, Y[:, :1]).threshold_
+    proba = clf.predict_proba(X)
+    np.testing.assert_allclose(proba.sum(1), 1)
+    np.testing.assert_array_equal(clf.predict(X) == "yes", proba[:, 1] >= clf.decoder_.threshold_)
+    np.testing.assert_array_equal(clf.decode(proba), clf.predict(X))
+    assert clf.decision_function(X).shape == (150,)
+
+
+@pytest.mark.parametrize("estimator", [LogisticRegression(), TREE, RidgeClassifier()], ids=str)
+def test_multiclass_targets_take_the_largest_score(estimator):
+    y = np.array(["b", "a", "c"])[Y.argmax(1)]
+    with pytest.warns(UserWarning, match="decided by the largest score"):
+        clf = make(estimator).fit(X, y)
+    np.testing.assert_array_equal(clf.predict(X), clf.estimator_.predict(X))
+    assert clf.decision_function(X).shape == (150, 3)
+    with pytest.raises(ValueError, match="largest score"):
+        clf.fit_decoder(X, y, "top_k")
+    clf = make(estimator, "auto", calibration="sigmoid").fit(X, y)
+    np.testing.assert_allclose(clf.predict_proba(X).sum(1), 1)
+    assert clf.score(X, y) > 0.6
+
+
+def test_a_class_that_a_fold_lacks_has_score_zero():
+    y = np.zeros(150, dtype=int)
+    y[50:100], y[100:] = 1, 2
+    clf = make(LogisticRegression(), "auto", store_cv_results=True).fit(X, y)
+    for value in range(3):  # the folds are the classes
+        np.testing.assert_allclose(clf.oof_scores_[y == value, value], 0, atol=1e-300)
+    clf = make(LogisticRegression(), "auto", ensemble=True, calibration="sigmoid").fit(X, y)
+    assert np.isfinite(clf.predict_proba(X)).all()
+
+
+def test_forms_of_an_indicator():
+    expected = make().fit(X, Y).predict(X)
+    for form in (sp.csr_matrix, sp.csc_array, sp.coo_matrix):
+        predicted = make().fit(X, form(Y)).predict(X)
+        assert sp.issparse(predicted)
+        np.testing.assert_array_equal(predicted.toarray(), expected)
+    frame = pd.DataFrame(Y.astype(bool), columns=["a", "b", "c"])
+    rows = pd.DataFrame(X, columns=list("wxyz"))
+    clf = make(KINDS["forest"]).fit(rows, frame)
+    assert clf.label_names_.tolist() == ["a", "b", "c"] and clf.predict(rows).dtype == bool
+    assert clf.feature_names_in_.tolist() == list("wxyz") and clf.n_features_in_ == 4
+    np.testing.assert_array_equal(make().fit(X.tolist(), Y.tolist()).predict(X), expected)
+    np.testing.assert_array_equal(make().fit(sp.csr_matrix(X), Y).predict(X), expected)
+
+
+def test_labels_not_observed_are_left_out_of_the_decision():
+    missing = Y.astype(float)
+    missing[::7, 1] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        make(TREE).fit(X, missing)
+    fitted = clone(LINEAR).fit(X, Y)
+    clf = make(fitted, "per_label_threshold", cv="prefit").fit(X, missing)
+    by_hand = PerLabelThreshold().fit(fitted.predict_proba(X), missing)
+    np.testing.assert_array_equal(clf.decoder_.thresholds_, by_hand.thresholds_)
+    clf = make(KINDS["net"], cv=3).fit(X, missing)
+    assert clf.predict(X).shape == Y.shape
+
+
+# ------------------------------------------------------------------ folds
+
+
+def test_without_anything_to_learn_there_is_one_fit():
+    Counting.fits = 0
+    y = Y[:, 0]
+    make(Counting(), "threshold", ensemble=True).fit(X, y)
+    assert Counting.fits == 1
+    make(Counting(), "threshold", store_cv_results=True).fit(X, y)
+    assert Counting.fits == 1 + 4
+    make(Counting(), ensemble=True).fit(X, y)
+    assert Counting.fits == 1 + 4 + 3
+
+
+def test_a_number_of_folds_is_stratified_and_seeded():
+    one, two = (make(TREE, cv=4, store_cv_results=True).fit(X, Y) for _ in range(2))
+    np.testing.assert_array_equal(one.oof_scores_, two.oof_scores_)
+    other = make(TREE, cv=4, store_cv_results=True, random_state=1).fit(X, Y)
+    assert (one.oof_scores_ != other.oof_scores_).any()
+    assert len(make(TREE, cv=None, ensemble=True).fit(X, Y).estimators_) == 5
+    rare = Y.copy()
+    rare[:, 2] = 0
+    rare[[3, 60], 2] = 1  # fewer than folds
+    make(TREE, cv=4).fit(X, rare)
+
+
+def test_splits_of_any_kind():
+    splits = list(CV.split(X))
+    expected = make().fit(X, Y).decoder_.threshold_
+    assert make(cv=splits).fit(X, Y).decoder_.threshold_ == expected
+    masks = [(np.isin(range(150), a), np.isin(range(150), b)) for a, b in splits]
+    assert make(cv=masks).fit(X, Y).decoder_.threshold_ == expected
+    # One part held out: rows never tested have no score.
+    cv = ShuffleSplit(1, test_size=0.3, random_state=0)
+    clf = make(cv=cv, ensemble=True, store_cv_results=True).fit(X, Y)
+    seen = ~np.isnan(clf.oof_scores_).any(1)
+    assert seen.sum() == 45 and len(clf.estimators_) == 1
+    by_hand = GlobalThreshold().fit(clf.oof_scores_[seen], Y[seen])
+    assert clf.decoder_.threshold_ == by_hand.threshold_
+    # Rows tested twice count twice.
+    cv = RepeatedKFold(n_splits=3, n_repeats=2, random_state=0)
+    clf = make(cv=cv).fit(X, Y)
+    found = [(t, clone(LINEAR).fit(X[r], Y[r]).predict_proba(X[t])) for r, t in cv.split(X)]
+    rows, scores = map(np.concatenate, zip(*found, strict=True))
+    assert clf.decoder_.threshold_ == GlobalThreshold().fit(scores, Y[rows]).threshold_
+    with pytest.raises(ValueError, match="without rows"):
+        make(cv=[(np.arange(150), [])]).fit(X, Y)
+
+
+@pytest.mark.parametrize("calibration", CALIBRATORS)
+@pytest.mark.parametrize("ensemble", [True, False])
+@pytest.mark.parametrize("estimator", [LINEAR, RidgeClassifier()], ids=["proba", "decision"])
+def test_calibration_comes_before_the_decoder(calibration, ensemble, estimator):
+    clf = make(estimator, calibration=calibration, ensemble=ensemble, store_cv_results=True)
+    clf.fit(X, Y)
+    calibrator = CALIBRATORS[calibration]().fit(clf.oof_scores_, Y)
+    by_hand = GlobalThreshold().fit(calibrator.transform(clf.oof_scores_), Y)
+    assert clf.decoder_.threshold_ == by_hand.threshold_
+    proba = clf.predict_proba(X)
+    assert 0 < proba.min() and proba.max() < 1
+    np.testing.assert_array_equal(proba, calibrator.transform(clf._raw_scores(X)))
+    np.testing.assert_array_equal(clf.decode(proba), clf.predict(X))
+
+
+@pytest.mark.parametrize("how", ["prefit", "frozen", "frozen, ensemble"])
+def test_a_fitted_estimator_is_not_trained(how):
+    fitted = MultiOutputClassifier(Counting()).fit(X[:75], Y[:75])
+    Counting.fits = 0
+    coefficients = fitted.estimators_[0].coef_.copy()
+    params = dict(cv="prefit") if how == "prefit" else dict(ensemble="ensemble" in how)
+    given = fitted if how == "prefit" else FrozenEstimator(fitted)
+    clf = make(given, **params, calibration="sigmoid").fit(X[75:], Y[75:])
+    assert Counting.fits == 0 and clf.estimators_ == [given]
+    np.testing.assert_array_equal(fitted.estimators_[0].coef_, coefficients)
+    scores = positives(fitted.predict_proba(X[75:]))
+    calibrator = SigmoidCalibrator().fit(scores, Y[75:])
+    by_hand = GlobalThreshold().fit(calibrator.transform(scores), Y[75:])
+    assert clf.decoder_.threshold_ == by_hand.threshold_
+
+
+def test_a_fitted_estimator_of_classes_that_are_not_all_there():
+    y = np.array(["a", "b", "c"])[Y.argmax(1)]
+    fitted = LogisticRegression().fit(X, y)
+    some = y != "b"
+    clf = make(fitted, "auto", cv="prefit").fit(X[some], y[some])
+    np.testing.assert_array_equal(clf.predict(X), fitted.predict(X))
+
+
+def test_rows_of_a_guarantee_serve_nothing_else():
+    Counting.fits = 0
+    clf = make(MultiOutputClassifier(Counting()), "risk_control").fit(X, Y)
+    assert Counting.fits == 3  # one model of three labels
+    for params in (dict(ensemble=True), dict(ensemble=False), dict(cv=3)):
+        seen = []
+
+        class Spy(KNeighborsClassifier):
+            def fit(self, X, y, seen=seen):
+                seen.append(X)
+                return super().fit(X, y)
+
+        given = dict(calibration="sigmoid") | params
+        clf = make(Spy(), RiskControl(0.3), **given).fit(X, Y)
+        trained = np.unique(np.concatenate(seen), axis=0)
+        assert len(trained) == 120
+        own = ~(X[:, None] == trained).all(-1).any(1)
+        by_hand = RiskControl(0.3).fit(clf.predict_proba(X[own]), Y[own])
+        np.testing.assert_array_equal(clf.predict(X), by_hand.decode(clf.predict_proba(X)))
+    # Nothing but the decoder learns: all rows are its own.
+    fitted = clone(LINEAR).fit(X[:50], Y[:50])
+    clf = make(fitted, RiskControl(0.3), cv="prefit").fit(X[50:], Y[50:])
+    by_hand = RiskControl(0.3).fit(fitted.predict_proba(X[50:]), Y[50:])
+    np.testing.assert_array_equal(clf.predict(X), by_hand.decode(fitted.predict_proba(X)))
+
+
+def test_folds_in_two_processes_give_the_same():
+    forest = KINDS["forest"]
+    one, two = (make(forest, n_jobs=n, ensemble=True).fit(X, Y) for n in (1, 2))
+    np.testing.assert_array_equal(one.predict_proba(X), two.predict_proba(X))
+    assert one.decoder_.threshold_ == two.decoder_.threshold_
+
+
+def test_kernel_matrices_are_cut_along_both_axes():
+    K, y = X @ X.T, Y[:, 0]
+    clf = make(SVC(kernel="precomputed"), store_cv_results=True).fit(K, y)
+    expected = make(SVC(kernel="linear"), store_cv_results=True).fit(X, y)
+    np.testing.assert_allclose(clf.oof_scores_, expected.oof_scores_, atol=1e-3)
+    with pytest.raises(ValueError, match="ensemble=False"):
+        make(SVC(kernel="precomputed"), ensemble=True).fit(K, y)
+    assert len(make(SVC(kernel="precomputed"), ensemble="auto").fit(K, y).estimators_) == 1
+    assert len(make(SVC(), ensemble="auto").fit(X, y).estimators_) == 3
+
+
+# ------------------------------------------------------------------ swapping the decision
+
+
+def test_swapping_the_decision_trains_nothing():
+    clf = make(MultiOutputClassifier(Counting()), ensemble=True).fit(X, Y)
+    Counting.fits = 0
+    new = X + 0.01
+    before = clf.get_params()
+    for name in DECODERS:
+        if name != "hierarchy":
+            assert clf.fit_decoder(new, Y, name).predict(X).shape == Y.shape
+            assert isinstance(clf.decoder_, DECODERS[name])
+    clf.fit_decoder(new, Y, "per_label_threshold", "beta")
+    assert isinstance(clf.calibrator_, BetaCalibrator)
+    calibrator = BetaCalibrator().fit(clf._raw_scores(new), Y)
+    by_hand = PerLabelThreshold().fit(calibrator.transform(clf._raw_scores(new)), Y)
+    np.testing.assert_array_equal(clf.decoder_.thresholds_, by_hand.thresholds_)
+    predicted = clf.predict(X)
+    np.testing.assert_array_equal(clf.fit_decoder(new, Y).predict(X), predicted)
+    clf.fit_decoder(new, Y, calibration=None)
+    assert clf.calibrator_ is None and isinstance(clf.decoder_, PerLabelThreshold)
+    assert Counting.fits == 0 and clf.get_params() == before
+    weight = np.arange(150) % 3.0
+    clf.fit_decoder(new, Y, "global_threshold", sample_weight=weight)
+    by_hand = GlobalThreshold().fit(clf._raw_scores(new), Y, weight)
+    assert clf.decoder_.threshold_ == by_hand.threshold_
+
+
+def test_probabilities_come_and_go_with_the_calibration():
+    clf = make(RidgeClassifier(), calibration="sigmoid")
+    assert hasattr(clf, "predict_proba")
+    clf.fit(X, Y).fit_decoder(X, Y, calibration=None)
+    assert not hasattr(clf, "predict_proba")
+    clf.fit_decoder(X, Y, calibration="sigmoid").predict_proba(X)
+
+
+def test_a_decoder_of_probabilities_warns_of_decisions():
+    with pytest.warns(UserWarning, match="takes scores for probabilities"):
+        make(RidgeClassifier(), "expected_fbeta").fit(X, Y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make(RidgeClassifier(), "threshold").fit(X, Y)  # where decision_function changes sign
+        make(RidgeClassifier(), "expected_fbeta", calibration="sigmoid").fit(X, Y)
+        make(LINEAR, "expected_fbeta").fit(X, Y)
+
+
+def test_too_few_positives_are_reported():
+    with pytest.warns(UserWarning, match="labels have too few positives among the 15 rows"):
+        make(TREE, "per_label_threshold").fit(X[:15], Y[:15])
+
+
+# ------------------------------------------------------------------ weights and routing
+
+
+def test_weights_reach_estimator_calibration_and_decoder():
+    weight = np.ones(150)
+    weight[::2] = 3
+    model = LogisticRegression()
+    clf = make(model, store_cv_results=True, calibration="sigmoid")
+    clf.fit(X, Y[:, 0], sample_weight=weight)
+    oof = cross_val_predict(
+        model, X, Y[:, 0], cv=CV, method="predict_proba", params={"sample_weight": weight}
+    )
+    np.testing.assert_array_equal(clf.oof_scores_[:, 0], oof[:, 1])
+    calibrator = SigmoidCalibrator().fit(oof[:, 1:], Y[:, :1], weight)
+    by_hand = GlobalThreshold().fit(calibrator.transform(oof[:, 1:]), Y[:, :1], weight)
+    assert clf.decoder_.threshold_ == by_hand.threshold_
+    final = clone(model).fit(X, Y[:, 0], weight)
+    np.testing.assert_array_equal(clf.estimator_.coef_, final.coef_)
+
+
+def test_weights_that_the_estimator_does_not_take_reach_the_decision():
+    weight = np.arange(150) % 4.0
+    with pytest.warns(UserWarning, match="takes no sample_weight"):
+        clf = make(KINDS["neighbours"], store_cv_results=True).fit(X, Y, sample_weight=weight)
+    by_hand = GlobalThreshold().fit(clf.oof_scores_, Y, weight)
+    assert clf.decoder_.threshold_ == by_hand.threshold_
+
+
+def test_routing():
+    weight, groups = np.arange(150) % 4.0, np.arange(150) % 5
+    with config_context(enable_metadata_routing=True):
+        plain = make(LogisticRegression(), cv=GroupKFold(5), store_cv_results=True)
+        with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
+            plain.fit(X, Y[:, 0], sample_weight=weight, groups=groups)
+        inner = LogisticRegression().set_fit_request(sample_weight=False)
+        clf = make(inner, cv=GroupKFold(5), store_cv_results=True)
+        clf.fit(X, Y[:, 0], sample_weight=weight, groups=groups)
+    expected = cross_val_predict(
+        inner, X, Y[:, 0], cv=GroupKFold(5), groups=groups, method="predict_proba"
+    )
+    np.testing.assert_array_equal(clf.oof_scores_[:, 0], expected[:, 1])
+    by_hand = GlobalThreshold().fit(clf.oof_scores_, Y[:, :1], weight)
+    assert clf.decoder_.threshold_ == by_hand.threshold_
+    # Without routing, groups reach the splitter all the same.
+    clf.fit(X, Y[:, 0], groups=groups)
+    np.testing.assert_array_equal(clf.oof_scores_[:, 0], expected[:, 1])
+
+
+def test_other_arguments_reach_the_estimator():
+    pipe = make_pipeline(StandardScaler(), LogisticRegression())
+    weight = np.arange(150) % 4.0
+    clf = make(pipe, "threshold").fit(X, Y[:, 0], logisticregression__sample_weight=weight)
+    expected = clone(pipe).fit(X, Y[:, 0], logisticregression__sample_weight=weight)
+    np.testing.assert_array_equal(clf.predict(X), expected.predict(X))
+
+
+# ------------------------------------------------------------------ tools of scikit-learn
+
+
+def test_grid_search_over_decoders_and_parameters_of_the_tree():
+    grid = [
+        {"decoder": ["threshold", "global_threshold"], "estimator__max_depth": [1, 4]},
+        {"decoder": ["per_label_threshold"], "decoder__beta": [0.5, 2.0]},
+    ]
+    search = GridSearchCV(make(TREE, cv=2), grid, scoring="f1_macro", cv=2, error_score="raise")
+    pipe = make_pipeline(StandardScaler(), search).fit(X, Y)
+    scores = pipe[-1].cv_results_["mean_test_score"]
+    assert len(set(scores.round(6))) > 4 and np.isfinite(scores).all()
+    assert pipe.predict(X).shape == Y.shape
+
+
+def test_parameters_of_a_named_decoder_or_calibration():
+    clf = DecodedClassifierCV(LINEAR).set_params(decoder__beta=2)
+    assert isinstance(clf.decoder, PerLabelThreshold) and clf.decoder.beta == 2
+    clf.set_params(decoder="threshold", decoder__threshold=0.3, estimator__estimator__C=2)
+    assert clf.decoder.threshold == 0.3 and clf.estimator.estimator.C == 2
+    clf.set_params(calibration="beta", calibration__min_positives=3)
+    assert clf.calibration.min_positives == 3
+    with pytest.raises(ValueError, match="alpha"):
+        DecodedClassifierCV(LINEAR).set_params(decoder__alpha=2)
+    LINEAR.set_params(estimator__C=1.0)
+
+
+def test_copies(tmp_path):
+    clf = make(KINDS["forest"], calibration="isotonic").fit(X, Y)
+    loaded = pickle.loads(pickle.dumps(clf))
+    np.testing.assert_array_equal(loaded.predict(X), clf.predict(X))
+    joblib.dump(clf, tmp_path / "clf.joblib")
+    loaded = joblib.load(tmp_path / "clf.joblib")
+    np.testing.assert_array_equal(loaded.predict_proba(X), clf.predict_proba(X))
+    copy = clone(clf)
+    assert not [name for name in vars(copy) if name.endswith("_")]
+    np.testing.assert_array_equal(copy.fit(X, Y).predict_proba(X), clf.predict_proba(X))
+
+
+def test_cross_val_predict_and_scorers():
+    proba = cross_val_predict(make(), X, Y, cv=CV, method="predict_proba")
+    assert proba.shape == Y.shape
+    assert cross_val_predict(make(), X, Y, cv=CV, method="decision_function").shape == Y.shape
+
+
+# ------------------------------------------------------------------ errors
+
+
+@pytest.mark.parametrize(
+    "params, error, match",
+    [
+        (dict(estimator=StandardScaler()), TypeError, "estimator must be a classifier"),
+        (dict(estimator=MultiOutputClassifier(LinearSVC())), TypeError, "decision_function"),
+        (dict(estimator=TREE, response_method="decision_function"), TypeError, "estimator must"),
+        (dict(response_method="predict"), ValueError, "response_method must be .* got 'predict'"),
+        (dict(ensemble="yes"), ValueError, "ensemble must be True, False or 'auto', got 'yes'"),
+        (dict(cv=1), ValueError, "cv must be at least 2"),
+        (dict(cv="fitted"), ValueError, "'prefit', got 'fitted'"),
+        (dict(store_cv_results=1), TypeError, "store_cv_results"),
+        (dict(decoder="best"), ValueError, "unknown decoder 'best'"),
+        (dict(calibration="platt"), ValueError, "unknown calibration 'platt'"),
+        (dict(cv="prefit"), NotFittedError, "cv='prefit' needs an estimator that is fitted"),
+        (dict(estimator=FrozenEstimator(TREE)), NotFittedError, "a FrozenEstimator needs"),
+    ],
+    ids=str,
+)
+def test_wrong_parameters_say_what_to_do(params, error, match):
+    with pytest.raises(error, match=match):
+        make(**params).fit(X, Y)
+
+
+def test_scores_of_another_shape_are_refused():
+    fitted = clone(LINEAR).fit(X, Y)
+    with pytest.raises(ValueError, match=r"returned scores of shape \(150, 3\) for 2 labels"):
+        make(fitted, cv="prefit").fit(X, Y[:, :2])
+
+    y = np.arange(150) % 4
+    with pytest.raises(ValueError, match="returned 6 columns for 4 classes"):
+        make(SVC(decision_function_shape="ovo"), "auto").fit(X, y).predict(X)
+
+    class Odd(KNeighborsClassifier):
+        def predict_proba(self, X):
+            return np.full((len(X), 3), 1.5)
+
+    with pytest.raises(ValueError, match="no probabilities: use response_method"):
+        make(Odd()).fit(X, Y)
+
+
+def test_nothing_half_fitted_is_left():
+    clf = make()
+    with pytest.raises(NotFittedError):
+        clf.predict(X)
+    before = dict(vars(clf))
+    with pytest.raises(ValueError):
+        clf.fit(np.full_like(X, np.nan), Y)
+    assert vars(clf) == before
+    clf.fit(X, Y)
+    before = dict(vars(clf))
+    with pytest.raises(ValueError):
+        clf.fit(np.full_like(X, np.nan), Y)
+    with pytest.raises(ValueError, match="unknown decoder"):
+        clf.fit_decoder(X, Y, "best")
+    with pytest.raises(ValueError, match="columns"):
+        clf.fit_decoder(X, Y[:, :2])
+    assert vars(clf) == before
+    with pytest.raises(ValueError, match="proba must have 3 columns, got 2"):
+        clf.decode(np.zeros((4, 2)))
+
+
+def test_the_estimator_given_is_not_touched():
+    given = LogisticRegression()
+    make(given).fit(X, Y[:, 0])
+    assert not hasattr(given, "coef_")
+
+
+def test_torch_is_not_imported():
+    code = """
+import sys, warnings
+import numpy as np, sklearn_mlloss
+from sklearn.tree import DecisionTreeClassifier
+warnings.simplefilter("ignore")
+X = np.arange(40.0).reshape(20, 2)
+clf = sklearn_mlloss.DecodedClassifierCV(DecisionTreeClassifier(), calibration="sigmoid")
+clf.fit(X, (X > 20).astype(int)).fit_decoder(X, (X > 20).astype(int), "top_k").predict(X)
+print(*[name for name in ("torch", "skorch", "sklearn_mlloss.decoded") if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.split() == ["sklearn_mlloss.decoded"]
