@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.isotonic import IsotonicRegression
 
-from .decoders.base import _check_rows, _check_scores, _check_targets
+from .decoders.base import _check_scores, _check_targets, _check_weight
 
 __all__ = [
     "CALIBRATORS",
@@ -104,16 +104,8 @@ class Calibrator(BaseEstimator, ABC):
         if scores.shape[0] == 0:
             raise ValueError("scores has 0 rows; give fit at least one held-out row.")
         Y = _check_targets(Y, scores.shape)
-        weight = _check_rows("sample_weight", sample_weight, scores.shape[0])
-        weight = np.ones(scores.shape[0]) if weight is None else weight
-        if (weight < 0).any():
-            raise ValueError(
-                f"sample_weight must be non-negative, got a minimum of {weight.min():g}; "
-                "give rows that should not count a weight of 0."
-            )
+        weight = _check_weight(sample_weight, scores.shape[0])
         used = weight > 0
-        if not used.any():
-            raise ValueError("sample_weight is 0 for every row; at least one must be positive.")
         if not used.all():
             scores, Y, weight = scores[used], Y[used], weight[used]
 
