@@ -26,6 +26,7 @@ examples: .venv/installed
 	$(BIN)/python examples/grid_search.py
 	$(BIN)/python examples/demo.py --quick
 	MPLBACKEND=agg $(BIN)/python examples/plot_losses.py
+	MPLBACKEND=agg $(BIN)/python examples/plot_thresholds.py
 
 check: lint test examples
 
