@@ -2,6 +2,7 @@
 
 python benchmarks/decoders.py
 python benchmarks/decoders.py --rows 100000 --labels 100 --decoders per_label_threshold
+python benchmarks/decoders.py --rows 100000 --labels 100 --rare 50 --decoders per_label_threshold
 """
 
 import argparse
@@ -36,13 +37,21 @@ def main():
     parser.add_argument("--decoders", nargs="+", choices=TIMED, default=TIMED)
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--labels", type=int, default=50)
+    parser.add_argument(
+        "--rare",
+        type=int,
+        default=0,
+        help="labels with only 5 positives, which share a cut",
+    )
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     print(f"{platform.platform()}, {os.cpu_count()} cores, numpy {np.__version__}")
-    print(f"{options.rows} rows, {options.labels} labels\n")
+    print(f"{options.rows} rows, {options.labels} labels, {options.rare} of them rare\n")
     rng = np.random.default_rng(0)
     scores = rng.beta(0.5, 2, (options.rows, options.labels))
     Y = (rng.random(scores.shape) < scores).astype(float)
+    Y[5:, : options.rare] = 0
+    Y[:5, : options.rare] = 1
     print(f"{'decoder':<22}{'fit':>8}{'decode':>8}")
     for name in options.decoders:
         decoder = get_decoder(name)

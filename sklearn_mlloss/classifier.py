@@ -358,7 +358,7 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         """Fit the decision on new rows, without touching network or constructor parameters.
 
         The rows must not have been used for training: scores of training rows are pushed towards
-        0 and 1, and a threshold fitted to them suits no others. They serve the calibration, if
+        0 and 1, and a threshold fitted to them suits new rows less. They serve the calibration, if
         there is one, and then the decoder; a decoder with a guarantee gets half of them to itself
         if there is a calibration.
 

@@ -53,14 +53,9 @@ def make_decoder(spec: Any, loss: Loss, targets: TargetCodec, calibrated: bool) 
     -------
     Decoder
     """
-    automatic = isinstance(spec, str) and spec == "auto"
-    decoder = clone(get_decoder(loss.default_decoder if automatic else spec))
-    if targets.kind == "multiclass" and not isinstance(decoder, Argmax):
-        if not automatic:
-            _warn(
-                f"decoder={spec!r} is not used: a 1-D multi-class y is decided by the largest score"
-            )
-        return Argmax()
+    decoder = clone(get_decoder(loss.default_decoder if is_auto(spec) else spec))
+    if targets.kind == "multiclass":
+        return _largest_score(spec, decoder)
     _try(decoder, targets.n_labels_)
     # A loss without probabilities may still have a natural cut, and then says so.
     natural = type(decoder) is type(get_decoder(loss.default_decoder))
@@ -93,11 +88,7 @@ def make_plain_decoder(
     """
     decoder = clone(get_decoder(default if is_auto(spec) else spec))
     if targets.kind == "multiclass":
-        if not is_auto(spec) and not isinstance(decoder, Argmax):
-            _warn(
-                f"decoder={spec!r} is not used: a 1-D multi-class y is decided by the largest score"
-            )
-        return Argmax()
+        return _largest_score(spec, decoder)
     _try(decoder, targets.n_labels_)
     # A fixed threshold of 0.5 is where decision_function changes its sign.
     suits = method == "predict_proba" or calibrated or isinstance(decoder, FixedThreshold)
@@ -145,6 +136,19 @@ def warn_of_fallback(decoder: Decoder, n_rows: int, advice: str) -> None:
             f"{len(fallback)} of {n_labels} labels have too few positives among the {n_rows} rows "
             f"that the decoder was fitted on, and use a common threshold: use {advice}"
         )
+
+
+def _largest_score(spec: Any, decoder: Decoder) -> Argmax:
+    """Return the decision of a multi-class y, and say so if another was named."""
+    if isinstance(decoder, Argmax):
+        return decoder
+    if not is_auto(spec):
+        # Not by `_warn`, which would be one call further from the user's.
+        warnings.warn(
+            f"decoder={spec!r} is not used: a 1-D multi-class y is decided by the largest score",
+            stacklevel=5,
+        )
+    return Argmax()
 
 
 def _try(decoder: Decoder, n_labels: int) -> None:

@@ -234,8 +234,9 @@ class DecodedClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """Fit the decision on new rows, without touching models or constructor parameters.
 
         The rows must not have been used for training: scores of training rows are pushed towards
-        0 and 1, and a threshold fitted to them suits no others. They serve the calibration, if
-        there is one, and then the decoder.
+        0 and 1, and a threshold fitted to them suits new rows less. They serve the calibration, if
+        there is one, and then the decoder; one with `untouched_rows` gets a fifth of them to
+        itself if there is a calibration.
 
         Parameters
         ----------

@@ -241,9 +241,9 @@ class PerLabelThreshold(Decoder):
     shrinkage : float, default=0.0
         Pulls the thresholds of the other labels towards that common one, the more the fewer
         positives they have: the number of positives at which a label's own threshold and the
-        common one count the same, >= 0. 0 is the plain rule. About 20 helps where a score
-        means the same for all labels, as calibrated ones do; more than 5 or so does harm where
-        labels are off in different ways, which is what thresholds of their own repair.
+        common one count the same, >= 0. 0 is the plain rule. It suits scores that mean the same
+        for all labels, as calibrated ones do, and does harm where labels are off in different
+        ways, which is what thresholds of their own repair.
 
     Attributes
     ----------
