@@ -403,7 +403,9 @@ def _reliability(
     y, proba = y[seen], proba[seen]
     edges = np.linspace(0, 1, n_bins + 1)
     if strategy == "quantile":
-        edges = np.quantile(proba, edges)
+        # Not `np.quantile`: its edges differ in the last digit, and ties fall into another bin
+        # than scikit-learn's.
+        edges = np.percentile(proba, edges * 100)
     bins = np.searchsorted(edges[1:-1], proba)
     counts = np.bincount(bins)
     used = counts > 0

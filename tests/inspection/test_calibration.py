@@ -6,7 +6,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from matplotlib.figure import Figure
@@ -37,8 +37,13 @@ def problems(draw):
     return draw(hnp.arrays(float, shape, elements=st.sampled_from([0, 1, np.nan]))), proba
 
 
+# An edge between quantiles that is a value of many rows, to the last digit.
+TIES = (np.array([[0.0] + [1.0] * 9]).T, np.array([[3, 1, 2, 2, 2, 0, 0, 0, 0, 0]]).T / 20)
+
+
 @pytest.mark.parametrize("strategy", ["quantile", "uniform"])
 @settings(max_examples=25, deadline=None)
+@example(problem=TIES, n_bins=3)
 @given(problem=problems(), n_bins=st.integers(1, 12))
 def test_bins_are_those_of_scikit_learn(strategy, problem, n_bins):
     Y, proba = problem
