@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -21,6 +22,8 @@ __all__ = ["Criterion", "Loss", "SeparableLoss"]
 # Weights computed from label frequencies stay below this: beyond it one rare label would steer
 # the whole network.
 MAX_WEIGHT = 100.0
+# Targets that are counted at a time, so that a large table needs little memory.
+BLOCK_ENTRIES = 2**17
 
 
 def _rank(cls: type, method: str) -> int:
@@ -360,11 +363,13 @@ class SeparableLoss(Loss):
 
     def gradient(self, outputs, targets):
         """Return `slope` with smoothing, weights and reduction; see `Loss.gradient`."""
-        values = self.slope(outputs, targets)
+        # A loss of somebody's own may have a parameter of that name.
+        slope = partial(type(self).slope, self)
+        values = slope(outputs, targets)
         if values is None:
             return None
         if self.label_smoothing:
-            values.lerp_(self.slope(outputs, 1 - targets), self.label_smoothing / 2)
+            values.lerp_(slope(outputs, 1 - targets), self.label_smoothing / 2)
         weight = self.entry_weight(targets, None)
         if weight is not None:
             values.mul_(weight)
@@ -546,22 +551,29 @@ def _effective_weight(positives: np.ndarray, beta: float) -> np.ndarray:
 def _label_totals(Y: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the total weight of the observed and of the positive entries of each label."""
     n, n_labels = Y.shape
-    if ((Y < 0) | (Y > 1)).any():
-        raise ValueError("Y must hold targets in [0, 1], or NaN for not observed")
-    if Y.dtype.kind in "bui":
-        observed, positives = None, Y
-    else:
-        missing = np.isnan(Y)
-        observed, positives = ~missing, np.where(missing, 0, Y)
-    if weight is None:
-        total = np.full(n_labels, float(n)) if observed is None else observed.sum(0, dtype=float)
-        return total, positives.sum(0, dtype=float)
-    weight = np.asarray(weight, dtype=np.float64)
-    if weight.shape not in ((n,), Y.shape) or not (weight >= 0).all():
-        raise ValueError(
-            f"sample_weight must be >= 0 and of shape {(n,)} or {Y.shape}, got shape {weight.shape}"
-        )
-    if weight.ndim == 1:
-        weight = np.broadcast_to(weight[:, None], Y.shape)
-    total = weight.sum(0) if observed is None else (weight * observed).sum(0)
-    return total, (weight * positives).sum(0)
+    if weight is not None:
+        weight = np.asarray(weight, dtype=np.float64)
+        if weight.shape not in ((n,), Y.shape) or not (weight >= 0).all():
+            raise ValueError(
+                f"sample_weight must be >= 0 and of shape {(n,)} or {Y.shape}, got shape "
+                f"{weight.shape}"
+            )
+    observed, positive = np.zeros(n_labels), np.zeros(n_labels)
+    step = max(1, BLOCK_ENTRIES // max(1, n_labels))
+    for start in range(0, n, step):
+        rows = slice(start, start + step)
+        y = Y[rows]
+        w = np.ones(len(y)) if weight is None else weight[rows]
+        if ((y < 0) | (y > 1)).any():
+            raise ValueError("Y must hold targets in [0, 1], or NaN for not observed")
+        if Y.dtype.kind not in "bui":
+            missing = np.isnan(y)
+            w = np.where(missing, 0, w.reshape(len(y), -1))
+            y = np.where(missing, 0, y)
+        if w.ndim == 1:
+            observed += w.sum()
+            positive += w @ y.astype(np.float64)
+        else:
+            observed += w.sum(0)
+            positive += (w * y).sum(0)
+    return observed, positive

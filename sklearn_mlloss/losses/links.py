@@ -31,7 +31,7 @@ def strictly_increasing(eta: Tensor, margin: Tensor) -> Tensor:
         Strictly inside (0, 1) and strictly increasing in the margin, also where `eta` is
         constant: ranking measures are not wrecked by ties.
     """
-    scores = (1 - 2 * DELTA) * eta + DELTA * (1 + margin / (1 + margin.abs()))
+    scores = torch.addcdiv((1 - 2 * DELTA) * eta + DELTA, margin, 1 + margin.abs(), value=DELTA)
     # Margins beyond 1e10 leave no digits.
     return scores.clamp(EDGE, 1 - EDGE)
 

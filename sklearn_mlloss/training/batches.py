@@ -10,58 +10,159 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-__all__ = ["Batches", "Table", "blocks"]
+from .sparse import SparseRows, is_thin
 
-Batch = tuple[Tensor, tuple[Tensor, Tensor | None]]
+__all__ = ["Batch", "Batches", "RowView", "Table", "block_size", "blocks", "select"]
+
+Batch = tuple[Tensor | SparseRows, tuple[Tensor, Tensor | None]]
+
+# Entries of a block of rows that goes through the network at once, at the most.
+BLOCK_ENTRIES = 2**24
+
+# Entries of X that are copied at a time where some of its rows go to another device.
+MOVED_ENTRIES = 2**22
 
 
-class Table(Dataset):
-    """Rows of X, Y and weights as tensors that are put on the device once.
+class RowView:
+    """Some rows of a matrix by their numbers: what a split of a large table is made of.
 
-    Contiguous arrays are not copied on the CPU. Sparse X stays sparse: only the rows of a batch
-    become dense.
+    Indexing copies the rows that are asked for, and those only.
 
     Parameters
     ----------
-    X : ndarray or CSR matrix of shape (n_samples, n_features)
+    matrix : ndarray or CSR matrix of shape (n_all, n_features)
+    index : ndarray of int, shape (n_samples,)
+        Numbers of rows of `matrix`.
+    """
+
+    def __init__(self, matrix: np.ndarray | sp.csr_matrix | sp.csr_array, index: np.ndarray):
+        self.matrix = matrix
+        self.index = index
+        self.shape = (len(index), matrix.shape[1])
+        self.dtype = matrix.dtype
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.index)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray | sp.csr_matrix | sp.csr_array:
+        """Return a copy of some of the rows."""
+        return self.matrix[self.index[rows]]
+
+
+Matrix = np.ndarray | sp.csr_matrix | sp.csr_array | RowView
+
+
+def select(X: Matrix, rows: np.ndarray) -> RowView:
+    """Return a view of the rows with these numbers."""
+    if isinstance(X, RowView):
+        return RowView(X.matrix, X.index[rows])
+    return RowView(X, rows)
+
+
+class Table(Dataset):
+    """Rows of X, Y and weights as tensors, put on the device once where they fit.
+
+    On the CPU, contiguous arrays are not copied, and of a `RowView` neither: batches are gathered
+    from the whole matrix. Another device gets the rows of the table; if they would fill more than
+    half of its free memory they stay on the CPU, and each batch is sent. Sparse X stays sparse:
+    at most the rows of a batch become dense.
+
+    Parameters
+    ----------
+    X : ndarray, CSR matrix or RowView of shape (n_samples, n_features)
     Y : ndarray of shape (n_samples, n_labels)
         uint8, or floating with NaN where nothing was observed.
     sample_weight : ndarray of shape (n_samples,) or (n_samples, n_labels), optional
         Of the dtype of X.
     device : torch.device or str
+
+    Attributes
+    ----------
+    device : torch.device
+        Where batches come out.
+    index_device : torch.device
+        Where the tensors are, and numbers of rows are best given.
+    n_features : int
+    stays_sparse : bool
+        Whether X is so sparse that `sparse_batch` serves better, on the CPU.
     """
 
     def __init__(
         self,
-        X: np.ndarray | sp.csr_matrix | sp.csr_array,
+        X: Matrix,
         Y: np.ndarray,
         sample_weight: np.ndarray | None = None,
         device: torch.device | str = "cpu",
     ):
+        # With its number, which "cuda" leaves out.
+        self.device = torch.empty(0, device=device).device
+        self.resident = _fits(_nbytes(X, Y, sample_weight), self.device)
+        self.index_device = self.device if self.resident else torch.device("cpu")
         self.n_features = X.shape[1]
-        self.Y = _tensor(Y).to(device)
-        self.sample_weight = None if sample_weight is None else _tensor(sample_weight).to(device)
-        self.sparse = sp.issparse(X)
-        if self.sparse:
-            self.values = _tensor(X.data).to(device)
-            self.columns = _tensor(X.indices).to(device)
-            self.starts = _tensor(X.indptr).to(device, torch.int64)
+        self.Y = _tensor(Y).to(self.index_device)
+        self.sample_weight = (
+            None if sample_weight is None else _tensor(sample_weight).to(self.index_device)
+        )
+        on_cpu = self.index_device.type == "cpu"
+        # Where the rows of the table are among those of the whole X; None: one by one.
+        self.index = None
+        if isinstance(X, RowView) and on_cpu:
+            self.index = _tensor(X.index)
+            X = X.matrix
+        self.sparse = sp.issparse(X.matrix if isinstance(X, RowView) else X)
+        if not self.sparse:
+            self.X = _dense_tensor(X, self.index_device)
+        elif on_cpu:
+            self.X = X
         else:
-            self.X = _tensor(X).to(device)
+            self.values, self.columns, self.starts = _sparse_tensors(X, self.index_device)
+        self.stays_sparse = self.device.type == "cpu" and is_thin(X)
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.Y)
 
     def batch(self, rows: Tensor) -> Batch:
-        """Return ``X, (Y, sample_weight)`` of the rows with these indices."""
+        """Return ``X, (Y, sample_weight)`` of the rows with these numbers, on `device`."""
+        rows = rows.to(self.index_device)
+        if not self.sparse:
+            X = self._gather(self.X, self._places(rows))
+        elif self.index_device.type == "cpu":
+            X = self._send(_tensor(self.X[self._places(rows).numpy()].toarray()))
+        else:
+            X = self._dense(rows)
+        return X, self._targets(rows)
+
+    def sparse_batch(self, rows: Tensor) -> Batch:
+        """Return a batch whose X is sparse, where the table `stays_sparse`."""
+        X = self.X[self._places(rows).numpy()]
+        parts = map(_tensor, (X.indices, X.data, X.indptr))
+        return SparseRows(*parts, self.n_features), self._targets(rows)
+
+    def _places(self, rows: Tensor) -> Tensor:
+        return rows if self.index is None else self.index.index_select(0, rows)
+
+    def _targets(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
         weight = self.sample_weight
-        X = self._dense(rows) if self.sparse else self.X.index_select(0, rows)
-        return X, (self.Y.index_select(0, rows), None if weight is None else weight[rows])
+        return self._gather(self.Y, rows), None if weight is None else self._gather(weight, rows)
+
+    def _gather(self, tensor: Tensor, rows: Tensor) -> Tensor:
+        gathered = tensor.index_select(0, rows)
+        return gathered if self.resident else self._send(gathered)
+
+    def _send(self, tensor: Tensor) -> Tensor:
+        if self.resident:
+            return tensor
+        # From pinned memory the copy goes on while the next batch is gathered. torch hands the
+        # memory out again only after the copy.
+        if self.device.type == "cuda":
+            tensor = tensor.pin_memory()
+        return tensor.to(self.device, non_blocking=True)
 
     def _dense(self, rows: Tensor) -> Tensor:
-        start, stop = self.starts[rows], self.starts[rows + 1]
-        length = stop - start
+        start = self.starts[rows]
+        length = self.starts[rows + 1] - start
         row = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), length)
         # Position of each stored value: its rank within the batch, moved to where its row starts.
         offset = start - (length.cumsum(0) - length)
@@ -107,20 +208,29 @@ class Batches:
         most = max(1, n // 2) if self.batch_size > 1 else n
         return min(-(-n // self.batch_size), most)
 
+    def sizes(self) -> list[int]:
+        """Return the number of rows of each batch."""
+        size, larger = divmod(len(self.table), len(self))
+        return [size + 1] * larger + [size] * (len(self) - larger)
+
+    def order(self) -> Tensor:
+        """Return the numbers of all rows in the order of a pass; each call begins another."""
+        n = len(self.table)
+        order = torch.randperm(n, generator=self.generator) if self.shuffle else torch.arange(n)
+        return order.to(self.table.index_device)
+
     def __iter__(self) -> Iterator[Batch]:
         """Pass over the rows once."""
-        n, device = len(self.table), self.table.Y.device
-        if self.shuffle:
-            order = torch.randperm(n, generator=self.generator).to(device)
-        else:
-            order = torch.arange(n, device=device)
-        for rows in order.tensor_split(len(self)):
+        for rows in self.order().split(self.sizes()):
             yield self.table.batch(rows)
 
 
-def blocks(
-    X: np.ndarray | sp.csr_matrix | sp.csr_array, size: int, device: torch.device | str
-) -> Iterator[tuple[Tensor, int]]:
+def block_size(rows: int, n_features: int) -> int:
+    """Return the number of rows of a block: fewer where they are wide, which sparse ones can be."""
+    return max(1, min(rows, BLOCK_ENTRIES // n_features))
+
+
+def blocks(X: Matrix, size: int, device: torch.device | str) -> Iterator[tuple[Tensor, int]]:
     """Yield the rows of X in blocks of exactly `size` rows, with the number that are real.
 
     The last block is filled up with zeros: kernels for other shapes add up in another order, and
@@ -137,6 +247,68 @@ def blocks(
             padded[:real] = rows
             rows = padded
         yield _tensor(rows).to(device), real
+
+
+def _fits(nbytes: int, device: torch.device) -> bool:
+    """Return whether a table of this size is to be put on the device."""
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    # The other half is for the network, its activations, and the held-out rows.
+    return 2 * nbytes <= free
+
+
+def _nbytes(X: Matrix, Y: np.ndarray, sample_weight: np.ndarray | None) -> int:
+    """Return the size of the rows of a table as tensors."""
+    rest = Y.nbytes + (0 if sample_weight is None else sample_weight.nbytes)
+    matrix = X.matrix if isinstance(X, RowView) else X
+    if not sp.issparse(matrix):
+        return rest + X.shape[0] * X.shape[1] * X.dtype.itemsize
+    n_values = _starts(X)[-1]
+    starts = 8 * (X.shape[0] + 1)
+    return rest + starts + n_values * (X.dtype.itemsize + matrix.indices.dtype.itemsize)
+
+
+def _starts(X: sp.csr_matrix | sp.csr_array | RowView) -> np.ndarray:
+    """Return where the values of each row start, and the last ones end."""
+    if not isinstance(X, RowView):
+        return X.indptr.astype(np.int64, copy=False)
+    lengths = np.diff(X.matrix.indptr)[X.index]
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def _parts(X: RowView) -> list[slice]:
+    step = max(1, MOVED_ENTRIES // max(1, X.shape[1]))
+    return [slice(start, min(start + step, len(X))) for start in range(0, len(X), step)]
+
+
+def _dense_tensor(X: np.ndarray | RowView, device: torch.device) -> Tensor:
+    """Return X on the device; a selection block by block, so that the CPU gets no copy of it."""
+    if not isinstance(X, RowView):
+        return _tensor(X).to(device)
+    tensor = torch.empty(X.shape, dtype=_tensor(X[:0]).dtype, device=device)
+    for rows in _parts(X):
+        tensor[rows] = _tensor(X[rows])
+    return tensor
+
+
+def _sparse_tensors(
+    X: sp.csr_matrix | sp.csr_array | RowView, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return values, columns and row starts on the device; a selection block by block."""
+    starts = _tensor(_starts(X))
+    if not isinstance(X, RowView):
+        return _tensor(X.data).to(device), _tensor(X.indices).to(device), starts.to(device)
+    n_values, empty = int(starts[-1]), X[:0]
+    values, columns = (
+        torch.empty(n_values, dtype=_tensor(part).dtype, device=device)
+        for part in (empty.data, empty.indices)
+    )
+    for rows in _parts(X):
+        block = X[rows]
+        place = slice(int(starts[rows.start]), int(starts[rows.stop]))
+        values[place], columns[place] = _tensor(block.data), _tensor(block.indices)
+    return values, columns, starts.to(device)
 
 
 def _tensor(array: np.ndarray) -> Tensor:

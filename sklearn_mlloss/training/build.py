@@ -14,7 +14,7 @@ from sklearn.base import clone
 from ..losses import Criterion, Loss, get_loss
 from ..networks import MLP
 from ..parameters import NETWORK, PRECISIONS
-from .batches import Batches, Table
+from .batches import Batches, Table, block_size
 from .net import VALID_ROWS, BestWeights, Schedule, TableNet, seeded
 from .optimizers import get_schedule, optimizer_settings
 from .rows import Rows
@@ -83,7 +83,7 @@ def build_net(
         "iterator_train": Batches,
         "iterator_train__shuffle": True,
         "iterator_valid": Batches,
-        "iterator_valid__batch_size": VALID_ROWS,
+        "iterator_valid__batch_size": block_size(VALID_ROWS, n_features),
         "train_split": None,
         "callbacks": _callbacks(estimator),
         "verbose": int(estimator.verbose),
@@ -114,7 +114,8 @@ def make_loss(spec: Any, rows: Rows) -> Loss:
 def check_accepts(loss: Loss, rows: Rows) -> None:
     """Raise if the loss does not take such targets or weights."""
     name = type(loss).__name__
-    if not loss.accepts_soft_targets and ((rows.Y > 0) & (rows.Y < 1)).any():
+    soft = rows.Y.dtype.kind == "f" and ((rows.Y > 0) & (rows.Y < 1)).any()
+    if soft and not loss.accepts_soft_targets:
         raise ValueError(f"y has values between 0 and 1, which {name} does not accept")
     if rows.weight is not None and rows.weight.ndim == 2 and not loss.accepts_label_weights:
         raise ValueError(

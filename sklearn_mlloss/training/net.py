@@ -2,8 +2,9 @@
 
 What is overridden, and why: on small tables a step costs microseconds, and skorch's bookkeeping
 for each batch costs more than the step. Batches come as tensors, so nothing is converted; without
-callbacks of the user's, nothing is recorded or notified for each batch; the loss is read from the
-device once an epoch. With callbacks every notification is made as skorch documents it.
+callbacks of the user's that ask for it, nothing is recorded or notified for each batch; the loss is
+read from the device once an epoch. The built-in network is trained by `FusedTraining`, anything
+else by autograd. With callbacks every notification is made as skorch documents it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor, nn
 
-from .batches import Batches, Table, blocks
+from ..networks import MLP
+from .batches import Batches, Table, block_size, blocks
+from .device import threads_for
+from .fused import FusedTraining, can_fuse
+from .optimizers import make_optimizer
+from .sparse import is_thin, sparse_outputs
 
 __all__ = ["BestWeights", "Schedule", "TableNet", "seeded"]
 
@@ -146,9 +152,19 @@ class TableNet(NeuralNet):
     Make it ready with `start`, and train it with `train`.
     """
 
+    # The fast way through an epoch, while training lasts and where it can be taken.
+    fused_: FusedTraining | None = None
+
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
         """Return skorch's epoch log if verbose; losses are recorded without callbacks."""
         return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())] if self.verbose else []
+
+    def initialize_optimizer(self, triggered_directly=None):
+        """Create the optimiser without what its constructor would import."""
+        parameters = self.get_all_learnable_params()
+        arguments, settings = self.get_params_for_optimizer("optimizer", parameters)
+        self.optimizer_ = make_optimizer(self.optimizer, *arguments, **settings)
+        return self
 
     def start(self, dtype: Any, bias: np.ndarray, last: TableNet | None) -> None:
         """Initialise with this floating type and output bias, or from another net's weights."""
@@ -205,8 +221,10 @@ class TableNet(NeuralNet):
         self.iterator_train__generator = torch.Generator().manual_seed(seed + 1)
         self.train_split = None if valid is None else lambda train: (train, valid)
         try:
-            self.partial_fit(table, epochs=epochs)
+            with threads_for(self.module_, self.batch_size):
+                self.partial_fit(table, epochs=epochs)
         finally:
+            self._unfuse()
             # A fitted net holds no rows, and a generator cannot be pickled.
             self.iterator_train__generator = None
             self.train_split = None
@@ -227,11 +245,15 @@ class TableNet(NeuralNet):
         return self
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
-        """Decide whether steps can do without skorch's bookkeeping."""
+        """Decide whether steps can do without skorch's bookkeeping, and without autograd."""
         closure = inspect.signature(self.optimizer_.step).parameters.get("closure")
         # Some optimisers, such as LBFGS, ask for the loss more than once a step.
-        required = closure is not None and closure.default is closure.empty
-        self.plain_steps_ = not required and not self._has_user_callbacks()
+        simple = closure is None or closure.default is not closure.empty
+        self.plain_steps_ = simple and not self._has_user_callbacks()
+        if simple and not self._follows_batches() and can_fuse(*self._trained()):
+            # Drawn in any case, so that dropout is the only difference between seeds.
+            seed = int(torch.randint(2**62, ()))
+            self.fused_ = FusedTraining(*self._trained(), seed, X.stays_sparse)
 
     def notify(self, method_name, **cb_kwargs):
         """Call the callbacks; skorch's own ask for an end of training by KeyboardInterrupt."""
@@ -246,12 +268,40 @@ class TableNet(NeuralNet):
         """Run one pass over the batches and record its mean loss."""
         if iterator is None:
             return
+        if training:
+            self.criterion_.set_epoch(len(self.history) - 1)
+        if training and self.fused_ is not None and not self.fused_.is_intact():
+            self._unfuse()
+        if self.fused_ is not None:
+            # Held-out rows, too: a change of mode costs as much as a step.
+            self._set_mode(True)
+            mean = self.fused_.epoch(iterator) if training else self.fused_.evaluate(iterator)
+            if self._has_user_callbacks():
+                # Some of skorch's read the batches of the history: one stands for all.
+                self.history.new_batch()
+                self.history.record_batch(prefix + "_loss", mean)
+                self.history.record_batch(prefix + "_batch_size", len(iterator.table))
+        else:
+            self._set_mode(training)
+            mean = self._pass_over(iterator, training, prefix, step_fn, **fit_params)
+        if not math.isfinite(mean):
+            raise ValueError(
+                f"the {prefix} loss of {self.criterion_.loss!r} is {mean} in epoch "
+                f"{len(self.history)} with learning rate {self.optimizer_.param_groups[0]['lr']}: "
+                "lower learning_rate, or scale X"
+            )
+        self.history.record(prefix + "_loss", mean)
+        if self._has_user_callbacks():
+            # skorch's Checkpoint asks for it.
+            others = [row.get(prefix + "_loss", math.inf) for row in self.history[:-1]]
+            self.history.record(prefix + "_loss_best", mean < min(others, default=math.inf))
+        self.history.record(prefix + "_batch_count", len(iterator))
+
+    def _pass_over(self, iterator, training, prefix, step_fn, **fit_params) -> float:
+        """Return the mean loss over rows of one pass by autograd."""
         notify = self._has_user_callbacks()
         if training and self.plain_steps_:
             step_fn = self._plain_step
-        self._set_training(training)
-        if training:
-            self.criterion_.set_epoch(len(self.history) - 1)
         losses, sizes = [], []
         for batch in iterator:
             rows = len(batch[0])
@@ -266,19 +316,7 @@ class TableNet(NeuralNet):
             losses.append(loss)
             sizes.append(rows)
         pairs = zip(torch.stack(losses).tolist(), sizes, strict=True)
-        mean = sum(loss * rows for loss, rows in pairs) / sum(sizes)
-        if not math.isfinite(mean):
-            raise ValueError(
-                f"the {prefix} loss of {self.criterion_.loss!r} is {mean} in epoch "
-                f"{len(self.history)} with learning rate {self.optimizer_.param_groups[0]['lr']}: "
-                "lower learning_rate, or scale X"
-            )
-        self.history.record(prefix + "_loss", mean)
-        if notify:
-            # skorch's Checkpoint asks for it.
-            others = [row.get(prefix + "_loss", math.inf) for row in self.history[:-1]]
-            self.history.record(prefix + "_loss_best", mean < min(others, default=math.inf))
-        self.history.record(prefix + "_batch_count", len(sizes))
+        return sum(loss * rows for loss, rows in pairs) / sum(sizes)
 
     def train_step_single(self, batch, **fit_params):
         """Return loss and outputs of a batch after computing the gradient."""
@@ -303,35 +341,42 @@ class TableNet(NeuralNet):
     def outputs(self, X: Any, device: torch.device | str) -> Iterator[tuple[Tensor, int]]:
         """Yield what the network returns for blocks of rows of X, and how many rows are real.
 
-        The tensors are on the CPU. The network is left where it is: on another device a copy of
-        it works.
+        To be called in inference mode. The tensors are on the CPU. The network is left where it
+        is: on another device a copy of it works.
         """
         module = self.module_
-        if torch.device(device).type != "cpu":
+        on_cpu = torch.device(device).type == "cpu"
+        if not on_cpu:
             module = copy.deepcopy(module).to(device)
         module.eval()
-        for rows, real in blocks(X, PREDICT_ROWS, device):
-            with torch.inference_mode():
-                outputs = module(rows).cpu()
-            yield outputs, real
+        if on_cpu and type(module) is MLP and is_thin(getattr(X, "matrix", X)):
+            yield from sparse_outputs(module, X, PREDICT_ROWS)
+            return
+        for rows, real in blocks(X, block_size(PREDICT_ROWS, X.shape[1]), device):
+            yield module(rows).cpu(), real
 
     def scores(self, X: Any, device: torch.device | str) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the scores of each label in float64, and the counts if the loss has them."""
-        loss, scores, counts = self.criterion_.loss, [], []
+        loss, scores, counts, start = self.criterion_.loss, None, [], 0
         with torch.inference_mode():
             # The link, too, sees whole blocks: the last digit of vectorised functions depends on
             # where a row stands in its array.
             for outputs, real in self.outputs(X, device):
-                if not outputs[:real].isfinite().all():
+                # The sum is finite, and fast, unless something is not or is huge.
+                if not outputs.sum().isfinite() and not outputs[:real].isfinite().all():
                     raise ValueError(
                         "the network's outputs are not finite for some rows: X holds values far "
                         "beyond those that it was trained on"
                     )
-                scores.append(loss.link(outputs)[:real].numpy())
+                block = loss.link(outputs)[:real].numpy()
+                if scores is None:
+                    scores = np.empty((X.shape[0], block.shape[1]))
+                scores[start : start + real] = block
+                start += real
                 count = loss.count(outputs)
                 if count is not None:
                     counts.append(count[:real].double().numpy())
-        return np.concatenate(scores), np.concatenate(counts) if counts else None
+        return scores, np.concatenate(counts) if counts else None
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """Return a copy of what is learned by the network and by the criterion."""
@@ -347,24 +392,31 @@ class TableNet(NeuralNet):
 
     def to(self, device: torch.device | str) -> TableNet:
         """Move network, criterion and the state of the optimiser to a device."""
+        moves = torch.device(self.device) != torch.device(device)
         self.device = str(device)
         for part in self._parts().values():
             part.to(device)
-        # Loading moves the state to where the parameters are.
-        self.optimizer_.load_state_dict(self.optimizer_.state_dict())
+        if moves and self.optimizer_.state:
+            # Loading moves the state to where the parameters are.
+            self.optimizer_.load_state_dict(self.optimizer_.state_dict())
         return self
 
     @contextmanager
     def restored_on_error(self) -> Iterator[None]:
         """Undo what training did to weights, loss, optimiser and history if it fails."""
         weights, loss, n_epochs = self.weights(), self.criterion_.loss, len(self.history)
-        optimizer = copy.deepcopy(self.optimizer_.state_dict())
+        # Not by `state_dict`, the first call of which imports torch._dynamo.
+        states = {p: copy.deepcopy(state) for p, state in self.optimizer_.state.items()}
+        groups = [dict(group) for group in self.optimizer_.param_groups]
         try:
             yield
         except BaseException:
             self.set_weights(weights)
             self.criterion_.loss = loss
-            self.optimizer_.load_state_dict(optimizer)
+            self.optimizer_.state.clear()
+            self.optimizer_.state.update(states)
+            for group, before in zip(self.optimizer_.param_groups, groups, strict=True):
+                group.update(before)
             del self.history[n_epochs:]
             raise
 
@@ -379,8 +431,16 @@ class TableNet(NeuralNet):
         """Return the scores of the rows of a table."""
         self._set_training(False)
         with torch.no_grad():
-            outputs = [self.module_(X).cpu() for X, _ in Batches(table, VALID_ROWS)]
+            outputs = [
+                self.module_(X).cpu()
+                for X, _ in Batches(table, block_size(VALID_ROWS, table.n_features))
+            ]
         return self.criterion_.loss.link(torch.cat(outputs)).numpy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to a training that is under way: rows, generator and buffers."""
+        state = super().__getstate__()
+        return {**state, "train_split": None, "iterator_train__generator": None, "fused_": None}
 
     def _set_output_bias(self, bias: np.ndarray) -> None:
         """Set the bias of the last linear layer that has as many outputs, if there is one."""
@@ -400,6 +460,27 @@ class TableNet(NeuralNet):
         step = self.train_step_single(batch)
         self.optimizer_.step()
         return step
+
+    def _set_mode(self, training: bool) -> None:
+        if any(part.training != training for part in self._parts().values()):
+            self._set_training(training)
+
+    def _unfuse(self) -> None:
+        if self.fused_ is not None:
+            self.fused_.release()
+            self.fused_ = None
+
+    def _trained(self) -> tuple[nn.Module, nn.Module, torch.optim.Optimizer]:
+        return self.module_, self.criterion_, self.optimizer_
+
+    def _follows_batches(self) -> bool:
+        """Return whether a callback of the user's is to be told of each batch."""
+        hooks = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+        return any(
+            getattr(type(callback), hook) is not getattr(Callback, hook)
+            for _, callback in self.callbacks_
+            for hook in hooks
+        )
 
     def _has_user_callbacks(self) -> bool:
         own = (BestWeights, Schedule, EpochTimer, PrintLog)

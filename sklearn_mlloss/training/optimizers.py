@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
+from types import MethodType
 from typing import Any
 
 import torch
 
-__all__ = ["OPTIMIZERS", "SCHEDULES", "get_schedule", "optimizer_settings"]
+__all__ = ["OPTIMIZERS", "SCHEDULES", "get_schedule", "make_optimizer", "optimizer_settings"]
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adadelta": torch.optim.Adadelta,
@@ -81,6 +82,25 @@ def optimizer_settings(
     if optimizer in FUSED.get(device.type, ()) and not ways & settings.keys():
         settings["fused"] = True
     return optimizer, settings
+
+
+def make_optimizer(
+    optimizer: Callable[..., torch.optim.Optimizer], *arguments: Any, **settings: Any
+) -> torch.optim.Optimizer:
+    """Return an optimiser, made without importing torch._dynamo.
+
+    torch tells its compiler to leave `Optimizer.add_param_group` alone, which the constructor
+    calls, and the first call imports the compiler for it: seconds in each new process.
+    """
+    plain = torch.optim.Optimizer.add_param_group
+    inside = getattr(plain, "__wrapped__", None)
+    if inside is None or getattr(optimizer, "add_param_group", None) is not plain:
+        return optimizer(*arguments, **settings)
+    made = optimizer.__new__(optimizer)
+    made.add_param_group = MethodType(inside, made)
+    made.__init__(*arguments, **settings)
+    del made.add_param_group
+    return made
 
 
 def get_schedule(

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from sklearn.utils import check_array
 
-from .batches import Table
+from .batches import Matrix, Table, select
 
 __all__ = ["Rows", "check_weight"]
 
@@ -19,15 +18,17 @@ __all__ = ["Rows", "check_weight"]
 class Rows:
     """Rows of X with their targets and weights.
 
+    Some of the rows are a view of the X of all of them, and copies of the rest, which is small.
+
     Attributes
     ----------
-    X : ndarray or CSR matrix of shape (n_samples, n_features)
+    X : ndarray, CSR matrix or RowView of shape (n_samples, n_features)
     Y : ndarray of shape (n_samples, n_labels)
         uint8, or floating with NaN where nothing was observed.
     weight : ndarray of shape (n_samples,) or (n_samples, n_labels), or None
     """
 
-    X: np.ndarray | sp.csr_matrix | sp.csr_array
+    X: Matrix
     Y: np.ndarray
     weight: np.ndarray | None
 
@@ -36,9 +37,11 @@ class Rows:
         return len(self.Y)
 
     def __getitem__(self, rows: np.ndarray) -> Rows:
-        """Return some of the rows."""
+        """Return some of the rows, by numbers or by a mask."""
+        if rows.dtype == bool:
+            rows = np.flatnonzero(rows)
         weight = None if self.weight is None else self.weight[rows]
-        return Rows(self.X[rows], self.Y[rows], weight)
+        return Rows(select(self.X, rows), self.Y[rows], weight)
 
     def informative(self) -> tuple[Rows, np.ndarray]:
         """Return the rows with an observed entry of positive weight, and which they are.
@@ -56,7 +59,13 @@ class Rows:
                 "no row is left to learn from: y is NaN or sample_weight is zero in all of them"
             )
         chosen = Rows(self.X, Y, weight)
-        return chosen if rows.all() else chosen[rows], rows
+        if rows.all():
+            return chosen, rows
+        chosen = chosen[rows]
+        if ((chosen.Y == 0) | (chosen.Y == 1)).all():
+            # What was missing is gone with its rows.
+            chosen = Rows(chosen.X, chosen.Y.astype(np.uint8), chosen.weight)
+        return chosen, rows
 
     def scaled(self) -> Rows:
         """Return the rows with weights of mean 1 over what was observed."""
@@ -70,13 +79,6 @@ class Rows:
         """Return the rows as tensors."""
         weight = None if self.weight is None else self.weight.astype(self.X.dtype)
         return Table(self.X, self.Y, weight, device)
-
-    def for_decoder(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return targets, and the mean weight of each row."""
-        weight = self.weight
-        if weight is not None and weight.ndim == 2:
-            weight = weight.mean(axis=1)
-        return self.Y.astype(np.float64), weight
 
 
 def check_weight(sample_weight: Any, Y: np.ndarray) -> np.ndarray | None:

@@ -125,7 +125,7 @@ NAN = np.nan
 )
 def test_informative_rows(Y, weight, kept):
     left, _ = rows(Y, weight).informative()
-    assert left.X[:, 0].tolist() == kept
+    assert left.X[:][:, 0].tolist() == kept
     assert len(left) == len(left.Y) == len(kept)
     if weight is not None:
         given = np.asarray(weight)[kept]
@@ -146,15 +146,6 @@ def test_weights_of_a_table_have_mean_one():
     Y = np.array([[NAN, 1], [0, 1]])
     table = rows(Y, [[7, 2], [4, 6]]).scaled().table(CPU)
     np.testing.assert_allclose(table.sample_weight[~np.isnan(Y)], [0.5, 1, 1.5], rtol=1e-6)
-
-
-def test_decoders_get_weights_of_rows():
-    Y = np.array([[1, 0], [0, 1]], dtype=np.uint8)
-    targets, weight = rows(Y, [[0, 4], [1, 3]]).informative()[0].for_decoder()
-    np.testing.assert_array_equal(targets, [[NAN, 0], [0, 1]])
-    assert weight.shape == (2,)
-    assert rows(Y).for_decoder()[1] is None
-    assert Y[0, 0] == 1
 
 
 # ------------------------------------------------------------------ optimisers

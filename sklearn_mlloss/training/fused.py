@@ -1,0 +1,230 @@
+"""The built-in network trained without autograd.
+
+On small tables most of a training step is not arithmetic but bookkeeping: of autograd, of modules,
+of the optimiser. Here the parameters lie in one buffer and so do their gradients; the backward pass
+of the layers is written out, the derivative of the loss by the logits comes in closed form where
+there is one, and the optimiser is one kernel over the buffer. Without dropout the results are those
+of the ordinary path up to rounding; dropout draws other masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..losses import Criterion
+from ..networks import MLP
+from .batches import Batch, Batches
+from .flat import FlatParameters, make_step
+from .layers import split_layers
+from .sparse import SparseRows
+
+__all__ = ["FusedTraining", "can_fuse"]
+
+# Bytes of rows that are gathered at once, for several steps: they stay in the cache.
+CHUNK = 1 << 20
+
+
+def can_fuse(module: nn.Module, criterion: Criterion, optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether a network can be trained here, with this loss and optimiser."""
+    parameters = list(module.parameters())
+    groups = optimizer.param_groups
+    return (
+        type(module) is MLP
+        and type(criterion) is Criterion
+        and next(criterion.parameters(), None) is None
+        and len(groups) == 1
+        and [id(p) for p in groups[0]["params"]] == [id(p) for p in parameters]
+        and all(p.requires_grad for p in parameters)
+        and not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
+    )
+
+
+class FusedTraining:
+    """Passes over batches that train a network.
+
+    Parameters
+    ----------
+    module : MLP
+        In training mode. Its parameters are views of one buffer until `release`.
+    criterion : Criterion
+        Without parameters of its own.
+    optimizer : torch.optim.Optimizer
+    seed : int
+        Of dropout.
+    sparse : bool, default=False
+        Whether batches are sparse.
+    """
+
+    def __init__(
+        self,
+        module: MLP,
+        criterion: Criterion,
+        optimizer: torch.optim.Optimizer,
+        seed: int,
+        sparse: bool = False,
+    ):
+        self.criterion = criterion
+        # Sparse products read whole rows of the first weight's transpose.
+        self.flat = FlatParameters(list(module.parameters()), first_transposed=sparse)
+        self.hidden, self.output = split_layers(module)
+        self.step = make_step(optimizer, self.flat)
+        self.masks = _Masks([layer.dropout for layer in self.hidden], seed)
+        self.kept: list[Batch] | None = None
+        self.widths = [len(layer.bias) for layer in self.hidden]
+        self.buffers: dict[int, tuple[list[Tensor], list[Tensor], Tensor]] = {}
+        like = self.flat.values
+        example = torch.zeros(1, criterion.loss.n_outputs_, dtype=like.dtype, device=like.device)
+        labels = example.new_zeros(1, criterion.loss.n_labels_)
+        with torch.no_grad():
+            self.closed = criterion.loss.row_wise and (
+                criterion.loss.gradient(example, labels) is not None
+            )
+
+    def is_intact(self) -> bool:
+        """Return whether callbacks have left the parameters where they were."""
+        return self.flat.is_intact()
+
+    def release(self) -> None:
+        """Give parameters and the state of the optimiser memory of their own."""
+        self.step.release()
+        self.flat.release()
+
+    @torch.no_grad()
+    def epoch(self, batches: Batches) -> float:
+        """Train on each batch; return the mean loss over rows."""
+        self.step.begin_epoch()
+        loss, table, like = self.criterion.loss, batches.table, self.flat.values
+        gather = table.sparse_batch if table.stays_sparse else table.batch
+        total = torch.zeros((), dtype=torch.float64, device=like.device)
+        for rows, sizes in _chunks(batches, max(table.n_features, *self.widths, 1)):
+            X, (targets, weight) = gather(rows)
+            closed = self.closed and not targets.is_floating_point()
+            closed = closed and (weight is None or weight.ndim == 1)
+            logits = like.new_empty(len(X), len(self.output.bias))
+            Y = targets.to(like.dtype) if closed else targets
+            nothing = [None] * len(sizes)
+            parts = zip(
+                X.split(sizes),
+                Y.split(sizes),
+                nothing if weight is None else weight.split(sizes),
+                logits.split(sizes),
+                self.masks.draw(sizes, self.widths, like),
+                strict=True,
+            )
+            for x, y, w, outputs, masks in parts:
+                units, gradients, ones = self._buffers(len(x))
+                self._forward(x, masks, units, outputs)
+                if closed:
+                    g = loss.gradient(outputs, y)
+                    g.mul_(1 / len(x) if w is None else (w / len(x)).unsqueeze(1))
+                else:
+                    g, value = self._differentiate(outputs, y, w)
+                    total += value * len(x)
+                self._backward(x, masks, gradients, ones, g)
+                self.step()
+            if closed:
+                values = loss.objective(logits, Y)
+                total += (values if weight is None else values * weight).sum()
+        return float(total) / len(table)
+
+    @torch.no_grad()
+    def evaluate(self, batches: Batches) -> float:
+        """Return the mean loss over rows that are not trained on."""
+        total = torch.zeros((), dtype=torch.float64, device=self.flat.values.device)
+        for x, (targets, weight) in self._held_out(batches):
+            for layer in (*self.hidden, self.output):
+                x = layer.evaluate(x)
+            total += self.criterion(x, targets, weight) * len(x)
+        return float(total) / len(batches.table)
+
+    def _held_out(self, batches: Batches) -> Iterable[Batch]:
+        """Return the batches; if they are small, those of the first epoch serve all."""
+        if self.kept is not None:
+            return self.kept
+        table = batches.table
+        gather = table.sparse_batch if table.stays_sparse else table.batch
+        found = (gather(rows) for rows in batches.order().split(batches.sizes()))
+        if len(table) * table.n_features * 4 > CHUNK:
+            return found
+        self.kept = list(found)
+        return self.kept
+
+    def _forward(
+        self, x: Tensor | SparseRows, masks: list, units: list[Tensor], outputs: Tensor
+    ) -> None:
+        for layer, mask, out in zip(self.hidden, masks, units, strict=True):
+            x = layer.forward(x, mask, out)
+        self.output.linear(x, outputs)
+
+    def _backward(
+        self, x: Tensor | SparseRows, masks: list, gradients: list[Tensor], ones: Tensor, g: Tensor
+    ) -> None:
+        layer = self.output
+        for below, mask, out in zip(
+            reversed(self.hidden), reversed(masks), reversed(gradients), strict=True
+        ):
+            layer.learn(below.h, g, ones)
+            layer.pull_back(g, out)
+            g = below.backward(out, mask)
+            layer = below
+        layer.learn(x, g, ones)
+
+    def _differentiate(self, outputs: Tensor, y: Tensor, w: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the gradient of the loss by the outputs, by autograd, and the loss."""
+        leaf = outputs.detach().requires_grad_()
+        with torch.enable_grad():
+            value = self.criterion(leaf, y, w)
+        return torch.autograd.grad(value, leaf)[0], value.detach()
+
+    def _buffers(self, n: int) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """Return memory for the units of n rows and their gradients, and a row of ones."""
+        if n not in self.buffers:
+            like = self.flat.values
+            units, gradients = ([like.new_empty(n, w) for w in self.widths] for _ in range(2))
+            self.buffers[n] = units, gradients, like.new_ones(1, n)
+        return self.buffers[n]
+
+
+class _Masks:
+    """Which units dropout lets through: 1, and 0 with a probability.
+
+    On the CPU they are drawn as bytes by a generator of numpy, several times as fast as torch's
+    Bernoulli numbers.
+    """
+
+    def __init__(self, rates: list[float], seed: int):
+        self.rates = rates
+        self.generator = np.random.SFC64(seed)
+
+    def draw(self, sizes: list[int], widths: list[int], like: Tensor) -> Iterator[tuple]:
+        """Return, for each batch, a mask or None for each layer."""
+        drawn = [
+            self._draw(rate, (sum(sizes), width), like).split(sizes)
+            if rate
+            else [None] * len(sizes)
+            for rate, width in zip(self.rates, widths, strict=True)
+        ]
+        return zip(*drawn, strict=True) if drawn else iter([()] * len(sizes))
+
+    def _draw(self, rate: float, shape: tuple[int, int], like: Tensor) -> Tensor:
+        if like.device.type != "cpu":
+            return like.new_empty(shape).bernoulli_(1 - rate)
+        # A byte serves rates that are a multiple of 1/256; two are off by 1e-5 at the most.
+        kind, steps = (np.uint8, 256) if (rate * 256).is_integer() else (np.uint16, 65536)
+        n = shape[0] * shape[1]
+        raw = self.generator.random_raw(-(-n * np.dtype(kind).itemsize // 8)).view(kind)[:n]
+        return torch.from_numpy(raw >= round(rate * steps)).view(shape).to(like.dtype)
+
+
+def _chunks(batches: Batches, width: int) -> Iterator[tuple[Tensor, list[int]]]:
+    """Yield the rows of several batches, and how many each has."""
+    order, sizes = batches.order(), batches.sizes()
+    start, at_once = 0, max(1, CHUNK // (sizes[0] * width * 4))
+    for first in range(0, len(sizes), at_once):
+        some = sizes[first : first + at_once]
+        yield order[start : start + sum(some)], some
+        start += sum(some)

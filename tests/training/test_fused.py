@@ -1,0 +1,473 @@
+"""The built-in network without autograd: the ordinary path is the reference."""
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from skorch.callbacks import Callback, Checkpoint, Freezer, PassthroughScoring
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sklearn_mlloss import MultiLabelNetClassifier
+from sklearn_mlloss.losses import LOSSES, BinaryCrossEntropy, Criterion, FunctionLoss
+from sklearn_mlloss.networks import ACTIVATIONS, MLP
+from sklearn_mlloss.training import net as net_file
+from sklearn_mlloss.training.batches import Batches, Table
+from sklearn_mlloss.training.fused import FusedTraining, can_fuse
+from sklearn_mlloss.training.optimizers import OPTIMIZERS
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(103, 7)).astype(np.float32)
+Y = (X @ rng.normal(size=(7, 4)) + rng.normal(size=(103, 4)) > 0.4).astype(int)
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def make(**params):
+    defaults = dict(hidden_layer_sizes=(16, 12), max_epochs=2, batch_size=16, random_state=0,
+                    dropout=0.0, learning_rate=0.01, device="cpu")  # fmt: skip
+    return MultiLabelNetClassifier(**{**defaults, **params})
+
+
+@pytest.fixture
+def fused(monkeypatch):
+    """Count the epochs that were trained without autograd."""
+    epochs = []
+
+    class Counted(FusedTraining):
+        def epoch(self, batches):
+            epochs.append(len(batches))
+            return super().epoch(batches)
+
+    monkeypatch.setattr(net_file, "FusedTraining", Counted)
+    return epochs
+
+
+def both_ways(monkeypatch, estimator, X=X, Y=Y, **fit_params):
+    """Return the estimator fitted without autograd, and with it."""
+    fast = estimator.fit(X, Y, **fit_params)
+    slow = make(**estimator.get_params(deep=False))
+    with monkeypatch.context() as patch:
+        patch.setattr(net_file, "can_fuse", lambda *parts: False)
+        slow.fit(X, Y, **fit_params)
+    return fast, slow
+
+
+def weights(estimator):
+    return [value.numpy() for value in estimator.net_.module_.state_dict().values()]
+
+
+def assert_equal(fast, slow, rtol=1e-4, atol=1e-6):
+    for ours, theirs in zip(weights(fast), weights(slow), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=atol)
+    assert fast.history_.keys() == slow.history_.keys()
+    for name, curve in fast.history_.items():
+        np.testing.assert_allclose(curve, slow.history_[name], rtol=rtol, atol=atol)
+
+
+def accuracy(Y, scores):
+    return float(((scores > 0.5) == Y).mean())
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        *[{"optimizer": name} for name in OPTIMIZERS],
+        {"optimizer": "sgd", "optimizer_params": {"momentum": 0.9, "nesterov": True}},
+        {"optimizer": "sgd", "optimizer_params": {"momentum": 0.9, "dampening": 0.5}},
+        {"optimizer_params": {"amsgrad": True}, "weight_decay": 0.1},
+        {"optimizer_params": {"maximize": True}, "learning_rate": 1e-3},
+        {"optimizer_params": {"foreach": True}},
+        {"optimizer": "adagrad", "optimizer_params": {"initial_accumulator_value": 0.5}},
+        *[{"activation": name} for name in ACTIVATIONS],
+        {"normalization": "layer", "activation": "gelu"},
+        # What comes before batch normalisation has a bias without gradient but for rounding,
+        # which Adam would blow up.
+        {"normalization": "batch", "optimizer": "sgd", "learning_rate": 0.1},
+        {"hidden_layer_sizes": ()},
+        {"hidden_layer_sizes": (5,)},
+        {"hidden_layer_sizes": (9, 8, 7)},
+        {"batch_size": 1000},
+        {"batch_size": 7, "early_stopping": False},
+        {"batch_size": 1, "max_epochs": 1},
+        {"lr_schedule": "cosine", "max_epochs": 5},
+        {"weight_decay": 0.5},
+        {"monitor": accuracy},
+    ],
+    ids=lambda params: ", ".join(f"{k}={getattr(v, '__name__', v)}" for k, v in params.items()),
+)
+def test_weights_and_curves_are_those_of_autograd(monkeypatch, fused, params):
+    estimator = make(**params)
+    assert_equal(*both_ways(monkeypatch, estimator))
+    assert len(fused) == estimator.max_epochs
+
+
+@pytest.mark.parametrize("precision, tolerance", [("float32", 1e-4), ("float64", 1e-9)])
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss(monkeypatch, fused, name, precision, tolerance):
+    fast, slow = both_ways(monkeypatch, make(loss=name, precision=precision))
+    assert_equal(fast, slow, rtol=tolerance, atol=tolerance / 100)
+    assert len(fused) == 2
+
+
+TARGETS = {
+    "soft": Y * 0.8 + 0.1,
+    "missing": np.where(rng.random(Y.shape) < 0.3, np.nan, Y),
+    "one label": Y[:, :1],
+}
+
+
+@pytest.mark.parametrize("targets", TARGETS)
+@pytest.mark.parametrize("weighted", ["no", "rows", "entries"])
+@pytest.mark.parametrize("loss", ["bce", "asymmetric", "splc"])
+def test_targets_and_weights(monkeypatch, fused, targets, weighted, loss):
+    weight = {
+        "no": None,
+        "rows": rng.integers(1, 4, len(Y)),
+        "entries": rng.random(TARGETS[targets].shape) + 0.5,
+    }[weighted]
+    estimator = make(loss=loss, batch_size=40, early_stopping=False)
+    assert_equal(*both_ways(monkeypatch, estimator, Y=TARGETS[targets], sample_weight=weight))
+    assert len(fused) == 2
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+@pytest.mark.parametrize("kind", [sp.csr_matrix, sp.csr_array, np.asfortranarray])
+@pytest.mark.parametrize("hidden", [(), (16, 12)])
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_kinds_of_input(monkeypatch, fused, kind, share, hidden, precision):
+    thinned = np.where(rng.random(X.shape) < share, X, 0)
+    thinned[:, 2] = 0
+    estimator = make(hidden_layer_sizes=hidden, precision=precision)
+    fast, slow = both_ways(monkeypatch, estimator, X=kind(thinned))
+    assert_equal(fast, slow)
+    for parameter in fast.net_.module_.parameters():
+        assert parameter.is_contiguous()
+    assert len(fused) == 2
+
+
+def test_sparse_rows_never_become_dense(monkeypatch, fused):
+    thin = sp.csr_array(np.where(rng.random(X.shape) < 0.1, X, 0))
+    estimator = make(early_stopping=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(Table, "batch", lambda *arguments: pytest.fail("became dense"))
+        estimator.fit(thin, Y)
+    assert len(fused) == 2
+
+
+@pytest.mark.parametrize("hidden", [(), (16, 12)])
+def test_sparse_rows_are_predicted_as_dense_ones(hidden):
+    thin = np.where(rng.random(X.shape) < 0.1, X, 0)
+    many = np.tile(thin, (12, 1))  # more than a block
+    estimator = make(hidden_layer_sizes=hidden).fit(thin, Y)
+    proba = estimator.predict_proba(sp.csr_matrix(many))
+    np.testing.assert_allclose(proba, estimator.predict_proba(many), rtol=1e-5)
+    # Wherever a row stands.
+    np.testing.assert_array_equal(proba[: len(X)], proba[-len(X) :])
+    np.testing.assert_array_equal(estimator.predict_proba(sp.csr_matrix(many[70:90])), proba[70:90])
+
+
+def test_columns_that_a_row_has_twice(monkeypatch):
+    # Their values add up, and need not be in order.
+    indptr = 3 * np.arange(len(X) + 1)
+    indices = np.tile([5, 1, 5], len(X))
+    twice = sp.csr_matrix((X[:, :3].ravel(), indices, indptr), shape=(len(X), 30))
+    fast, slow = both_ways(monkeypatch, make(), X=twice)
+    assert_equal(fast, slow)
+    proba = make().fit(twice.toarray(), Y).predict_proba(twice.toarray())
+    np.testing.assert_allclose(fast.predict_proba(twice), proba, rtol=1e-4)
+
+
+class EachBatch(Callback):
+    def on_batch_end(self, net, **kwargs):
+        pass
+
+
+class EachGradient(Callback):
+    def on_grad_computed(self, net, **kwargs):
+        pass
+
+
+class EachEpoch(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        assert net.fused_ is not None
+        self.size = len(pickle.dumps(net))
+        assert pickle.loads(pickle.dumps(net)).fused_ is None
+
+
+def scaled(outputs, targets):
+    return ((outputs - targets) ** 2).mean(-1)
+
+
+class Learned(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, outputs, targets):
+        return ((self.scale * outputs - targets) ** 2).mean(-1)
+
+
+class Own(MLP):
+    """A subclass may have another `forward`."""
+
+
+FAST = {
+    "default": {},
+    "callback for epochs": {"callbacks": [EachEpoch()]},
+    "reads batches": {"callbacks": [PassthroughScoring("train_loss", on_train=True)]},
+    "function as loss": {"loss": FunctionLoss(scaled)},
+    "module": {"module": MLP},
+}
+SLOW = {
+    "callback for batches": {"callbacks": [EachBatch()]},
+    "callback for gradients": {"callbacks": [EachGradient()]},
+    "learned loss": {"loss": FunctionLoss(Learned())},
+    "subclass": {"module": Own},
+    "other module": {"module": nn.Linear},
+    "parameter groups": {"net_params": {"optimizer__param_groups": [("*.bias", {"lr": 0.1})]}},
+    "closure": {"optimizer": torch.optim.LBFGS, "weight_decay": 0},
+}
+
+
+@pytest.mark.parametrize("name", [*FAST, *SLOW])
+def test_when_autograd_is_needed(fused, name):
+    params = {**FAST, **SLOW}[name]
+    if "module" in params:
+        params = {**params, "hidden_layer_sizes": (256,), "dropout": 0.1}
+    make(**params).fit(X, Y)
+    assert bool(fused) == (name in FAST)
+
+
+def test_frozen_layers_are_left_alone(fused):
+    estimator = make(callbacks=[Freezer("layers.0.*")], max_epochs=3)
+    first = make(max_epochs=1).fit(X, Y)
+    estimator.fit(X, Y)
+    assert fused == [6]  # the epoch of the other one
+    layer = estimator.net_.module_.layers[0]
+    assert not layer.weight.requires_grad
+    assert not np.array_equal(layer.weight.detach(), first.net_.module_.layers[0].weight.detach())
+
+
+def test_hooks_of_modules_are_called():
+    network = MLP(3, 2)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    criterion = Criterion(BinaryCrossEntropy().fit(Y[:, :2]))
+    assert can_fuse(network, criterion, optimizer)
+    network.layers[0].register_forward_hook(lambda *arguments: None)
+    assert not can_fuse(network, criterion, optimizer)
+
+
+def test_nothing_of_the_buffers_stays_behind(fused):
+    estimator = make(early_stopping=False).partial_fit(X, Y)
+    assert fused
+    for parameter in estimator.net_.module_.parameters():
+        assert parameter.grad is None
+        assert parameter.is_contiguous()
+        assert parameter.untyped_storage().nbytes() == parameter.numel() * 4
+        state = estimator.net_.optimizer_.state[parameter]
+        assert state.keys() == {"step", "exp_avg", "exp_avg_sq"}
+        for value in state.values():
+            assert value.untyped_storage().nbytes() == value.numel() * 4
+    steps = [id(state["step"]) for state in estimator.net_.optimizer_.state.values()]
+    assert len(set(steps)) == len(steps)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_another_pass_goes_on_from_the_state_of_the_optimiser(monkeypatch, optimizer):
+    fast, slow, mixed = (make(optimizer=optimizer, weight_decay=0.1) for _ in range(3))
+    for number in range(3):
+        fast.partial_fit(X, Y)
+        with monkeypatch.context() as patch:
+            patch.setattr(net_file, "can_fuse", lambda *parts: False)
+            slow.partial_fit(X, Y)
+            if number == 1:
+                mixed.partial_fit(X, Y)
+        if number != 1:
+            mixed.partial_fit(X, Y)
+    assert_equal(fast, slow)
+    assert_equal(mixed, slow)
+
+
+def test_failure_in_the_middle_gives_the_memory_back(fused):
+    nets = []
+
+    class Fails(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            nets.append(net)
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        make(callbacks=[Fails()]).fit(X, Y)
+    (net,) = nets
+    assert net.fused_ is None
+    for parameter in net.module_.parameters():
+        assert parameter.untyped_storage().nbytes() == parameter.numel() * 4
+
+
+def test_checkpoints_of_the_weights(tmp_path, fused):
+    checkpoint = Checkpoint(dirname=tmp_path, monitor="valid_loss_best", f_pickle="net.pkl")
+    estimator = make(callbacks=[checkpoint], max_epochs=4).fit(X, Y)
+    assert len(fused) == 4
+    saved = torch.load(tmp_path / "params.pt", weights_only=True)
+    assert {k: v.shape for k, v in saved.items()} == {
+        k: v.shape for k, v in estimator.net_.module_.state_dict().items()
+    }
+    with open(tmp_path / "net.pkl", "rb") as file:
+        assert pickle.load(file).fused_ is None
+
+
+# ---------------------------------------------------------------------------- dropout
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("rates", [(0.5, 0.5), (0.1, 0.3)])
+def test_dropout_is_that_of_the_masks(activation, rates):
+    torch.manual_seed(0)
+    network = MLP(7, 4, (16, 12), activation=activation, dropout=0.5).double()
+    for layer, rate in zip(
+        [m for m in network.layers if isinstance(m, nn.Dropout)], rates, strict=True
+    ):
+        layer.p = rate
+    start = [p.detach().clone() for p in network.parameters()]
+    criterion = Criterion(BinaryCrossEntropy().fit(Y))
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0, fused=True)
+    table = Table(X.astype(np.float64), Y.astype(np.uint8))
+    training = FusedTraining(network, criterion, optimizer, seed=3)
+    drawn = []
+    draw = training.masks.draw
+
+    def remembered(*arguments):
+        for masks in draw(*arguments):
+            drawn.extend(masks)
+            yield masks
+
+    training.masks.draw = remembered
+    loss = training.epoch(Batches(table, len(X)))
+    training.release()
+    moved = [(a - p.detach()) for a, p in zip(start, network.parameters(), strict=True)]
+
+    with torch.no_grad():
+        for parameter, value in zip(network.parameters(), start, strict=True):
+            parameter.copy_(value)
+    h, masks = table.X, iter(zip(drawn, rates, strict=True))
+    for module in network.layers:
+        if isinstance(module, nn.Dropout):
+            mask, rate = next(masks)
+            h = h * mask / (1 - rate)
+        else:
+            h = module(h)
+    value = criterion(h, table.Y)
+    value.backward()
+    assert loss == pytest.approx(value.item(), rel=1e-12)
+    for ours, parameter in zip(moved, network.parameters(), strict=True):
+        np.testing.assert_allclose(ours, parameter.grad, rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.25, 0.1, 0.9, 1e-3])
+def test_share_of_units_that_are_dropped(rate):
+    from sklearn_mlloss.training.fused import _Masks
+
+    masks = _Masks([rate], seed=0)
+    ((mask,),) = masks.draw([4000], [500], torch.zeros(1))
+    assert set(mask.unique().tolist()) == {0.0, 1.0}
+    n = mask.numel()
+    assert abs((mask == 0).sum().item() - n * rate) < 5 * np.sqrt(n * rate * (1 - rate))
+    # Neighbours know nothing of each other, in rows and in columns.
+    bound = 5 * rate * (1 - rate) / np.sqrt(n)
+    for a, b in ((mask[1:], mask[:-1]), (mask[:, 1:], mask[:, :-1])):
+        assert abs(((a - (1 - rate)) * (b - (1 - rate))).mean().item()) < bound
+    (again,) = next(iter(_Masks([rate], seed=0).draw([4000], [500], torch.zeros(1))))
+    assert torch.equal(mask, again)
+    (other,) = next(iter(masks.draw([4000], [500], torch.zeros(1))))
+    assert not torch.equal(mask, other)
+
+
+def test_dropout_is_reproducible_and_depends_on_the_seed():
+    first, again = (make(dropout=0.3).fit(X, Y).predict_proba(X) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    other = make(dropout=0.3, random_state=1).fit(X, Y).predict_proba(X)
+    assert not np.allclose(first, other)
+
+
+# ---------------------------------------------------------------------------- the machine
+
+
+class Counts(TorchDispatchMode):
+    """Counts the times that a value is read from the device."""
+
+    def __init__(self):
+        super().__init__()
+        self.reads = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.reads += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("loss", ["bce", "sigmoid_f1"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_value_is_read_from_the_device_once_an_epoch(loss, weighted):
+    network, criterion = MLP(7, 4, (8,), dropout=0.5), Criterion(LOSSES[loss]().fit(Y))
+    optimizer = torch.optim.AdamW(network.parameters(), fused=True)
+    weight = np.ones(len(X), dtype=np.float32) if weighted else None
+    batches = Batches(Table(X, Y.astype(np.uint8), weight), 10, shuffle=True)
+    training = FusedTraining(network, criterion, optimizer, seed=0)
+    with Counts() as counts:
+        training.epoch(batches)
+    assert counts.reads == 1
+
+
+@pytest.mark.parametrize("call", ["fit(X, Y)", "partial_fit(X, Y).partial_fit(X, Y)"])
+@pytest.mark.parametrize("schedule", [None, "cosine"])
+def test_training_does_not_import_the_compiler(call, schedule):
+    code = f"""
+import sys, warnings
+import numpy as np
+from sklearn_mlloss import MultiLabelNetClassifier
+warnings.simplefilter("ignore")
+X = np.arange(120.0).reshape(40, 3); Y = X[:, :2] % 7 > 3
+MultiLabelNetClassifier(max_epochs=2, lr_schedule={schedule!r}, device="cpu").{call}.predict(X)
+print("torch._dynamo" in sys.modules)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert result.stdout.split() == ["False"]
+
+
+@pytest.mark.parametrize("width, alone", [(8, True), (4096, False)])
+def test_small_steps_run_on_one_thread(width, alone):
+    class Threads(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            seen.append(torch.get_num_threads())
+
+    seen, before = [], torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        make(callbacks=[Threads()], hidden_layer_sizes=(width, 100), batch_size=64).fit(X, Y)
+        assert set(seen) == {1 if alone else 3}
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "rmsprop"])
+def test_weights_are_those_of_autograd_on_a_gpu(monkeypatch, fused, optimizer):
+    estimator = make(device="cuda", optimizer=optimizer, precision="float64")
+    assert_equal(*both_ways(monkeypatch, estimator), rtol=1e-6)
+    assert len(fused) == 2
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_dropout_on_a_gpu(fused):
+    estimator = make(device="cuda", dropout=0.3, max_epochs=20).fit(X, Y)
+    assert len(fused) == 20
+    assert estimator.history_["train_loss"][-1] < estimator.history_["train_loss"][0]
