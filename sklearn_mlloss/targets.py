@@ -24,6 +24,9 @@ NOT_INDICATOR = (
     "one-hot columns. If rows are lists of labels, use sklearn.preprocessing.MultiLabelBinarizer"
 )
 
+# Entries that are checked at a time, so that what is computed on the way stays small.
+BLOCK_ENTRIES = 2**17
+
 
 class TargetCodec:
     """Turns y into a matrix of targets and decisions back into the form of y.
@@ -115,7 +118,8 @@ class TargetCodec:
     def transform(self, y: Any) -> np.ndarray:
         """Return the target matrix of shape (n_samples, n_labels).
 
-        uint8 where every target is 0 or 1, else float32 with NaN where nothing was observed.
+        uint8 where every target is 0 or 1, else float32 with NaN where nothing was observed. An
+        indicator that has such a form already is not copied: do not write into the result.
         """
         y = _as_array(y)
         if self.kind == "multilabel":
@@ -141,7 +145,7 @@ class TargetCodec:
             )
         if self.kind == "binary":
             return position.astype(np.uint8).reshape(-1, 1)
-        return (position[:, None] == np.arange(self.n_labels_)).astype(np.uint8)
+        return (position[:, None] == np.arange(self.n_labels_)).view(np.uint8)
 
     def inverse_transform(self, decisions: np.ndarray) -> Any:
         """Return boolean decisions of shape (n_samples, n_labels) in the form of y."""
@@ -204,11 +208,16 @@ def _column(y: Any) -> np.ndarray:
 
 
 def _indicator(y: Any) -> np.ndarray:
-    """Return an indicator as uint8, or as float32 where it has soft or missing targets."""
+    """Return an indicator as uint8, or as float32 where it has soft or missing targets.
+
+    What has that form, or is boolean, is not copied; for others little more than the result is
+    allocated.
+    """
     if sp.issparse(y):
-        y = y.toarray()
-    elif hasattr(y, "iloc"):
-        y = y.to_numpy(dtype=object)
+        return _dense_indicator(y)
+    if hasattr(y, "iloc"):
+        numbers = all(isinstance(t, np.dtype) and t.kind in "biuf" for t in y.dtypes)
+        y = y.to_numpy(dtype=np.result_type(*y.dtypes) if numbers else object)
     else:
         y = np.asarray(y)
     if y.dtype.kind == "O":
@@ -218,17 +227,43 @@ def _indicator(y: Any) -> np.ndarray:
             raise ValueError(NOT_INDICATOR.format(y.ravel()[:3].tolist())) from None
     if y.dtype.kind not in "biuf":
         raise ValueError(NOT_INDICATOR.format(y.ravel()[:3].tolist()))
+    if y.dtype.kind == "f":
+        return _float_indicator(y)
     if y.dtype.kind == "b":
-        return y.astype(np.uint8)
-    if y.dtype.kind in "iu":
-        outside = (y != 0) & (y != 1)
+        y = y.view(np.uint8)
+    if y.min(initial=0) < 0 or y.max(initial=0) > 1:
+        raise ValueError(NOT_INDICATOR.format(y[(y != 0) & (y != 1)][:3].tolist()))
+    return y.astype(np.uint8, order="C", copy=False)
+
+
+def _dense_indicator(y: Any) -> np.ndarray:
+    """Return a sparse indicator as a dense one, without a dense matrix of its own dtype."""
+    y = y.tocsr()
+    if not y.has_canonical_format:
+        # Entries given twice count as their sum.
+        y = y.copy()
+        y.sum_duplicates()
+    values = _indicator(y.data.reshape(-1, 1)).ravel()
+    return type(y)((values, y.indices, y.indptr), shape=y.shape).toarray()
+
+
+def _float_indicator(y: np.ndarray) -> np.ndarray:
+    step = max(1, BLOCK_ENTRIES // max(1, y.shape[1]))
+    blocks = [slice(start, start + step) for start in range(0, len(y), step)]
+    labels = np.empty(y.shape, dtype=np.uint8)
+    for rows in blocks:
+        part = y[rows]
+        if not ((part == 0) | (part == 1)).all():
+            break
+        labels[rows] = part
     else:
-        outside = ~((y >= 0) & (y <= 1) | np.isnan(y))
-    if outside.any():
-        raise ValueError(NOT_INDICATOR.format(y[outside][:3].tolist()))
-    if y.dtype.kind in "iu" or ((y == 0) | (y == 1)).all():
-        return y.astype(np.uint8)
-    return y.astype(np.float32)
+        return labels
+    for rows in blocks:
+        part = y[rows]
+        outside = ~((part >= 0) & (part <= 1) | np.isnan(part))
+        if outside.any():
+            raise ValueError(NOT_INDICATOR.format(part[outside][:3].tolist()))
+    return y.astype(np.float32, order="C", copy=False)
 
 
 def _number(value: Any) -> float:

@@ -1,11 +1,14 @@
 """Kinds of y: what becomes of them, and the way back."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.exceptions import DataConversionWarning
 
+from sklearn_mlloss import targets as module
 from sklearn_mlloss.targets import TargetCodec
 
 Y = np.array([[0, 1, 1], [1, 0, 0], [0, 0, 0], [1, 1, 1]])
@@ -261,3 +264,66 @@ def test_y_is_not_written_to(y):
         np.testing.assert_array_equal(y.toarray(), before.toarray())
     else:
         np.testing.assert_array_equal(y, before)
+
+
+# ------------------------------------------------------------------ large tables
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8])
+def test_bytes_are_not_copied(dtype):
+    y = Y.astype(dtype)
+    assert np.shares_memory(TargetCodec().fit(y).transform(y), y)
+    y = np.asfortranarray(y)
+    y.flags.writeable = False
+    assert same(y, Y)[1].flags.c_contiguous
+
+
+def test_sparse_entries_given_twice_count_as_their_sum():
+    y = sp.coo_array(([0.25, 0.25, 1, 1, -1], ([0, 0, 1, 2, 2], [0, 0, 1, 0, 0])), shape=(3, 2))
+    csr = sp.csr_array(([0.25, 0.25, 1], [0, 0, 1], [0, 2, 3, 3]), shape=(3, 2))
+    for given in (y, csr):
+        _, targets = same(given, [[0.5, 0], [0, 1], [0, 0]])
+        assert targets.dtype == np.float32
+    assert csr.nnz == 3
+
+
+def test_frames_of_several_types():
+    frame = pd.DataFrame({"a": [True, False], "b": [0, 1], "c": [1.0, 0.0]})
+    assert same(frame, [[1, 0, 1], [0, 1, 0]])[1].dtype == np.uint8
+    frame["c"] = [0.5, NAN]
+    assert same(frame, [[1, 0, 0.5], [0, 1, NAN]])[1].dtype == np.float32
+
+
+@pytest.mark.parametrize("last", [0, 1, 0.5, NAN, 2, -1])
+def test_blocks_make_no_difference(last, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK_ENTRIES", 7)
+    y = np.vstack([Y.astype(float)] * 5)
+    y[-1, -1] = last
+    if last in (2, -1):
+        with pytest.raises(ValueError, match=f"y must hold 0 and 1.*{float(last)}"):
+            TargetCodec().fit(y).transform(y)
+    else:
+        assert same(y, y)[1].dtype == (np.uint8 if last in (0, 1) else np.float32)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda y: y.astype(np.int64),
+        lambda y: y.astype(np.float32),
+        lambda y: y.astype(float),
+        lambda y: sp.csr_array(y.astype(np.int64)),
+        lambda y: pd.DataFrame(y.astype(np.int64)),
+        lambda y: np.asfortranarray(y),
+    ],
+)
+def test_little_more_than_the_result_is_allocated(convert):
+    rng = np.random.default_rng(0)
+    y = convert(rng.random((100_000, 20)) < 0.1)
+    codec = TargetCodec().fit(y)
+    tracemalloc.start()
+    try:
+        targets = codec.transform(y)
+        assert tracemalloc.get_traced_memory()[1] < 1.6 * targets.nbytes
+    finally:
+        tracemalloc.stop()

@@ -13,6 +13,9 @@ __all__ = [
     "RepeatedMultilabelStratifiedKFold",
 ]
 
+# Labels whose positives are looked for at a time: one row of them is a word of the processor.
+BLOCK_COLUMNS = 8
+
 
 class MultilabelStratifiedKFold(BaseCrossValidator):
     """K-fold cross-validation that keeps the proportion of every label in every fold.
@@ -102,8 +105,8 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
                 f"random_state has no effect with shuffle=False, got {self.random_state!r}"
             )
         X, y, _ = indexable(X, y, groups)
-        positive = _positives(y)
-        n_rows, n_splits = positive.shape[0], self.n_splits
+        indicator = _indicator(y)
+        n_rows, n_splits = indicator.shape[0], self.n_splits
         if n_splits > n_rows:
             raise ValueError(f"n_splits must be at most the {n_rows} rows of y, got {n_splits!r}")
 
@@ -112,9 +115,10 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
             order = check_random_state(self.random_state).permutation(n_rows)
         sizes = np.full(n_splits, n_rows // n_splits)
         sizes[: n_rows % n_splits] += 1
-        dealt = positive[order]
-        fold = _deal(dealt, np.full(n_splits, 1 / n_splits), sizes)
-        _fill_gaps(dealt, fold, np.tile(_column_sums(positive) >= n_splits, (n_splits, 1)))
+        positives = _positives_in_order(indicator, order)
+        fold = _deal(positives, np.full(n_splits, 1 / n_splits), sizes)
+        n_positives = np.array([len(rows) for rows in positives])
+        _fill_gaps(positives, fold, np.tile(n_positives >= n_splits, (n_splits, 1)))
         fold = _restore(fold, order)
         for k in range(n_splits):
             yield np.flatnonzero(fold != k), np.flatnonzero(fold == k)
@@ -294,19 +298,19 @@ class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
         """
         _check_count("n_splits", self.n_splits, low=1)
         X, y, _ = indexable(X, y, groups)
-        positive = _positives(y)
-        n_rows = positive.shape[0]
+        indicator = _indicator(y)
+        n_rows = indicator.shape[0]
         n_test = _number_of_test_rows(self.test_size, n_rows)
         sizes = np.array([n_rows - n_test, n_test])
-        n_positives = _column_sums(positive)
-        wanted = np.stack([n_positives >= 1, n_positives * n_test >= n_rows])
 
         rng = check_random_state(self.random_state)
         for _ in range(self.n_splits):
             order = rng.permutation(n_rows)
-            dealt = positive[order]
-            part = _deal(dealt, sizes / n_rows, sizes)
-            _fill_gaps(dealt, part, wanted)
+            positives = _positives_in_order(indicator, order)
+            part = _deal(positives, sizes / n_rows, sizes)
+            n_positives = np.array([len(rows) for rows in positives])
+            wanted = np.stack([n_positives >= 1, n_positives * n_test >= n_rows])
+            _fill_gaps(positives, part, wanted)
             part = _restore(part, order)
             yield np.flatnonzero(part == 0), np.flatnonzero(part == 1)
 
@@ -331,29 +335,52 @@ def _number_of_test_rows(test_size, n_rows):
     return min(max(round(test_size * n_rows), 1), n_rows - 1)
 
 
-def _positives(y):
-    """Return the positives of any accepted y as a boolean CSR array (n_samples, n_labels)."""
+def _indicator(y):
+    """Return any accepted y as numbers of shape (n_samples, n_labels), an array or CSR.
+
+    An entry is positive from 0.5 on; NaN is not.
+    """
     if y is None:
         raise ValueError("y must be given: rows are stratified by their labels, got None")
     if sparse.issparse(y):
         return sparse.csr_array(y >= 0.5)
-    if hasattr(y, "iloc"):
-        missing = np.asarray(y.isna())
-    else:
-        y = np.asarray(y)
-        # NaN is the one value that differs from itself, whatever the dtype
+    # pandas has missing values of its own; NaN is the one value that differs from itself
+    missing = np.asarray(y.isna()) if hasattr(y, "iloc") else None
+    y = np.asarray(y)
+    if missing is None and (y.ndim == 1 or y.dtype.kind not in "biuf"):
         missing = y != y
     if y.ndim == 1:
-        return _one_hot(np.asarray(y), missing)
+        return _one_hot(y, missing)
     if y.ndim != 2:
         raise ValueError(f"y must be 1-D or 2-D, got shape {y.shape}")
-    values = np.asarray(y)
-    if values.dtype.kind not in "biuf":
+    if y.dtype.kind not in "biuf":
         try:
-            values = np.where(missing, 0, values).astype(np.float64)
+            y = np.where(missing, 0, y).astype(np.float64)
         except (TypeError, ValueError) as error:
             raise ValueError(f"a 2-D y must hold indicators, got {error}") from error
-    return sparse.csr_array(values >= 0.5)
+    return y
+
+
+def _positives(y):
+    """Return the positives of any accepted y as a boolean CSR array (n_samples, n_labels)."""
+    return sparse.csr_array(_indicator(y) >= 0.5)
+
+
+def _positives_in_order(indicator, order):
+    """Return, for each label, the places of its positives among the rows in this order.
+
+    A few columns are worked on at a time, so that little is needed beyond the result.
+    """
+    n_rows, n_labels = indicator.shape
+    if sparse.issparse(indicator):
+        columns = sparse.csr_array(indicator[order] >= 0.5).tocsc()
+        return np.split(columns.indices, columns.indptr[1:-1])
+    small = np.int32 if n_rows < 2**31 else np.int64
+    positives = []
+    for start in range(0, n_labels, BLOCK_COLUMNS):
+        block = (indicator[:, start : start + BLOCK_COLUMNS] >= 0.5).take(order, axis=0)
+        positives += [np.flatnonzero(column).astype(small) for column in block.T]
+    return positives
 
 
 def _one_hot(y, missing):
@@ -367,28 +394,22 @@ def _one_hot(y, missing):
     )
 
 
-def _column_sums(positive):
-    return np.bincount(positive.indices, minlength=positive.shape[1])
-
-
 def _restore(part, order):
     restored = np.empty_like(part)
     restored[order] = part
     return restored
 
 
-def _deal(positive, fractions, sizes):
+def _deal(positives, fractions, sizes):
     """Give each row a part: sizes exactly as asked for, labels as evenly as they allow.
 
-    `positive` (CSR) has its rows in the order in which they are dealt out; part k is due
-    ``fractions[k]`` of each label's positives and exactly ``sizes[k]`` rows.
+    `positives` are the rows of each label, numbered in the order in which they are dealt out; part
+    k is due ``fractions[k]`` of each label's positives and exactly ``sizes[k]`` rows.
     """
-    n_rows, n_parts = positive.shape[0], len(sizes)
-    columns = positive.tocsc()
-    part = np.full(n_rows, -1)
+    n_parts = len(sizes)
+    part = np.full(sizes.sum(), -1)
     room = sizes.copy()
-    for label in np.argsort(np.diff(columns.indptr), kind="stable"):
-        rows = columns.indices[columns.indptr[label] : columns.indptr[label + 1]]
+    for rows in sorted(positives, key=len):
         taken = part[rows]
         free = rows[taken < 0]
         # what rarer labels of the same rows have already brought to each part
@@ -421,19 +442,24 @@ def _apportion(total, due, room):
     return shares
 
 
-def _fill_gaps(positive, part, wanted):
+def _fill_gaps(positives, part, wanted):
     """Swap rows, in place, so that part k gets a positive of each label in ``wanted[k]``.
 
     A swap keeps the sizes. It is made only where no part loses its last wanted positive; a gap
     for which there is no such pair of rows stays.
     """
     n_parts, n_labels = wanted.shape
-    counts = np.stack([_column_sums(positive[part == k]) for k in range(n_parts)])
-    columns = positive.tocsc()
-    for k, label in np.argwhere(wanted & (counts == 0)):
+    counts = np.zeros((n_parts, n_labels), dtype=int)
+    for label, rows in enumerate(positives):
+        counts[:, label] = np.bincount(part[rows], minlength=n_parts)
+    gaps = np.argwhere(wanted & (counts == 0))
+    if not len(gaps):
+        return
+    positive = _as_csr(positives, len(part))
+    for k, label in gaps:
         if counts[k, label]:
             continue
-        rows = columns.indices[columns.indptr[label] : columns.indptr[label + 1]]
+        rows = positives[label]
         spare = counts[:, label] > wanted[:, label]
         partners = np.flatnonzero(part == k)
         partner_labels = positive[partners].astype(int)
@@ -452,3 +478,10 @@ def _fill_gaps(positive, part, wanted):
                 counts[k] += change
                 counts[donor] -= change
                 break
+
+
+def _as_csr(positives, n_rows):
+    ends = np.cumsum([len(rows) for rows in positives])
+    indices, starts = np.concatenate(positives), np.concatenate([[0], ends])
+    ones = np.ones(len(indices), dtype=bool)
+    return sparse.csc_array((ones, indices, starts), shape=(n_rows, len(positives))).tocsr()

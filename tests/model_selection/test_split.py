@@ -1,4 +1,5 @@
 import itertools
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -61,6 +62,22 @@ def indicators(draw, max_rows=40, max_labels=6):
     n_labels = draw(st.integers(1, max_labels))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     return (rng.random((n_rows, n_labels)) < rng.random(n_labels)).astype(int)
+
+
+# ---- large tables
+
+
+@both
+@pytest.mark.parametrize("dtype", [np.uint8, float])
+def test_a_split_needs_little_memory(cv, dtype):
+    Y = (np.random.default_rng(0).random((100_000, 20)) < 0.2).astype(dtype)
+    tracemalloc.start()
+    try:
+        next(cv.split(Y, Y))
+        # 4 bytes a positive, and 8 each for the order, the parts and the numbers of the rows.
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * (4 * Y.sum() + 3 * 8 * len(Y))
+    finally:
+        tracemalloc.stop()
 
 
 # ---- partition and sizes
