@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .decision import KEEP, fit_decoder, make_calibrator, make_decoder
-from .decoders import Decoder, get_decoder
+from .deciding import DecidingClassifier, Scored
+from .decision import make_calibrator, make_decoder
+from .decoders import Decoder
 from .held_out import make_folds, split_rows
 from .losses import Loss, get_loss
 from .parameters import PRECISIONS, check_params, draw_entropy, unchanged_on_error
@@ -37,11 +37,8 @@ from .training import (
 
 __all__ = ["MultiLabelNetClassifier"]
 
-# Rows that trained no network, with their scores and counts.
-Decided = tuple[Rows, np.ndarray, np.ndarray | None]
 
-
-class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
+class MultiLabelNetClassifier(DecidingClassifier):
     """Multi-label classifier: a neural network with a loss and a decision of your choice.
 
     A multi-layer perceptron is trained with `loss`. The loss brings its own link from network
@@ -203,6 +200,8 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
     (2, 4)
     """
 
+    _advice = "cv=5, so that every row serves, or call fit_decoder with more rows"
+
     def __init__(
         self,
         loss="bce",
@@ -306,10 +305,11 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
                 rows, reserved = rows[rest], rows[own]
                 kept[np.flatnonzero(kept)[own]] = False
             if self.cv is None:
-                decided = self._fit_one(rows, loss, device, last)
+                scored = self._fit_one(rows, loss, device, last)
             else:
-                decided = self._fit_folds(rows, kept, loss, device)
-            self._fit_decision(decided, reserved, rows)
+                scored = self._fit_folds(rows, kept, loss, device)
+            own = None if reserved is None else self._score(reserved)
+            self._fit_decision(scored, own, every=(rows.Y, rows.weight))
         return self
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -354,84 +354,7 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
                 self._keep([self._pass_over(net, rows, device, first) for net in nets])
         return self
 
-    def fit_decoder(self, X, y, decoder=KEEP, calibration=KEEP, sample_weight=None):
-        """Fit the decision on new rows, without touching network or constructor parameters.
-
-        The rows must not have been used for training: scores of training rows are pushed towards
-        0 and 1, and a threshold fitted to them suits new rows less. They serve the calibration, if
-        there is one, and then the decoder; a decoder with a guarantee gets half of them to itself
-        if there is a calibration.
-
-        Parameters
-        ----------
-        X, y : see `fit`
-        decoder : str or Decoder, optional
-            Takes the place of the present one; "auto" is the default of the loss. If it is not
-            given, the present one is fitted again.
-        calibration : None, str or Calibrator, optional
-            Takes the place of the present one. If it is not given, the present one is fitted
-            again.
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights >= 0.
-
-        Returns
-        -------
-        MultiLabelNetClassifier
-        """
-        check_is_fitted(self)
-        with unchanged_on_error(self):
-            if self._targets.kind == "multiclass" and decoder is not KEEP:
-                raise ValueError("a 1-D multi-class y is always decided by the largest score")
-            rows, _ = self._check_rows(X, y, sample_weight, reset=False)
-            chosen = self.calibrator_ if calibration is KEEP else calibration
-            self.calibrator_ = make_calibrator(chosen)
-            chosen = self.decoder_ if decoder is KEEP else decoder
-            self.decoder_ = self._make_decoder(chosen, self.loss_)
-            if self._learns_decision():
-                every, reserved = rows, None
-                if self.decoder_.untouched_rows and self.calibrator_ is not None:
-                    parts = split_rows(rows, 0.5, self._seeds(0)[3])
-                    rows, reserved = (rows[part] for part in parts)
-                self._fit_decision((rows.scaled(), *self._raw_scores(rows.X)), reserved, every)
-        return self
-
     # ------------------------------------------------------------------ predicting
-
-    def predict(self, X):
-        """Return the decided labels in the form of the y that was fitted.
-
-        Parameters
-        ----------
-        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        array or sparse matrix of shape (n_samples, n_labels) or (n_samples,)
-        """
-        check_is_fitted(self)
-        scores, count = self._scores(self._check_X(X))
-        return self._decide(scores, count)
-
-    def predict_proba(self, X):
-        """Return the score of each label, a probability where the loss gives one.
-
-        Parameters
-        ----------
-        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_labels) or (n_samples, n_classes)
-            For an indicator y the score of each label, strictly between 0 and 1. For a 1-D y
-            probabilities of the classes, with rows that sum to 1.
-        """
-        check_is_fitted(self)
-        scores, _ = self._scores(self._check_X(X))
-        if self._targets.kind == "binary":
-            return np.hstack([1 - scores, scores])
-        if self._targets.kind == "multiclass":
-            return scores / scores.sum(axis=1, keepdims=True)
-        return scores
 
     def predict_count(self, X):
         """Return the predicted number of labels of each row, for a loss that has such a thing.
@@ -445,42 +368,13 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples,)
         """
         check_is_fitted(self)
-        _, count = self._scores(self._check_X(X))
+        _, count = self._scores(X)
         if count is None:
             raise ValueError(
                 f"{type(self.loss_).__name__} does not predict a count: use factorized or "
                 "poisson_softmax, or predict_proba(X).sum(axis=1)"
             )
         return count
-
-    def predict_log_proba(self, X):
-        """Return the logarithm of `predict_proba`.
-
-        Parameters
-        ----------
-        X : see `predict_proba`
-
-        Returns
-        -------
-        ndarray of the shape of `predict_proba`
-        """
-        return np.log(self.predict_proba(X))
-
-    def decision_function(self, X):
-        """Return the log-odds of `predict_proba`.
-
-        Parameters
-        ----------
-        X : see `predict_proba`
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_labels), (n_samples, n_classes), or (n_samples,) if binary
-        """
-        proba = self.predict_proba(X)
-        if self._targets.kind == "binary":
-            return np.log(proba[:, 1]) - np.log(proba[:, 0])
-        return np.log(proba) - np.log1p(-proba)
 
     def decode(self, proba, count=None):
         """Return the labels decided from probabilities, in the form of the y that was fitted.
@@ -495,12 +389,7 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         -------
         array or sparse matrix of shape (n_samples, n_labels) or (n_samples,)
         """
-        check_is_fitted(self)
-        proba = check_array(proba, dtype=np.float64, input_name="proba")
-        width = 2 if self._targets.kind == "binary" else self.n_labels_
-        if proba.shape[1] != width:
-            raise ValueError(f"proba must have {width} columns, got {proba.shape[1]}")
-        return self._decide(proba[:, -self.n_labels_ :], count)
+        return self._decode(proba, count)
 
     # ------------------------------------------------------------------ parameters and tags
 
@@ -521,14 +410,8 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         -------
         MultiLabelNetClassifier
         """
-        nested = {key.partition("__")[0] for key in params if "__" in key}
-        if "loss" in nested:
+        if any(key.startswith("loss__") for key in params):
             params["loss"] = get_loss(params.get("loss", self.loss))
-        if "decoder" in nested:
-            decoder = params.get("decoder", self.decoder)
-            if isinstance(decoder, str) and decoder == "auto":
-                decoder = get_loss(params.get("loss", self.loss)).default_decoder
-            params["decoder"] = get_decoder(decoder)
         return super().set_params(**params)
 
     def __sklearn_tags__(self):
@@ -559,21 +442,22 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
             )
         return Rows(X, Y, weight).informative()
 
-    def _set_targets(self, codec: TargetCodec, same: bool) -> None:
-        if same and not codec.is_like(self._targets):
-            raise ValueError(
-                f"y has other labels than in the last fit, which training goes on from: "
-                f"{self._targets.describe()} then, {codec.describe()} now"
-            )
-        self._targets = codec
-        self.classes_ = codec.classes_
-        self.n_labels_ = codec.n_labels_
-        self.label_names_ = codec.label_names_
+    def _rows_to_decide(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[Any, np.ndarray, np.ndarray | None]:
+        rows, _ = self._check_rows(X, y, sample_weight, reset=False)
+        rows = rows.scaled()
+        return rows.X, rows.Y, rows.weight
 
     # ------------------------------------------------------------------ parts of a fit
 
-    def _make_decoder(self, spec: Any, loss: Loss) -> Decoder:
+    def _make_decoder(self, spec: Any, loss: Loss | None = None) -> Decoder:
+        # In `fit` the decoder is made before there is a `loss_`, or while that is of the last fit.
+        loss = self.loss_ if loss is None else loss
         return make_decoder(spec, loss, self._targets, self.calibrator_ is not None)
+
+    def _auto_decoder(self, params: dict[str, Any]) -> str:
+        return get_loss(params.get("loss", self.loss)).default_decoder
 
     def _seeds(self, n_epochs: int) -> list[int]:
         """Return seeds for weights, training and two splits, others after each epoch made."""
@@ -582,7 +466,7 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
 
     def _fit_one(
         self, rows: Rows, loss: Loss, device: torch.device, last: TableNet | None
-    ) -> Decided | None:
+    ) -> Scored | None:
         """Train one net; return held-out rows with their scores if the decision learns."""
         train, held_out = rows, None
         if self.early_stopping or self._learns_decision():
@@ -594,9 +478,7 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         seeds = self._seeds(0 if last is None else len(last.history))
         valid = held_out if self.early_stopping else None
         self._keep([train_net(self, loss, train, valid, self.max_epochs, device, seeds, last)])
-        if not self._learns_decision():
-            return None
-        return (held_out, *self._raw_scores(held_out.X))
+        return self._score(held_out) if self._learns_decision() else None
 
     def _pass_over(self, net: TableNet, rows: Rows, device: torch.device, first: bool) -> Trained:
         """Train a net for one epoch more, with statistics of its own of all rows so far."""
@@ -609,7 +491,7 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         seed = self._seeds(len(net.history))[1]
         return train_on(net, rows, None, 1, device, seed, whole_fit=False)
 
-    def _fit_folds(self, rows: Rows, kept: np.ndarray, loss: Loss, device: torch.device) -> Decided:
+    def _fit_folds(self, rows: Rows, kept: np.ndarray, loss: Loss, device: torch.device) -> Scored:
         """Train a net a fold; return all rows with their out-of-fold scores."""
         self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
         folds = make_folds(self.cv, rows, kept, self._seeds(0)[2])
@@ -630,7 +512,7 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
             self.oof_scores_[kept] = scores
         # A splitter may leave rows out of every test part.
         seen = ~np.isnan(scores).any(axis=1)
-        return rows[seen], scores[seen], None if count is None else count[seen]
+        return Scored(scores, rows.Y, rows.weight, count)[seen]
 
     def _keep(self, trained: list[Trained]) -> None:
         """Keep what was trained."""
@@ -647,27 +529,13 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
                 stacklevel=4,
             )
 
-    def _learns_decision(self) -> bool:
-        return self.decoder_.requires_fit or self.calibrator_ is not None
-
-    def _fit_decision(self, decided: Decided | None, reserved: Rows | None, every: Rows) -> None:
-        """Fit calibration, then decoder, on rows that trained no network; label sets on all."""
-        if not self._learns_decision():
-            return
-        rows, scores, count = decided
-        if self.calibrator_ is not None:
-            scores = self.calibrator_.fit(scores, *rows.for_decoder()).transform(scores)
-        if not self.decoder_.requires_fit:
-            return
-        if reserved is not None:
-            rows = reserved
-            scores, count = self._scores(rows.X)
-        fit_decoder(self.decoder_, rows, scores, count, every)
+    def _score(self, rows: Rows) -> Scored:
+        scores, count = self._raw_scores(rows.X)
+        return Scored(scores, rows.Y, rows.weight, count)
 
     # ------------------------------------------------------------------ parts of a prediction
 
     def _raw_scores(self, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return scores and counts, averaged over the nets, before calibration."""
         device = resolve_device(self.device, fall_back=True)
         found = [net.scores(X, device) for net in self.nets_]
         if len(found) == 1:
@@ -675,23 +543,3 @@ class MultiLabelNetClassifier(ClassifierMixin, BaseEstimator):
         scores, counts = zip(*found, strict=True)
         count = None if counts[0] is None else np.mean(counts, axis=0)
         return np.mean(scores, axis=0), count
-
-    def _scores(self, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return calibrated scores, and counts if the loss has them."""
-        scores, count = self._raw_scores(X)
-        if self.calibrator_ is None:
-            return scores, count
-        if not hasattr(self.calibrator_, "n_labels_"):
-            raise NotFittedError(
-                f"{type(self.calibrator_).__name__} has not been fitted, since partial_fit holds "
-                "no rows out: call fit_decoder(X, y) with rows that were not trained on"
-            )
-        return self.calibrator_.transform(scores), count
-
-    def _decide(self, scores: np.ndarray, count: np.ndarray | None) -> Any:
-        if self.decoder_.requires_fit and not hasattr(self.decoder_, "n_labels_"):
-            raise NotFittedError(
-                f"{type(self.decoder_).__name__} has not been fitted, since partial_fit holds no "
-                "rows out: call fit_decoder(X, y) with rows that were not trained on"
-            )
-        return self._targets.inverse_transform(self.decoder_.decode(scores, count))

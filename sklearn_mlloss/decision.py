@@ -1,7 +1,9 @@
-"""The decision of a classifier: which decoder and calibration, and fitting them."""
+"""The decision of a classifier: which decoder and calibration, and what to warn of."""
 
 from __future__ import annotations
 
+import inspect
+import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +16,18 @@ from .targets import TargetCodec
 
 if TYPE_CHECKING:  # the decisions of other classifiers need no torch
     from .losses import Loss
-    from .training import Rows
 
 __all__ = [
     "KEEP",
-    "fit_decoder",
     "is_auto",
     "make_calibrator",
     "make_decoder",
     "make_plain_decoder",
     "warn_of_fallback",
 ]
+
+
+PACKAGE = os.path.join(os.path.dirname(__file__), "")  # whose lines no warning is to show
 
 
 class _Keep:
@@ -112,22 +115,6 @@ def make_calibrator(spec: Any) -> Calibrator | None:
     return None if calibrator is None else clone(calibrator)
 
 
-def fit_decoder(
-    decoder: Decoder, rows: Rows, scores: np.ndarray, count: np.ndarray | None, every: Rows
-) -> None:
-    """Fit a decoder on rows that trained no network, and say so where they were too few.
-
-    `every` are all rows there are, those that trained the network as well: what they can tell of
-    label sets needs no scores.
-    """
-    decoder.fit(scores, *rows.for_decoder(), count)
-    # Not `for_decoder`: most decoders learn no sets, and need no float64 copy of all targets.
-    weight = None if every.weight is None else every.weight.reshape(len(every), -1).mean(axis=1)
-    decoder.learn_sets(every.Y, weight)
-    advice = "cv=5, so that every row serves, or call fit_decoder with more rows"
-    warn_of_fallback(decoder, len(rows), advice)
-
-
 def warn_of_fallback(decoder: Decoder, n_rows: int, advice: str) -> None:
     """Say so where a fitted decoder found too few positives for most labels."""
     fallback, n_labels = getattr(decoder, "fallback_labels_", ()), decoder.n_labels_
@@ -143,11 +130,7 @@ def _largest_score(spec: Any, decoder: Decoder) -> Argmax:
     if isinstance(decoder, Argmax):
         return decoder
     if not is_auto(spec):
-        # Not by `_warn`, which would be one call further from the user's.
-        warnings.warn(
-            f"decoder={spec!r} is not used: a 1-D multi-class y is decided by the largest score",
-            stacklevel=5,
-        )
+        _warn(f"decoder={spec!r} is not used: a 1-D multi-class y is decided by the largest score")
     return Argmax()
 
 
@@ -164,5 +147,8 @@ def _try(decoder: Decoder, n_labels: int) -> None:
 
 
 def _warn(message: str) -> None:
-    # From the user's call of fit, past this module and the classifier.
-    warnings.warn(message, stacklevel=5)
+    """Warn of the user's line, however many calls within this package are between."""
+    frame, level = inspect.currentframe(), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)

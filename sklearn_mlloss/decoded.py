@@ -6,29 +6,16 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
-from sklearn.utils import (
-    _safe_indexing,
-    check_array,
-    check_scalar,
-    get_tags,
-    indexable,
-)
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-)
+from sklearn.base import MetaEstimatorMixin
+from sklearn.utils import _safe_indexing, check_scalar, get_tags, indexable
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-)
+from sklearn.utils.validation import _check_sample_weight
 
-from .calibration import get_calibrator
 from .cross_fit import fit_models, is_prefit, make_parts, pool, route
-from .decision import KEEP, is_auto, make_calibrator, make_plain_decoder, warn_of_fallback
-from .decoders import Decoder, get_decoder
-from .model_selection import MultilabelStratifiedShuffleSplit
+from .deciding import DecidingClassifier, Scored, reserve
+from .decision import make_calibrator, make_plain_decoder
+from .decoders import Decoder
 from .parameters import draw_entropy, unchanged_on_error
 from .responses import choose_method, label_scores
 from .targets import TargetCodec
@@ -36,8 +23,6 @@ from .targets import TargetCodec
 __all__ = ["DecodedClassifierCV"]
 
 AUTO = "per_label_threshold"
-# Share of the rows kept for a decoder whose rows may serve nothing else: a fold of the default cv.
-RESERVED = 0.2
 
 
 def _has_proba(self: DecodedClassifierCV) -> bool:
@@ -54,7 +39,7 @@ def _has_proba(self: DecodedClassifierCV) -> bool:
     )
 
 
-class DecodedClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
     """Any scikit-learn classifier with a calibration and a decision of your choice.
 
     What `TunedThresholdClassifierCV` and `CalibratedClassifierCV` do for binary targets and refuse
@@ -207,82 +192,39 @@ class DecodedClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             self._check_params()
             self._method = choose_method(self.estimator, self.response_method)
             prefit = is_prefit(self.estimator, self.cv)
-            self._set_targets(y, prefit)
+            self._set_targets(self._kind_of_y(y, prefit))
             X, y, sample_weight = indexable(X, y, sample_weight)
             Y = self._targets.transform(y)
             weight = _check_sample_weight(sample_weight, Y)
             routed = route(self, sample_weight, params)
+            self._entropy = draw_entropy(self.random_state)
+            fold_seed, own_seed = np.random.SeedSequence(self._entropy).generate_state(2)
             self.calibrator_ = make_calibrator(self.calibration)
             self.decoder_ = self._make_decoder(self.decoder)
-            seed, own_seed = _seeds(self.random_state)
-            rest, own = self._reserve(Y, own_seed, trains=not prefit)
+            rest, own = np.arange(len(Y)), None
+            # An estimator that is fitted already has seen no row: `_fit_decision` makes the parts.
+            if self.decoder_.untouched_rows and not prefit:
+                rest, own = reserve(Y, own_seed)
+            wanted = self.calibrator_ is not None or self.store_cv_results
+            wanted = wanted or self.decoder_.requires_fit and own is None
             if prefit:
                 self.estimators_ = [self.estimator]
-                rows = rest
-                wanted = self._scores_rows(trains=False)
-                scores = self._raw_scores(_safe_indexing(X, rest)) if wanted else None
+                rows, scores = rest, self._raw_scores(X)[0] if wanted else None
             else:
-                rows, scores = self._train(X, y, Y, rest, seed, routed)
+                rows, scores = self._train(X, y, Y, rest, fold_seed, routed, wanted)
             self._set_features()
             if self.store_cv_results:
                 self.oof_scores_ = np.full(Y.shape, np.nan)
                 self.oof_scores_[rows] = scores
-            self._fit_decision((X, Y, weight), rows, scores, own)
-        return self
-
-    def fit_decoder(self, X, y, decoder=KEEP, calibration=KEEP, sample_weight=None):
-        """Fit the decision on new rows, without touching models or constructor parameters.
-
-        The rows must not have been used for training: scores of training rows are pushed towards
-        0 and 1, and a threshold fitted to them suits new rows less. They serve the calibration, if
-        there is one, and then the decoder; one with `untouched_rows` gets a fifth of them to
-        itself if there is a calibration.
-
-        Parameters
-        ----------
-        X, y : see `fit`
-        decoder : str or Decoder, optional
-        calibration : None, str or Calibrator, optional
-            Takes the place of the present one, which otherwise is fitted again.
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights >= 0.
-
-        Returns
-        -------
-        DecodedClassifierCV
-        """
-        check_is_fitted(self)
-        with unchanged_on_error(self):
-            if self._targets.kind == "multiclass" and decoder is not KEEP:
-                raise ValueError("a 1-D multi-class y is always decided by the largest score")
-            X, y = indexable(X, y)
-            Y = self._targets.transform(y)
-            weight = _check_sample_weight(sample_weight, Y)
-            self.calibrator_ = make_calibrator(
-                self.calibrator_ if calibration is KEEP else calibration
-            )
-            self.decoder_ = self._make_decoder(self.decoder_ if decoder is KEEP else decoder)
-            rows, own = self._reserve(Y, _seeds(self.random_state)[1], trains=False)
-            if self._learns_decision():
-                scores = self._raw_scores(_safe_indexing(X, rows))
-                self._fit_decision((X, Y, weight), rows, scores, own)
+            scored = None if scores is None else Scored(scores, Y[rows], weight[rows])
+            reserved = None
+            if own is not None:
+                own_scores, _ = self._raw_scores(_safe_indexing(X, own))
+                reserved = Scored(own_scores, Y[own], weight[own])
+            self._fit_decision(scored, reserved, every=(Y, weight))
         return self
 
     # ------------------------------------------------------------------ predicting
-
-    def predict(self, X):
-        """Return the decided labels in the form of the y that was fitted.
-
-        Parameters
-        ----------
-        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        array or sparse matrix of shape (n_samples, n_labels) or (n_samples,)
-        """
-        check_is_fitted(self)
-        return self._decide(self._scores(X))
 
     @available_if(_has_proba)
     def predict_proba(self, X):
@@ -300,68 +242,14 @@ class DecodedClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             For an indicator y the probability of each label, strictly between 0 and 1; for a 1-D
             y those of the classes, with rows that sum to 1.
         """
-        check_is_fitted(self)
-        scores = self._scores(X)
-        if self._targets.kind == "binary":
-            return np.hstack([1 - scores, scores])
-        if self._targets.kind == "multiclass":
-            return scores / scores.sum(axis=1, keepdims=True)
-        return scores
+        return super().predict_proba(X)
 
     @available_if(_has_proba)
     def predict_log_proba(self, X):
         """Return the logarithm of `predict_proba`, for the same X and of the same shape."""
-        return np.log(self.predict_proba(X))
-
-    def decision_function(self, X):
-        """Return the log-odds of the scores that are decided on.
-
-        Parameters
-        ----------
-        X : see `predict_proba`
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_labels), (n_samples, n_classes), or (n_samples,) if binary
-        """
-        check_is_fitted(self)
-        scores = self._scores(X)
-        odds = np.log(scores) - np.log1p(-scores)
-        return odds[:, 0] if self._targets.kind == "binary" else odds
-
-    def decode(self, proba):
-        """Return the labels decided from probabilities, in the form of the y that was fitted.
-
-        Parameters
-        ----------
-        proba : array-like of the shape of `predict_proba`
-            Where there is none, the sigmoid of `decision_function`.
-
-        Returns
-        -------
-        array or sparse matrix of shape (n_samples, n_labels) or (n_samples,)
-        """
-        check_is_fitted(self)
-        proba = check_array(proba, dtype=np.float64, input_name="proba")
-        width = 2 if self._targets.kind == "binary" else self.n_labels_
-        if proba.shape[1] != width:
-            raise ValueError(f"proba must have {width} columns, got {proba.shape[1]}")
-        return self._decide(proba[:, -self.n_labels_ :])
+        return super().predict_log_proba(X)
 
     # ------------------------------------------------------------------ parameters and tags
-
-    def set_params(self, **params):
-        """Set parameters; one of a decoder or calibration given by name makes it an object.
-
-        Such as ``decoder="per_label_threshold", decoder__beta=2``.
-        """
-        nested = {key.partition("__")[0] for key in params if "__" in key}
-        if "decoder" in nested:
-            decoder = params.get("decoder", self.decoder)
-            params["decoder"] = get_decoder(AUTO if is_auto(decoder) else decoder)
-        if "calibration" in nested:
-            params["calibration"] = get_calibrator(params.get("calibration", self.calibration))
-        return super().set_params(**params)
 
     def get_metadata_routing(self):
         """Return who gets which metadata in `fit`: this object, the estimator, the splitter."""
@@ -403,14 +291,12 @@ class DecodedClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             return not get_tags(self.estimator).input_tags.pairwise
         return bool(self.ensemble)
 
-    def _set_targets(self, y: Any, prefit: bool) -> None:
+    def _kind_of_y(self, y: Any, prefit: bool) -> TargetCodec:
+        """Return the codec of y; a fitted estimator may know classes that y lacks."""
         codec = TargetCodec().fit(y)
         if prefit and codec.kind != "multilabel":
             codec.fit(y, self.estimator.classes_)
-        self._targets = codec
-        self.classes_ = codec.classes_
-        self.n_labels_ = codec.n_labels_
-        self.label_names_ = codec.label_names_
+        return codec
 
     def _set_features(self) -> None:
         self.estimator_ = self.estimators_[0]
@@ -423,28 +309,23 @@ class DecodedClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         calibrated = self.calibrator_ is not None
         return make_plain_decoder(spec, AUTO, self._method, self._targets, calibrated)
 
-    def _learns_decision(self) -> bool:
-        return self.decoder_.requires_fit or self.calibrator_ is not None
-
-    def _scores_rows(self, trains: bool) -> bool:
-        """Return whether rows must be scored besides reserved ones."""
-        learns = self.decoder_.requires_fit and not (trains and self.decoder_.untouched_rows)
-        return learns or self.calibrator_ is not None or self.store_cv_results
-
-    def _reserve(self, Y: np.ndarray, seed: int, trains: bool) -> tuple[np.ndarray, Any]:
-        """Return the rows to work on, and those that the decoder alone may see, or None."""
-        if not self.decoder_.untouched_rows or not (trains or self.calibrator_ is not None):
-            return np.arange(len(Y)), None
-        splitter = MultilabelStratifiedShuffleSplit(1, test_size=RESERVED, random_state=seed)
-        return next(splitter.split(Y, Y))
+    def _auto_decoder(self, params: dict[str, Any]) -> str:
+        return AUTO
 
     def _train(
-        self, X: Any, y: Any, Y: np.ndarray, rest: np.ndarray, seed: int, routed: tuple[dict, dict]
+        self,
+        X: Any,
+        y: Any,
+        Y: np.ndarray,
+        rest: np.ndarray,
+        seed: int,
+        routed: tuple[dict, dict],
+        wanted: bool,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Fit the models; return rows that the decision can learn on, and their scores."""
+        """Fit the models; return rows that they have not seen with their scores, if wanted."""
         fit_params, split_params = routed
         folds = []
-        if self._scores_rows(trains=True):
+        if wanted:
             folds = make_parts(self.cv, X, y, Y, rest, seed, split_params)
         parts = folds if folds and self._ensembles() else [*folds, (rest, None)]
         found = fit_models(
@@ -454,35 +335,18 @@ class DecodedClassifierCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.estimators_ = list(models) if parts is folds else [models[-1]]
         return pool(folds, scores[: len(folds)]) if folds else (rest, None)
 
-    def _fit_decision(self, data: tuple, rows: np.ndarray, scores: Any, own: Any) -> None:
-        """Fit the calibration on scores of some rows, and the decoder on them or on its own."""
-        X, Y, weight = data
-        if self.calibrator_ is not None:
-            self.calibrator_.fit(scores, Y[rows].astype(float), weight[rows])
-            scores = self.calibrator_.transform(scores)
-        if not self.decoder_.requires_fit:
-            return
-        if own is not None:
-            rows, scores = own, self._scores(_safe_indexing(X, own))
-        self.decoder_.fit(scores, Y[rows].astype(float), weight[rows])
-        self.decoder_.learn_sets(Y, weight)  # which need no scores
-        warn_of_fallback(self.decoder_, len(rows), "decoder='global_threshold', or more rows")
+    def _rows_to_decide(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[Any, np.ndarray, np.ndarray]:
+        X, y = indexable(X, y)
+        Y = self._targets.transform(y)
+        return X, Y, _check_sample_weight(sample_weight, Y)
 
     # ------------------------------------------------------------------ parts of a prediction
 
-    def _raw_scores(self, X: Any) -> np.ndarray:
-        """Return scores averaged over the models, before calibration."""
+    def _check_X(self, X: Any) -> Any:
+        return X  # which is what `estimator` makes of it
+
+    def _raw_scores(self, X: Any) -> tuple[np.ndarray, None]:
         found = [label_scores(model, X, self._method, self._targets) for model in self.estimators_]
-        return found[0] if len(found) == 1 else np.mean(found, axis=0)
-
-    def _scores(self, X: Any) -> np.ndarray:
-        scores = self._raw_scores(X)
-        return scores if self.calibrator_ is None else self.calibrator_.transform(scores)
-
-    def _decide(self, scores: np.ndarray) -> Any:
-        return self._targets.inverse_transform(self.decoder_.decode(scores))
-
-
-def _seeds(random_state: Any) -> np.ndarray:
-    """Return seeds of the folds and of the rows that are reserved."""
-    return np.random.SeedSequence(draw_entropy(random_state)).generate_state(2)
+        return found[0] if len(found) == 1 else np.mean(found, axis=0), None

@@ -336,7 +336,7 @@ def test_calibration_comes_before_the_decoder(calibration, ensemble, estimator):
     assert clf.decoder_.threshold_ == by_hand.threshold_
     proba = clf.predict_proba(X)
     assert 0 < proba.min() and proba.max() < 1
-    np.testing.assert_array_equal(proba, calibrator.transform(clf._raw_scores(X)))
+    np.testing.assert_array_equal(proba, calibrator.transform(clf._raw_scores(X)[0]))
     np.testing.assert_array_equal(clf.decode(proba), clf.predict(X))
 
 
@@ -422,8 +422,8 @@ def test_swapping_the_decision_trains_nothing():
             assert isinstance(clf.decoder_, DECODERS[name])
     clf.fit_decoder(new, Y, "per_label_threshold", "beta")
     assert isinstance(clf.calibrator_, BetaCalibrator)
-    calibrator = BetaCalibrator().fit(clf._raw_scores(new), Y)
-    by_hand = PerLabelThreshold().fit(calibrator.transform(clf._raw_scores(new)), Y)
+    calibrator = BetaCalibrator().fit(clf._raw_scores(new)[0], Y)
+    by_hand = PerLabelThreshold().fit(calibrator.transform(clf._raw_scores(new)[0]), Y)
     np.testing.assert_array_equal(clf.decoder_.thresholds_, by_hand.thresholds_)
     predicted = clf.predict(X)
     np.testing.assert_array_equal(clf.fit_decoder(new, Y).predict(X), predicted)
@@ -432,7 +432,7 @@ def test_swapping_the_decision_trains_nothing():
     assert Counting.fits == 0 and clf.get_params() == before
     weight = np.arange(150) % 3.0
     clf.fit_decoder(new, Y, "global_threshold", sample_weight=weight)
-    by_hand = GlobalThreshold().fit(clf._raw_scores(new), Y, weight)
+    by_hand = GlobalThreshold().fit(clf._raw_scores(new)[0], Y, weight)
     assert clf.decoder_.threshold_ == by_hand.threshold_
 
 

@@ -1,0 +1,368 @@
+"""What the classifiers share: scores become a prediction by a calibration and a decoder."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted
+
+from .calibration import get_calibrator
+from .decision import KEEP, is_auto, make_calibrator, warn_of_fallback
+from .decoders import Decoder, get_decoder
+from .model_selection import MultilabelStratifiedShuffleSplit
+from .parameters import unchanged_on_error
+from .targets import TargetCodec
+
+__all__ = ["DecidingClassifier", "Scored", "reserve"]
+
+# Share of the rows kept for a decoder whose rows may serve nothing else: a fold of a usual cv.
+RESERVED = 0.2
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Rows that trained no model, with the scores that models gave them.
+
+    Attributes
+    ----------
+    scores : ndarray of shape (n_samples, n_labels)
+        Before calibration.
+    Y : ndarray of shape (n_samples, n_labels)
+        Targets, NaN where nothing was observed.
+    weight : ndarray of shape (n_samples,) or (n_samples, n_labels), optional
+    count : ndarray of shape (n_samples,), optional
+        Predicted numbers of labels, of models that have them.
+    """
+
+    scores: np.ndarray
+    Y: np.ndarray
+    weight: np.ndarray | None = None
+    count: np.ndarray | None = None
+
+    def __getitem__(self, rows: np.ndarray) -> Scored:
+        """Return some of the rows."""
+        parts = (self.scores, self.Y, self.weight, self.count)
+        return Scored(*(None if part is None else part[rows] for part in parts))
+
+
+class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
+    """Base class of the classifiers: all that comes after the scores.
+
+    A classifier has the parameters `decoder` and `calibration`, and implements the abstract
+    methods at the end of this class; it overrides others for a docstring or an argument of its
+    own only. Its `fit` calls `_set_targets`, sets `_entropy`, `calibrator_` and `decoder_`,
+    trains, and calls `_fit_decision`.
+
+    Attributes
+    ----------
+    classes_, n_labels_, label_names_ : see `TargetCodec`
+    decoder_ : Decoder
+        The decision in use, which may be another one than `decoder`, see `fit_decoder`.
+    calibrator_ : Calibrator or None
+        The calibration in use.
+    """
+
+    # What to do where a decoder found too few positives.
+    _advice = "decoder='global_threshold', or more rows"
+
+    # ------------------------------------------------------------------ predicting
+
+    def predict(self, X):
+        """Return the decided labels in the form of the y that was fitted.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array or sparse matrix of shape (n_samples, n_labels) or (n_samples,)
+        """
+        check_is_fitted(self)
+        return self._decide(*self._scores(X))
+
+    def predict_proba(self, X):
+        """Return the score of each label, a probability where the loss gives one.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels) or (n_samples, n_classes)
+            For an indicator y the score of each label, strictly between 0 and 1. For a 1-D y
+            probabilities of the classes, with rows that sum to 1.
+        """
+        check_is_fitted(self)
+        scores, _ = self._scores(X)
+        if self._targets.kind == "binary":
+            return np.hstack([1 - scores, scores])
+        if self._targets.kind == "multiclass":
+            return scores / scores.sum(axis=1, keepdims=True)
+        return scores
+
+    def predict_log_proba(self, X):
+        """Return the logarithm of `predict_proba`.
+
+        Parameters
+        ----------
+        X : see `predict_proba`
+
+        Returns
+        -------
+        ndarray of the shape of `predict_proba`
+        """
+        return np.log(self.predict_proba(X))
+
+    def decision_function(self, X):
+        """Return the log-odds of the scores: of `predict_proba`, where there is one.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels), (n_samples, n_classes), or (n_samples,) if binary
+        """
+        check_is_fitted(self)
+        scores, _ = self._scores(X)
+        if self._targets.kind == "multiclass":
+            # Not their sum less one's own, which is 0 where one class has nearly all.
+            others = scores @ (1 - np.eye(self.n_labels_))
+            return np.log(scores) - np.log(others)
+        odds = np.log(scores) - np.log1p(-scores)
+        return odds[:, 0] if self._targets.kind == "binary" else odds
+
+    def decode(self, proba):
+        """Return the labels decided from probabilities, in the form of the y that was fitted.
+
+        Parameters
+        ----------
+        proba : array-like of the shape of `predict_proba`
+            Where there is none, the sigmoid of `decision_function`.
+
+        Returns
+        -------
+        array or sparse matrix of shape (n_samples, n_labels) or (n_samples,)
+        """
+        return self._decode(proba, None)
+
+    # ------------------------------------------------------------------ another decision
+
+    def fit_decoder(self, X, y, decoder=KEEP, calibration=KEEP, sample_weight=None):
+        """Fit the decision on new rows, without touching models or constructor parameters.
+
+        The rows must not have been used for training: scores of training rows are pushed towards
+        0 and 1, and a threshold fitted to them suits new rows less. They serve the calibration, if
+        there is one, and then the decoder; a decoder with a guarantee gets a fifth of them to
+        itself if there is a calibration.
+
+        Parameters
+        ----------
+        X, y : see `fit`
+        decoder : str or Decoder, optional
+            Takes the place of the present one; "auto" is what it stands for in the constructor.
+            If it is not given, the present one is fitted again.
+        calibration : None, str or Calibrator, optional
+            Takes the place of the present one. If it is not given, the present one is fitted
+            again.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights >= 0.
+
+        Returns
+        -------
+        self
+            The classifier. If anything fails, it is left as it was.
+        """
+        check_is_fitted(self)
+        with unchanged_on_error(self):
+            X, Y, weight = self._rows_to_decide(X, y, sample_weight)
+            self._set_decision(decoder, calibration)
+            if self._learns_decision():
+                scores, count = self._raw_scores(X)
+                self._fit_decision(Scored(scores, Y, weight, count))
+        return self
+
+    def set_params(self, **params):
+        """Set parameters; one of a part that is given by name turns the name into its object.
+
+        Parameters
+        ----------
+        **params : dict
+            Such as ``decoder="per_label_threshold", decoder__beta=2``.
+
+        Returns
+        -------
+        self
+        """
+        nested = {key.partition("__")[0] for key in params if "__" in key}
+        if "decoder" in nested:
+            decoder = params.get("decoder", self.decoder)
+            params["decoder"] = get_decoder(
+                self._auto_decoder(params) if is_auto(decoder) else decoder
+            )
+        if "calibration" in nested:
+            params["calibration"] = get_calibrator(params.get("calibration", self.calibration))
+        return super().set_params(**params)
+
+    # ------------------------------------------------------------------ parts of a fit
+
+    def _set_targets(self, codec: TargetCodec, same: bool = False) -> None:
+        """Take over the kind of y; with `same` it must be that of the last fit."""
+        if same and not codec.is_like(self._targets):
+            raise ValueError(
+                f"y has other labels than in the last fit, which training goes on from: "
+                f"{self._targets.describe()} then, {codec.describe()} now"
+            )
+        self._targets = codec
+        self.classes_ = codec.classes_
+        self.n_labels_ = codec.n_labels_
+        self.label_names_ = codec.label_names_
+
+    def _set_decision(self, decoder: Any, calibration: Any) -> None:
+        """Take another calibration and decoder, not yet fitted; KEEP stands for the present."""
+        if self._targets.kind == "multiclass" and decoder is not KEEP:
+            raise ValueError("a 1-D multi-class y is always decided by the largest score")
+        self.calibrator_ = make_calibrator(self.calibrator_ if calibration is KEEP else calibration)
+        self.decoder_ = self._make_decoder(self.decoder_ if decoder is KEEP else decoder)
+
+    def _learns_decision(self) -> bool:
+        return self.decoder_.requires_fit or self.calibrator_ is not None
+
+    def _fit_decision(
+        self,
+        rows: Scored | None,
+        own: Scored | None = None,
+        every: tuple[np.ndarray, np.ndarray | None] | None = None,
+    ) -> None:
+        """Fit `calibrator_`, if there is one, and then `decoder_`, if it has something to learn.
+
+        Parameters
+        ----------
+        rows : Scored or None
+            What both learn on; None if `own` are all that is needed, or nothing is.
+        own : Scored, optional
+            What the decoder learns on instead. Where it is not given, a decoder with
+            `untouched_rows` gets a part of `rows` that the calibration does not see.
+        every : (Y, weight), optional
+            All rows there are, those that trained the models as well: what they can tell of label
+            sets needs no scores. `rows` if it is not given.
+        """
+        Y, weight = (rows.Y, rows.weight) if every is None else every
+        if self.calibrator_ is not None:
+            if own is None and self.decoder_.untouched_rows:
+                rest, reserved = reserve(rows.Y, self._entropy)
+                rows, own = rows[rest], rows[reserved]
+            self.calibrator_.fit(rows.scores, rows.Y, _weight_of_rows(rows.weight))
+        if not self.decoder_.requires_fit:
+            return
+        rows = rows if own is None else own
+        scores = self._calibrate(rows.scores)
+        self.decoder_.fit(scores, rows.Y, _weight_of_rows(rows.weight), rows.count)
+        self.decoder_.learn_sets(Y, _weight_of_rows(weight))
+        warn_of_fallback(self.decoder_, len(scores), self._advice)
+
+    def _fit_decision_on(
+        self,
+        scores: np.ndarray,
+        Y: np.ndarray,
+        weight: np.ndarray | None = None,
+        count: np.ndarray | None = None,
+        decoder: Any = KEEP,
+        calibration: Any = KEEP,
+    ) -> None:
+        """Do what `fit_decoder` does, with scores that are known already.
+
+        For a search: the scores that the folds gave, for a model fitted on all rows.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_samples, n_labels)
+            Before calibration, of rows that the models behind them had not seen; no NaN.
+        Y : ndarray of shape (n_samples, n_labels)
+            Target matrix, as ``_targets.transform(y)`` returns it.
+        weight : ndarray of shape (n_samples,) or (n_samples, n_labels), optional
+            Weights >= 0.
+        count : ndarray of shape (n_samples,), optional
+            Predicted numbers of labels, of a loss that has them.
+        decoder, calibration : see `fit_decoder`
+        """
+        self._set_decision(decoder, calibration)
+        self._fit_decision(Scored(scores, Y, weight, count))
+
+    # ------------------------------------------------------------------ parts of a prediction
+
+    def _scores(self, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return calibrated scores of rows as a user gives them, and counts if there are any."""
+        scores, count = self._raw_scores(self._check_X(X))
+        return self._calibrate(scores), count
+
+    def _calibrate(self, scores: np.ndarray) -> np.ndarray:
+        if self.calibrator_ is None:
+            return scores
+        _check_learned(self.calibrator_)
+        return self.calibrator_.transform(scores)
+
+    def _decode(self, proba: Any, count: Any) -> Any:
+        check_is_fitted(self)
+        proba = check_array(proba, dtype=np.float64, input_name="proba")
+        width = 2 if self._targets.kind == "binary" else self.n_labels_
+        if proba.shape[1] != width:
+            raise ValueError(f"proba must have {width} columns, got {proba.shape[1]}")
+        return self._decide(proba[:, -self.n_labels_ :], count)
+
+    def _decide(self, scores: np.ndarray, count: np.ndarray | None) -> Any:
+        if self.decoder_.requires_fit:
+            _check_learned(self.decoder_)
+        return self._targets.inverse_transform(self.decoder_.decode(scores, count))
+
+    # ------------------------------------------------------------------ what a classifier adds
+
+    @abstractmethod
+    def _check_X(self, X: Any) -> Any:
+        """Return X in the form that `_raw_scores` takes."""
+
+    @abstractmethod
+    def _raw_scores(self, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return scores averaged over the models, before calibration, and counts or None."""
+
+    @abstractmethod
+    def _rows_to_decide(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[Any, np.ndarray, np.ndarray | None]:
+        """Return X as `_check_X` does, the target matrix, and weights: rows with something in."""
+
+    @abstractmethod
+    def _make_decoder(self, spec: Any) -> Decoder:
+        """Return an unfitted decoder, with a warning where it does not suit the scores."""
+
+    @abstractmethod
+    def _auto_decoder(self, params: dict[str, Any]) -> str:
+        """Return what "auto" stands for once these parameters are set."""
+
+
+def reserve(Y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of the rows to work on, and of those kept for the decoder alone."""
+    splitter = MultilabelStratifiedShuffleSplit(1, test_size=RESERVED, random_state=seed)
+    return next(splitter.split(Y, Y))
+
+
+def _check_learned(part: Any) -> None:
+    if not hasattr(part, "n_labels_"):
+        raise NotFittedError(
+            f"{type(part).__name__} has not been fitted, since partial_fit holds no rows out: call "
+            "fit_decoder(X, y) with rows that were not trained on"
+        )
+
+
+def _weight_of_rows(weight: np.ndarray | None) -> np.ndarray | None:
+    """Return one weight a row, the mean over its labels."""
+    return weight if weight is None or weight.ndim == 1 else weight.mean(axis=1)

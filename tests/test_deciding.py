@@ -1,0 +1,222 @@
+"""What both classifiers share: the decision on scores, swaps, log-odds, warnings."""
+
+import inspect
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.tree import DecisionTreeClassifier
+
+from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier
+from sklearn_mlloss.calibration import BetaCalibrator, SigmoidCalibrator
+from sklearn_mlloss.deciding import DecidingClassifier, Scored
+from sklearn_mlloss.decoders import CardinalityCut, Decoder, GlobalThreshold, LabelSetDecoder
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(150, 4))
+Y = (2 * X @ rng.normal(size=(4, 3)) + rng.normal(size=(150, 3)) > 0.5).astype(int)
+LINEAR = OneVsRestClassifier(LogisticRegression())
+
+
+def net(decoder="global_threshold", **params):
+    defaults = dict(hidden_layer_sizes=(8,), max_epochs=6, batch_size=32, learning_rate=0.02,
+                    random_state=0, device="cpu", cv=3)  # fmt: skip
+    return MultiLabelNetClassifier(decoder=decoder, **(defaults | params))
+
+
+def decoded(decoder="global_threshold", **params):
+    return DecodedClassifierCV(LINEAR, decoder, **(dict(cv=3, random_state=0) | params))
+
+
+both = pytest.mark.parametrize("make", [net, decoded])
+
+
+class Untouched(Decoder):
+    """Keeps which rows it was given."""
+
+    requires_fit = True
+    untouched_rows = True
+
+    def _fit(self, scores, Y, sample_weight, count):
+        self.given_ = scores.copy()
+
+    def _decode(self, scores, count):
+        return scores >= 0.5
+
+
+# ------------------------------------------------------------------ classes
+
+
+@pytest.mark.parametrize("cls", [MultiLabelNetClassifier, DecodedClassifierCV])
+def test_public_methods_have_docstrings_wherever_they_are_inherited_from(cls):
+    names = {"decision_function", "decode", "fit", "fit_decoder", "predict", "predict_log_proba",
+             "predict_proba", "set_params"}  # fmt: skip
+    for name in names:
+        assert inspect.getdoc(getattr(cls, name)), name
+    arguments = list(inspect.signature(cls.decode).parameters)[1:]
+    assert arguments == (["proba", "count"] if cls is MultiLabelNetClassifier else ["proba"])
+
+
+def test_the_base_class_cannot_be_used_alone():
+    with pytest.raises(TypeError, match="abstract"):
+        DecidingClassifier()
+
+
+@both
+def test_parameters_of_a_named_calibration(make):
+    clf = make().set_params(calibration="beta", calibration__min_positives=3)
+    assert isinstance(clf.calibration, BetaCalibrator) and clf.calibration.min_positives == 3
+    clf.set_params(calibration__min_positives=4, decoder="threshold", decoder__threshold=0.4)
+    assert clf.calibration.min_positives == 4 and clf.decoder.threshold == 0.4
+
+
+# ------------------------------------------------------------------ predictions
+
+
+@pytest.mark.parametrize(
+    "clf",
+    [
+        net("auto", cv=None),
+        net("auto", cv=None, loss="softmax_ce"),
+        net("auto", calibration="sigmoid"),
+        DecodedClassifierCV(DecisionTreeClassifier(random_state=0), cv=3, random_state=0),
+        DecodedClassifierCV(RidgeClassifier(), calibration="sigmoid", cv=3, random_state=0),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("y", [Y, Y[:, 0], Y.argmax(1)], ids=["labels", "binary", "classes"])
+@pytest.mark.filterwarnings("ignore:.*labels have too few positives")
+def test_log_odds_and_logarithm_are_those_of_the_probabilities(clf, y):
+    clf = clf.fit(X, y)
+    proba, odds = clf.predict_proba(X), clf.decision_function(X)
+    assert np.isfinite(odds).all()  # also where a tree is sure of its class
+    expected = proba[:, 1] if odds.ndim == 1 else proba
+    np.testing.assert_allclose(1 / (1 + np.exp(-odds)), expected, rtol=1e-7)
+    np.testing.assert_array_equal(clf.predict_log_proba(X), np.log(proba))
+    np.testing.assert_array_equal(clf.decode(proba), clf.predict(X))
+    if y.ndim == 1 and odds.ndim == 2:
+        np.testing.assert_array_equal(clf.predict(X), odds.argmax(1))
+
+
+# ------------------------------------------------------------------ the decision on given scores
+
+
+@both
+@pytest.mark.parametrize("weighted", ["", "rows", "labels"])
+def test_a_decision_on_scores_that_are_known(make, weighted):
+    clf = make("threshold", store_cv_results=True).fit(X, Y)
+    shape = {"": None, "rows": 150, "labels": (150, 3)}[weighted]
+    weight = None if shape is None else np.random.default_rng(1).uniform(0, 2, shape)
+    scores, given = clf.oof_scores_, GlobalThreshold()
+    clf._fit_decision_on(scores, Y, weight, decoder=given, calibration="sigmoid")
+    of_rows = weight.mean(axis=1) if weighted == "labels" else weight
+    calibrator = SigmoidCalibrator().fit(scores, Y, of_rows)
+    by_hand = GlobalThreshold().fit(calibrator.transform(scores), Y, of_rows)
+    assert clf.decoder_.threshold_ == by_hand.threshold_ and clf.decoder_ is not given
+    np.testing.assert_array_equal(clf.calibrator_.transform(scores), calibrator.transform(scores))
+    # The present ones again, on half of the rows.
+    clf._fit_decision_on(scores[::2], Y[::2])
+    calibrator = SigmoidCalibrator().fit(scores[::2], Y[::2])
+    by_hand = GlobalThreshold().fit(calibrator.transform(scores[::2]), Y[::2])
+    assert clf.decoder_.threshold_ == by_hand.threshold_
+    clf._fit_decision_on(scores, Y, decoder="top_k", calibration=None)
+    assert (clf.predict(X).sum(1) == 1).all() and clf.calibrator_ is None
+    clf._fit_decision_on(scores, Y, decoder="label_set")
+    sets = LabelSetDecoder().fit(scores, Y).label_sets_
+    np.testing.assert_array_equal(clf.decoder_.label_sets_, sets)
+
+
+@both
+def test_a_decision_on_the_scores_of_the_folds_is_that_of_fit(make):
+    fitted = make(calibration="sigmoid").fit(X, Y)
+    clf = make("threshold", store_cv_results=True).fit(X, Y)
+    clf._fit_decision_on(clf.oof_scores_, Y, decoder="global_threshold", calibration="sigmoid")
+    assert clf.decoder_.threshold_ == pytest.approx(fitted.decoder_.threshold_, abs=1e-12)
+    np.testing.assert_allclose(clf.predict_proba(X), fitted.predict_proba(X), atol=1e-12)
+
+
+def test_a_decision_on_scores_with_a_count():
+    clf = net("top_k", loss="factorized", store_cv_results=True).fit(X, Y)
+    count = np.random.default_rng(1).uniform(0, 3, 150)
+    clf._fit_decision_on(clf.oof_scores_, Y, count=count, decoder="cardinality")
+    by_hand = CardinalityCut().fit(clf.oof_scores_, Y, count=count)
+    expected = by_hand.decode(clf.predict_proba(X), clf.predict_count(X))
+    np.testing.assert_array_equal(clf.predict(X), expected)
+    assert (expected != CardinalityCut().fit(clf.oof_scores_, Y).decode(clf.oof_scores_)).any()
+
+
+@both
+def test_classes_are_decided_by_the_largest_score(make):
+    clf = make("auto", store_cv_results=True).fit(X, Y.argmax(1))
+    targets = np.eye(3)[Y.argmax(1)]
+    with pytest.raises(ValueError, match="largest score"):
+        clf._fit_decision_on(clf.oof_scores_, targets, decoder="top_k")
+    clf._fit_decision_on(clf.oof_scores_, targets, calibration="sigmoid")
+    calibrator = SigmoidCalibrator().fit(clf.oof_scores_, targets)
+    scores = calibrator.transform(clf._raw_scores(clf._check_X(X))[0])
+    np.testing.assert_array_equal(clf.predict(X), scores.argmax(1))
+
+
+@both
+@pytest.mark.parametrize("random_state", [0, None])
+def test_a_guarantee_keeps_a_fifth_that_the_calibration_does_not_see(make, random_state):
+    clf = make("threshold", random_state=random_state).fit(X, Y)
+    raw, _ = clf._raw_scores(clf._check_X(X))
+    for _ in range(2):  # the same rows each time
+        clf.fit_decoder(X, Y, Untouched(), "sigmoid")
+        calibrated = clf.calibrator_.transform(raw)
+        own = (calibrated[:, None] == clf.decoder_.given_).all(-1).any(1)
+        assert own.sum() == len(clf.decoder_.given_) == 30
+        alone = SigmoidCalibrator().fit(raw[~own], Y[~own])
+        np.testing.assert_array_equal(alone.transform(raw), calibrated)
+    # Without a calibration, nothing else needs them.
+    assert len(clf.fit_decoder(X, Y, calibration=None).decoder_.given_) == 150
+
+
+def test_all_rows_of_a_fitted_estimator_are_scored():
+    fitted = OneVsRestClassifier(LogisticRegression()).fit(X, Y)
+    clf = DecodedClassifierCV(
+        fitted, Untouched(), cv="prefit", calibration="sigmoid", store_cv_results=True
+    ).fit(X, Y)
+    np.testing.assert_array_equal(clf.oof_scores_, fitted.predict_proba(X))
+    assert len(clf.decoder_.given_) == 30
+
+
+def test_some_of_the_scored_rows():
+    rows = Scored(np.arange(6.0).reshape(3, 2), np.eye(3)[:, :2], count=np.arange(3))
+    part = rows[np.array([2, 0])]
+    assert part.scores.tolist() == [[4, 5], [0, 1]] and part.Y.tolist() == [[0, 0], [1, 0]]
+    assert part.weight is None and part.count.tolist() == [2, 0]
+
+
+# ------------------------------------------------------------------ warnings
+
+
+@both
+def test_warnings_are_of_the_users_line(make):
+    few = np.zeros((150, 3), int)
+    few[::30] = 1
+    clf = make("threshold").fit(X, Y)
+    calls = {
+        "too few positives": [
+            lambda: make("per_label_threshold").fit(X, few),
+            lambda: clf.fit_decoder(X, few, "per_label_threshold"),
+            lambda: clf._fit_decision_on(Y * 0.5, few, decoder="per_label_threshold"),
+        ],
+        "decided by the largest score": [lambda: make("top_k").fit(X, Y.argmax(1))],
+        "there is only one": [
+            lambda: make("argmax").fit(X, Y[:, 0]),
+            lambda: make("threshold").fit(X, Y[:, 0]).fit_decoder(X, Y[:, 0], "argmax"),
+        ],
+    }
+    for message, functions in calls.items():
+        for function in functions:
+            with warnings.catch_warnings(record=True) as found:
+                warnings.simplefilter("always")
+                function()
+            (own,) = [w for w in found if message in str(w.message)]
+            assert own.filename == __file__, message
