@@ -32,6 +32,10 @@ check: lint test examples
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/fit.py --quick --repeats 3
+	$(BIN)/python benchmarks/predict.py --repeats 1
+	$(BIN)/python benchmarks/losses.py --shapes small --repeats 5
+	$(BIN)/python benchmarks/decoders.py --repeats 1
+	$(BIN)/python benchmarks/memory.py --repeats 1
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -1,211 +1,198 @@
-"""Time ``MultiLabelNetClassifier.fit`` against a bare torch loop, skorch and scikit-learn.
+"""Time ``MultiLabelNetClassifier.fit`` against hand-written loops, skorch and scikit-learn.
 
-All contenders train the same network on the same rows: equal widths, batch size and number of
-epochs, Adam with learning rate 1e-3, no weight decay, no dropout, nothing held out. They take
-turns, so that a machine that slows down or speeds up meets all of them alike; what counts is the
-ratio to the bare loop within a round.
+Contenders take turns; what counts is the ratio within a round. "aim" is the largest ratio that is
+held to be good enough on two cores.
 
     python benchmarks/fit.py --quick
-    python benchmarks/fit.py --shapes S M --repeats 7 --contenders bare mlloss
+    python benchmarks/fit.py --shapes S M --repeats 7 --contenders bare mlloss --dropout 0.1
+    python benchmarks/fit.py --losses separable --shapes S     the bare loop has the same loss
+    python benchmarks/fit.py --early-stopping                  with against without, equal epochs
+    python benchmarks/fit.py --busy                            beside a process that never rests
 """
 
 import argparse
-import os
-import platform
 import statistics
-import time
-import warnings
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 
-import numpy as np
-import torch
-from torch.nn import functional as F
+from contenders import (
+    FITS,
+    TASKS,
+    WARM_UP,
+    fit_mlloss,
+    fit_stopping,
+    make_table,
+    print_machine,
+    ratio,
+    take_turns,
+)
 
-LEARNING_RATE = 1e-3
+from sklearn_mlloss.losses import LOSSES, SeparableLoss
 
-
-@dataclass(frozen=True)
-class Shape:
-    """A table and the network that is trained on it."""
-
-    n_rows: int
-    n_features: int
-    n_labels: int
-    hidden: tuple
-    batch_size: int
-    n_epochs: int
-
-
-SHAPES = {
-    "S": Shape(600, 72, 6, (128,), 64, 100),
-    "M": Shape(2417, 103, 14, (256,), 128, 50),
-    "B": Shape(20_000, 100, 50, (512, 256), 256, 10),
-    "XL": Shape(500_000, 64, 20, (256,), 1024, 1),
+# The largest good ratio of this package's time to each contender's; "loss" is the bare loop with
+# any other separable loss.
+AIMS = {
+    "S": {"bare": 0.40, "sklearn": 0.40, "skorch": 0.12, "loss": 0.65},
+    "M": {"bare": 0.55, "sklearn": 0.40, "skorch": 0.18, "loss": 0.70},
+    "B": {"bare": 0.85, "sklearn": 0.40, "skorch": 0.50, "loss": 0.90},
+    "W": {"bare": 0.95, "sklearn": 0.28, "skorch": 0.55, "loss": 1.05},
+    "XL": {"bare": 0.75, "sklearn": 0.18, "skorch": 0.12, "loss": 0.85},
 }
-WARM_UP = Shape(256, 8, 3, (16,), 64, 2)
-# too slow to wait for on every change
-SKIPPED_WHEN_QUICK = {"XL": {"skorch", "sklearn"}}
+STOPPING_AIM, BUSY_AIM = 1.15, 1.5
+# Too slow there to wait for on every change.
+LARGE = ("B", "W", "XL")
+SLOW = ("dataloader", "skorch", "sklearn")
+# These have binary cross-entropy only; scikit-learn's has no dropout, either.
+ONE_LOSS = ("skorch", "sklearn")
 
 
-def make_table(shape, seed=0):
-    """Return X (float32) and Y (int64) from a random linear model plus noise."""
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((shape.n_rows, shape.n_features), dtype=np.float32)
-    weights = rng.standard_normal((shape.n_features, shape.n_labels), dtype=np.float32)
-    noise = rng.standard_normal((shape.n_rows, shape.n_labels), dtype=np.float32)
-    Y = X @ weights / np.sqrt(shape.n_features) + noise > 0.7
-    return X, Y.astype(np.int64)
+def choose(names, label, task, quick):
+    """Return those contenders that can do the task, and that are worth waiting for."""
+    left_out = set(ONE_LOSS) if task.loss != "bce" else {"sklearn"} if task.dropout else set()
+    if quick and label in LARGE:
+        left_out |= set(SLOW)
+    return [name for name in names if name not in left_out]
 
 
-def fit_bare(X, Y, shape):
-    """Train as a careful person would by hand: tensors in memory, nothing but the arithmetic."""
-    torch.manual_seed(0)
-    inputs, targets = torch.from_numpy(X), torch.from_numpy(Y).float()
-    widths = (shape.n_features, *shape.hidden, shape.n_labels)
-    layers = [torch.nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False)]
-    parameters = [parameter for layer in layers for parameter in layer.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=LEARNING_RATE, fused=True)
-    for _ in range(shape.n_epochs):
-        for rows in torch.randperm(len(inputs)).split(shape.batch_size):
-            outputs = inputs.index_select(0, rows)
-            for layer in layers[:-1]:
-                outputs = F.relu(F.linear(outputs, layer.weight, layer.bias))
-            outputs = F.linear(outputs, layers[-1].weight, layers[-1].bias)
-            loss = F.binary_cross_entropy_with_logits(outputs, targets.index_select(0, rows))
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-
-
-def fit_mlloss(X, Y, shape):
-    """Train the estimator of this package."""
-    from sklearn_mlloss import MultiLabelNetClassifier
-
-    MultiLabelNetClassifier(
-        loss="bce",
-        decoder="threshold",
-        hidden_layer_sizes=shape.hidden,
-        dropout=0.0,
-        optimizer="adam",
-        learning_rate=LEARNING_RATE,
-        weight_decay=0.0,
-        batch_size=shape.batch_size,
-        max_epochs=shape.n_epochs,
-        early_stopping=False,
-        random_state=0,
-    ).fit(X, Y)
-
-
-def fit_skorch(X, Y, shape):
-    """Train with skorch as its documentation shows it."""
-    from skorch import NeuralNet
-
-    torch.manual_seed(0)
-    widths = (shape.n_features, *shape.hidden)
-    layers = []
-    for a, b in zip(widths, widths[1:], strict=False):
-        layers += [torch.nn.Linear(a, b), torch.nn.ReLU()]
-    NeuralNet(
-        torch.nn.Sequential(*layers, torch.nn.Linear(widths[-1], shape.n_labels)),
-        criterion=torch.nn.BCEWithLogitsLoss,
-        optimizer=torch.optim.Adam,
-        lr=LEARNING_RATE,
-        batch_size=shape.batch_size,
-        max_epochs=shape.n_epochs,
-        iterator_train__shuffle=True,
-        train_split=None,
-        verbose=0,
-    ).fit(X, Y.astype(np.float32))
-
-
-def fit_sklearn(X, Y, shape):
-    """Train scikit-learn's MLPClassifier for exactly as many epochs."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.neural_network import MLPClassifier
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        MLPClassifier(
-            shape.hidden,
-            alpha=0.0,
-            batch_size=shape.batch_size,
-            learning_rate_init=LEARNING_RATE,
-            max_iter=shape.n_epochs,
-            tol=0.0,
-            n_iter_no_change=shape.n_epochs,
-            random_state=0,
-        ).fit(X, Y)
-
-
-CONTENDERS = {
-    "bare": fit_bare,
-    "mlloss": fit_mlloss,
-    "skorch": fit_skorch,
-    "sklearn": fit_sklearn,
-}
-
-
-def time_rounds(shape, names, repeats):
-    """Return, for each contender, its seconds in each round."""
-    X, Y = make_table(shape)
-    seconds = {name: [] for name in names}
-    for _ in range(repeats):
-        for name in names:
-            start = time.perf_counter()
-            CONTENDERS[name](X, Y, shape)
-            seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
-def print_machine():
-    """Print what the numbers depend on."""
-    print(f"{platform.platform()}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads")
-    packages = []
-    for name in ("numpy", "scikit-learn", "torch", "skorch", "sklearn_mlloss"):
-        try:
-            packages.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            packages.append(f"{name} (not installed)")
-    print(f"Python {platform.python_version()}, {', '.join(packages)}")
-
-
-def print_table(label, shape, seconds):
-    """Print median seconds, and the median over rounds of the ratio to the bare loop."""
-    print(
-        f"\n{label}: {shape.n_rows} x {shape.n_features}, {shape.n_labels} labels, "
-        f"hidden {shape.hidden}, batch {shape.batch_size}, {shape.n_epochs} epochs"
-    )
-    print(f"{'contender':<12}{'seconds':>10}{'x bare':>10}")
+def compare(label, task, names, repeats):
+    """Print the median seconds of each contender, and ratios."""
+    X, Y = make_table(task)
+    seconds = take_turns({name: partial(FITS[name], X, Y, task) for name in names}, repeats)
+    print(f"\n{label}: {task}, loss {task.loss}")
+    print(f"{'contender':<12}{'seconds':>10}{'x bare':>10}{'mlloss x it':>14}{'aim':>8}")
+    aims = AIMS[label]
+    if task.loss != "bce":
+        separable = issubclass(LOSSES[task.loss], SeparableLoss)
+        aims = {"bare": aims["loss"]} if separable else {}
     for name, times in seconds.items():
-        ratio = ""
-        if "bare" in seconds:
-            rounds = zip(times, seconds["bare"], strict=True)
-            ratio = f"{statistics.median(mine / bare for mine, bare in rounds):.2f}"
-        print(f"{name:<12}{statistics.median(times):>10.3f}{ratio:>10}")
+        cells = [f"{name:<12}{statistics.median(times):>10.3f}"]
+        cells.append(f"{ratio(times, seconds['bare']):>10.2f}" if "bare" in seconds else " " * 10)
+        if "mlloss" in seconds and name != "mlloss":
+            cells.append(f"{ratio(seconds['mlloss'], times):>14.2f}")
+            cells.append(f"{aims[name]:>8.2f}" if name in aims else "")
+        print("".join(cells).rstrip(), flush=True)
 
 
-def main():
+def compare_losses(label, task, losses, repeats):
+    """Print the ratio to the bare loop for each loss."""
+    X, Y = make_table(task)
+    bce, other = AIMS[label]["bare"], AIMS[label]["loss"]
+    print(f"\n{label}: {task}; aim {other:.2f} for separable losses, {bce:.2f} for bce")
+    print(f"{'loss':<24}{'bare, s':>10}{'mlloss, s':>12}{'mlloss x bare':>16}")
+    for loss in losses:
+        chosen = replace(task, loss=loss)
+        runs = {name: partial(FITS[name], X, Y, chosen) for name in ("bare", "mlloss")}
+        seconds = take_turns(runs, repeats)
+        bare, mlloss = (statistics.median(times) for times in seconds.values())
+        quotient = ratio(seconds["mlloss"], seconds["bare"])
+        print(f"{loss:<24}{bare:>10.3f}{mlloss:>12.3f}{quotient:>16.2f}", flush=True)
+
+
+def compare_stopping(label, task, repeats):
+    """Print what early stopping costs when it never stops.
+
+    It trains on nine tenths of the rows and scores the others: beside the fit on all rows, it is
+    compared with a fit without it on as many rows as it trains on.
+    """
+    X, Y = make_table(task)
+    n_train = round(0.9 * len(X))
+    runs = {
+        "with": partial(fit_stopping, X, Y, task),
+        "without": partial(fit_mlloss, X, Y, task),
+        "without, 9/10 of rows": partial(fit_mlloss, X[:n_train], Y[:n_train], task),
+    }
+    seconds = take_turns(runs, repeats)
+    print(f"\n{label}: {task}, loss {task.loss}; aim {STOPPING_AIM}")
+    print(f"{'early stopping':<24}{'seconds':>10}{'with x it':>12}")
+    for name, times in seconds.items():
+        quotient = ratio(seconds["with"], times)
+        print(f"{name:<24}{statistics.median(times):>10.3f}{quotient:>12.2f}", flush=True)
+
+
+@contextmanager
+def neighbour():
+    """Keep one core busy with another process."""
+    command = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            process.stdout.readline()
+            yield
+        finally:
+            process.kill()
+
+
+def compare_busy(label, task, names, repeats):
+    """Print how much slower each contender is beside a busy process."""
+    X, Y = make_table(task)
+    runs = {name: partial(FITS[name], X, Y, task) for name in names}
+    quiet, busy = ({name: [] for name in names} for _ in range(2))
+    for _ in range(repeats):
+        for name, times in take_turns(runs, 1).items():
+            quiet[name] += times
+        with neighbour():
+            for name, times in take_turns(runs, 1).items():
+                busy[name] += times
+    print(f"\n{label}: {task}, loss {task.loss}; aim {BUSY_AIM}")
+    print(f"{'contender':<12}{'alone, s':>10}{'beside, s':>12}{'beside x alone':>16}")
+    for name in names:
+        alone, beside = statistics.median(quiet[name]), statistics.median(busy[name])
+        print(f"{name:<12}{alone:>10.3f}{beside:>12.3f}{ratio(busy[name], quiet[name]):>16.2f}")
+
+
+def parse():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
-    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--losses", nargs="+", choices=("separable", "all", *sorted(LOSSES)), metavar="LOSS"
+    )
+    mode.add_argument("--early-stopping", action="store_true")
+    mode.add_argument("--busy", action="store_true")
+    parser.add_argument("--shapes", nargs="+", choices=TASKS, help="all; S for --busy")
+    parser.add_argument(
+        "--contenders", nargs="+", choices=FITS, help="all; bare and mlloss for --busy"
+    )
+    parser.add_argument("--loss", choices=sorted(LOSSES), default="bce", metavar="LOSS")
+    parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument(
-        "--quick", action="store_true", help="leave skorch and scikit-learn out of XL"
+        "--quick", action="store_true", help="only bare and mlloss on the large shapes"
     )
     options = parser.parse_args()
     if options.repeats < 1:
         parser.error(f"--repeats must be at least 1, got {options.repeats}")
+    # Loops on two threads can take a hundred times as long there.
+    options.shapes = options.shapes or (["S"] if options.busy else list(TASKS))
+    options.contenders = options.contenders or (["bare", "mlloss"] if options.busy else list(FITS))
+    return options
 
+
+def main():
+    options = parse()
     print_machine()
-    # the first torch optimiser imports torch._dynamo: seconds that belong to nobody
-    time_rounds(WARM_UP, options.contenders, repeats=1)
+    losses = options.losses
+    if losses == ["separable"]:
+        losses = [name for name in sorted(LOSSES) if issubclass(LOSSES[name], SeparableLoss)]
+    elif losses == ["all"]:
+        losses = sorted(LOSSES)
+    # The first fit of a process imports and allocates: start.py measures that.
+    for name in {"bare", "mlloss", *options.contenders}:
+        FITS[name](*make_table(WARM_UP), WARM_UP)
     for label in options.shapes:
-        skipped = SKIPPED_WHEN_QUICK.get(label, set()) if options.quick else set()
-        names = [name for name in options.contenders if name not in skipped]
-        print_table(label, SHAPES[label], time_rounds(SHAPES[label], names, options.repeats))
+        task = replace(TASKS[label], loss=options.loss, dropout=options.dropout)
+        names = choose(options.contenders, label, task, options.quick)
+        if losses:
+            compare_losses(label, task, losses, options.repeats)
+        elif options.early_stopping:
+            compare_stopping(label, task, options.repeats)
+        elif options.busy:
+            compare_busy(label, task, names, options.repeats)
+        else:
+            compare(label, task, names, options.repeats)
 
 
 if __name__ == "__main__":
