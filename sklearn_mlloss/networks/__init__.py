@@ -1,5 +1,33 @@
-"""Networks: factories ``module(n_features, n_outputs) -> torch.nn.Module``."""
+"""Networks: factories ``module(n_features, n_outputs) -> torch.nn.Module``, and input encodings.
 
+`ENCODINGS` maps names to the classes of encodings; `get_encoding` turns a name or a class into an
+instance, and `choose_encoding` finds the one that suits a table.
+"""
+
+from .choice import choose_encoding
+from .encoding import (
+    ENCODINGS,
+    Encoding,
+    IdentityEncoding,
+    PiecewiseLinearEncoding,
+    QuantileEncoding,
+    RobustEncoding,
+    StandardEncoding,
+    get_encoding,
+)
 from .mlp import ACTIVATIONS, MLP, NORMALIZATIONS
 
-__all__ = ["ACTIVATIONS", "MLP", "NORMALIZATIONS"]
+__all__ = [
+    "ACTIVATIONS",
+    "ENCODINGS",
+    "MLP",
+    "NORMALIZATIONS",
+    "Encoding",
+    "IdentityEncoding",
+    "PiecewiseLinearEncoding",
+    "QuantileEncoding",
+    "RobustEncoding",
+    "StandardEncoding",
+    "choose_encoding",
+    "get_encoding",
+]

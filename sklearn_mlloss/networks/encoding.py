@@ -1,0 +1,427 @@
+"""Encodings of numeric inputs: learned from the training rows, then the first layer of a network.
+
+An encoding is two things, so it is two objects. What a user gives, clones and searches over is an
+`Encoding`, a scikit-learn estimator whose ``fit(X)`` learns numpy arrays. What the network is made
+of comes from its ``module()``: a torch module with these arrays as buffers, which moves with
+``.to``, is pickled and saved with the network, and knows nothing of how it was learned. (One class
+that is both cannot be: scikit-learn's `clone` and `set_params` want constructors that only store,
+torch wants ``Module.__init__`` to run first and takes over attribute access.)
+
+No row of the table is encoded before it is in a batch, and what the outputs hold is finite for any
+finite input: a value far beyond the training rows counts as an extreme one, not as an explosion.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from numbers import Integral
+from typing import Any, Self, final
+
+import numpy as np
+import torch
+from scipy.special import ndtri
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_scalar
+from torch import nn
+
+from .columns import CSR, Columns, quantiles
+from .layers import PiecewiseLinear, Quantile, Scaled, WithIndicator, inverse
+
+__all__ = [
+    "ENCODINGS",
+    "Encoding",
+    "IdentityEncoding",
+    "PiecewiseLinearEncoding",
+    "QuantileEncoding",
+    "RobustEncoding",
+    "StandardEncoding",
+    "get_encoding",
+]
+
+# The largest output of a quantile encoding: the normal quantile of 3 in 10 million.
+NORMAL_LIMIT = 5.0
+# Interquartile range of a standard normal variable.
+NORMAL_IQR = 2 * ndtri(0.75)
+
+
+class Encoding(BaseEstimator, ABC):
+    """Base class of the encodings: ``fit(X)``, then ``module()`` makes a layer of a network.
+
+    To write an encoding, store the parameters in ``__init__`` (``missing_indicator`` among them),
+    implement ``_fit(columns)``, which learns arrays and returns the number of outputs, and
+    ``_module(dtype)``, which returns a torch module from (..., n_features) to (..., n_outputs)
+    that encodes NaN as 0. The public methods are not to be overridden.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Columns of X.
+    n_outputs_ : int
+        Columns of the encoded X.
+    missing_features_ : ndarray of int
+        Columns of X with NaN in the training rows: those with an indicator, if asked for.
+    constant_ : ndarray of bool, shape (n_features_in_,)
+        Columns of X with less than two values, which contribute nothing.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.networks import StandardEncoding
+    >>> encoding = StandardEncoding(missing_indicator=True).fit(np.array([[1.0], [3.0], [np.nan]]))
+    >>> encoding.module()(torch.tensor([[4.0], [torch.nan]]))
+    tensor([[2., 0.],
+            [0., 1.]])
+    """
+
+    missing_indicator: bool = False
+
+    @final
+    def fit(self, X: np.ndarray | CSR) -> Self:
+        """Learn from the training rows.
+
+        Parameters
+        ----------
+        X : ndarray or CSR matrix of shape (n_samples, n_features)
+            NaN means missing and is left out; a sparse X has none.
+
+        Returns
+        -------
+        self : Encoding
+
+        Raises
+        ------
+        ValueError
+            If X has infinite values, a sparse X has NaN, or a parameter is out of range.
+        """
+        check_scalar(self.missing_indicator, "missing_indicator", (bool, np.bool_))
+        columns = Columns(X)
+        self.constant_ = columns.constant
+        self.missing_features_ = np.flatnonzero(columns.missing)
+        n_outputs = self._fit(columns)
+        self.n_features_in_ = columns.n_features
+        self.n_outputs_ = n_outputs + (len(self.missing_features_) if self.missing_indicator else 0)
+        return self
+
+    @final
+    def module(self, dtype: torch.dtype = torch.float32) -> nn.Module:
+        """Return a layer that encodes rows.
+
+        Parameters
+        ----------
+        dtype : torch.dtype, default=torch.float32
+            Of the buffers, and so of the rows to come.
+
+        Returns
+        -------
+        nn.Module
+            From (..., n_features_in_) to (..., n_outputs_), without parameters to train. A new one
+            at each call.
+        """
+        if not hasattr(self, "n_outputs_"):
+            raise NotFittedError(f"{type(self).__name__} is not fitted: call fit(X), then module()")
+        module = self._module(dtype)
+        if self.missing_indicator and len(self.missing_features_):
+            module = WithIndicator(module, self.missing_features_)
+        return module
+
+    @abstractmethod
+    def _fit(self, columns: Columns) -> int: ...
+
+    @abstractmethod
+    def _module(self, dtype: torch.dtype) -> nn.Module: ...
+
+
+class IdentityEncoding(Encoding):
+    """Rows as they are: what ``encoding=None`` means.
+
+    NaN stays NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_mlloss.networks import IdentityEncoding
+    >>> IdentityEncoding().fit(np.eye(3)).module()
+    Identity()
+    """
+
+    def _fit(self, columns: Columns) -> int:
+        return columns.n_features
+
+    def _module(self, dtype: torch.dtype) -> nn.Module:
+        return nn.Identity()
+
+
+class StandardEncoding(Encoding):
+    """Each column with mean 0 and variance 1.
+
+    ``(x - mean) / std``, ended at ±1000. Of a sparse X the columns are divided by their standard
+    deviation only, so that zeros stay zeros.
+
+    Parameters
+    ----------
+    missing_indicator : bool, default=False
+        Whether each column with NaN in the training rows has one more output, 1 for NaN.
+
+    Attributes
+    ----------
+    center_, factor_ : ndarray of shape (n_features_in_,)
+        What is subtracted, and what the rest is multiplied by; 0 for constant columns.
+
+    See Also
+    --------
+    sklearn.preprocessing.StandardScaler
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.networks import StandardEncoding
+    >>> module = StandardEncoding().fit(np.array([[1.0, 5.0], [3.0, 5.0]])).module()
+    >>> module(torch.tensor([[4.0, 7.0]]))
+    tensor([[2., 0.]])
+    """
+
+    def __init__(self, missing_indicator: bool = False):
+        self.missing_indicator = missing_indicator
+
+    def _fit(self, columns: Columns) -> int:
+        mean, variance = columns.moments
+        self.center_ = np.where(self.constant_ | columns.sparse, 0.0, mean)
+        self.factor_ = np.where(self.constant_, 0.0, inverse(np.sqrt(variance)))
+        return columns.n_features
+
+    def _module(self, dtype: torch.dtype) -> nn.Module:
+        return Scaled(self.center_, self.factor_, False, dtype)
+
+
+class RobustEncoding(Encoding):
+    r"""Each column with median 0 and unit spread, its outliers drawn in smoothly.
+
+    .. math:: z = \frac{x - \text{median}}{\text{IQR} / 1.349}, \qquad \frac{z}{\sqrt{1 + (z/3)^2}}
+
+    in (-3, 3): a normal column has variance 1 before the clip. (The reference divides by the IQR
+    itself.) Where the interquartile range is 0, half the range takes the place of IQR / 1.349. Of
+    a sparse X the columns are scaled and clipped but not centred, so that zeros stay zeros.
+
+    Parameters
+    ----------
+    missing_indicator : bool, default=False
+        Whether each column with NaN in the training rows has one more output, 1 for NaN.
+
+    Attributes
+    ----------
+    center_, factor_ : ndarray of shape (n_features_in_,)
+        What is subtracted, and what the rest is multiplied by; 0 for constant columns.
+
+    References
+    ----------
+    D. Holzmüller, L. Grinsztajn, I. Steinwart. "Better by default: Strong pre-tuned MLPs and
+    boosted trees on tabular data". NeurIPS 2024.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.networks import RobustEncoding
+    >>> module = RobustEncoding().fit(np.arange(9.0)[:, None]).module()
+    >>> module(torch.tensor([[4.0], [8.0], [1e9]]))
+    tensor([[0.0000],
+            [1.2303],
+            [3.0000]])
+    """
+
+    def __init__(self, missing_indicator: bool = False):
+        self.missing_indicator = missing_indicator
+
+    def _fit(self, columns: Columns) -> int:
+        center, width = np.zeros((2, columns.n_features))
+        for j, (values, counts) in enumerate(columns.distinct()):
+            if not self.constant_[j]:
+                first, center[j], third = quantiles(values, counts, np.array([0.25, 0.5, 0.75]))
+                width[j] = (third - first) / NORMAL_IQR or (values[-1] - values[0]) / 2
+        self.center_ = np.zeros_like(center) if columns.sparse else center
+        self.factor_ = np.where(self.constant_, 0.0, inverse(width))
+        return columns.n_features
+
+    def _module(self, dtype: torch.dtype) -> nn.Module:
+        return Scaled(self.center_, self.factor_, True, dtype)
+
+
+class QuantileEncoding(Encoding):
+    r"""Each column mapped through its ranks to a standard normal distribution.
+
+    A value that occurs :math:`c` times and has :math:`b` of the :math:`n` training rows below it
+    becomes :math:`\Phi^{-1}((b + c/2) / n)`, within ±5; between values the map is linear, and
+    beyond them constant. At the most `n_quantiles` values, evenly spaced in the output, are kept.
+    Columns with two values are standardised instead, within ±5. A sparse X counts with its zeros.
+
+    scikit-learn's `QuantileTransformer` sends the extremes to ±5.2 however few rows there are;
+    here they are as extreme as those of a normal sample of this size.
+
+    Parameters
+    ----------
+    n_quantiles : int, default=32
+        Knots of the piecewise-linear map, at least 2. Time and working memory are proportional.
+    missing_indicator : bool, default=False
+        Whether each column with NaN in the training rows has one more output, 1 for NaN.
+
+    Attributes
+    ----------
+    knots_, heights_ : list of ndarray
+        Of each column, increasing values and what they become; none for a constant column.
+
+    See Also
+    --------
+    sklearn.preprocessing.QuantileTransformer
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.networks import QuantileEncoding
+    >>> module = QuantileEncoding().fit(np.exp(np.arange(5.0))[:, None]).module()
+    >>> module(torch.arange(5.0).exp()[:, None]).T
+    tensor([[-1.2816, -0.5244,  0.0000,  0.5244,  1.2816]])
+    """
+
+    def __init__(self, n_quantiles: int = 32, missing_indicator: bool = False):
+        self.n_quantiles = n_quantiles
+        self.missing_indicator = missing_indicator
+
+    def _fit(self, columns: Columns) -> int:
+        check_scalar(self.n_quantiles, "n_quantiles", Integral, min_val=2)
+        self.knots_, self.heights_ = [], []
+        for j, (values, counts) in enumerate(columns.distinct()):
+            heights = np.empty(0)
+            if not self.constant_[j]:
+                heights = _normal_scores(counts)
+                if len(values) > self.n_quantiles:
+                    even = np.linspace(heights[0], heights[-1], self.n_quantiles)
+                    kept = np.unique(np.searchsorted(heights, even).clip(0, len(heights) - 1))
+                    values, heights = values[kept], heights[kept]
+            self.knots_.append(values[: len(heights)])
+            self.heights_.append(heights)
+        return columns.n_features
+
+    def _module(self, dtype: torch.dtype) -> nn.Module:
+        return Quantile(self.knots_, self.heights_, dtype)
+
+
+class PiecewiseLinearEncoding(Encoding):
+    r"""Each column as the filling of its quantile bins.
+
+    With bin edges :math:`b_0 < \dots < b_T` a value becomes :math:`T` numbers
+
+    .. math:: e_t = \frac{x - b_{t-1}}{b_t - b_{t-1}} \text{ limited to } [0, 1]
+
+    so that a linear layer on top is a piecewise-linear function of each column. The first and last
+    go on beyond the training rows as in the reference, but for the width of one bin only: -1 and
+    2 are the limits there. Edges are quantiles, without repetitions; a column of at the most
+    ``n_bins + 1`` distinct values has just these as edges, so a binary column gives one output. A
+    constant column gives none. A sparse X counts with its zeros.
+
+    Parameters
+    ----------
+    n_bins : int, default=16
+        Bins of a column, at the most. The network's first layer grows in proportion.
+    missing_indicator : bool, default=False
+        Whether each column with NaN in the training rows has one more output, 1 for NaN. Without
+        it NaN is encoded as the smallest value is, since both leave all bins empty.
+
+    Attributes
+    ----------
+    edges_ : list of ndarray
+        Of each column, increasing; less than two for a constant column.
+
+    References
+    ----------
+    Y. Gorishniy, I. Rubachev, A. Babenko. "On embeddings for numerical features in tabular deep
+    learning". NeurIPS 2022, section 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.networks import PiecewiseLinearEncoding
+    >>> module = PiecewiseLinearEncoding(n_bins=3).fit(np.arange(10.0)[:, None]).module()
+    >>> module(torch.tensor([[4.5], [9.0], [1e9]]))
+    tensor([[1.0000, 0.5000, 0.0000],
+            [1.0000, 1.0000, 1.0000],
+            [1.0000, 1.0000, 2.0000]])
+    """
+
+    def __init__(self, n_bins: int = 16, missing_indicator: bool = False):
+        self.n_bins = n_bins
+        self.missing_indicator = missing_indicator
+
+    def _fit(self, columns: Columns) -> int:
+        check_scalar(self.n_bins, "n_bins", Integral, min_val=1)
+        fractions = np.linspace(0, 1, self.n_bins + 1)
+        self.edges_ = []
+        for values, counts in columns.distinct():
+            if len(values) > len(fractions):
+                # Rounded as the rows are, or an edge could lie between neighbouring numbers.
+                values = np.unique(quantiles(values, counts, fractions).astype(columns.X.dtype))
+            self.edges_.append(values.astype(np.float64))
+        return max(1, sum(max(0, len(edges) - 1) for edges in self.edges_))
+
+    def _module(self, dtype: torch.dtype) -> nn.Module:
+        return PiecewiseLinear(self.edges_, dtype)
+
+
+ENCODINGS: dict[str, type[Encoding]] = {
+    "piecewise_linear": PiecewiseLinearEncoding,
+    "quantile": QuantileEncoding,
+    "robust": RobustEncoding,
+    "standard": StandardEncoding,
+}
+
+
+def get_encoding(spec: Any) -> Encoding:
+    """Return the encoding that `spec` means.
+
+    Parameters
+    ----------
+    spec : None, str, Encoding class or Encoding
+        None gives an `IdentityEncoding`, a name of `ENCODINGS` or a class an instance with default
+        parameters; an encoding is returned as it is. For "auto" see `choose_encoding`.
+
+    Returns
+    -------
+    Encoding
+
+    Raises
+    ------
+    ValueError
+        For a name that is not registered.
+    TypeError
+        For anything else.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.networks import get_encoding
+    >>> get_encoding("quantile")
+    QuantileEncoding()
+    """
+    if spec is None:
+        return IdentityEncoding()
+    if isinstance(spec, Encoding):
+        return spec
+    if isinstance(spec, type) and issubclass(spec, Encoding):
+        return spec()
+    names = ", ".join(ENCODINGS)
+    if not isinstance(spec, str):
+        raise TypeError(
+            f"encoding must be None, a name, an Encoding class or an Encoding, got {spec!r}; "
+            f"the names are: {names}"
+        )
+    if spec not in ENCODINGS:
+        raise ValueError(f"unknown encoding {spec!r}; the names are: {names}")
+    return ENCODINGS[spec]()
+
+
+def _normal_scores(counts: np.ndarray) -> np.ndarray:
+    """Return what the sorted values become that occur so many times."""
+    share = counts / counts.sum()
+    if len(share) == 2:
+        scores = np.array([-np.sqrt(share[1] / share[0]), np.sqrt(share[0] / share[1])])
+    else:
+        scores = ndtri(share.cumsum() - share / 2)
+    return scores.clip(-NORMAL_LIMIT, NORMAL_LIMIT)
