@@ -8,9 +8,18 @@ from typing import Any
 __version__ = "0.1.0.dev0"
 
 # Loaded on first use: torch and skorch take seconds to import, and the decoders need neither.
-_LAZY = {"DecodedClassifierCV": "decoded", "MultiLabelNetClassifier": "classifier"}
+_LAZY = {
+    "DecodedClassifierCV": "decoded",
+    "LossDecoderSearchCV": "model_selection.search",
+    "MultiLabelNetClassifier": "classifier",
+}
 
-__all__ = ["DecodedClassifierCV", "MultiLabelNetClassifier", "__version__"]
+__all__ = [
+    "DecodedClassifierCV",
+    "LossDecoderSearchCV",
+    "MultiLabelNetClassifier",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

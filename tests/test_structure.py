@@ -63,7 +63,7 @@ def test_relative_imports_are_resolved():
 
 @within("decoders/", "model_selection/", "metrics/", "calibration.py")
 def test_decisions_and_splits_know_nothing_of_torch(path):
-    if part(path) == "model_selection/search.py":
+    if part(path).startswith("model_selection/search"):
         pytest.skip("selection trains")
     allowed = tuple(
         f"sklearn_mlloss.{name}"
@@ -72,6 +72,12 @@ def test_decisions_and_splits_know_nothing_of_torch(path):
     own = [name for name in reaches(path, "sklearn_mlloss") if not name.startswith(allowed)]
     assert not own
     assert not reaches(path, "torch", "skorch")
+
+
+@within("deciding.py", "decoded.py", "cross_fit.py", "responses.py", "targets.py")
+def test_decisions_of_other_classifiers_know_nothing_of_networks(path):
+    networks = ("classifier", "losses", "networks", "training", "held_out")
+    assert not reaches(path, "torch", "skorch", *(f"sklearn_mlloss.{name}" for name in networks))
 
 
 @within("inspection/")

@@ -1,5 +1,16 @@
-"""Choosing: splitters that keep the balance of every label."""
+"""Choosing: splitters that keep the balance of every label, and tests that compare fairly.
 
+The search over losses and decoders is ``sklearn_mlloss.LossDecoderSearchCV``.
+"""
+
+from sklearn_mlloss.model_selection.comparison import (
+    BootstrapCorrection,
+    PairedTest,
+    PracticalDifference,
+    bootstrap_corrected_score,
+    corrected_t_test,
+    practical_difference,
+)
 from sklearn_mlloss.model_selection.split import (
     MultilabelStratifiedKFold,
     MultilabelStratifiedShuffleSplit,
@@ -8,8 +19,14 @@ from sklearn_mlloss.model_selection.split import (
 from sklearn_mlloss.model_selection.split_groups import MultilabelStratifiedGroupKFold
 
 __all__ = [
+    "BootstrapCorrection",
     "MultilabelStratifiedGroupKFold",
     "MultilabelStratifiedKFold",
     "MultilabelStratifiedShuffleSplit",
+    "PairedTest",
+    "PracticalDifference",
     "RepeatedMultilabelStratifiedKFold",
+    "bootstrap_corrected_score",
+    "corrected_t_test",
+    "practical_difference",
 ]

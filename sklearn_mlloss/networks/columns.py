@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils import check_array, gen_batches
+from sklearn.utils import check_array, check_consistent_length, gen_batches
 from sklearn.utils.sparsefuncs import min_max_axis
 
 __all__ = ["CSR", "Columns", "quantiles", "sample"]
@@ -19,6 +20,9 @@ CSR = sp.csr_matrix | sp.csr_array
 SAMPLE_ROWS = 100_000
 # Numbers that are copied at once.
 BLOCK = 2**20
+# What shares of rows may be off by rounding, and still count as equal: weights that stand for
+# repeated rows have other last digits.
+SLACK = 1e-9
 
 
 class Columns:
@@ -27,19 +31,29 @@ class Columns:
     Parameters
     ----------
     X : ndarray or CSR matrix of shape (n_samples, n_features)
-        NaN means missing and is left out everywhere; a sparse X must have none.
+        NaN means missing and is left out everywhere; a sparse X must have none. Or a view of some
+        rows of one, with the attribute `matrix`, that copies the rows it is indexed with.
+    sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), optional
+        Weights >= 0, of which only the proportions matter; of several in a row the mean is taken.
+        Rows of weight 0 are left out.
 
     Attributes
     ----------
+    weight : ndarray of shape (n_samples,) or None
+        With mean 1.
     low, high : ndarray of float64, shape (n_features,)
         Range of each column; inf and -inf if all is missing.
     missing, constant : ndarray of bool, shape (n_features,)
         Whether a column has NaN, and whether it has less than two values.
     """
 
-    def __init__(self, X: np.ndarray | CSR):
-        dtypes = (np.float64, np.float32)
-        X = check_array(X, accept_sparse="csr", dtype=dtypes, ensure_all_finite=False)
+    def __init__(self, X: Any, sample_weight: Any = None):
+        if not hasattr(X, "matrix"):
+            dtypes = (np.float64, np.float32)
+            X = check_array(X, accept_sparse="csr", dtype=dtypes, ensure_all_finite=False)
+        elif sp.issparse(X.matrix):
+            X = X[:]
+        X, self.weight = _weighted(X, sample_weight)
         self.sparse = sp.issparse(X)
         if self.sparse:
             nan = np.isnan(X.data)
@@ -69,12 +83,15 @@ class Columns:
     def distinct(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield for each column its values, in order and in float64, and how often each occurs.
 
-        Where the rows are many, those of a sample and the extremes of all.
+        With weights, the sum of them is meant. Where the rows are many, those of a sample and the extremes of all.
         """
-        for j, (column, zeros) in enumerate(self._sampled()):
-            values, counts = np.unique(column[~np.isnan(column)], return_counts=True)
-            if zeros:
-                counts[values == 0] += zeros - 1
+        for j, (column, weight) in enumerate(self._sampled()):
+            there = ~np.isnan(column)
+            if weight is None:
+                values, counts = np.unique(column[there], return_counts=True)
+            else:
+                values, place = np.unique(column[there], return_inverse=True)
+                counts = np.bincount(place, weight[there])
             values = values.astype(np.float64)
             if len(values) and values[0] > self.low[j]:
                 values, counts = np.append(self.low[j], values), np.append(1, counts)
@@ -88,51 +105,69 @@ class Columns:
             low, high = min_max_axis(self.X, axis=0)
         else:
             low, high = np.full((2, self.n_features), [[np.inf], [-np.inf]])
-            for block in self._blocks():
+            for _, block in self._blocks():
                 low = np.fmin(low, np.fmin.reduce(block, axis=0))
                 high = np.fmax(high, np.fmax.reduce(block, axis=0))
                 missing |= np.isnan(block).any(axis=0)
         return low.astype(np.float64), high.astype(np.float64), missing
 
     def _dense_moments(self) -> tuple[np.ndarray, np.ndarray]:
-        count = sum((~np.isnan(block)).sum(axis=0) for block in self._blocks())
-        count = np.maximum(count, 1)
-        mean = sum(np.nansum(block, axis=0, dtype=np.float64) for block in self._blocks()) / count
+        count = self._sum(np.isfinite)
+        count = np.where(count > 0, count, 1)
+        mean = self._sum(lambda block: block.astype(np.float64)) / count
         # A second pass: the mean of squares would lose the variance of columns far from 0.
-        square = sum(np.nansum((block - mean) ** 2, axis=0) for block in self._blocks())
-        return mean, square / count
+        return mean, self._sum(lambda block: (block - mean) ** 2) / count
+
+    def _sum(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Return the weighted sums over rows of a function of them, NaN left out."""
+        total = np.zeros(self.n_features)
+        for rows, block in self._blocks():
+            values = function(block)
+            if self.weight is not None:
+                values = values * self.weight[rows, None]
+            total += np.nansum(values, axis=0)
+        return total
 
     def _sparse_moments(self) -> tuple[np.ndarray, np.ndarray]:
         # Not sklearn's mean_variance_axis: it returns float32 for float32, where a variance
         # vanishes or overflows long before its root does.
         total, square, stored = np.zeros((3, self.n_features))
         blocks = list(gen_batches(max(1, self.X.nnz), BLOCK))
+        weight = np.broadcast_to(1.0, self.X.nnz)
+        if self.weight is not None:
+            weight = np.repeat(self.weight, np.diff(self.X.indptr))
         for some in blocks:
-            j = self.X.indices[some]
-            stored += np.bincount(j, minlength=self.n_features)
-            total += np.bincount(j, self.X.data[some], self.n_features)
+            j, w = self.X.indices[some], weight[some]
+            stored += np.bincount(j, w, self.n_features)
+            total += np.bincount(j, self.X.data[some] * w, self.n_features)
+        # Weights add up to the number of rows.
         mean = total / self.n_samples
         for some in blocks:
-            j = self.X.indices[some]
-            square += np.bincount(j, (self.X.data[some] - mean[j]) ** 2, self.n_features)
+            j, w = self.X.indices[some], weight[some]
+            square += np.bincount(j, (self.X.data[some] - mean[j]) ** 2 * w, self.n_features)
         return mean, (square + (self.n_samples - stored) * mean**2) / self.n_samples
 
-    def _blocks(self) -> Iterator[np.ndarray]:
+    def _blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         for rows in gen_batches(self.n_samples, max(1, BLOCK // self.n_features)):
-            yield self.X[rows]
+            yield rows, self.X[rows]
 
-    def _sampled(self) -> Iterator[tuple[np.ndarray, int]]:
-        """Yield each column, and how many zeros a single one in it stands for."""
+    def _sampled(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Yield each column, and weights; of a sparse one a single zero stands for all."""
         rows = sample(self.n_samples, SAMPLE_ROWS)
+        weight = None if self.weight is None else self.weight[rows]
         if self.sparse:
             X = self.X[rows].tocsc()
+            weight = np.ones(X.shape[0]) if weight is None else weight
             for start, stop in zip(X.indptr[:-1], X.indptr[1:], strict=True):
-                zeros = X.shape[0] - (stop - start)
-                yield np.append(X.data[start:stop], [0.0] if zeros else []), zeros
+                stored, zeros = weight[X.indices[start:stop]], X.shape[0] - (stop - start)
+                rest = [weight.sum() - stored.sum()] if zeros else []
+                yield np.append(X.data[start:stop], np.zeros(len(rest))), np.append(stored, rest)
             return
-        for some in gen_batches(self.n_features, max(1, BLOCK // min(self.n_samples, SAMPLE_ROWS))):
-            for column in np.ascontiguousarray(self.X[rows, some].T):
-                yield column, 0
+        n_rows = min(self.n_samples, SAMPLE_ROWS)
+        for some in gen_batches(self.n_features, max(1, BLOCK // n_rows)):
+            block = self.X[rows, some] if isinstance(self.X, np.ndarray) else self.X[rows][:, some]
+            for column in np.ascontiguousarray(block.T):
+                yield column, weight
 
 
 def sample(n_samples: int, size: int) -> np.ndarray | slice:
@@ -146,10 +181,32 @@ def sample(n_samples: int, size: int) -> np.ndarray | slice:
 
 
 def quantiles(values: np.ndarray, counts: np.ndarray, fractions: np.ndarray) -> np.ndarray:
-    """Return ``numpy.quantile`` of sorted values, each repeated as often as `counts` says."""
-    last = counts.cumsum() - 1
-    position = fractions * last[-1]
-    below = np.floor(position)
-    lower = values[np.searchsorted(last, below)]
-    upper = values[np.searchsorted(last, np.ceil(position))]
-    return lower + (upper - lower) * (position - below)
+    """Return quantiles of sorted values, each repeated as often as `counts` says.
+
+    Those of `numpy.quantile` with ``method="averaged_inverted_cdf"``: the first value that this
+    share of the rows does not exceed, or the mean with the next if the share is met exactly. Unlike
+    numpy's default it stays the same when all rows are repeated, which a weight must not change.
+    """
+    share = counts.cumsum() / counts.sum()
+    last = len(values) - 1
+    lower = np.searchsorted(share, fractions - SLACK).clip(0, last)
+    upper = np.searchsorted(share, fractions + SLACK).clip(0, last)
+    return values[lower] / 2 + values[upper] / 2
+
+
+def _weighted(X: Any, sample_weight: Any) -> tuple[Any, np.ndarray | None]:
+    """Return the rows of positive weight, and their weights with mean 1."""
+    if sample_weight is None:
+        return X, None
+    weight = check_array(
+        sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight"
+    )
+    if weight.ndim == 2:
+        weight = weight.mean(axis=1)
+    check_consistent_length(X, weight)
+    if (weight < 0).any() or not weight.any():
+        raise ValueError("sample_weight must be >= 0, and positive for at least one row")
+    if not weight.all():
+        rows = np.flatnonzero(weight)
+        X, weight = X[rows], weight[rows]
+    return X, weight / weight.mean()

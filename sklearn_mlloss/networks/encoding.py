@@ -25,7 +25,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_scalar
 from torch import nn
 
-from .columns import CSR, Columns, quantiles
+from .columns import CSR, SLACK, Columns, quantiles
 from .layers import PiecewiseLinear, Quantile, Scaled, WithIndicator, inverse
 
 __all__ = [
@@ -77,13 +77,18 @@ class Encoding(BaseEstimator, ABC):
     missing_indicator: bool = False
 
     @final
-    def fit(self, X: np.ndarray | CSR) -> Self:
+    def fit(self, X: np.ndarray | CSR, y: Any = None, sample_weight: Any = None) -> Self:
         """Learn from the training rows.
 
         Parameters
         ----------
         X : ndarray or CSR matrix of shape (n_samples, n_features)
             NaN means missing and is left out; a sparse X has none.
+        y : object
+            Ignored.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), optional
+            Weights >= 0. A weight of 2 equals a row given twice, 0 one left out; only proportions
+            matter. Of several weights in a row the mean is taken.
 
         Returns
         -------
@@ -92,10 +97,11 @@ class Encoding(BaseEstimator, ABC):
         Raises
         ------
         ValueError
-            If X has infinite values, a sparse X has NaN, or a parameter is out of range.
+            If X has infinite values, a sparse X has NaN, a weight is negative, or a parameter is
+            out of range.
         """
         check_scalar(self.missing_indicator, "missing_indicator", (bool, np.bool_))
-        columns = Columns(X)
+        columns = Columns(X, sample_weight)
         self.constant_ = columns.constant
         self.missing_features_ = np.flatnonzero(columns.missing)
         n_outputs = self._fit(columns)
@@ -295,7 +301,7 @@ class QuantileEncoding(Encoding):
                 heights = _normal_scores(counts)
                 if len(values) > self.n_quantiles:
                     even = np.linspace(heights[0], heights[-1], self.n_quantiles)
-                    kept = np.unique(np.searchsorted(heights, even).clip(0, len(heights) - 1))
+                    kept = np.unique(np.searchsorted(heights, even - SLACK))
                     values, heights = values[kept], heights[kept]
             self.knots_.append(values[: len(heights)])
             self.heights_.append(heights)
@@ -320,8 +326,9 @@ class PiecewiseLinearEncoding(Encoding):
 
     Parameters
     ----------
-    n_bins : int, default=16
-        Bins of a column, at the most. The network's first layer grows in proportion.
+    n_bins : int, default=8
+        Bins of a column, at the most. The network's first layer grows in proportion; on the
+        training parts of five tables 16 bins were no better.
     missing_indicator : bool, default=False
         Whether each column with NaN in the training rows has one more output, 1 for NaN. Without
         it NaN is encoded as the smallest value is, since both leave all bins empty.
@@ -347,7 +354,7 @@ class PiecewiseLinearEncoding(Encoding):
             [1.0000, 1.0000, 2.0000]])
     """
 
-    def __init__(self, n_bins: int = 16, missing_indicator: bool = False):
+    def __init__(self, n_bins: int = 8, missing_indicator: bool = False):
         self.n_bins = n_bins
         self.missing_indicator = missing_indicator
 

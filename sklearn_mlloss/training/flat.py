@@ -20,9 +20,9 @@ class FlatParameters:
     Parameters
     ----------
     parameters : list of nn.Parameter
-        Of one dtype and device. Their `data` and `grad` become views.
-    first_transposed : bool, default=False
-        Whether the first of them, a matrix, is stored column by column.
+        Of one dtype and device. Their `data` and `grad` become views. The first, a weight, is
+        stored column by column: that is what sparse products read, and dense ones write its
+        gradient faster if the number of features is odd.
 
     Attributes
     ----------
@@ -30,8 +30,8 @@ class FlatParameters:
         Zero between the parameters.
     """
 
-    def __init__(self, parameters: list[nn.Parameter], first_transposed: bool = False):
-        self.parameters, self.first_transposed = parameters, first_transposed
+    def __init__(self, parameters: list[nn.Parameter]):
+        self.parameters = parameters
         self.starts, size = [], 0
         for parameter in parameters:
             self.starts.append(size)
@@ -50,8 +50,7 @@ class FlatParameters:
             buffer[start : start + parameter.numel()].view(parameter.shape)
             for start, parameter in zip(self.starts, self.parameters, strict=True)
         ]
-        if self.first_transposed:
-            views[0] = views[0].view(views[0].shape[::-1]).t()
+        views[0] = views[0].view(views[0].shape[::-1]).t()
         return views
 
     def is_intact(self) -> bool:

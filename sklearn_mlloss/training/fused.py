@@ -55,24 +55,16 @@ class FusedTraining:
     optimizer : torch.optim.Optimizer
     seed : int
         Of dropout.
-    sparse : bool, default=False
-        Whether batches are sparse.
     """
 
     def __init__(
-        self,
-        module: MLP,
-        criterion: Criterion,
-        optimizer: torch.optim.Optimizer,
-        seed: int,
-        sparse: bool = False,
+        self, module: MLP, criterion: Criterion, optimizer: torch.optim.Optimizer, seed: int
     ):
         self.criterion = criterion
-        # Sparse products read whole rows of the first weight's transpose.
-        self.flat = FlatParameters(list(module.parameters()), first_transposed=sparse)
+        self.flat = FlatParameters(list(module.parameters()))
         self.hidden, self.output = split_layers(module)
         self.step = make_step(optimizer, self.flat)
-        self.masks = _Masks([layer.dropout for layer in self.hidden], seed)
+        self.masks = _Masks([(layer.dropout, len(layer.bias)) for layer in self.hidden], seed)
         self.kept: list[Batch] | None = None
         self.widths = [len(layer.bias) for layer in self.hidden]
         self.buffers: dict[int, tuple[list[Tensor], list[Tensor], Tensor]] = {}
@@ -100,7 +92,7 @@ class FusedTraining:
         loss, table, like = self.criterion.loss, batches.table, self.flat.values
         gather = table.sparse_batch if table.stays_sparse else table.batch
         total = torch.zeros((), dtype=torch.float64, device=like.device)
-        for rows, sizes in _chunks(batches, max(table.n_features, *self.widths, 1)):
+        for rows, sizes in _chunks(batches, max(table.n_features, self.masks.width)):
             X, (targets, weight) = gather(rows)
             closed = self.closed and not targets.is_floating_point()
             closed = closed and (weight is None or weight.ndim == 1)
@@ -112,7 +104,7 @@ class FusedTraining:
                 Y.split(sizes),
                 nothing if weight is None else weight.split(sizes),
                 logits.split(sizes),
-                self.masks.draw(sizes, self.widths, like),
+                self.masks.draw(sizes, like),
                 strict=True,
             )
             for x, y, w, outputs, masks in parts:
@@ -194,19 +186,30 @@ class _Masks:
 
     On the CPU they are drawn as bytes by a generator of numpy, several times as fast as torch's
     Bernoulli numbers.
+
+    Parameters
+    ----------
+    layers : list of (float, int)
+        Probability and number of units of each hidden layer.
+    seed : int
+
+    Attributes
+    ----------
+    width : int
+        Largest number of units with a mask.
     """
 
-    def __init__(self, rates: list[float], seed: int):
-        self.rates = rates
+    def __init__(self, layers: list[tuple[float, int]], seed: int):
+        self.layers = layers
+        self.width = max([units for rate, units in layers if rate], default=0)
         self.generator = np.random.SFC64(seed)
 
-    def draw(self, sizes: list[int], widths: list[int], like: Tensor) -> Iterator[tuple]:
+    def draw(self, sizes: list[int], like: Tensor) -> Iterator[tuple]:
         """Return, for each batch, a mask or None for each layer."""
+        n, nothing = sum(sizes), [None] * len(sizes)
         drawn = [
-            self._draw(rate, (sum(sizes), width), like).split(sizes)
-            if rate
-            else [None] * len(sizes)
-            for rate, width in zip(self.rates, widths, strict=True)
+            self._draw(rate, (n, units), like).split(sizes) if rate else nothing
+            for rate, units in self.layers
         ]
         return zip(*drawn, strict=True) if drawn else iter([()] * len(sizes))
 

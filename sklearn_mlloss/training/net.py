@@ -253,7 +253,7 @@ class TableNet(NeuralNet):
         if simple and not self._follows_batches() and can_fuse(*self._trained()):
             # Drawn in any case, so that dropout is the only difference between seeds.
             seed = int(torch.randint(2**62, ()))
-            self.fused_ = FusedTraining(*self._trained(), seed, X.stays_sparse)
+            self.fused_ = FusedTraining(*self._trained(), seed)
 
     def notify(self, method_name, **cb_kwargs):
         """Call the callbacks; skorch's own ask for an end of training by KeyboardInterrupt."""

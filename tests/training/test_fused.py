@@ -372,8 +372,8 @@ def test_dropout_is_that_of_the_masks(activation, rates):
 def test_share_of_units_that_are_dropped(rate):
     from sklearn_mlloss.training.fused import _Masks
 
-    masks = _Masks([rate], seed=0)
-    ((mask,),) = masks.draw([4000], [500], torch.zeros(1))
+    masks = _Masks([(rate, 500)], seed=0)
+    ((mask,),) = masks.draw([4000], torch.zeros(1))
     assert set(mask.unique().tolist()) == {0.0, 1.0}
     n = mask.numel()
     assert abs((mask == 0).sum().item() - n * rate) < 5 * np.sqrt(n * rate * (1 - rate))
@@ -381,9 +381,9 @@ def test_share_of_units_that_are_dropped(rate):
     bound = 5 * rate * (1 - rate) / np.sqrt(n)
     for a, b in ((mask[1:], mask[:-1]), (mask[:, 1:], mask[:, :-1])):
         assert abs(((a - (1 - rate)) * (b - (1 - rate))).mean().item()) < bound
-    (again,) = next(iter(_Masks([rate], seed=0).draw([4000], [500], torch.zeros(1))))
+    (again,) = next(iter(_Masks([(rate, 500)], seed=0).draw([4000], torch.zeros(1))))
     assert torch.equal(mask, again)
-    (other,) = next(iter(masks.draw([4000], [500], torch.zeros(1))))
+    (other,) = next(iter(masks.draw([4000], torch.zeros(1))))
     assert not torch.equal(mask, other)
 
 
