@@ -8,9 +8,12 @@ held to be good enough on two cores.
     python benchmarks/fit.py --losses separable --shapes S     the bare loop has the same loss
     python benchmarks/fit.py --early-stopping                  with against without, equal epochs
     python benchmarks/fit.py --busy                            beside a process that never rests
+    python benchmarks/fit.py --profile --shapes S XL           where the time goes
 """
 
 import argparse
+import cProfile
+import pstats
 import statistics
 import subprocess
 import sys
@@ -152,6 +155,7 @@ def parse():
     )
     mode.add_argument("--early-stopping", action="store_true")
     mode.add_argument("--busy", action="store_true")
+    mode.add_argument("--profile", action="store_true")
     parser.add_argument("--shapes", nargs="+", choices=TASKS, help="all; S for --busy")
     parser.add_argument(
         "--contenders", nargs="+", choices=FITS, help="all; bare and mlloss for --busy"
@@ -169,6 +173,16 @@ def parse():
     options.shapes = options.shapes or (["S"] if options.busy else list(TASKS))
     options.contenders = options.contenders or (["bare", "mlloss"] if options.busy else list(FITS))
     return options
+
+
+def print_profile(label, task):
+    """Print where the time of one fit goes, by function."""
+    X, Y = make_table(task)
+    fit_mlloss(X, Y, task)
+    profile = cProfile.Profile()
+    profile.runcall(fit_mlloss, X, Y, task)
+    print(f"\n{label}: {task}")
+    pstats.Stats(profile).sort_stats("tottime").print_stats(16)
 
 
 def main():
@@ -189,6 +203,8 @@ def main():
             compare_losses(label, task, losses, options.repeats)
         elif options.early_stopping:
             compare_stopping(label, task, options.repeats)
+        elif options.profile:
+            print_profile(label, task)
         elif options.busy:
             compare_busy(label, task, names, options.repeats)
         else:
