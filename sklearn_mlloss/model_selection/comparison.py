@@ -1,0 +1,318 @@
+"""Whether one model is better than another, told from the same folds or the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import t as student
+from sklearn.utils import check_random_state
+
+__all__ = [
+    "BootstrapCorrection",
+    "PairedTest",
+    "PracticalDifference",
+    "bootstrap_corrected_score",
+    "corrected_t_test",
+    "correct_for_selection",
+    "draw_bootstraps",
+    "practical_difference",
+]
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """What a corrected resampled t-test finds; see `corrected_t_test`.
+
+    Attributes
+    ----------
+    difference : ndarray
+        Mean difference over the splits.
+    std_error : ndarray
+        Its standard error, corrected for training rows that splits share.
+    p_value : ndarray
+        Of a difference at least as large where there is none.
+    """
+
+    difference: np.ndarray
+    std_error: np.ndarray
+    p_value: np.ndarray
+
+
+@dataclass(frozen=True)
+class PracticalDifference:
+    """Probabilities that sum to 1; see `practical_difference`.
+
+    Attributes
+    ----------
+    better, equivalent, worse : ndarray
+    """
+
+    better: np.ndarray
+    equivalent: np.ndarray
+    worse: np.ndarray
+
+
+@dataclass(frozen=True)
+class BootstrapCorrection:
+    """What choosing the best of several candidates does to its score.
+
+    Attributes
+    ----------
+    score : float
+        Mean score, on the rows left out, of the candidate that was the best on the rows drawn.
+    interval : tuple of float
+        The 2.5 and the 97.5 per cent point of these scores.
+    optimism : float
+        By how much the score of the best candidate of all rows is too high: its mean lead, on the
+        rows left out, over the candidate that was the best on the rows drawn.
+    """
+
+    score: float
+    interval: tuple[float, float]
+    optimism: float
+
+
+def corrected_t_test(differences: ArrayLike, n_train: float, n_test: float) -> PairedTest:
+    """Test a mean difference of paired cross-validation scores against 0.
+
+    The training parts of splits overlap, so that differences of two models on them are correlated
+    and an ordinary paired t-test finds differences where there are none. Nadeau and Bengio [1]_
+    widen the variance of the mean of J differences from ``s2 / J`` to
+    ``s2 * (1 / J + n_test / n_train)``.
+
+    Parameters
+    ----------
+    differences : array-like of shape (..., n_splits)
+        Score of one model less that of the other on the same split; the last axis is that of the
+        splits. For repeated cross-validation, all splits of all repetitions.
+    n_train, n_test : float
+        Rows that a split trains on, and tests on (the means, if splits differ).
+
+    Returns
+    -------
+    PairedTest
+        Arrays of shape (...). With one split there is no standard error, and it is NaN; where all
+        differences are the same, the p-value is 1 if they are 0, else 0.
+
+    See Also
+    --------
+    practical_difference : How probable it is that the difference matters.
+
+    References
+    ----------
+    .. [1] C. Nadeau and Y. Bengio, "Inference for the generalization error", Machine Learning 52,
+       2003.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.model_selection import corrected_t_test
+    >>> found = corrected_t_test([0.03, 0.01, 0.02, 0.05, 0.01], n_train=80, n_test=20)
+    >>> print(f"{found.difference:.3f} +- {found.std_error:.3f}, p = {found.p_value:.3f}")
+    0.024 +- 0.011, p = 0.099
+    """
+    mean, error, freedom = _corrected(differences, n_train, n_test)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p_value = 2 * student.sf(np.abs(mean / error), freedom)
+    p_value = np.where(error == 0, np.where(mean == 0, 1.0, 0.0), p_value)
+    return PairedTest(mean, error, p_value)
+
+
+def practical_difference(
+    differences: ArrayLike, n_train: float, n_test: float, rope: float = 0.01
+) -> PracticalDifference:
+    """Return how probable it is that a difference matters: the Bayesian correlated t-test.
+
+    A p-value tells neither how large a difference is nor that there is none. Given the paired
+    differences, the mean difference has a Student distribution around their mean, with the
+    corrected standard error of `corrected_t_test` as its scale [1]_. It is split at ``-rope`` and
+    ``rope``: in between, the models are equivalent in practice.
+
+    Parameters
+    ----------
+    differences, n_train, n_test : see `corrected_t_test`
+    rope : float >= 0, default=0.01
+        Region of practical equivalence: the largest difference that does not matter.
+
+    Returns
+    -------
+    PracticalDifference
+        Arrays of shape (...) that sum to 1; NaN with one split.
+
+    References
+    ----------
+    .. [1] A. Benavoli, G. Corani, J. Demsar and M. Zaffalon, "Time for a change: a tutorial for
+       comparing multiple classifiers through Bayesian analysis", JMLR 18, 2017.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.model_selection import practical_difference
+    >>> found = practical_difference([0.03, 0.01, 0.02, 0.05, 0.01], n_train=80, n_test=20)
+    >>> print(f"better {found.better:.2f}, equivalent {found.equivalent:.2f}")
+    better 0.86, equivalent 0.12
+    """
+    if not rope >= 0:
+        raise ValueError(f"rope must be a number >= 0, got {rope!r}")
+    mean, error, freedom = _corrected(differences, n_train, n_test)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        better = student.sf((rope - mean) / error, freedom)
+        worse = student.cdf((-rope - mean) / error, freedom)
+    certain = error == 0
+    better = np.where(certain, mean > rope, better)
+    worse = np.where(certain, mean < -rope, worse)
+    return PracticalDifference(better, 1 - better - worse, worse)
+
+
+def bootstrap_corrected_score(
+    y: Any,
+    predictions: Sequence[ArrayLike],
+    metric: Callable[[Any, np.ndarray], float],
+    *,
+    n_bootstraps: int = 200,
+    random_state: Any = None,
+) -> BootstrapCorrection:
+    """Score the best of several candidates without the optimism of having chosen it.
+
+    The score of the best of many candidates is too high: among equals the luckiest wins. Bootstrap
+    bias-corrected cross-validation [1]_ repeats the choice on rows drawn with replacement, and
+    scores each winner on the rows that were not drawn. No model is trained: out-of-fold
+    predictions are all it needs.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples, ...)
+        True labels.
+    predictions : sequence of array-like of shape (n_samples, ...)
+        Out-of-fold predictions of each candidate: decisions or scores, whatever `metric` takes.
+    metric : callable ``(y, prediction) -> float``
+        Greater is better. NaN where it is not defined for the rows drawn, which leaves them out.
+    n_bootstraps : int, default=200
+        How often the choice is repeated.
+    random_state : int, RandomState or None, default=None
+        Steers the rows drawn.
+
+    Returns
+    -------
+    BootstrapCorrection
+        `score` is that of [1]_. On few rows it is too low for measures that need many, such as
+        macro-F1 with rare labels, since only a third of the rows is left out each time; the score
+        of the best candidate less `optimism` is not, and equals it otherwise, on average.
+
+    References
+    ----------
+    .. [1] I. Tsamardinos, E. Greasidou and G. Borboudakis, "Bootstrapping the out-of-sample
+       predictions for efficient and accurate cross-validation", Machine Learning 107, 2018.
+
+    Examples
+    --------
+    Thirty coins against a hundred throws:
+
+    >>> import numpy as np
+    >>> from sklearn_mlloss.model_selection import bootstrap_corrected_score
+    >>> rng = np.random.default_rng(1)
+    >>> y, guesses = rng.integers(0, 2, 100), rng.integers(0, 2, (30, 100))
+    >>> accuracy = lambda y, guess: np.mean(y == guess)
+    >>> best = max(accuracy(y, guess) for guess in guesses)
+    >>> found = bootstrap_corrected_score(y, guesses, accuracy, random_state=0)
+    >>> print(f"{best:.2f}, corrected {found.score:.2f}")
+    0.61, corrected 0.51
+    """
+    y = np.asarray(y)
+    predictions = [np.asarray(prediction) for prediction in predictions]
+    if not predictions or any(len(prediction) != len(y) for prediction in predictions):
+        raise ValueError(
+            f"predictions must hold an array with the {len(y)} rows of y for each candidate, got "
+            f"{[len(prediction) for prediction in predictions]} rows"
+        )
+    drawn = draw_bootstraps(len(y), n_bootstraps, random_state)
+    found = np.empty((2, len(predictions), n_bootstraps))
+    for b, times in enumerate(drawn):
+        for side, rows in enumerate((np.repeat(np.arange(len(y)), times), times == 0)):
+            for c, prediction in enumerate(predictions):
+                found[side, c, b] = metric(y[rows], prediction[rows])
+    best = int(np.argmax([metric(y, prediction) for prediction in predictions]))
+    return correct_for_selection(*found, best)
+
+
+def draw_bootstraps(n_rows: int, n_bootstraps: int, random_state: Any = None) -> np.ndarray:
+    """Return how often each row is drawn, with replacement and at least one row left out.
+
+    Parameters
+    ----------
+    n_rows : int
+        At least 2.
+    n_bootstraps : int
+    random_state : int, RandomState or None, default=None
+
+    Returns
+    -------
+    ndarray of uint8, shape (n_bootstraps, n_rows)
+        Rows that sum to `n_rows`.
+    """
+    if n_rows < 2 or n_bootstraps < 1:
+        raise ValueError(
+            f"at least 2 rows and 1 bootstrap are needed, got {n_rows!r} and {n_bootstraps!r}"
+        )
+    rng = check_random_state(random_state)
+    # No row is drawn nearly as often as a byte can tell.
+    drawn = np.empty((n_bootstraps, n_rows), dtype=np.uint8)
+    for times in drawn:
+        times[:] = 1
+        while times.all():
+            times[:] = np.bincount(rng.randint(n_rows, size=n_rows), minlength=n_rows)
+    return drawn
+
+
+def correct_for_selection(
+    in_bag: ArrayLike, out_of_bag: ArrayLike, best: int
+) -> BootstrapCorrection:
+    """Return what choosing the best does to its score, from the scores on bootstraps.
+
+    Parameters
+    ----------
+    in_bag : array-like of shape (n_candidates, n_bootstraps)
+        Score of each candidate on the rows drawn.
+    out_of_bag : array-like of shape (n_candidates, n_bootstraps)
+        Score of each candidate on the rows that were not drawn.
+    best : int
+        The candidate that is the best on all rows.
+
+    Returns
+    -------
+    BootstrapCorrection
+        NaN where no bootstrap has scores on both sides.
+    """
+    in_bag, out_of_bag = np.asarray(in_bag, dtype=float), np.asarray(out_of_bag, dtype=float)
+    winner = np.where(np.isnan(in_bag), -np.inf, in_bag).argmax(axis=0)
+    scores = out_of_bag[winner, np.arange(len(winner))]
+    lead = out_of_bag[best] - scores
+    used = ~np.isnan(in_bag).all(axis=0) & ~np.isnan(lead)
+    if not used.any():
+        return BootstrapCorrection(np.nan, (np.nan, np.nan), np.nan)
+    low, high = np.quantile(scores[used], [0.025, 0.975])
+    return BootstrapCorrection(
+        float(scores[used].mean()), (float(low), float(high)), float(lead[used].mean())
+    )
+
+
+def _corrected(
+    differences: ArrayLike, n_train: float, n_test: float
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return means, corrected standard errors and degrees of freedom."""
+    differences = np.asarray(differences, dtype=np.float64)
+    if differences.ndim == 0 or differences.shape[-1] == 0:
+        raise ValueError(f"differences must have one value a split, got shape {differences.shape}")
+    if not n_train > 0 or not n_test > 0:
+        raise ValueError(f"n_train and n_test must be positive, got {n_train!r} and {n_test!r}")
+    n_splits = differences.shape[-1]
+    mean = differences.mean(axis=-1)
+    if n_splits == 1:
+        return mean, np.full(mean.shape, np.nan), 1
+    variance = differences.var(axis=-1, ddof=1)
+    # What rounding leaves of equal differences is no spread.
+    scale = np.abs(differences).max(axis=-1)
+    variance = np.where(np.sqrt(variance) <= 1e-14 * scale, 0.0, variance)
+    return mean, np.sqrt(variance * (1 / n_splits + n_test / n_train)), n_splits - 1

@@ -1,0 +1,589 @@
+"""Choosing loss and decoder by cross-validation."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from inspect import signature
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.metrics import check_scoring
+from sklearn.metrics._scorer import _check_multimetric_scoring, _MultimetricScorer
+from sklearn.utils import check_scalar, get_tags, indexable
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    _raise_for_params,
+    _routing_enabled,
+    process_routing,
+)
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _check_method_params, check_is_fitted
+
+from ..classifier import MultiLabelNetClassifier
+from ..decision import KEEP
+from ..parameters import draw_entropy, unchanged_on_error
+from ..targets import TargetCodec
+from .search_candidates import last_step, make_pairs, make_settings, prefix_of
+from .search_decisions import evaluate, mean_scores, optimism, pool
+from .search_inputs import make_folds, plain, seeded, weigh, weight_of_classifier, weight_of_rows
+from .search_report import (
+    choose,
+    compare,
+    describe,
+    metrics_of,
+    most_common,
+    tabulate,
+    tell_failures,
+)
+from .search_scoring import draw_for
+from .search_training import train, train_one
+
+__all__ = ["LossDecoderSearchCV"]
+
+
+def _refitted_has(name: str):
+    """Return a check whether the refitted estimator has a method, as GridSearchCV does."""
+
+    def check(self: LossDecoderSearchCV) -> bool:
+        if not self.refit:
+            raise AttributeError(
+                f"{name} needs an estimator fitted on all rows, and refit is False: fit one with "
+                "best_params_, or use refit=True"
+            )
+        getattr(getattr(self, "best_estimator_", self._base()), name)
+        return True
+
+    return check
+
+
+class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
+    """Cross-validated choice of loss and decoder, for the metric that you name.
+
+    What `GridSearchCV` over ``loss`` and ``decoder`` does, with one training a loss and fold
+    whatever the number of decoders: each row gets a score from a network that has not seen it, and
+    every calibration and decoder is fitted and scored on these scores.
+
+    Parameters
+    ----------
+    estimator : MultiLabelNetClassifier or Pipeline, optional
+        What to train; a pipeline must end with the classifier, and is fitted as a whole in each
+        fold. None is ``MultiLabelNetClassifier()``.
+    losses : "default", "all", list or dict, default="default"
+        Names of `sklearn_mlloss.losses.LOSSES` and losses, or a dict that gives names to losses.
+        "default" is `DEFAULT_LOSSES` of `search_candidates`, a few of different kinds.
+    decoders : "default", "all", list or dict, default="default"
+        Names of `sklearn_mlloss.decoders.DECODERS`, "auto" and decoders, or a dict that gives
+        names to decoders. "default" is `DEFAULT_DECODERS`, one for each of the usual metrics; with
+        one label the two that differ there. A 1-D multi-class y is always decided by the largest
+        score, and this parameter not used.
+    calibrations : list or dict, default=(None,)
+        Names of `sklearn_mlloss.calibration.CALIBRATORS`, calibrators and None.
+    param_grid : dict or list of dicts, optional
+        Hyperparameters of `estimator`, as for `GridSearchCV`; each combination is trained with
+        each loss. A parameter of losses, such as ``loss__gamma``, is for those that have it.
+    scoring : str, callable, list, dict or None, default="f1_macro"
+        As for `GridSearchCV`, several metrics included. With NaN in y use
+        `sklearn_mlloss.metrics.multilabel_scorers`.
+    cv : int, splitter or iterable of (train, test), default=5
+        An int (None is 5) is the number of folds, stratified by label; with `groups`, those stay
+        together.
+    repeats : int, default=1
+        How often an int `cv` is repeated with other folds.
+    refit : bool or str, default=True
+        Whether to train the chosen pair on all rows. With several metrics the name of the one to
+        choose by, or False.
+    rule : {"best", "one_std_error"}, default="best"
+        What to choose: the best mean score, or the simplest pair whose paired difference to the
+        best is at most one (corrected) standard error. Simpler are losses with their default
+        hyperparameters, then decoders that learn nothing, then no calibration, then what is listed
+        first.
+    n_jobs : int, optional
+        Number of tasks at a time, as in joblib: trainings, and then decisions.
+    random_state : int, RandomState or None, default=None
+        Steers the folds that a number of folds asks for, the bootstraps of
+        `best_score_corrected_`, and the network where its own random state is None. All settings
+        then start from the same one.
+    error_score : "raise" or number, default=nan
+        Score of a fold where training, decision or scoring fails; what went wrong is in
+        ``cv_results_["error"]``.
+    store_cv_results : bool, default=False
+        Whether to keep the out-of-fold scores in `oof_scores_`.
+    verbose : int, default=0
+        1 tells how much there is to train, 2 each training.
+
+    Attributes
+    ----------
+    cv_results_ : dict of arrays
+        A row a pair, in the layout of `GridSearchCV`, ready for ``pandas.DataFrame``. The columns
+        param_loss, param_decoder and param_calibration have names; "params" are for
+        ``estimator.set_params``, with the prefix of a pipeline. "setting" numbers what was
+        trained, and "error" is empty where nothing went wrong.
+    best_index_ : int
+        Row of the chosen pair.
+    best_params_ : dict
+        Its parameters, for ``estimator.set_params``.
+    best_loss_, best_decoder_, best_calibration_ : str or None
+        Their names.
+    best_score_ : float
+        Its mean score over the folds, which is too high since it was chosen by it.
+    best_score_corrected_ : float
+        The same without the advantage of having been chosen, by the bootstrap bias-corrected
+        cross-validation of Tsamardinos et al., see the notes.
+    best_estimator_ : estimator
+        Trained on all rows with the chosen loss; its calibration and decoder are fitted on the
+        out-of-fold scores of all rows.
+    refit_time_ : float
+        Seconds it took.
+    scorer_ : callable or dict of callables
+        What scored.
+    multimetric_ : bool
+        Whether there are several metrics.
+    n_splits_ : int
+        Number of splits, of all repeats together.
+    classes_ : ndarray
+        See `MultiLabelNetClassifier`.
+    n_features_in_, feature_names_in_ : int, ndarray
+        Of the refitted estimator, where it has them.
+    oof_scores_ : ndarray of shape (n_settings, n_samples, n_labels)
+        With `store_cv_results`, the uncalibrated scores of each setting (the mean over repeats);
+        NaN for rows never tested.
+
+    See Also
+    --------
+    sklearn.model_selection.GridSearchCV : Any parameters, one training for each combination.
+    DecodedClassifierCV : The decoders on any classifier.
+
+    Notes
+    -----
+    What picks a threshold never scores it: the calibration and the decoder that decide fold k are
+    fitted on the out-of-fold scores of the other folds. Early stopping uses rows held out of the
+    training part. A splitter with a single split therefore allows decoders only that learn
+    nothing. Label sets are learned from the training part of the fold.
+
+    A scorer is called with an object that answers `predict`, `predict_proba` and
+    `decision_function` for the rows of the fold, and with the X and y of the fold.
+
+    `sample_weight` and other metadata of `fit` are passed on as by `GridSearchCV`; the weights
+    that reach ``fit`` of the classifier weight calibrations and decoders, too.
+
+    The score of the best of many is optimistic. `best_score_corrected_` is `best_score_` less the
+    lead that the best pair has, on rows left out of a bootstrap, over the one that is the best on
+    the rows drawn; see `sklearn_mlloss.model_selection.bootstrap_corrected_score`. It is about
+    what the metric will be on new rows, for a model trained on as many rows as a fold has.
+
+    Decoders with a guarantee, such as "risk_control", keep it for the networks of the folds; that
+    for the refitted one is approximate.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_multilabel_classification
+    >>> from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
+    >>> X, Y = make_multilabel_classification(n_samples=200, n_classes=4, random_state=0)
+    >>> net = MultiLabelNetClassifier(hidden_layer_sizes=(16,), learning_rate=0.01)
+    >>> search = LossDecoderSearchCV(
+    ...     net, ["bce", "zlpr"], ["threshold", "global_threshold"], cv=3, random_state=0
+    ... ).fit(X, Y)
+    >>> len(search.cv_results_["params"])
+    4
+    >>> search.best_params_["loss"] in ("bce", "zlpr")
+    True
+    >>> search.predict(X[:2]).shape
+    (2, 4)
+    """
+
+    def __init__(
+        self,
+        estimator=None,
+        losses="default",
+        decoders="default",
+        *,
+        calibrations=(None,),
+        param_grid=None,
+        scoring="f1_macro",
+        cv=5,
+        repeats=1,
+        refit=True,
+        rule="best",
+        n_jobs=None,
+        random_state=None,
+        error_score=np.nan,
+        store_cv_results=False,
+        verbose=0,
+    ):
+        self.estimator = estimator
+        self.losses = losses
+        self.decoders = decoders
+        self.calibrations = calibrations
+        self.param_grid = param_grid
+        self.scoring = scoring
+        self.cv = cv
+        self.repeats = repeats
+        self.refit = refit
+        self.rule = rule
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.error_score = error_score
+        self.store_cv_results = store_cv_results
+        self.verbose = verbose
+
+    # ------------------------------------------------------------------ searching
+
+    def fit(self, X, y, **params):
+        """Train every setting on every fold, score every pair, and refit the chosen one.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+            What `estimator` takes.
+        y : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_labels) or (n_samples,)
+            An indicator matrix, or a vector of classes.
+        **params : dict
+            `groups` for the splitter, `sample_weight` for estimator and scorers, and other
+            arguments of ``estimator.fit``, as for `GridSearchCV`.
+
+        Returns
+        -------
+        LossDecoderSearchCV
+            The fitted search. If anything fails, it is left as it was.
+        """
+        with unchanged_on_error(self):
+            for name in [name for name in vars(self) if name.endswith("_")]:
+                delattr(self, name)  # such as best_score_, which the next fit may have none of
+            vars(self).pop("_best_metric", None)
+            self._check_params()
+            scorer, metric = self._scorers()
+            prefix = prefix_of(self._base())
+            X, y = indexable(X, y)
+            targets = TargetCodec().fit(y)
+            y = plain(y, targets.kind)
+            Y = targets.transform(y)
+            seeds = np.random.SeedSequence(draw_entropy(self.random_state)).generate_state(4)
+            estimator = seeded(self._base(), int(seeds[0]))
+            settings = make_settings(estimator, self.losses, self.param_grid)
+            pairs = make_pairs(
+                settings, self.decoders, self.calibrations, targets.kind, targets.n_labels_
+            )
+            fit_params, score_params, split_params = self._route(X, params)
+            Y, weight = weigh(Y, weight_of_classifier(estimator, fit_params))
+            folds = make_folds(self.cv, self.repeats, X, y, Y, split_params, int(seeds[1]))
+            self.n_splits_ = len(folds)
+            self.classes_ = targets.classes_
+            if self.verbose:
+                print(
+                    f"Training {len(settings)} settings on {len(folds)} folds, "
+                    f"{len(settings) * len(folds)} fits, to compare {len(pairs)} pairs",
+                    flush=True,
+                )
+            raises = isinstance(self.error_score, str)
+            found = train(
+                estimator,
+                [setting.params for setting in settings],
+                folds,
+                X,
+                y,
+                fit_params,
+                targets.kind,
+                n_jobs=self.n_jobs,
+                verbose=self.verbose,
+                raises=raises,
+            )
+            tell_failures([part.error for parts in found for part in parts])
+            drawn = None
+            if self.refit is not False or not isinstance(scorer, _MultimetricScorer):
+                drawn = draw_for(scorer, metric, targets.kind, len(Y), int(seeds[2]))
+            of_setting = [[pair for pair in pairs if pair.setting == s] for s in range(len(found))]
+            outcomes = Parallel(n_jobs=self.n_jobs)(
+                delayed(evaluate)(
+                    own, parts, folds, X, y, Y, weight, targets, scorer, score_params, drawn,
+                    metric, int(seeds[3]), raises,
+                )
+                for own, parts in zip(of_setting, found, strict=True)
+            )  # fmt: skip
+            outcomes = [outcome for own in outcomes for outcome in own]
+            metrics = metrics_of(scorer, outcomes, Y)
+            error_score = np.nan if raises else self.error_score
+            self.multimetric_ = metrics != ["score"]
+            self.scorer_ = scorer._scorers if isinstance(scorer, _MultimetricScorer) else scorer
+            self.cv_results_ = tabulate(
+                settings, pairs, outcomes, found, prefix, metrics, error_score
+            )
+            self._sizes = tuple(np.mean([[len(part) for part in fold] for fold in folds], axis=0))
+            if self.store_cv_results:
+                self.oof_scores_ = np.stack([mean_scores(parts, folds, Y) for parts in found])
+            if self.multimetric_ and self.refit is False:
+                return self
+            if metric not in metrics:
+                raise ValueError(f"refit must be False or one of {metrics}, got {self.refit!r}")
+            self._choose(metric, settings, pairs, outcomes)
+            if self.refit:
+                rows = pool(found[pairs[self.best_index_].setting], folds, Y, weight)
+                self._refit(estimator, settings, pairs, X, y, fit_params, targets.kind, rows)
+        return self
+
+    # ------------------------------------------------------------------ telling
+
+    def compare(self, metric=None, rope=0.01):
+        """Compare every pair with the best, on the same folds.
+
+        Parameters
+        ----------
+        metric : str, optional
+            One of several metrics. None is that of `refit`.
+        rope : float, default=0.01
+            The largest difference that does not matter in practice.
+
+        Returns
+        -------
+        pandas.DataFrame, or dict of arrays where pandas is not installed
+            A row a pair, the best first: what it is; its mean "score"; "difference" to the best,
+            its "std_error" and "p_value" by `corrected_t_test`; the probabilities "better",
+            "equivalent" and "worse" that it is so in practice, by `practical_difference`;
+            "error"; and "index", its row in `cv_results_`. The best was chosen for its score, and
+            p-values are not corrected for the number of pairs: they are somewhat too small.
+        """
+        check_is_fitted(self)
+        table = compare(self.cv_results_, self._metric(metric), self._sizes, rope)
+        try:
+            import pandas as pd
+        except ImportError:
+            return table
+        return pd.DataFrame(table)
+
+    def summary(self, metric=None, rope=0.01, n_rows=10):
+        """Return a table of the best pairs, and what can be told from it, in words.
+
+        Parameters
+        ----------
+        metric, rope : see `compare`
+        n_rows : int, default=10
+            Number of pairs that are shown.
+
+        Returns
+        -------
+        str
+        """
+        check_is_fitted(self)
+        metric = self._metric(metric)
+        table = compare(self.cv_results_, metric, self._sizes, rope)
+        own = metric == getattr(self, "_best_metric", None)
+        name = metric
+        if metric == "score":
+            name = self.scoring if isinstance(self.scoring, str) else "score"
+        return describe(
+            table,
+            name,
+            self.n_splits_,
+            self.best_index_ if own else None,
+            self.best_score_corrected_ if own else None,
+            rope,
+            n_rows,
+        )
+
+    # ------------------------------------------------------------------ predicting
+
+    @available_if(_refitted_has("predict"))
+    def predict(self, X):
+        """Return the labels that the refitted estimator decides on.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array or sparse matrix of shape (n_samples, n_labels) or (n_samples,)
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.predict(X)
+
+    @available_if(_refitted_has("predict_proba"))
+    def predict_proba(self, X):
+        """Return the calibrated scores of the refitted estimator, for X as in `predict`."""
+        check_is_fitted(self)
+        return self.best_estimator_.predict_proba(X)
+
+    @available_if(_refitted_has("predict_log_proba"))
+    def predict_log_proba(self, X):
+        """Return the logarithm of `predict_proba`, for X as in `predict`."""
+        check_is_fitted(self)
+        return self.best_estimator_.predict_log_proba(X)
+
+    @available_if(_refitted_has("decision_function"))
+    def decision_function(self, X):
+        """Return the log-odds of the refitted estimator, for X as in `predict`."""
+        check_is_fitted(self)
+        return self.best_estimator_.decision_function(X)
+
+    @available_if(_refitted_has("score"))
+    def score(self, X, y=None, **params):
+        """Return the score of the refitted estimator on other rows, by the metric of `refit`.
+
+        Parameters
+        ----------
+        X, y : see `fit`
+        **params : dict
+            Metadata for the scorer, with metadata routing.
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        _raise_for_params(params, self, "score")
+        own = {}
+        if _routing_enabled():
+            own = process_routing(self, "score", **params).scorer["score"]
+        scorer = self.scorer_
+        if isinstance(scorer, dict):
+            scorer = scorer[self.refit]
+        value = scorer(self.best_estimator_, X, y, **own)
+        return value[self.refit] if isinstance(value, dict) else value
+
+    # ------------------------------------------------------------------ parameters and tags
+
+    def get_metadata_routing(self):
+        """Return who gets which metadata in `fit` and `score`: estimator, scorer, splitter."""
+        router = MetadataRouter(owner=self).add(
+            estimator=self._base(), method_mapping=MethodMapping().add(caller="fit", callee="fit")
+        )
+        scored = MethodMapping().add(caller="score", callee="score")
+        router.add(
+            scorer=self._scorers()[0], method_mapping=scored.add(caller="fit", callee="score")
+        )
+        return router.add(
+            splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split")
+        )
+
+    def __sklearn_tags__(self):
+        """Return scikit-learn's tags: those of the estimator."""
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self._base())
+        tags.estimator_type = inner.estimator_type
+        tags.classifier_tags = inner.classifier_tags
+        tags.input_tags.sparse = inner.input_tags.sparse
+        return tags
+
+    # ------------------------------------------------------------------ parts of a fit
+
+    def _base(self) -> Any:
+        return MultiLabelNetClassifier() if self.estimator is None else self.estimator
+
+    def _check_params(self) -> None:
+        check_scalar(self.repeats, "repeats", Integral, min_val=1)
+        check_scalar(self.verbose, "verbose", Integral, min_val=0)
+        check_scalar(self.store_cv_results, "store_cv_results", (bool, np.bool_))
+        if self.rule not in ("best", "one_std_error"):
+            raise ValueError(f"rule must be 'best' or 'one_std_error', got {self.rule!r}")
+        if not isinstance(self.refit, bool | np.bool_ | str):
+            raise ValueError(f"refit must be a bool or the name of a metric, got {self.refit!r}")
+        if self.error_score != "raise" and not isinstance(self.error_score, Real):
+            raise ValueError(f"error_score must be 'raise' or a number, got {self.error_score!r}")
+        if isinstance(self.cv, Integral) and self.cv < 2:
+            raise ValueError(f"cv must be at least 2, a splitter or splits, got {self.cv!r}")
+        if self.repeats > 1 and not (self.cv is None or isinstance(self.cv, Integral)):
+            raise ValueError(f"repeats works with an int cv only, got cv={self.cv!r}")
+
+    def _scorers(self) -> tuple[Any, str]:
+        """Return what scores, and the name of the metric that is chosen by."""
+        scoring = self.scoring
+        if callable(scoring):
+            return scoring, self.refit if isinstance(self.refit, str) else "score"
+        if scoring is None or isinstance(scoring, str):
+            if isinstance(self.refit, str) and self.refit != scoring:
+                raise ValueError(f"refit must be a bool or {scoring!r}, got {self.refit!r}")
+            return check_scoring(self._base(), scoring), "score"
+        scorers = _check_multimetric_scoring(self._base(), scoring)
+        if self.refit is not False and self.refit not in scorers:
+            raise ValueError(
+                "with several metrics refit must be False or the name of one of them, "
+                f"{sorted(scorers)}, got {self.refit!r}"
+            )
+        raises = isinstance(self.error_score, str)
+        metric = self.refit if isinstance(self.refit, str) else next(iter(scorers))
+        return _MultimetricScorer(scorers=scorers, raise_exc=raises), metric
+
+    def _metric(self, metric: str | None) -> str:
+        """Return the name of a metric in the results."""
+        names = [name[10:] for name in self.cv_results_ if name.startswith("mean_test_")]
+        if metric is None:
+            metric = getattr(self, "_best_metric", names[0])
+        if metric not in names:
+            raise ValueError(f"metric must be one of {names}, got {metric!r}")
+        return metric
+
+    def _route(self, X: Any, params: dict) -> tuple[dict, dict, dict]:
+        """Return the metadata for estimator, scorer and splitter."""
+        params = _check_method_params(X, params)
+        if _routing_enabled():
+            routed = process_routing(self, "fit", **params)
+            return routed.estimator.fit, routed.scorer.score, routed.splitter.split
+        groups = params.pop("groups", None)
+        score_params = {}
+        weight = params.get("sample_weight")
+        if weight is not None and self._scorers_take_weights():
+            # A weight for each label is none for a metric.
+            score_params["sample_weight"] = weight_of_rows(weight)
+        return params, score_params, {} if groups is None else {"groups": groups}
+
+    def _scorers_take_weights(self) -> bool:
+        scorer, _ = self._scorers()
+        found = []
+        for one in getattr(scorer, "_scorers", {"": scorer}).values():
+            takes = getattr(one, "_accept_sample_weight", None)
+            found.append(takes() if takes else "sample_weight" in signature(one).parameters)
+            if not found[-1]:
+                warnings.warn(
+                    f"{one} takes no sample_weight, so that its scores are not weighted",
+                    stacklevel=4,
+                )
+        return any(found)
+
+    def _choose(self, metric: str, settings: list, pairs: list, outcomes: list) -> None:
+        """Choose a pair, and tell how good it is."""
+        results = self.cv_results_
+        mean = results[f"mean_test_{metric}"]
+        if not np.isfinite(mean).any():
+            raise ValueError(
+                "no pair could be scored. The errors were:\n"
+                + most_common([outcome.errors[0] for outcome in outcomes if outcome.errors])
+            )
+        number = choose(results, metric, self.rule, self._sizes, settings, pairs)
+        self._best_metric = metric
+        self.best_index_ = number
+        self.best_params_ = results["params"][number]
+        self.best_score_ = float(mean[number])
+        self.best_loss_, self.best_decoder_, self.best_calibration_ = (
+            results[f"param_{name}"][number] for name in ("loss", "decoder", "calibration")
+        )
+        self.best_score_corrected_ = self.best_score_ - optimism(outcomes)
+
+    def _refit(
+        self, estimator: Any, settings: list, pairs: list, X: Any, y: Any, fit_params: dict,
+        kind: str, rows: Any,
+    ) -> None:  # fmt: skip
+        """Train the chosen setting on all rows; its decision learns on out-of-fold scores."""
+        start = time.perf_counter()
+        pair = pairs[self.best_index_]
+        model = train_one(estimator, settings[pair.setting].params, X, y, fit_params, kind)
+        net = last_step(model)
+        decoder = KEEP if kind == "multiclass" else pair.decoder_spec
+        with warnings.catch_warnings():
+            # Whether the decision suits has been measured.
+            warnings.simplefilter("ignore", UserWarning)
+            net._fit_decision_on(
+                rows.scores, rows.Y, rows.weight, rows.count, decoder, pair.calibration_spec
+            )
+        model.set_params(
+            **clone({key: self.best_params_[key] for key in self.best_params_
+                     if key.endswith(("decoder", "calibration"))}, safe=False)
+        )  # fmt: skip
+        self.best_estimator_ = model
+        self.refit_time_ = time.perf_counter() - start
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(model, name):
+                setattr(self, name, getattr(model, name))

@@ -1,0 +1,96 @@
+"""What a search is given: targets, weights, folds, and where random numbers start."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.model_selection import check_cv
+from sklearn.pipeline import Pipeline
+from sklearn.utils import column_or_1d
+from sklearn.utils.metadata_routing import _routing_enabled, process_routing
+from sklearn.utils.validation import _num_samples
+
+from ..parameters import draw_entropy
+from .search_candidates import last_step
+from .split import MultilabelStratifiedKFold, RepeatedMultilabelStratifiedKFold
+from .split_groups import MultilabelStratifiedGroupKFold
+
+__all__ = ["make_folds", "plain", "seeded", "weigh", "weight_of_classifier", "weight_of_rows"]
+
+
+def plain(y: Any, kind: str) -> Any:
+    """Return y as scorers take it: a column of classes as 1-D, lists as arrays."""
+    if kind == "multilabel":
+        return y if sp.issparse(y) or hasattr(y, "iloc") else np.asarray(y)
+    return column_or_1d(y.toarray() if sp.issparse(y) else y)
+
+
+def weight_of_classifier(estimator: Any, fit_params: dict) -> np.ndarray | None:
+    """Return the weights that reach the classifier itself, through pipelines."""
+    while isinstance(estimator, Pipeline):
+        name, last = estimator.steps[-1]
+        if _routing_enabled():
+            fit_params = process_routing(estimator, "fit", **fit_params)[name].fit
+        else:
+            start = f"{name}__"
+            fit_params = {
+                key.removeprefix(start): value
+                for key, value in fit_params.items()
+                if key.startswith(start)
+            }
+        estimator = last
+    weight = fit_params.get("sample_weight")
+    return None if weight is None else np.asarray(weight, dtype=np.float64)
+
+
+def weight_of_rows(weight: Any) -> Any:
+    """Return one weight a row, the mean over its labels."""
+    return np.asarray(weight).mean(axis=1) if np.ndim(weight) == 2 else weight
+
+
+def weigh(Y: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return targets and one weight a row; an entry of weight 0 was not observed."""
+    if weight is not None and weight.shape == Y.shape:
+        Y = np.where(weight > 0, Y, np.nan)
+    return Y, weight_of_rows(weight)
+
+
+def make_folds(
+    cv: Any, repeats: int, X: Any, y: Any, Y: np.ndarray, split_params: dict, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the rows to train on, and those to test, of each split."""
+    if cv is None or isinstance(cv, Integral):
+        n_splits = 5 if cv is None else cv
+        if "groups" in split_params and repeats > 1:
+            raise ValueError("repeats does not work with groups: pass a splitter as cv")
+        if "groups" in split_params:
+            splitter = MultilabelStratifiedGroupKFold(n_splits, random_state=seed)
+        elif repeats > 1:
+            splitter = RepeatedMultilabelStratifiedKFold(
+                n_splits, n_repeats=repeats, random_state=seed
+            )
+        else:
+            splitter = MultilabelStratifiedKFold(n_splits, random_state=seed)
+        return list(splitter.split(Y, Y, **split_params))
+    numbers = np.arange(_num_samples(X))  # masks as well as numbers
+    folds = [
+        tuple(numbers[part] for part in fold) for fold in check_cv(cv).split(X, y, **split_params)
+    ]
+    if not folds or any(not len(part) for fold in folds for part in fold):
+        raise ValueError("cv has no fold, or one without rows to train on or to test")
+    return folds
+
+
+def seeded(estimator: Any, seed: int) -> Any:
+    """Return a copy of the estimator whose network has a random state."""
+    estimator = clone(estimator)
+    net = last_step(estimator)
+    if net.random_state is None or not isinstance(net.random_state, Integral):
+        # A RandomState would give every setting another start.
+        own = seed if net.random_state is None else draw_entropy(net.random_state)
+        net.set_params(random_state=own)
+    return estimator

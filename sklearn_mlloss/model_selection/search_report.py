@@ -1,0 +1,316 @@
+"""What a search has found, as columns and in words."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+from sklearn.exceptions import FitFailedWarning
+from sklearn.metrics._scorer import _MultimetricScorer
+
+from .comparison import corrected_t_test, practical_difference
+from .search_candidates import Pair, Setting
+from .search_decisions import Outcome
+from .search_training import FoldScores
+
+__all__ = [
+    "choose",
+    "columns_of",
+    "compare",
+    "describe",
+    "metrics_of",
+    "most_common",
+    "tabulate",
+    "tell_failures",
+]
+
+LEVEL = 0.05  # of the tests that words are chosen by
+SAME = "cannot be told apart"
+NAMES = ("param_loss", "param_decoder", "param_calibration")
+
+
+def tabulate(
+    settings: Sequence[Setting],
+    pairs: Sequence[Pair],
+    outcomes: Sequence[Outcome],
+    found: Sequence[Sequence[FoldScores]],
+    prefix: str,
+    metrics: Sequence[str],
+    error_score: float,
+) -> dict[str, Any]:
+    """Return results in the layout of `GridSearchCV`, a row a pair."""
+    results: dict[str, Any] = {}
+    fit_time = [[part.fit_time for part in found[pair.setting]] for pair in pairs]
+    score_time = [outcome.score_time for outcome in outcomes]
+    for name, times in (("fit_time", fit_time), ("score_time", score_time)):
+        results[f"mean_{name}"] = np.mean(times, axis=1)
+        results[f"std_{name}"] = np.std(times, axis=1)
+    results["param_loss"] = _column([settings[pair.setting].loss for pair in pairs])
+    grids = [settings[pair.setting].grid for pair in pairs]
+    for key in dict.fromkeys(key for grid in grids for key in grid):
+        results[f"param_{key}"] = _column(
+            [grid.get(key) for grid in grids], [key not in grid for grid in grids]
+        )
+    results["param_calibration"] = _column([pair.calibration_name for pair in pairs])
+    results["param_decoder"] = _column([pair.decoder_name for pair in pairs])
+    results["params"] = [
+        settings[pair.setting].params
+        | {
+            prefix + "calibration": pair.calibration_spec,
+            prefix + "decoder": pair.decoder_spec,
+        }
+        for pair in pairs
+    ]
+    results["setting"] = np.array([pair.setting for pair in pairs])
+    for metric in metrics:
+        scores = np.array(
+            [[fold.get(metric, error_score) for fold in outcome.scores] for outcome in outcomes],
+            dtype=np.float64,
+        )
+        for k, column in enumerate(scores.T):
+            results[f"split{k}_test_{metric}"] = column
+        mean = scores.mean(axis=1)
+        results[f"mean_test_{metric}"] = mean
+        results[f"std_test_{metric}"] = scores.std(axis=1)
+        # As in GridSearchCV, what has failed shares the last rank.
+        worst = np.nanmin(mean) - 1 if np.isfinite(mean).any() else 0.0
+        ranks = rankdata(-np.where(np.isnan(mean), worst, mean), method="min")
+        results[f"rank_test_{metric}"] = ranks.astype(np.int32)
+    results["error"] = np.array(
+        ["; ".join(dict.fromkeys(outcome.errors)) for outcome in outcomes], dtype=object
+    )
+    return results
+
+
+def choose(
+    results: dict[str, Any],
+    metric: str,
+    rule: str,
+    sizes: tuple[float, float],
+    settings: Sequence[Setting],
+    pairs: Sequence[Pair],
+) -> int:
+    """Return the number of the pair to take.
+
+    With "one_std_error" the simplest of those whose difference to the best is at most its own
+    standard error: losses with their default hyperparameters before others, decoders that learn
+    nothing before those that do, no calibration before one, and what was listed first.
+    """
+    best = int(results[f"rank_test_{metric}"].argmin())
+    if rule == "best":
+        return best
+    scores = _splits(results, metric)
+    test = corrected_t_test(scores - scores[best], *sizes)
+    near = np.flatnonzero(test.difference >= -test.std_error)
+
+    def effort(number: int) -> tuple:
+        pair = pairs[number]
+        tuned = settings[pair.setting].tuned
+        return (tuned, pair.decoder.requires_fit, pair.calibrator is not None, number)
+
+    return int(min([best, *near], key=effort))
+
+
+def columns_of(results: dict[str, Any]) -> list[str]:
+    """Return the names of the columns that tell pairs apart."""
+    grid = [name for name in results if name.startswith("param_") and name not in NAMES]
+    shown = ["param_loss", *grid, "param_decoder"]
+    several = len(set(results["param_calibration"].tolist())) > 1
+    return [*shown, "param_calibration"] if several else shown
+
+
+def compare(
+    results: dict[str, Any], metric: str, sizes: tuple[float, float], rope: float
+) -> dict[str, np.ndarray]:
+    """Return each pair against the best, the best first."""
+    scores = _splits(results, metric)
+    mean = results[f"mean_test_{metric}"]
+    order = np.argsort(results[f"rank_test_{metric}"], kind="stable")
+    differences = scores - scores[order[0]]
+    test = corrected_t_test(differences, *sizes)
+    likely = practical_difference(differences, *sizes, rope)
+    columns = {
+        # A list has None for what is masked.
+        name.removeprefix("param_"): np.array([*results[name].tolist(), None], dtype=object)[:-1]
+        for name in columns_of(results)
+    }
+    if "calibration" in columns:  # None would become NaN in a DataFrame
+        columns["calibration"] = np.array([name or "none" for name in columns["calibration"]])
+    columns |= {
+        "score": mean,
+        "difference": test.difference,
+        "std_error": test.std_error,
+        "p_value": test.p_value,
+        "better": likely.better,
+        "equivalent": likely.equivalent,
+        "worse": likely.worse,
+        "error": results["error"],
+        "index": np.arange(len(mean)),
+    }
+    return {name: np.asarray(values)[order] for name, values in columns.items()}
+
+
+def describe(
+    table: dict[str, np.ndarray],
+    metric: str,
+    n_splits: int,
+    chosen: int | None,
+    corrected: float | None,
+    rope: float,
+    n_rows: int,
+) -> str:
+    """Return a table of the first pairs, and in words what can be told from it."""
+    n_pairs = len(table["score"])
+    works = np.isfinite(table["score"])
+    verdicts = [_verdict(table, row, n_splits) for row in range(n_pairs)]
+    first = int(table["index"][0])
+    stop = list(table).index("score")
+    names = list(table)[:stop]
+    rows = [[*names, metric, "difference", "p", "worse in practice", ""]]
+    shown = [row for row in range(n_pairs) if row < n_rows or table["index"][row] == chosen]
+    for row in shown:
+        cells = ["-" if table[name][row] is None else str(table[name][row]) for name in names]
+        numbers = [
+            f"{table['score'][row]:.3f}",
+            "" if row == 0 else f"{table['difference'][row]:+.3f}",
+            "" if row == 0 else f"{table['p_value'][row]:.2f}",
+            "" if row == 0 else f"{table['worse'][row]:.0%}",
+        ]
+        mark = " (chosen)" if table["index"][row] == chosen and chosen != first else ""
+        numbers = ["" if "nan" in number else number for number in numbers]
+        rows.append([*cells, *numbers, verdicts[row] + mark])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if i < stop or i == len(widths) - 1 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    if len(shown) < n_pairs:
+        lines.append(f"... and {n_pairs - len(shown)} more: compare() has them all")
+    lines.append("")
+    lines += _words(table, verdicts, works, n_splits, rope)
+    if corrected is not None and np.isfinite(corrected):
+        lines.append(
+            f"Chosen as the best of {works.sum()}, its {metric} of {table['score'][0]:.3f} is "
+            f"optimistic: {corrected:.3f} is to be expected on new rows."
+            if chosen == first
+            else f"{metric} {corrected:.3f} is to be expected of the chosen pair on new rows."
+        )
+    if not works.all():
+        failed = np.flatnonzero(~works)
+        lines.append(f"{_count(len(failed), 'pair')} failed, such as the one with")
+        error = str(table["error"][failed[0]]).splitlines()[0]
+        lines.append(f"  {', '.join(str(table[name][failed[0]]) for name in names)}: {error}")
+    return "\n".join(lines)
+
+
+def tell_failures(errors: list[str]) -> None:
+    """Warn of trainings that failed; raise if all did."""
+    failed = [error for error in errors if error]
+    if not failed:
+        return
+    told = f"{len(failed)} of {len(errors)} trainings failed. The errors were:\n"
+    told += most_common(failed)
+    if len(failed) == len(errors):
+        raise ValueError(told)
+    warnings.warn(told, FitFailedWarning, stacklevel=3)
+
+
+def most_common(errors: list[str]) -> str:
+    """Return each error with how often it came."""
+    return "\n".join(f"{n} times: {error}" for error, n in Counter(errors).most_common())
+
+
+def metrics_of(scorer: Any, outcomes: list, Y: np.ndarray) -> list[str]:
+    """Return the names of the metrics; a callable may have several that its results tell."""
+    if isinstance(scorer, _MultimetricScorer):
+        return list(scorer._scorers)
+    found = list(dict.fromkeys(name for o in outcomes for fold in o.scores for name in fold))
+    if found:
+        return found
+    errors = [outcome.errors[0] for outcome in outcomes if outcome.errors]
+    hint = ""
+    if not ((Y == 0) | (Y == 1)).all():
+        hint = (
+            "\ny has NaN or soft labels, which most scorers of scikit-learn refuse: use one of "
+            "sklearn_mlloss.metrics.multilabel_scorers()"
+        )
+    raise ValueError("no pair could be scored. The errors were:\n" + most_common(errors) + hint)
+
+
+def _verdict(table: dict[str, np.ndarray], row: int, n_splits: int) -> str:
+    if not np.isfinite(table["score"][row]):
+        return "failed"
+    if row == 0:
+        return "best"
+    if n_splits == 1:
+        return ""
+    if table["equivalent"][row] >= 1 - LEVEL:
+        return "equivalent"
+    return "worse" if table["p_value"][row] < LEVEL else SAME
+
+
+def _words(
+    table: dict[str, np.ndarray],
+    verdicts: list[str],
+    works: np.ndarray,
+    n_splits: int,
+    rope: float,
+) -> list[str]:
+    others = int(works.sum()) - 1
+    if n_splits == 1:
+        return ["One split says nothing about chance: use cv=5."]
+    if others < 1:
+        return ["There is nothing to compare."]
+    same = [row for row, verdict in enumerate(verdicts) if verdict in ("equivalent", SAME)]
+    if not same:
+        return [f"The best is better than the {_count(others, 'other pair')} (p < {LEVEL})."]
+    lines = [
+        f"{len(same)} of the {_count(others, 'other pair')} cannot be told from the best "
+        f"(corrected t-test, p >= {LEVEL})."
+    ]
+    certain = sum(verdict == "equivalent" for verdict in verdicts)
+    if certain:
+        lines.append(
+            f"{certain} of them {'is' if certain == 1 else 'are'} equivalent: the difference is "
+            f"below {rope:g} with a probability of {1 - LEVEL:.0%}."
+        )
+    for name in ("loss", "decoder"):
+        tried = dict.fromkeys(table[name][works].tolist())
+        left = dict.fromkeys(table[name][[0, *same]].tolist())
+        if len(tried) > 1:
+            shown = f"all {_count(len(tried), name)}"
+            if len(left) < len(tried):
+                of = _count(len(tried), name)
+                shown = f"{len(left)} of {of}: {', '.join(map(str, left))}"
+            lines.append(f"They and the best have {shown}.")
+    return lines
+
+
+def _count(number: int, noun: str) -> str:
+    plural = "losses" if noun == "loss" else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
+
+
+def _splits(results: dict[str, Any], metric: str) -> np.ndarray:
+    """Return the scores of all splits, of shape (n_pairs, n_splits)."""
+    splits, k = [], 0
+    while f"split{k}_test_{metric}" in results:
+        splits.append(results[f"split{k}_test_{metric}"])
+        k += 1
+    return np.stack(splits, axis=1)
+
+
+def _column(values: list, mask: list[bool] | None = None) -> np.ma.MaskedArray:
+    """Return a column that is masked where a pair has no such parameter."""
+    column = np.ma.MaskedArray(np.empty(len(values), dtype=object), mask=True)
+    for row, value in enumerate(values):
+        if mask is None or not mask[row]:
+            column[row] = value
+    return column

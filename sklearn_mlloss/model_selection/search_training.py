@@ -1,0 +1,156 @@
+"""Training each setting once a fold, and the scores of the rows that it has not seen."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _check_method_params
+
+from ..decoders import Argmax, Decoder
+from .search_candidates import last_step, prefix_of
+
+__all__ = ["FoldScores", "Undecided", "raw_scores", "train", "train_one"]
+
+
+class Undecided(Decoder):
+    """Stands for a decision that is made later: nothing to learn, nothing to warn of."""
+
+    def _decode(self, scores, count):
+        return scores >= 0.5
+
+
+@dataclass(frozen=True)
+class FoldScores:
+    """What the model of one setting says of the test rows of one fold.
+
+    Attributes
+    ----------
+    scores : ndarray of shape (n_test, n_labels), or None
+        Before calibration; None if training failed.
+    count : ndarray of shape (n_test,), or None
+        The predicted number of labels, where the loss has one.
+    fit_time, predict_time : float
+        In seconds.
+    error : str
+        What went wrong, else empty.
+    """
+
+    scores: np.ndarray | None
+    count: np.ndarray | None
+    fit_time: float
+    predict_time: float = 0.0
+    error: str = ""
+
+
+def train(
+    estimator: Any,
+    settings: list[dict],
+    folds: list[tuple[np.ndarray, np.ndarray]],
+    X: Any,
+    y: Any,
+    fit_params: dict,
+    kind: str,
+    *,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+    raises: bool = False,
+) -> list[list[FoldScores]]:
+    """Train each setting on each fold, and score the rows of the fold.
+
+    Parameters
+    ----------
+    estimator : MultiLabelNetClassifier or Pipeline
+        With a random state that is an int, so that all settings start from the same one.
+    settings : list of dict
+        Parameters for ``estimator.set_params``.
+    folds : list of (train, test)
+        Numbers of rows.
+    X, y : as they were given to `fit`
+    fit_params : dict
+        For ``estimator.fit``; what has a value a row is cut to the rows of the fold.
+    kind : {"multilabel", "binary", "multiclass"}
+        Of y.
+    n_jobs : int, optional
+        Tasks at a time, one for each setting and fold.
+    verbose : int, default=0
+        Above 1, a line for each fit.
+    raises : bool, default=False
+        Whether an error ends the search.
+
+    Returns
+    -------
+    list of lists of FoldScores
+        For each setting, those of each fold.
+    """
+    # X and y are arguments of their own, which joblib ships once a worker and not once a task.
+    tasks = (
+        delayed(_train_task)(
+            estimator, params, X, y, *fold, fit_params, kind, raises, verbose, (s, k)
+        )
+        for s, params in enumerate(settings)
+        for k, fold in enumerate(folds)
+    )
+    found = Parallel(n_jobs=n_jobs)(tasks)
+    return [found[start : start + len(folds)] for start in range(0, len(found), len(folds))]
+
+
+def train_one(estimator: Any, params: dict, X: Any, y: Any, fit_params: dict, kind: str) -> Any:
+    """Return the estimator fitted with the parameters of a setting, and no decision."""
+    prefix = prefix_of(estimator)
+    undecided = Argmax() if kind == "multiclass" else Undecided()
+    model = clone(estimator).set_params(**clone(params, safe=False))
+    model.set_params(**{prefix + "decoder": undecided, prefix + "calibration": None})
+    return model.fit(X, y, **fit_params)
+
+
+def raw_scores(model: Any, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return scores before calibration, and counts, of a fitted classifier or pipeline."""
+    while isinstance(model, Pipeline):
+        for _, step in model.steps[:-1]:
+            X = X if step is None or isinstance(step, str) else step.transform(X)
+        model = model.steps[-1][1]
+    return model._raw_scores(model._check_X(X))
+
+
+def _train_task(
+    estimator: Any,
+    params: dict,
+    X: Any,
+    y: Any,
+    train: np.ndarray,
+    test: np.ndarray,
+    fit_params: dict,
+    kind: str,
+    raises: bool,
+    verbose: int,
+    place: tuple[int, int],
+) -> FoldScores:
+    start = time.perf_counter()
+    try:
+        X_train, y_train = _safe_split(estimator, X, y, train)
+        own = _check_method_params(X, fit_params, indices=train)
+        model = train_one(estimator, params, X_train, y_train, own, kind)
+        fitted = time.perf_counter()
+        X_test, _ = _safe_split(estimator, X, y, test, train)
+        scores, count = raw_scores(model, X_test)
+        if not np.isfinite(scores).all():
+            raise ValueError("the scores are not finite: training has diverged")
+        found = FoldScores(scores, count, fitted - start, time.perf_counter() - fitted)
+    except Exception as error:
+        if raises:
+            raise
+        message = "".join(traceback.format_exception_only(error)).strip()
+        found = FoldScores(None, None, time.perf_counter() - start, error=message)
+    if verbose > 1:
+        net = type(last_step(estimator)).__name__
+        state = found.error or f"{found.fit_time:.1f} s"
+        print(f"{net} {place[0] + 1}, fold {place[1] + 1}: {params}: {state}", flush=True)
+    return found

@@ -1,0 +1,56 @@
+"""scikit-learn's own checks of LossDecoderSearchCV."""
+
+import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
+
+# True and expected on tables as small as those of the checks.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning"),
+    pytest.mark.filterwarnings("ignore:.*label\\(s\\) have only positives or no positive"),
+]
+
+NET = MultiLabelNetClassifier(
+    hidden_layer_sizes=(16,), learning_rate=0.02, max_epochs=20, n_iter_no_change=8, random_state=0
+)
+PIPE = make_pipeline(StandardScaler(), NET)
+
+TUNED = {
+    "check_classifiers_train": (
+        "demands the sign of decision_function, not a tuned threshold; scikit-learn expects it of "
+        "TunedThresholdClassifierCV, too"
+    )
+}
+
+COLLECTED = {
+    "check_dtype_object": (
+        "demands a TypeError; where errors are collected, and not raised, it is a ValueError that "
+        "tells of them, as with GridSearchCV"
+    )
+}
+
+
+def search(*args, **params):
+    """Raise errors as they are, as scikit-learn checks GridSearchCV."""
+    return LossDecoderSearchCV(*args, **(dict(cv=2, error_score="raise", random_state=0) | params))
+
+
+# With the checks that are expected to fail; xfail_strict turns an unexpected pass into a failure.
+CONFIGURATIONS = [
+    (search(NET, ["bce", "focal"], ["threshold"]), {}),
+    (search(NET, ["zlpr"], ["global_threshold"], calibrations=["sigmoid"]), TUNED),
+    (search(PIPE, ["bce"], ["threshold"], error_score=0), COLLECTED),
+]
+EXPECTED = {repr(estimator): expected for estimator, expected in CONFIGURATIONS}
+
+
+@parametrize_with_checks(
+    [estimator for estimator, _ in CONFIGURATIONS],
+    expected_failed_checks=lambda estimator: EXPECTED[repr(estimator)],
+)
+def test_sklearn_checks(estimator, check):
+    check(estimator)
