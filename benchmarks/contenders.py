@@ -137,6 +137,8 @@ def fit_mlloss(X, Y, task, **params):
     model = MultiLabelNetClassifier(
         task.loss,
         "threshold",
+        # The others have none: what is timed is the same network.
+        encoding=None,
         hidden_layer_sizes=task.hidden,
         dropout=task.dropout,
         optimizer="adam",

@@ -76,7 +76,8 @@ def split(Y, share, seed):
 
 def network_scores(X, Y, X_test, parts, folds, seed, loss, params):
     """Return scores of trained-on, held-out, out-of-fold and test rows of networks."""
-    net = MultiLabelNetClassifier(loss, "threshold", random_state=seed, **params)
+    # The caller has scaled X.
+    net = MultiLabelNetClassifier(loss, "threshold", encoding=None, random_state=seed, **params)
     one = clone(net).set_params(cv=[parts]).fit(X, Y)
     all_rows = clone(net).set_params(cv=folds, store_cv_results=True).fit(X, Y)
     seen = [one.predict_proba(X[part]) for part in parts]

@@ -50,7 +50,7 @@ def run(X, Y, loss, repeat):
     rest, test = split(Y, 0.2, repeat)
     train, decide = (rest[part] for part in split(Y[rest], 0.25, repeat))
     scaler = StandardScaler().fit(X[train])
-    net = MultiLabelNetClassifier(loss, random_state=repeat)
+    net = MultiLabelNetClassifier(loss, encoding=None, random_state=repeat)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         net.fit(scaler.transform(X[train]), Y[train])

@@ -7,8 +7,6 @@ Losses are parameters like any other: by name, as objects, and with their own pa
 
 import pandas as pd
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss.datasets import load_yeast
@@ -16,12 +14,7 @@ from sklearn_mlloss.losses import AsymmetricLoss, SoftmaxCrossEntropy
 from sklearn_mlloss.model_selection import MultilabelStratifiedKFold
 
 X, Y = load_yeast(subset="train", return_X_y=True)
-model = Pipeline(
-    [
-        ("scale", StandardScaler()),
-        ("net", MultiLabelNetClassifier(decoder="global_threshold", random_state=0)),
-    ]
-)
+model = MultiLabelNetClassifier(decoder="global_threshold", random_state=0)
 folds = MultilabelStratifiedKFold(3, random_state=0)
 
 # %%
@@ -31,20 +24,20 @@ losses = [
     AsymmetricLoss(gamma_pos=1, gamma_neg=2, clip=0),
     SoftmaxCrossEntropy(concentration=1.0),
 ]
-search = GridSearchCV(model, {"net__loss": losses}, scoring="f1_macro", cv=folds, n_jobs=2)
+search = GridSearchCV(model, {"loss": losses}, scoring="f1_macro", cv=folds, n_jobs=2)
 search.fit(X, Y)
-columns = ["param_net__loss", "mean_test_score", "std_test_score"]
+columns = ["param_loss", "mean_test_score", "std_test_score"]
 print(pd.DataFrame(search.cv_results_)[columns].round(3).to_string(index=False))
 
 # %%
 # A parameter of a loss: the name and the parameter go side by side.
 search = GridSearchCV(
     model,
-    {"net__loss": ["focal"], "net__loss__gamma": [0, 2]},
+    {"loss": ["focal"], "loss__gamma": [0, 2]},
     scoring="f1_macro",
     cv=folds,
     n_jobs=2,
 )
 search.fit(X, Y)
-columns = ["param_net__loss__gamma", "mean_test_score", "std_test_score"]
+columns = ["param_loss__gamma", "mean_test_score", "std_test_score"]
 print(pd.DataFrame(search.cv_results_)[columns].round(3).to_string(index=False))

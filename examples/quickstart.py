@@ -2,13 +2,11 @@
 Quickstart
 ==========
 
-Train a network with the focal loss inside a Pipeline, look at its probabilities, and change the
-decision of the fitted model without training again.
+Train a network with the focal loss, look at its probabilities, and change the decision of the
+fitted model without training again.
 """
 
 from sklearn.metrics import f1_score, hamming_loss
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss.datasets import load_yeast
@@ -21,8 +19,8 @@ X_test, Y_test = load_yeast(subset="test", return_X_y=True)
 # %%
 # The loss trains the network, and brings its own link to probabilities: with the focal loss, the
 # plain sigmoid of the outputs would be far too close to 1/2.
-model = make_pipeline(StandardScaler(), MultiLabelNetClassifier("focal", random_state=0))
-model.fit(X_train, Y_train)
+model = MultiLabelNetClassifier("focal", random_state=0).fit(X_train, Y_train)
+print("encoding of the inputs:", model.encoding_, "since", model.encoding_reason_)
 
 proba = model.predict_proba(X_test)
 print("mean probability of the first labels:", proba.mean(axis=0)[:4].round(2))
@@ -42,8 +40,7 @@ report("threshold 1/2", model.predict(X_test))
 
 # %%
 # Half of the test rows serve as new labelled data here; the other half would measure honestly.
-scaler, net = model[0], model[-1]
-net.fit_decoder(scaler.transform(X_test[:450]), Y_test[:450], decoder="per_label_threshold")
+model.fit_decoder(X_test[:450], Y_test[:450], decoder="per_label_threshold")
 Y_hat = model.predict(X_test[450:])
 f1 = f1_score(Y_test[450:], Y_hat, average="macro", zero_division=0)
 print(f"thresholds a label, on the other half of the test rows: macro-F1 {f1:.3f}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Callable
 from contextlib import ExitStack
+from pickle import PicklingError
 from typing import Any
 
 import numpy as np
@@ -12,13 +14,14 @@ import scipy.sparse as sp
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
 
 from .deciding import DecidingClassifier, Scored
-from .decision import make_calibrator, make_decoder
+from .decision import is_auto, make_calibrator, make_decoder
 from .decoders import Decoder
 from .held_out import make_folds, split_rows
 from .losses import Loss, get_loss
+from .networks import ENCODINGS, get_encoding
 from .parameters import PRECISIONS, check_params, draw_entropy, unchanged_on_error
 from .targets import TargetCodec
 from .training import (
@@ -28,6 +31,7 @@ from .training import (
     build_net,
     check_accepts,
     check_weight,
+    fit_encoder,
     make_loss,
     resolve_device,
     train_folds,
@@ -36,6 +40,12 @@ from .training import (
 )
 
 __all__ = ["MultiLabelNetClassifier"]
+
+# Parameters that the training of networks does not see, or is given in another form.
+NOT_TRAINED = {
+    "loss", "decoder", "calibration", "cv", "ensemble", "store_cv_results", "validation_fraction",
+    "random_state", "device", "n_jobs", "warm_start", "memory",
+}  # fmt: skip
 
 
 class MultiLabelNetClassifier(DecidingClassifier):
@@ -56,6 +66,16 @@ class MultiLabelNetClassifier(DecidingClassifier):
         How scores become labels: a name of `sklearn_mlloss.decoders.DECODERS`, a decoder, or
         "auto" for the default of the loss. A 1-D multi-class y is always decided by the largest
         score.
+    encoding : None, str, Encoding or transformer, default="auto"
+        What becomes of the columns of X before the first layer, learned from the rows that train
+        the network: "standard", "robust", "quantile", "piecewise_linear" (names of
+        `sklearn_mlloss.networks.ENCODINGS`) or an encoding object, which become part of the
+        network; None for X as it is; or a transformer of scikit-learn with dense output, which is
+        cloned, fitted and run on the CPU. "auto" takes "piecewise_linear" [1]_ for dense numbers,
+        "quantile" or less where that would be too wide, "standard" for fewer than 50 rows, and
+        None for sparse or binary X: see `sklearn_mlloss.networks.choose_encoding`, and
+        `encoding_reason_` for what it has found. Parameters of a named encoding can be set as
+        ``encoding__n_bins``.
     hidden_layer_sizes : sequence of int, default=(256,)
         Units of each hidden layer; empty for a linear model.
     activation : str, default="relu"
@@ -67,7 +87,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
     module : callable ``(n_features, n_outputs) -> torch.nn.Module``, optional
         A network of your own instead of the built-in one, whose parameters above must then be
         left at their defaults. If its last linear layer with `n_outputs` outputs has a bias, it
-        starts from the label priors.
+        starts from the label priors. `n_features` are those of the encoded X.
     optimizer : str or torch optimizer class, default="adamw"
         "adadelta", "adagrad", "adam", "adamw", "nadam", "rmsprop", "sgd", or a class.
     learning_rate : float, optional
@@ -130,7 +150,15 @@ class MultiLabelNetClassifier(DecidingClassifier):
         With `cv`, number of folds that are trained at a time, as in joblib.
     warm_start : bool, default=False
         Whether `fit` starts from the weights of the last fit. Statistics, optimiser and decision
-        start anew, and the loss may be another one with as many outputs.
+        start anew, and the loss may be another one with as many outputs. The encoding stays as
+        the first fit has learned it.
+    memory : None, str or joblib.Memory, default=None
+        Where trained networks are kept, a folder for instance. A `fit` that differs from an
+        earlier one in nothing but the decision (`decoder`, `calibration`) takes its networks from
+        there: a search over decoders by `GridSearchCV` trains once a fold. Without
+        early stopping, a decoder with nothing to learn trains on all rows, and others do not. Not
+        for ``warm_start`` and `partial_fit`, which go on from what is there; loss, `module` and
+        `callbacks` must be picklable.
     callbacks : list of skorch callbacks, optional
         Notified as skorch documents it, for each batch as well, which makes training slower.
         Copied, never written to. Those that score predictions themselves (`EpochScoring`,
@@ -155,13 +183,18 @@ class MultiLabelNetClassifier(DecidingClassifier):
         Columns of X, if they are all strings.
     loss_ : Loss
         The fitted loss.
+    encoding_ : Encoding, transformer or None
+        The fitted encoding of the first net; each net of an ensemble has its own, in
+        ``net.encoder_.fitted``.
+    encoding_reason_ : str
+        Why "auto" has chosen it, else "as given".
     decoder_ : Decoder
         The decision in use.
     calibrator_ : Calibrator or None
         The calibration in use.
     net_ : skorch.NeuralNet
-        The trained net; ``net_.module_`` is the torch module, on the CPU. The first of an
-        ensemble.
+        The trained net; ``net_.module_`` is the torch module, on the CPU, which takes rows of X
+        (or what a transformer made of them). The first of an ensemble.
     nets_ : list of skorch.NeuralNet
         All nets.
     oof_scores_ : ndarray of shape (n_samples, n_labels)
@@ -186,7 +219,12 @@ class MultiLabelNetClassifier(DecidingClassifier):
     `sample_weight` is one weight a row, or for losses that are sums over labels one weight a row
     and label. A weight of 0 equals leaving the row (or entry) out. `fit` scales weights to mean 1;
     `partial_fit` takes them as they are, so that calls weigh against each other. A decoder learns
-    with one weight a row, the mean over its labels.
+    with one weight a row, the mean over its labels, and so does an encoding.
+
+    References
+    ----------
+    .. [1] Y. Gorishniy, I. Rubachev, A. Babenko. "On embeddings for numerical features in tabular
+       deep learning". NeurIPS 2022.
 
     Examples
     --------
@@ -207,6 +245,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
         loss="bce",
         decoder="auto",
         *,
+        encoding="auto",
         hidden_layer_sizes=(256,),
         activation="relu",
         dropout=0.1,
@@ -232,12 +271,14 @@ class MultiLabelNetClassifier(DecidingClassifier):
         store_cv_results=False,
         n_jobs=None,
         warm_start=False,
+        memory=None,
         callbacks=None,
         net_params=None,
         verbose=0,
     ):
         self.loss = loss
         self.decoder = decoder
+        self.encoding = encoding
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.dropout = dropout
@@ -263,6 +304,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
         self.store_cv_results = store_cv_results
         self.n_jobs = n_jobs
         self.warm_start = warm_start
+        self.memory = memory
         self.callbacks = callbacks
         self.net_params = net_params
         self.verbose = verbose
@@ -316,8 +358,10 @@ class MultiLabelNetClassifier(DecidingClassifier):
         """Make one pass over some rows, going on from where the last call ended.
 
         No rows are held out. A decoder that must be fitted waits for `fit_decoder`, and `predict`
-        raises until then. Network, loss and optimiser are those of the first call, and a learning
-        rate schedule is not used. After a fit with `cv`, every net of the ensemble goes on.
+        raises until then. Encoding, network, loss and optimiser are those of the first call, whose
+        rows should be like those to come: with fewer than 50 of them, ``encoding="auto"`` is None.
+        A learning rate schedule is not used. After a fit with `cv`, every net of the ensemble goes
+        on.
 
         Parameters
         ----------
@@ -344,7 +388,8 @@ class MultiLabelNetClassifier(DecidingClassifier):
                 self.calibrator_ = make_calibrator(self.calibration)
                 self.decoder_ = self._make_decoder(self.decoder, loss)
                 seeds = self._seeds(0)
-                nets = [build_net(self, loss, rows.X.shape[1], len(rows), device, seeds[0])]
+                encoder = fit_encoder(self.encoding, rows, more_to_come=True)
+                nets = [build_net(self, loss, encoder, len(rows), device, seeds[0])]
             else:
                 nets = self.nets_
                 check_accepts(self.loss_, rows)
@@ -398,8 +443,18 @@ class MultiLabelNetClassifier(DecidingClassifier):
         """The fitted loss."""
         return self.net_.criterion_.loss
 
+    @property
+    def encoding_(self) -> Any:
+        """The fitted encoding, or None."""
+        return self.net_.encoder_.fitted
+
+    @property
+    def encoding_reason_(self) -> str:
+        """Why it is this encoding."""
+        return self.net_.encoder_.reason
+
     def set_params(self, **params):
-        """Set parameters; one of a loss or decoder given by name turns the name into its object.
+        """Set parameters; one of a part that is given by name turns the name into its object.
 
         Parameters
         ----------
@@ -412,6 +467,15 @@ class MultiLabelNetClassifier(DecidingClassifier):
         """
         if any(key.startswith("loss__") for key in params):
             params["loss"] = get_loss(params.get("loss", self.loss))
+        if any(key.startswith("encoding__") for key in params):
+            encoding = params.get("encoding", self.encoding)
+            if is_auto(encoding):
+                raise ValueError(
+                    "encoding='auto' has no parameters: set encoding='piecewise_linear' or another "
+                    f"name along, one of {', '.join(ENCODINGS)}"
+                )
+            if not hasattr(encoding, "transform"):
+                params["encoding"] = get_encoding(encoding)
         return super().set_params(**params)
 
     def __sklearn_tags__(self):
@@ -477,7 +541,11 @@ class MultiLabelNetClassifier(DecidingClassifier):
         self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
         seeds = self._seeds(0 if last is None else len(last.history))
         valid = held_out if self.early_stopping else None
-        self._keep([train_net(self, loss, train, valid, self.max_epochs, device, seeds, last)])
+        train_cached = self._cached(train_net) if last is None else train_net
+        trained = train_cached(
+            self._as_trained(), loss, train, valid, self.max_epochs, device, seeds, last
+        )
+        self._keep([trained])
         return self._score(held_out) if self._learns_decision() else None
 
     def _pass_over(self, net: TableNet, rows: Rows, device: torch.device, first: bool) -> Trained:
@@ -495,7 +563,10 @@ class MultiLabelNetClassifier(DecidingClassifier):
         """Train a net a fold; return all rows with their out-of-fold scores."""
         self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
         folds = make_folds(self.cv, rows, kept, self._seeds(0)[2])
-        found = train_folds(self, loss, rows, folds, device, self._entropy)
+        train_cached = self._cached(train_folds, ignore=["n_jobs"])
+        found = train_cached(
+            self._as_trained(), loss, rows, folds, device, self._entropy, n_jobs=self.n_jobs
+        )
         scores = np.full(rows.Y.shape, np.nan)
         count = None if found[0][3] is None else np.full(len(rows), np.nan)
         for _, test, fold_scores, fold_count in found:
@@ -505,7 +576,12 @@ class MultiLabelNetClassifier(DecidingClassifier):
         trained = [fold[0] for fold in found]
         if not self.ensemble:
             epochs = int(np.median([part.n_epochs for part in trained]))
-            trained = [train_net(self, loss, rows, None, max(1, epochs), device, self._seeds(0))]
+            train_cached = self._cached(train_net)
+            trained = [
+                train_cached(
+                    self._as_trained(), loss, rows, None, max(1, epochs), device, self._seeds(0)
+                )
+            ]
         self._keep(trained)
         if self.store_cv_results:
             self.oof_scores_ = np.full((len(kept), rows.Y.shape[1]), np.nan)
@@ -513,6 +589,29 @@ class MultiLabelNetClassifier(DecidingClassifier):
         # A splitter may leave rows out of every test part.
         seen = ~np.isnan(scores).any(axis=1)
         return Scored(scores, rows.Y, rows.weight, count)[seen]
+
+    def _cached(self, train: Callable, **options: Any) -> Callable:
+        """Return a function that trains, or recalls what it made of the same arguments."""
+        cached = check_memory(self.memory).cache(train, **options)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return cached(*args, **kwargs)
+            except PicklingError as error:
+                raise ValueError(
+                    f"memory={self.memory!r} keeps networks by what they are trained with, and "
+                    f"this cannot be pickled: {error}"
+                ) from error
+
+        return call
+
+    def _as_trained(self) -> MultiLabelNetClassifier:
+        """Return an estimator with those parameters that training depends on.
+
+        What else training depends on, such as the fitted loss, is passed along.
+        """
+        params = self.get_params(deep=False)
+        return type(self)(**{k: v for k, v in params.items() if k not in NOT_TRAINED})
 
     def _keep(self, trained: list[Trained]) -> None:
         """Keep what was trained."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils.validation import check_memory
 
 __all__ = ["NETWORK", "PRECISIONS", "check_params", "draw_entropy", "unchanged_on_error"]
 
@@ -50,12 +51,14 @@ def check_params(estimator: Any) -> None:
         value = getattr(estimator, name)
         if value is not None and not isinstance(value, Mapping):
             raise TypeError(f"{name} must be None or a dict, got {value!r}")
+    check_memory(estimator.memory)
     if estimator.n_jobs is not None:
         check_scalar(estimator.n_jobs, "n_jobs", Integral)
     if isinstance(estimator.cv, Integral) and estimator.cv < 2:
         raise ValueError(f"cv must be None, at least 2, a splitter or splits, got {estimator.cv!r}")
     if estimator.warm_start and estimator.cv is not None:
         raise ValueError(f"warm_start=True works with cv=None only, got cv={estimator.cv!r}")
+    _check_encoding(estimator.encoding)
     _check_callbacks(estimator.callbacks)
     if estimator.module is None:
         _check_network(estimator)
@@ -97,6 +100,27 @@ def _check_name(estimator: Any, name: str, choices: Iterable[str], other: str = 
         )
 
 
+def _check_encoding(encoding: Any) -> None:
+    # Here, as below: other classifiers fit without torch.
+    from .networks import ENCODINGS, Encoding
+
+    if encoding is None or (isinstance(encoding, str) and encoding in ("auto", *ENCODINGS)):
+        return
+    if isinstance(encoding, type):
+        if issubclass(encoding, Encoding):
+            return
+    elif isinstance(encoding, Encoding) or all(
+        callable(getattr(encoding, name, None)) for name in ("fit", "transform")
+    ):
+        return
+    names = ", ".join(map(repr, ENCODINGS))
+    kind = ValueError if isinstance(encoding, str) else TypeError
+    raise kind(
+        f"encoding must be None, 'auto', one of {names}, an Encoding, or a transformer of "
+        f"scikit-learn, got {encoding!r}"
+    )
+
+
 def _check_callbacks(callbacks: Any) -> None:
     if callbacks is None:
         return
@@ -111,7 +135,6 @@ def _check_callbacks(callbacks: Any) -> None:
 
 
 def _check_network(estimator: Any) -> None:
-    # Here, as for `nn` below: other classifiers fit without torch.
     from .networks import ACTIVATIONS, NORMALIZATIONS
 
     sizes = estimator.hidden_layer_sizes

@@ -15,6 +15,7 @@ from joblib import Parallel
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import label_ranking_average_precision_score
+from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, PrintLog
 from torch import nn
 
@@ -22,7 +23,8 @@ from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss.decoders import CumulativeCut, FixedThreshold, GlobalThreshold, TopK
 from sklearn_mlloss.held_out import split_rows
 from sklearn_mlloss.losses import AsymmetricLoss, FocalLoss, FunctionLoss, Loss, SeparableLoss
-from sklearn_mlloss.training import OPTIMIZERS, TableNet
+from sklearn_mlloss.networks import ENCODINGS
+from sklearn_mlloss.training import OPTIMIZERS, TableNet, build_net
 from sklearn_mlloss.training.fused import FusedTraining
 
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -78,6 +80,26 @@ def effect_of_decoder():
     np.testing.assert_array_equal(c.predict(X), proba(c) >= c.decoder_.threshold_)
 
 
+def effect_of_encoding():
+    nets = {name: make(encoding=name).fit(X, Y) for name in (None, "auto", *ENCODINGS)}
+    assert nets[None].encoding_ is None and nets[None].net_.module_.encoding is None
+    for name, kind in ENCODINGS.items():
+        assert type(nets[name].encoding_) is kind and nets[name].encoding_reason_ == "as given"
+        expected = make(encoding=None).fit(encoded(nets[name], X), Y)
+        np.testing.assert_allclose(
+            proba(nets[name]), expected.predict_proba(encoded(nets[name], X)), rtol=1e-5
+        )
+        assert differ(nets[name], nets[None])
+    assert not differ(nets["auto"], nets["piecewise_linear"])
+    assert nets["auto"].encoding_reason_ == "4 dense columns give 32 outputs"
+    scaled = make(encoding=StandardScaler()).fit(X, Y)
+    np.testing.assert_allclose(proba(scaled), proba(nets["standard"]), rtol=1e-4)
+
+
+def encoded(net, X):
+    return net.encoding_.module()(torch.tensor(X, dtype=torch.float32)).numpy()
+
+
 def effect_of_hidden_layer_sizes():
     linear = layers(make(hidden_layer_sizes=[7, 5]).fit(X, Y), nn.Linear)
     assert [layer.out_features for layer in linear] == [7, 5, 3]
@@ -104,8 +126,11 @@ def effect_of_normalization():
 
 def effect_of_module():
     net = MultiLabelNetClassifier(module=nn.Linear, max_epochs=1, early_stopping=False,
-                                  device="cpu").fit(X, Y)  # fmt: skip
-    assert isinstance(net.net_.module_, nn.Linear)
+                                  encoding=None, device="cpu")  # fmt: skip
+    assert isinstance(net.fit(X, Y).net_.module_, nn.Linear)
+    net.set_params(encoding="piecewise_linear").fit(X, Y)
+    assert isinstance(net.net_.module_.network, nn.Linear)
+    assert net.net_.module_.network.in_features == net.encoding_.n_outputs_ == 32
 
 
 def effect_of_optimizer():
@@ -299,6 +324,16 @@ def effect_of_n_jobs():
     assert started == [2]
 
 
+def effect_of_memory(tmp_path):
+    with mock.patch("sklearn_mlloss.training.fit.build_net", side_effect=build_net) as built:
+        first = make(memory=str(tmp_path)).fit(X, Y)
+        make(memory=str(tmp_path)).fit(X, Y)
+        assert built.call_count == 1
+        make().fit(X, Y)
+        assert built.call_count == 2
+    assert first.net_ is not make(memory=str(tmp_path)).fit(X, Y).net_
+
+
 def effect_of_verbose(capsys):
     make().fit(X, Y)
     assert capsys.readouterr().out == ""
@@ -321,14 +356,16 @@ def test_every_parameter_has_an_effect_that_is_tested():
 
 @quiet
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_parameter_does_what_it_says(name, capsys):
+def test_parameter_does_what_it_says(name, capsys, tmp_path):
     effect = EFFECTS[name]
-    effect(*([capsys] if inspect.signature(effect).parameters else []))
+    wanted = {"capsys": capsys, "tmp_path": tmp_path}
+    effect(*(wanted[argument] for argument in inspect.signature(effect).parameters))
 
 
 OUT_OF_RANGE = {
     "loss": ["focale", 5, None],
     "decoder": ["treshold", 5, None],
+    "encoding": ["standart", 5, StandardScaler, FocalLoss(), ["quantile"], True],
     "hidden_layer_sizes": [5, (0,), (2.5,), "ab", (-1,), None],
     "activation": ["rely", None, 5, ["relu"]],
     "dropout": [1, -0.1, "a", None, NAN],
@@ -352,6 +389,7 @@ OUT_OF_RANGE = {
     "cv": [1, "five", 0],
     "ensemble": ["yes", 1, None],
     "store_cv_results": ["yes", 1, None],
+    "memory": [5],
     "n_jobs": ["all", 2.5],
     "warm_start": ["yes", 1, None],
     "callbacks": [5, [5], "print"],
@@ -542,7 +580,9 @@ def test_output_bias_starts_at_the_priors(loss):
 
 
 def test_mean_probability_before_training_is_the_label_frequency():
-    net = make(hidden_layer_sizes=(), learning_rate=1e-30, weight_decay=0, max_epochs=1)
+    net = make(
+        encoding=None, hidden_layer_sizes=(), learning_rate=1e-30, weight_decay=0, max_epochs=1
+    )
     net.fit(1e-6 * X, Y)
     np.testing.assert_allclose(net.predict_proba(1e-6 * X).mean(0), Y.mean(0), atol=1e-4)
     weight = np.where(Y[:, 0] == 1, 3.0, 1.0)
@@ -597,7 +637,8 @@ def test_weights_of_single_labels():
     np.testing.assert_allclose(proba(a), proba(b), atol=1e-10)
     weight = np.ones((120, 3))
     weight[:, 1] = np.where(Y[:, 1] == 1, 20, 1)
-    c, plain = (make(hidden_layer_sizes=(), max_epochs=60).fit(X, Y, w) for w in (weight, None))
+    linear = make(encoding=None, hidden_layer_sizes=(), max_epochs=60)
+    c, plain = (clone(linear).fit(X, Y, w) for w in (weight, None))
     shift = proba(c).mean(0) - proba(plain).mean(0)
     assert shift[1] > 0.2 and np.abs(shift[[0, 2]]).max() < 0.05
 
@@ -1226,7 +1267,7 @@ def test_a_schedule_leaves_the_learning_rate_as_it_was(schedule):
 def test_no_advice_to_train_longer_where_it_got_worse():
     """A validation loss that has risen for long is no sign of too few epochs."""
     noise = np.random.default_rng(0).integers(0, 2, Y.shape)
-    net = make(early_stopping=True, max_epochs=19, learning_rate=0.1, n_iter_no_change=20)
+    net = make(encoding=None, early_stopping=True, max_epochs=19, learning_rate=0.1)
     valid = net.fit(X, noise).history_["valid_loss"]
     assert np.argmin(valid) < 10, "the example is to get worse"
 
@@ -1283,7 +1324,7 @@ def test_far_rows_have_finite_log_odds(scale):
 
 
 def test_outputs_that_overflow_are_an_error():
-    net = make().fit(X, Y)
+    net = make(encoding=None).fit(X, Y)
     with torch.no_grad():
         net.net_.module_.layers[-1].weight.mul_(1e9)
     with pytest.raises(ValueError, match="not finite for some rows"):

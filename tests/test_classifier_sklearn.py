@@ -43,7 +43,9 @@ EXACT = dict(
 )  # fmt: skip
 CONFIGURATIONS = [
     dict(),
-    dict(loss="focal", decoder="per_label_threshold"),
+    dict(encoding="standard"),
+    # With its own encoding it decides as the check demands, which is chance.
+    dict(loss="focal", decoder="per_label_threshold", encoding=None),
     dict(loss="asymmetric", decoder="global_threshold", early_stopping=False),
     # Its own decoder is a tuned one, which decides as the check demands or not by chance.
     dict(loss="factorized", decoder="threshold", early_stopping=False),
@@ -54,6 +56,10 @@ CONFIGURATIONS = [
     dict(EXACT),
     dict(loss="asymmetric", **EXACT),
     dict(cv=2, **EXACT),
+    dict(encoding=None, **EXACT),
+    dict(encoding="piecewise_linear", **EXACT),
+    dict(encoding="quantile", **EXACT),
+    dict(encoding="robust", **EXACT),
 ]
 
 

@@ -31,6 +31,7 @@ def test_hidden_labels_cost_little(tables, loss):
         net = MultiLabelNetClassifier(
             loss, "global_threshold", hidden_layer_sizes=(), max_epochs=12, learning_rate=0.03,
             batch_size=100, early_stopping=False, weight_decay=0, random_state=0, device="cpu",
+            encoding=None,
         )  # fmt: skip
         Y_hat = net.fit(X[:2000], targets[:2000]).predict(X[2000:])
         return f1_score(Y[2000:], Y_hat, average="micro")

@@ -9,15 +9,21 @@ from .encoding import PiecewiseLinearEncoding
 
 __all__ = ["choose_encoding"]
 
-# Rows that are looked at.
-AUTO_ROWS = 10_000
+# Rows that are looked at, fewer where they are wide: as many as have so many numbers.
+AUTO_ROWS, AUTO_FEWER, AUTO_NUMBERS = 10_000, 1000, 2**18
+# Below this share of entries that are not 0, a sparse X is one; above, it is as good as dense.
+AUTO_SHARE = 0.25
 # Sparse values that a network can learn from as they are: typical size, and the largest.
 AUTO_TYPICAL, AUTO_LARGEST = (0.01, 10.0), 100.0
 # Below this number of rows, quantiles are noise.
 AUTO_MIN_ROWS = 50
-# Outputs of a piecewise-linear encoding, and of these times rows, that are affordable.
-AUTO_WIDTH, AUTO_CELLS = 4096, 2**29
-# Columns for which a quantile encoding costs less than the layer after it.
+# Outputs of a piecewise-linear encoding, and of these times rows, that are affordable. The layer
+# that takes them costs a core about a second an epoch for 2**27 (260 000 rows of 64 columns, where
+# the columns as they are take half a second); above that it would soon be minutes a fit.
+AUTO_WIDTH, AUTO_CELLS = 4096, 2**27
+# Such outputs that take as long as a number that a quantile encoding computes.
+AUTO_QUANTILE = 2
+# Columns beyond which most say little alone, and their ranks even less.
 AUTO_COLUMNS = 1000
 # Standard deviations from the mean beyond which a column has heavy tails.
 AUTO_TAIL = 10.0
@@ -35,19 +41,19 @@ def choose_encoding(X: np.ndarray | CSR) -> tuple[str | None, str]:
     sparse, stored values of unit size (median 0.01-10, largest to 100)   None
     sparse                                                                "robust" (no shift)
     fewer than 50 rows                                                    "standard"
-    dense, at most 4096 piecewise-linear outputs, times rows below 2**29  "piecewise_linear"
-    dense, at most 1000 columns                                           "quantile"
+    dense, at most 4096 piecewise-linear outputs, times rows to 2**27     "piecewise_linear"
+    dense, at most 1000 columns, times rows to 2**26                      "quantile"
     dense, a value more than 10 standard deviations out                   "robust"
     dense                                                                 "standard"
     ====================================================================  ==================
 
-    Sparse text is not standardised, since its rare words would weigh most. At most 10 000 rows,
-    drawn with a fixed seed, are looked at.
+    Sparse is a sparse matrix of which less than a quarter is not 0; its text is not standardised,
+    since rare words would weigh most. At most 10 000 rows, drawn with a fixed seed, are looked at.
 
     Parameters
     ----------
     X : ndarray or CSR matrix of shape (n_samples, n_features)
-        Training rows.
+        Training rows, or a view of some rows of a table as `Columns` takes it.
 
     Returns
     -------
@@ -63,28 +69,31 @@ def choose_encoding(X: np.ndarray | CSR) -> tuple[str | None, str]:
     >>> choose_encoding(np.eye(60))
     (None, 'all values are 0 or 1')
     >>> choose_encoding(np.random.default_rng(0).normal(size=(200, 3)))
-    ('piecewise_linear', '3 dense columns give 48 outputs')
+    ('piecewise_linear', '3 dense columns give 24 outputs')
     """
-    columns = Columns(X[sample(X.shape[0], AUTO_ROWS)])
+    n_samples, n_features = X.shape
+    size = max(AUTO_FEWER, min(AUTO_ROWS, AUTO_NUMBERS // n_features))
+    columns = Columns(X[sample(n_samples, size)])
     stored = columns.X.data if columns.sparse else columns.X
     if ((stored == 0) | (stored == 1) | np.isnan(stored)).all():
         return None, "all values are 0 or 1"
-    if columns.sparse:
+    if columns.sparse and columns.X.nnz < AUTO_SHARE * np.prod(columns.X.shape):
         size = np.abs(stored[stored != 0])
         typical, largest = np.median(size), size.max()
         found = f"X is sparse with values of typically {typical:.3g} and up to {largest:.3g}"
         fine = AUTO_TYPICAL[0] <= typical <= AUTO_TYPICAL[1] and largest <= AUTO_LARGEST
         return (None if fine else "robust"), found
-    n_samples, n_features = X.shape
     if n_samples < AUTO_MIN_ROWS:
         return "standard", f"{n_samples} rows are too few for quantiles"
     width = PiecewiseLinearEncoding().fit(columns.X).n_outputs_
     found = f"{n_features} dense columns give {width} outputs"
     if width <= AUTO_WIDTH and n_samples * width <= AUTO_CELLS:
         return "piecewise_linear", found
-    if n_features <= AUTO_COLUMNS:
-        return "quantile", f"piecewise-linear bins of {n_samples} rows would give {width} outputs"
+    affordable = AUTO_QUANTILE * n_samples * n_features <= AUTO_CELLS
+    if n_features <= AUTO_COLUMNS and affordable:
+        found = f"{width} piecewise-linear outputs of {n_samples} rows would cost too much"
+        return "quantile", found
     mean, variance = columns.moments
     tail = np.maximum(columns.high - mean, mean - columns.low) > AUTO_TAIL * np.sqrt(variance)
-    found = f"{n_features} dense columns are too many for quantiles"
+    found = f"{n_features} dense columns of {n_samples} rows are too many for quantiles"
     return ("robust", f"{found}, and some have heavy tails") if tail.any() else ("standard", found)

@@ -19,7 +19,7 @@ CSR = sp.csr_matrix | sp.csr_array
 # off by 0.3% at the most (two standard errors, at the median).
 SAMPLE_ROWS = 100_000
 # Numbers that are copied at once.
-BLOCK = 2**20
+BLOCK = 2**17
 # What shares of rows may be off by rounding, and still count as equal: weights that stand for
 # repeated rows have other last digits.
 SLACK = 1e-9
@@ -32,10 +32,9 @@ class Columns:
     ----------
     X : ndarray or CSR matrix of shape (n_samples, n_features)
         NaN means missing and is left out everywhere; a sparse X must have none. Or a view of some
-        rows of one, with the attribute `matrix`, that copies the rows it is indexed with.
-    sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), optional
-        Weights >= 0, of which only the proportions matter; of several in a row the mean is taken.
-        Rows of weight 0 are left out.
+        rows of one, with the attributes `matrix` and `index`, that copies what it is indexed with.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights >= 0, of which only the proportions matter. Rows of weight 0 are left out.
 
     Attributes
     ----------
@@ -83,7 +82,8 @@ class Columns:
     def distinct(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield for each column its values, in order and in float64, and how often each occurs.
 
-        With weights, the sum of them is meant. Where the rows are many, those of a sample and the extremes of all.
+        With weights, the sum of them is meant. Where the rows are many, those of a sample and the
+        extremes of all.
         """
         for j, (column, weight) in enumerate(self._sampled()):
             there = ~np.isnan(column)
@@ -163,10 +163,12 @@ class Columns:
                 rest = [weight.sum() - stored.sum()] if zeros else []
                 yield np.append(X.data[start:stop], np.zeros(len(rest))), np.append(stored, rest)
             return
+        matrix = self.X
+        if not isinstance(matrix, np.ndarray):
+            matrix, rows = matrix.matrix, matrix.index[rows]
         n_rows = min(self.n_samples, SAMPLE_ROWS)
         for some in gen_batches(self.n_features, max(1, BLOCK // n_rows)):
-            block = self.X[rows, some] if isinstance(self.X, np.ndarray) else self.X[rows][:, some]
-            for column in np.ascontiguousarray(block.T):
+            for column in np.ascontiguousarray(matrix[rows, some].T):
                 yield column, weight
 
 
@@ -201,11 +203,11 @@ def _weighted(X: Any, sample_weight: Any) -> tuple[Any, np.ndarray | None]:
     weight = check_array(
         sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight"
     )
-    if weight.ndim == 2:
-        weight = weight.mean(axis=1)
     check_consistent_length(X, weight)
-    if (weight < 0).any() or not weight.any():
-        raise ValueError("sample_weight must be >= 0, and positive for at least one row")
+    if weight.ndim != 1 or (weight < 0).any() or not weight.any():
+        raise ValueError(
+            "sample_weight must be one weight a row, >= 0 and positive for at least one of them"
+        )
     if not weight.all():
         rows = np.flatnonzero(weight)
         X, weight = X[rows], weight[rows]

@@ -86,9 +86,9 @@ class Encoding(BaseEstimator, ABC):
             NaN means missing and is left out; a sparse X has none.
         y : object
             Ignored.
-        sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), optional
+        sample_weight : array-like of shape (n_samples,), optional
             Weights >= 0. A weight of 2 equals a row given twice, 0 one left out; only proportions
-            matter. Of several weights in a row the mean is taken.
+            matter.
 
         Returns
         -------
@@ -327,8 +327,7 @@ class PiecewiseLinearEncoding(Encoding):
     Parameters
     ----------
     n_bins : int, default=8
-        Bins of a column, at the most. The network's first layer grows in proportion; on the
-        training parts of five tables 16 bins were no better.
+        Bins of a column, at the most. The network's first layer grows in proportion.
     missing_indicator : bool, default=False
         Whether each column with NaN in the training rows has one more output, 1 for NaN. Without
         it NaN is encoded as the smallest value is, since both leave all bins empty.

@@ -40,6 +40,9 @@ class MLP(nn.Module):
         Probability that a hidden unit is left out of a training step.
     normalization : None, "batch" or "layer", default=None
         Batch or layer normalisation before each activation.
+    encoding : nn.Module, optional
+        What the rows go through before the first layer: from their columns to `n_features`, and
+        without parameters to train, such as `Encoding.module` returns it.
 
     Examples
     --------
@@ -62,8 +65,10 @@ class MLP(nn.Module):
         activation: str = "relu",
         dropout: float = 0.0,
         normalization: str | None = None,
+        encoding: nn.Module | None = None,
     ):
         super().__init__()
+        self.encoding = encoding
         layers: list[nn.Module] = []
         width = n_features
         for size in hidden_layer_sizes:
@@ -79,4 +84,4 @@ class MLP(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """Return the outputs, shape (n, n_outputs), of rows X of shape (n, n_features)."""
-        return self.layers(X)
+        return self.layers(X if self.encoding is None else self.encoding(X))

@@ -3,6 +3,7 @@
 from .batches import Batches, Table
 from .build import build_net, check_accepts, make_loss
 from .device import resolve_device
+from .encoding import Encoder, fit_encoder
 from .fit import Trained, train_folds, train_net, train_on
 from .net import TableNet, seeded
 from .optimizers import OPTIMIZERS, SCHEDULES
@@ -12,6 +13,7 @@ __all__ = [
     "OPTIMIZERS",
     "SCHEDULES",
     "Batches",
+    "Encoder",
     "Rows",
     "Table",
     "TableNet",
@@ -19,6 +21,7 @@ __all__ = [
     "build_net",
     "check_accepts",
     "check_weight",
+    "fit_encoder",
     "make_loss",
     "resolve_device",
     "seeded",

@@ -132,19 +132,20 @@ class Table(Dataset):
             X = self._send(_tensor(self.X[self._places(rows).numpy()].toarray()))
         else:
             X = self._dense(rows)
-        return X, self._targets(rows)
+        return X, self.targets(rows)
 
     def sparse_batch(self, rows: Tensor) -> Batch:
         """Return a batch whose X is sparse, where the table `stays_sparse`."""
         X = self.X[self._places(rows).numpy()]
         parts = map(_tensor, (X.indices, X.data, X.indptr))
-        return SparseRows(*parts, self.n_features), self._targets(rows)
+        return SparseRows(*parts, self.n_features), self.targets(rows)
 
     def _places(self, rows: Tensor) -> Tensor:
         return rows if self.index is None else self.index.index_select(0, rows)
 
-    def _targets(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
-        weight = self.sample_weight
+    def targets(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return targets and weights of the rows with these numbers, on `device`."""
+        weight, rows = self.sample_weight, rows.to(self.index_device)
         return self._gather(self.Y, rows), None if weight is None else self._gather(weight, rows)
 
     def _gather(self, tensor: Tensor, rows: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import clone
+from torch import nn
 
 from ..losses import Criterion, Loss, get_loss
 from ..networks import MLP
 from ..parameters import NETWORK, PRECISIONS
 from .batches import Batches, Table, block_size
+from .encoding import Encoder
 from .net import VALID_ROWS, BestWeights, Schedule, TableNet, seeded
 from .optimizers import get_schedule, optimizer_settings
 from .rows import Rows
@@ -28,7 +31,7 @@ NET_PARAMS = ("optimizer__param_groups", "torch_load_kwargs")
 def build_net(
     estimator: Any,
     loss: Loss,
-    n_features: int,
+    encoder: Encoder,
     n_rows: int,
     device: torch.device,
     seed: int,
@@ -42,8 +45,10 @@ def build_net(
         Whose checked parameters are read.
     loss : Loss
         Fitted.
-    n_features, n_rows : int
-        Size of the table to train on.
+    encoder : Encoder
+        Fitted.
+    n_rows : int
+        Of the table to train on.
     device : torch.device
         Where training will take place; the net is on the CPU.
     seed : int
@@ -70,11 +75,12 @@ def build_net(
         estimator.optimizer_params,
         device,
     )
+    dtype = torch.float64 if estimator.precision == "float64" else torch.float32
     network = estimator.module
     if network is None:
         network = partial(MLP, **{name: getattr(estimator, name) for name in NETWORK})
     own = {
-        "module": partial(network, n_features, loss.n_outputs_),
+        "module": partial(_make_network, network, encoder, loss.n_outputs_, dtype),
         "criterion": Criterion(loss),
         "optimizer": optimizer,
         "lr": settings.pop("lr"),
@@ -83,7 +89,7 @@ def build_net(
         "iterator_train": Batches,
         "iterator_train__shuffle": True,
         "iterator_valid": Batches,
-        "iterator_valid__batch_size": block_size(VALID_ROWS, n_features),
+        "iterator_valid__batch_size": block_size(VALID_ROWS, encoder.n_outputs),
         "train_split": None,
         "callbacks": _callbacks(estimator),
         "verbose": int(estimator.verbose),
@@ -98,9 +104,10 @@ def build_net(
             "estimator has parameters of its own for the rest"
         )
     net = TableNet(**own, **given)
+    net.encoder_ = encoder
     with seeded(seed, torch.device("cpu")):
         net.start(PRECISIONS[estimator.precision], loss.initial_bias(), last)
-    net.check_outputs(n_features, loss.n_outputs_)
+    net.check_outputs(encoder.n_inputs, loss.n_outputs_)
     return net
 
 
@@ -122,6 +129,19 @@ def check_accepts(loss: Loss, rows: Rows) -> None:
             f"sample_weight has a weight a row and label, but {name} is not a sum over labels: "
             "give one weight a row"
         )
+
+
+def _make_network(
+    factory: Callable[[int, int], nn.Module], encoder: Encoder, n_outputs: int, dtype: torch.dtype
+) -> nn.Module:
+    """Return a network that begins with the encoding, if there is one."""
+    network, encoding = factory(encoder.n_outputs, n_outputs), encoder.module(dtype)
+    if encoding is None:
+        return network
+    if type(network) is MLP:
+        network.encoding = encoding
+        return network
+    return nn.Sequential(OrderedDict(encoding=encoding, network=network))
 
 
 def _callbacks(estimator: Any) -> list[Any]:

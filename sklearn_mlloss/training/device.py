@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
 
 __all__ = ["resolve_device", "threads_for"]
 
@@ -51,11 +50,15 @@ def resolve_device(device: str | torch.device, fall_back: bool = False) -> torch
 
 
 @contextmanager
-def threads_for(module: nn.Module, batch_size: int) -> Iterator[None]:
-    """Train on one thread where steps are too small to share, and leave torch as it was."""
+def threads_for(operations: float) -> Iterator[None]:
+    """Compute on one thread where steps are too small to share, and leave torch as it was.
+
+    Parameters
+    ----------
+    operations : float
+        Floating point operations of a step.
+    """
     threads = torch.get_num_threads()
-    # Forward, and backward by weights and by inputs: a multiplication and an addition each.
-    operations = 6 * batch_size * sum(p.numel() for p in module.parameters())
     if threads == 1 or operations >= FEW_OPERATIONS:
         yield
         return

@@ -13,6 +13,7 @@ from sklearn.base import clone
 
 from ..losses import Loss
 from .build import build_net
+from .encoding import fit_encoder
 from .net import TableNet, seeded
 from .rows import Rows
 
@@ -49,7 +50,8 @@ def train_on(
 ) -> Trained:
     """Train a net for at most so many epochs more."""
     before = len(net.history)
-    held_out = None if valid is None else valid.table(device)
+    train = net.encoder_.transform(train)
+    held_out = None if valid is None else net.encoder_.transform(valid).table(device)
     net.to(device)
     try:
         with seeded(seed, device):
@@ -73,7 +75,8 @@ def train_net(
     last: TableNet | None = None,
 ) -> Trained:
     """Build a net by the parameters of an estimator and train it."""
-    net = build_net(estimator, loss, train.X.shape[1], len(train), device, seeds[0], last)
+    encoder = fit_encoder(estimator.encoding, train) if last is None else last.encoder_
+    net = build_net(estimator, loss, encoder, len(train), device, seeds[0], last)
     trained = train_on(net, train, valid, epochs, device, seeds[1])
     # The moments of a finished training serve nobody, and treble the size of a pickle.
     net.optimizer_.state.clear()
@@ -87,6 +90,7 @@ def train_folds(
     folds: Iterable[tuple[np.ndarray, np.ndarray]],
     device: torch.device,
     entropy: int,
+    n_jobs: int | None = None,
 ) -> list[tuple[Trained, np.ndarray, np.ndarray, np.ndarray | None]]:
     """Train a net a fold, stopped early on that fold.
 
@@ -107,4 +111,4 @@ def train_folds(
         return (trained, test, *trained.net.scores(rest.X, device))
 
     jobs = (delayed(run)(number, *fold) for number, fold in enumerate(folds, 1))
-    return Parallel(n_jobs=estimator.n_jobs)(jobs)
+    return Parallel(n_jobs=n_jobs)(jobs)

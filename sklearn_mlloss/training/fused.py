@@ -17,15 +17,17 @@ from torch import Tensor, nn
 
 from ..losses import Criterion
 from ..networks import MLP
-from .batches import Batch, Batches
+from .batches import Batch, Batches, Table
 from .flat import FlatParameters, make_step
 from .layers import split_layers
 from .sparse import SparseRows
 
-__all__ = ["FusedTraining", "can_fuse"]
+__all__ = ["FusedTraining", "Masks", "can_fuse"]
 
 # Bytes of rows that are gathered at once, for several steps: they stay in the cache.
 CHUNK = 1 << 20
+# Bytes up to which the rows are encoded once for all epochs.
+ENCODED = 1 << 25
 
 
 def can_fuse(module: nn.Module, criterion: Criterion, optimizer: torch.optim.Optimizer) -> bool:
@@ -64,8 +66,10 @@ class FusedTraining:
         self.flat = FlatParameters(list(module.parameters()))
         self.hidden, self.output = split_layers(module)
         self.step = make_step(optimizer, self.flat)
-        self.masks = _Masks([(layer.dropout, len(layer.bias)) for layer in self.hidden], seed)
+        self.masks = Masks([(layer.dropout, len(layer.bias)) for layer in self.hidden], seed)
         self.kept: list[Batch] | None = None
+        self.encoding, self.encoded = module.encoding, None
+        self.n_inputs = module.layers[0].in_features
         self.widths = [len(layer.bias) for layer in self.hidden]
         self.buffers: dict[int, tuple[list[Tensor], list[Tensor], Tensor]] = {}
         like = self.flat.values
@@ -90,10 +94,15 @@ class FusedTraining:
         """Train on each batch; return the mean loss over rows."""
         self.step.begin_epoch()
         loss, table, like = self.criterion.loss, batches.table, self.flat.values
-        gather = table.sparse_batch if table.stays_sparse else table.batch
         total = torch.zeros((), dtype=torch.float64, device=like.device)
-        for rows, sizes in _chunks(batches, max(table.n_features, self.masks.width)):
-            X, (targets, weight) = gather(rows)
+        widest = max(table.n_features, self.n_inputs, self.masks.width)
+        if self.encoding is not None and self.encoded is None:
+            self._encode(table)
+        for rows, sizes in _chunks(batches, widest):
+            if self.encoded is None:
+                X, (targets, weight) = self._gather(table, rows)
+            else:
+                X, (targets, weight) = self.encoded.index_select(0, rows), table.targets(rows)
             closed = self.closed and not targets.is_floating_point()
             closed = closed and (weight is None or weight.ndim == 1)
             logits = like.new_empty(len(X), len(self.output.bias))
@@ -138,12 +147,25 @@ class FusedTraining:
         if self.kept is not None:
             return self.kept
         table = batches.table
-        gather = table.sparse_batch if table.stays_sparse else table.batch
-        found = (gather(rows) for rows in batches.order().split(batches.sizes()))
-        if len(table) * table.n_features * 4 > CHUNK:
+        found = (self._gather(table, rows) for rows in batches.order().split(batches.sizes()))
+        if len(table) * max(table.n_features, self.n_inputs) * 4 > CHUNK:
             return found
         self.kept = list(found)
         return self.kept
+
+    def _encode(self, table: Table) -> None:
+        """Encode all rows, if they are few; else each batch is encoded anew."""
+        if table.resident and len(table) * self.n_inputs * 4 <= ENCODED:
+            rows = torch.arange(len(table), device=table.index_device)
+            parts = [self._gather(table, some)[0] for some in rows.split(1024)]
+            self.encoded = torch.cat(parts)
+
+    def _gather(self, table: Table, rows: Tensor) -> Batch:
+        """Return rows as they go into the first layer."""
+        if self.encoding is None:
+            return table.sparse_batch(rows) if table.stays_sparse else table.batch(rows)
+        X, targets = table.batch(rows)
+        return self.encoding(X), targets
 
     def _forward(
         self, x: Tensor | SparseRows, masks: list, units: list[Tensor], outputs: Tensor
@@ -181,7 +203,7 @@ class FusedTraining:
         return self.buffers[n]
 
 
-class _Masks:
+class Masks:
     """Which units dropout lets through: 1, and 0 with a probability.
 
     On the CPU they are drawn as bytes by a generator of numpy, several times as fast as torch's

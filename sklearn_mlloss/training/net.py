@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from ..networks import MLP
 from .batches import Batches, Table, block_size, blocks
 from .device import threads_for
+from .encoding import Encoder
 from .fused import FusedTraining, can_fuse
 from .optimizers import make_optimizer
 from .sparse import is_thin, sparse_outputs
@@ -152,6 +153,8 @@ class TableNet(NeuralNet):
     Make it ready with `start`, and train it with `train`.
     """
 
+    # What rows of X go through before the first layer.
+    encoder_: Encoder
     # The fast way through an epoch, while training lasts and where it can be taken.
     fused_: FusedTraining | None = None
 
@@ -221,10 +224,13 @@ class TableNet(NeuralNet):
         self.iterator_train__generator = torch.Generator().manual_seed(seed + 1)
         self.train_split = None if valid is None else lambda train: (train, valid)
         try:
-            with threads_for(self.module_, self.batch_size):
+            # Forward, and backward by weights and by inputs: a product and a sum each.
+            n_parameters = sum(p.numel() for p in self.module_.parameters())
+            with threads_for(6 * self.batch_size * n_parameters):
                 self.partial_fit(table, epochs=epochs)
         finally:
             self._unfuse()
+            self._set_mode(False)
             # A fitted net holds no rows, and a generator cannot be pickled.
             self.iterator_train__generator = None
             self.train_split = None
@@ -277,6 +283,7 @@ class TableNet(NeuralNet):
             self._set_mode(True)
             mean = self.fused_.epoch(iterator) if training else self.fused_.evaluate(iterator)
             if self._has_user_callbacks():
+                self._set_mode(training)
                 # Some of skorch's read the batches of the history: one stands for all.
                 self.history.new_batch()
                 self.history.record_batch(prefix + "_loss", mean)
@@ -284,18 +291,22 @@ class TableNet(NeuralNet):
         else:
             self._set_mode(training)
             mean = self._pass_over(iterator, training, prefix, step_fn, **fit_params)
-        if not math.isfinite(mean):
-            raise ValueError(
-                f"the {prefix} loss of {self.criterion_.loss!r} is {mean} in epoch "
-                f"{len(self.history)} with learning rate {self.optimizer_.param_groups[0]['lr']}: "
-                "lower learning_rate, or scale X"
-            )
+        self.check_finite(prefix, mean)
         self.history.record(prefix + "_loss", mean)
         if self._has_user_callbacks():
             # skorch's Checkpoint asks for it.
             others = [row.get(prefix + "_loss", math.inf) for row in self.history[:-1]]
             self.history.record(prefix + "_loss_best", mean < min(others, default=math.inf))
         self.history.record(prefix + "_batch_count", len(iterator))
+
+    def check_finite(self, prefix: str, mean: float) -> None:
+        """Raise if the mean loss of an epoch is not finite."""
+        if not math.isfinite(mean):
+            raise ValueError(
+                f"the {prefix} loss of {self.criterion_.loss!r} is {mean} in epoch "
+                f"{len(self.history)} with learning rate {self.optimizer_.param_groups[0]['lr']}: "
+                "lower learning_rate, or scale X"
+            )
 
     def _pass_over(self, iterator, training, prefix, step_fn, **fit_params) -> float:
         """Return the mean loss over rows of one pass by autograd."""
@@ -349,10 +360,14 @@ class TableNet(NeuralNet):
         if not on_cpu:
             module = copy.deepcopy(module).to(device)
         module.eval()
-        if on_cpu and type(module) is MLP and is_thin(getattr(X, "matrix", X)):
+        encoder = self.encoder_
+        plain = type(module) is MLP and module.encoding is None and not encoder.transforms
+        if on_cpu and plain and is_thin(getattr(X, "matrix", X)):
             yield from sparse_outputs(module, X, PREDICT_ROWS)
             return
-        for rows, real in blocks(X, block_size(PREDICT_ROWS, X.shape[1]), device):
+        size = block_size(PREDICT_ROWS, max(X.shape[1], encoder.n_outputs))
+        found = encoder.blocks if encoder.transforms else blocks
+        for rows, real in found(X, size, device):
             yield module(rows).cpu(), real
 
     def scores(self, X: Any, device: torch.device | str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -433,7 +448,7 @@ class TableNet(NeuralNet):
         with torch.no_grad():
             outputs = [
                 self.module_(X).cpu()
-                for X, _ in Batches(table, block_size(VALID_ROWS, table.n_features))
+                for X, _ in Batches(table, block_size(VALID_ROWS, self.encoder_.n_outputs))
             ]
         return self.criterion_.loss.link(torch.cat(outputs)).numpy()
 

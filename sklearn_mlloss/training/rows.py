@@ -75,6 +75,13 @@ class Rows:
         counted = self.weight[~np.isnan(self.Y)] if over_labels else self.weight
         return Rows(self.X, self.Y, self.weight / counted.mean())
 
+    def row_weight(self) -> np.ndarray | None:
+        """Return one weight a row, the mean over what was observed in it."""
+        weight = self.weight
+        if weight is None or weight.ndim == 1:
+            return weight
+        return weight.mean(axis=1, where=self.Y >= 0)
+
     def table(self, device: torch.device) -> Table:
         """Return the rows as tensors."""
         weight = None if self.weight is None else self.weight.astype(self.X.dtype)

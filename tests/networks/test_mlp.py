@@ -60,3 +60,14 @@ def test_dropout_acts_on_hidden_units_in_training_only():
     assert (net(X) == net(X)).all()
     assert not any(isinstance(layer, nn.Dropout) for layer in MLP(2, 3, (64,)).modules())
     assert not any(isinstance(layer, nn.Dropout) for layer in MLP(2, 3, (), dropout=0.5).modules())
+
+
+def test_an_encoding_comes_before_the_layers():
+    class Twice(nn.Module):
+        def forward(self, X):
+            return torch.cat([X, 3 * X], dim=-1)
+
+    net = MLP(4, 3, hidden_layer_sizes=(5,), encoding=Twice())
+    X = torch.randn(7, 2)
+    torch.testing.assert_close(net(X), net.layers(torch.cat([X, 3 * X], dim=-1)))
+    assert MLP(2, 3).encoding is None

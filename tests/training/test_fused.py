@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss.losses import LOSSES, BinaryCrossEntropy, Criterion, FunctionLoss
 from sklearn_mlloss.networks import ACTIVATIONS, MLP
+from sklearn_mlloss.training import fused as fused_file
 from sklearn_mlloss.training import net as net_file
 from sklearn_mlloss.training.batches import Batches, Table
 from sklearn_mlloss.training.fused import FusedTraining, can_fuse
@@ -163,7 +164,7 @@ def test_sparse_rows_never_become_dense(monkeypatch, fused):
 def test_sparse_rows_are_predicted_as_dense_ones(hidden):
     thin = np.where(rng.random(X.shape) < 0.1, X, 0)
     many = np.tile(thin, (12, 1))  # more than a block
-    estimator = make(hidden_layer_sizes=hidden).fit(thin, Y)
+    estimator = make(hidden_layer_sizes=hidden, encoding=None).fit(thin, Y)
     proba = estimator.predict_proba(sp.csr_matrix(many))
     np.testing.assert_allclose(proba, estimator.predict_proba(many), rtol=1e-5)
     # Wherever a row stands.
@@ -178,7 +179,8 @@ def test_columns_that_a_row_has_twice(monkeypatch):
     twice = sp.csr_matrix((X[:, :3].ravel(), indices, indptr), shape=(len(X), 30))
     fast, slow = both_ways(monkeypatch, make(), X=twice)
     assert_equal(fast, slow)
-    proba = make().fit(twice.toarray(), Y).predict_proba(twice.toarray())
+    dense = make(encoding=None).fit(twice.toarray(), Y)
+    proba = dense.predict_proba(twice.toarray())
     np.testing.assert_allclose(fast.predict_proba(twice), proba, rtol=1e-4)
 
 
@@ -370,9 +372,9 @@ def test_dropout_is_that_of_the_masks(activation, rates):
 
 @pytest.mark.parametrize("rate", [0.5, 0.25, 0.1, 0.9, 1e-3])
 def test_share_of_units_that_are_dropped(rate):
-    from sklearn_mlloss.training.fused import _Masks
+    from sklearn_mlloss.training.fused import Masks
 
-    masks = _Masks([(rate, 500)], seed=0)
+    masks = Masks([(rate, 500)], seed=0)
     ((mask,),) = masks.draw([4000], torch.zeros(1))
     assert set(mask.unique().tolist()) == {0.0, 1.0}
     n = mask.numel()
@@ -381,7 +383,7 @@ def test_share_of_units_that_are_dropped(rate):
     bound = 5 * rate * (1 - rate) / np.sqrt(n)
     for a, b in ((mask[1:], mask[:-1]), (mask[:, 1:], mask[:, :-1])):
         assert abs(((a - (1 - rate)) * (b - (1 - rate))).mean().item()) < bound
-    (again,) = next(iter(_Masks([(rate, 500)], seed=0).draw([4000], torch.zeros(1))))
+    (again,) = next(iter(Masks([(rate, 500)], seed=0).draw([4000], torch.zeros(1))))
     assert torch.equal(mask, again)
     (other,) = next(iter(masks.draw([4000], torch.zeros(1))))
     assert not torch.equal(mask, other)
@@ -471,3 +473,24 @@ def test_dropout_on_a_gpu(fused):
     estimator = make(device="cuda", dropout=0.3, max_epochs=20).fit(X, Y)
     assert len(fused) == 20
     assert estimator.history_["train_loss"][-1] < estimator.history_["train_loss"][0]
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_callbacks_and_users_find_the_network_in_evaluation_mode(early_stopping):
+    class Mode(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            modes.append(net.module_.training)
+
+    modes = []
+    estimator = make(dropout=0.5, callbacks=[Mode()], early_stopping=early_stopping).fit(X, Y)
+    # As in skorch: what is done after held-out rows is done in their mode.
+    assert modes == [not early_stopping] * 2
+    assert not estimator.net_.module_.training
+    assert not make(dropout=0.5, early_stopping=early_stopping).fit(X, Y).net_.module_.training
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 25])
+def test_rows_are_encoded_once_or_batch_by_batch(monkeypatch, fused, limit):
+    monkeypatch.setattr(fused_file, "ENCODED", limit)
+    assert_equal(*both_ways(monkeypatch, make(encoding="piecewise_linear")))
+    assert len(fused) == 2
