@@ -1,5 +1,6 @@
 """The built-in network without autograd: the ordinary path is the reference."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -442,17 +443,21 @@ print("torch._dynamo" in sys.modules)
     assert result.stdout.split() == ["False"]
 
 
+class Threads(Callback):
+    """Remembers the threads of torch, where the step is large enough for more than one."""
+
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("threads", torch.get_num_threads())
+
+
 @pytest.mark.parametrize("width, alone", [(8, True), (4096, False)])
 def test_small_steps_run_on_one_thread(width, alone):
-    class Threads(Callback):
-        def on_epoch_end(self, net, **kwargs):
-            seen.append(torch.get_num_threads())
-
-    seen, before = [], torch.get_num_threads()
+    before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        make(callbacks=[Threads()], hidden_layer_sizes=(width, 100), batch_size=64).fit(X, Y)
-        assert set(seen) == {1 if alone else 3}
+        sizes = (width, 100)
+        estimator = make(callbacks=[Threads()], hidden_layer_sizes=sizes, batch_size=64).fit(X, Y)
+        assert set(estimator.net_.history[:, "threads"]) == {1 if alone else 3}
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
@@ -494,3 +499,36 @@ def test_rows_are_encoded_once_or_batch_by_batch(monkeypatch, fused, limit):
     monkeypatch.setattr(fused_file, "ENCODED", limit)
     assert_equal(*both_ways(monkeypatch, make(encoding="piecewise_linear")))
     assert len(fused) == 2
+
+
+@pytest.mark.slow
+def test_parallel_fits_share_the_cores():
+    # joblib gives each process its share, and no fit takes more.
+    code = """
+import joblib, numpy as np, torch
+from skorch.callbacks import Callback
+from sklearn_mlloss import MultiLabelNetClassifier
+
+class Threads(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("threads", torch.get_num_threads())
+
+def threads_of_a_fit():
+    net = MultiLabelNetClassifier(
+        hidden_layer_sizes=(4096, 64), batch_size=64, callbacks=[Threads()], max_epochs=1,
+        early_stopping=False, device="cpu",
+    )
+    X = np.random.default_rng(0).normal(size=(100, 5))
+    return net.fit(X, X[:, :2] > 0).net_.history[-1, "threads"]
+
+found = joblib.Parallel(n_jobs=2)(joblib.delayed(threads_of_a_fit)() for _ in range(4))
+print(max(found), max(1, joblib.cpu_count() // 2))
+"""
+    # Without the limits that the tests themselves run under.
+    free = {key: value for key, value in os.environ.items() if "NUM_THREADS" not in key}
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120,
+        env=free,
+    )  # fmt: skip
+    most, share = map(int, result.stdout.split())
+    assert most <= share
