@@ -27,6 +27,7 @@ examples: .venv/installed
 	$(BIN)/python examples/demo.py --quick
 	MPLBACKEND=agg $(BIN)/python examples/plot_losses.py
 	MPLBACKEND=agg $(BIN)/python examples/plot_thresholds.py
+	MPLBACKEND=agg $(BIN)/python examples/plot_search.py
 
 check: lint test examples
 

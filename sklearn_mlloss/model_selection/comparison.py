@@ -58,7 +58,7 @@ class PracticalDifference:
 
 @dataclass(frozen=True)
 class BootstrapCorrection:
-    """What choosing the best of several candidates does to its score.
+    """The score of the best of several candidates; see `bootstrap_corrected_score`.
 
     Attributes
     ----------
@@ -66,14 +66,10 @@ class BootstrapCorrection:
         Mean score, on the rows left out, of the candidate that was the best on the rows drawn.
     interval : tuple of float
         The 2.5 and the 97.5 per cent point of these scores.
-    optimism : float
-        By how much the score of the best candidate of all rows is too high: its mean lead, on the
-        rows left out, over the candidate that was the best on the rows drawn.
     """
 
     score: float
     interval: tuple[float, float]
-    optimism: float
 
 
 def corrected_t_test(differences: ArrayLike, n_train: float, n_test: float) -> PairedTest:
@@ -197,9 +193,13 @@ def bootstrap_corrected_score(
     Returns
     -------
     BootstrapCorrection
-        `score` is that of [1]_. On few rows it is too low for measures that need many, such as
-        macro-F1 with rare labels, since only a third of the rows is left out each time; the score
-        of the best candidate less `optimism` is not, and equals it otherwise, on average.
+
+    Notes
+    -----
+    Scores are of rows of all folds together. For a measure that is no mean over rows this is not
+    the mean of the scores of the folds: ROC AUC then compares rows that different models have
+    scored, and is a little lower for it; a macro-F1 knows rare labels from more rows than a fold
+    has. Without much to correct, the corrected score may therefore be above the other.
 
     References
     ----------
@@ -233,8 +233,7 @@ def bootstrap_corrected_score(
         for side, rows in enumerate((np.repeat(np.arange(len(y)), times), times == 0)):
             for c, prediction in enumerate(predictions):
                 found[side, c, b] = metric(y[rows], prediction[rows])
-    best = int(np.argmax([metric(y, prediction) for prediction in predictions]))
-    return correct_for_selection(*found, best)
+    return correct_for_selection(*found)
 
 
 def draw_bootstraps(n_rows: int, n_bootstraps: int, random_state: Any = None) -> np.ndarray:
@@ -267,9 +266,11 @@ def draw_bootstraps(n_rows: int, n_bootstraps: int, random_state: Any = None) ->
 
 
 def correct_for_selection(
-    in_bag: ArrayLike, out_of_bag: ArrayLike, best: int
+    in_bag: ArrayLike,
+    out_of_bag: ArrayLike,
+    choose: Callable[[np.ndarray], int] | None = None,
 ) -> BootstrapCorrection:
-    """Return what choosing the best does to its score, from the scores on bootstraps.
+    """Return the score of what is chosen, from the scores on bootstraps.
 
     Parameters
     ----------
@@ -277,8 +278,8 @@ def correct_for_selection(
         Score of each candidate on the rows drawn.
     out_of_bag : array-like of shape (n_candidates, n_bootstraps)
         Score of each candidate on the rows that were not drawn.
-    best : int
-        The candidate that is the best on all rows.
+    choose : callable ``(scores) -> int``, optional
+        Chooses a candidate by a score for each, some of which may be NaN. None takes the best.
 
     Returns
     -------
@@ -286,16 +287,18 @@ def correct_for_selection(
         NaN where no bootstrap has scores on both sides.
     """
     in_bag, out_of_bag = np.asarray(in_bag, dtype=float), np.asarray(out_of_bag, dtype=float)
-    winner = np.where(np.isnan(in_bag), -np.inf, in_bag).argmax(axis=0)
+    known = ~np.isnan(in_bag).all(axis=0)
+    in_bag, out_of_bag = in_bag[:, known], out_of_bag[:, known]
+    if choose is None:
+        winner = np.where(np.isnan(in_bag), -np.inf, in_bag).argmax(axis=0)
+    else:
+        winner = np.array([choose(scores) for scores in in_bag.T], dtype=int)
     scores = out_of_bag[winner, np.arange(len(winner))]
-    lead = out_of_bag[best] - scores
-    used = ~np.isnan(in_bag).all(axis=0) & ~np.isnan(lead)
-    if not used.any():
-        return BootstrapCorrection(np.nan, (np.nan, np.nan), np.nan)
-    low, high = np.quantile(scores[used], [0.025, 0.975])
-    return BootstrapCorrection(
-        float(scores[used].mean()), (float(low), float(high)), float(lead[used].mean())
-    )
+    scores = scores[~np.isnan(scores)]
+    if not len(scores):
+        return BootstrapCorrection(np.nan, (np.nan, np.nan))
+    low, high = np.quantile(scores, [0.025, 0.975])
+    return BootstrapCorrection(float(scores.mean()), (float(low), float(high)))
 
 
 def _corrected(

@@ -21,7 +21,6 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from ..classifier import MultiLabelNetClassifier
@@ -29,10 +28,11 @@ from ..decision import KEEP
 from ..parameters import draw_entropy, unchanged_on_error
 from ..targets import TargetCodec
 from .search_candidates import last_step, make_pairs, make_settings, prefix_of
-from .search_decisions import evaluate, mean_scores, optimism, pool
+from .search_decisions import corrected_score, evaluate, mean_scores, pool
 from .search_inputs import make_folds, plain, seeded, weigh, weight_of_classifier, weight_of_rows
+from .search_parallel import call_all
 from .search_report import (
-    choose,
+    chooser,
     compare,
     describe,
     metrics_of,
@@ -132,8 +132,8 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
     best_score_ : float
         Its mean score over the folds, which is too high since it was chosen by it.
     best_score_corrected_ : float
-        The same without the advantage of having been chosen, by the bootstrap bias-corrected
-        cross-validation of Tsamardinos et al., see the notes.
+        What is to be expected on new rows, without the advantage of having been chosen, by the
+        bootstrap bias-corrected cross-validation of Tsamardinos et al.; see the notes.
     best_estimator_ : estimator
         Trained on all rows with the chosen loss; its calibration and decoder are fitted on the
         out-of-fold scores of all rows.
@@ -171,10 +171,11 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
     `sample_weight` and other metadata of `fit` are passed on as by `GridSearchCV`; the weights
     that reach ``fit`` of the classifier weight calibrations and decoders, too.
 
-    The score of the best of many is optimistic. `best_score_corrected_` is `best_score_` less the
-    lead that the best pair has, on rows left out of a bootstrap, over the one that is the best on
-    the rows drawn; see `sklearn_mlloss.model_selection.bootstrap_corrected_score`. It is about
-    what the metric will be on new rows, for a model trained on as many rows as a fold has.
+    The score of the best of many is optimistic. For `best_score_corrected_` the choice is repeated,
+    by the same rule, on bootstraps of the out-of-fold rows, and each pair that is chosen is scored
+    on the rows left out; see `sklearn_mlloss.model_selection.bootstrap_corrected_score`. It is
+    about what the metric will be on new rows, for a model trained on as many rows as a fold has.
+    (With ``rule="one_std_error"`` the standard errors are those of the folds.)
 
     Decoders with a guarantee, such as "risk_control", keep it for the networks of the folds; that
     for the refitted one is approximate.
@@ -297,13 +298,12 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
             if self.refit is not False or not isinstance(scorer, _MultimetricScorer):
                 drawn = draw_for(scorer, metric, targets.kind, len(Y), int(seeds[2]))
             of_setting = [[pair for pair in pairs if pair.setting == s] for s in range(len(found))]
-            outcomes = Parallel(n_jobs=self.n_jobs)(
-                delayed(evaluate)(
-                    own, parts, folds, X, y, Y, weight, targets, scorer, score_params, drawn,
-                    metric, int(seeds[3]), raises,
-                )
+            decisions = (
+                (own, parts, folds, X, y, Y, weight, targets, scorer, score_params, drawn, metric,
+                 int(seeds[3]), raises)
                 for own, parts in zip(of_setting, found, strict=True)
             )  # fmt: skip
+            outcomes = call_all(evaluate, decisions, n_jobs=self.n_jobs)
             outcomes = [outcome for own in outcomes for outcome in own]
             metrics = metrics_of(scorer, outcomes, Y)
             error_score = np.nan if raises else self.error_score
@@ -343,8 +343,10 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
             A row a pair, the best first: what it is; its mean "score"; "difference" to the best,
             its "std_error" and "p_value" by `corrected_t_test`; the probabilities "better",
             "equivalent" and "worse" that it is so in practice, by `practical_difference`;
-            "error"; and "index", its row in `cv_results_`. The best was chosen for its score, and
-            p-values are not corrected for the number of pairs: they are somewhat too small.
+            "verdict", which is "best", "equivalent" (with a probability of 95%), "worse" (p <
+            0.05), "cannot be told apart" or "failed", and empty after a single split; "error";
+            and "index", its row in `cv_results_`. The best was chosen for its score, and p-values
+            are not corrected for the number of pairs: they are somewhat too small.
         """
         check_is_fitted(self)
         table = compare(self.cv_results_, self._metric(metric), self._sizes, rope)
@@ -552,7 +554,8 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
                 "no pair could be scored. The errors were:\n"
                 + most_common([outcome.errors[0] for outcome in outcomes if outcome.errors])
             )
-        number = choose(results, metric, self.rule, self._sizes, settings, pairs)
+        choose = chooser(results, metric, self.rule, self._sizes, settings, pairs)
+        number = choose(mean)
         self._best_metric = metric
         self.best_index_ = number
         self.best_params_ = results["params"][number]
@@ -560,7 +563,7 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
         self.best_loss_, self.best_decoder_, self.best_calibration_ = (
             results[f"param_{name}"][number] for name in ("loss", "decoder", "calibration")
         )
-        self.best_score_corrected_ = self.best_score_ - optimism(outcomes)
+        self.best_score_corrected_ = corrected_score(outcomes, choose)
 
     def _refit(
         self, estimator: Any, settings: list, pairs: list, X: Any, y: Any, fit_params: dict,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from .search_response import Decided
 from .search_scoring import Scoring
 from .search_training import FoldScores
 
-__all__ = ["Outcome", "evaluate", "mean_scores", "optimism", "pool"]
+__all__ = ["Outcome", "corrected_score", "evaluate", "mean_scores", "pool"]
 
 Fold = tuple[np.ndarray, np.ndarray]
 
@@ -38,8 +38,8 @@ class Outcome:
         Seconds for each fold to decide and to score.
     errors : list of str
         What went wrong.
-    bootstraps : ndarray of shape (2, 1 + n_bootstraps), or None
-        Scores on all rows and on those of each bootstrap, and on the rows left out.
+    bootstraps : ndarray of shape (2, n_bootstraps), or None
+        Scores on the rows of each bootstrap, and on the rows left out.
     """
 
     scores: list[dict[str, float]] = field(default_factory=list)
@@ -136,7 +136,7 @@ def evaluate(
         One, or scikit-learn's for several metrics.
     score_params : dict
         Metadata for the scorer.
-    drawn : ndarray of shape (1 + n_bootstraps, n_samples), or None
+    drawn : ndarray of shape (n_bootstraps, n_samples), or None
         How often each row is drawn, see `draw_for`.
     metric : str
         What is scored on bootstraps.
@@ -157,6 +157,7 @@ def evaluate(
         others = pool(found, folds, Y, weight, without=k)
         every = (Y[train], None if weight is None else weight[train])
         calibrations: dict[Any, tuple] = {}
+        of_scores: dict[Any, tuple] = {}
         for pair, outcome, own in zip(pairs, outcomes, responses, strict=True):
             start = time.perf_counter()
             scores: dict[str, float] = {}
@@ -169,7 +170,7 @@ def evaluate(
                 calibrator, rows = calibrations[key]
                 decoder = _fit_decoder(pair.decoder, rows, every)
                 own.append(_decide(found[k], calibrator, decoder, targets))
-                scores, failed = scoring.fold(own[-1], test)
+                scores, failed = scoring.fold(own[-1], test, of_scores, key)
                 outcome.errors += [f"fold {k}: {message}" for message in failed]
             except Exception as error:
                 if raises:
@@ -185,27 +186,30 @@ def evaluate(
             if len(own) < len(folds):
                 continue
             # Decoders do not matter to a measure of probabilities.
-            key = (pair.calibration_name, pair.decoder_name if scoring.needs_decisions else None)
+            key = (pair.calibration_name, pair.decoder.untouched_rows)
+            if scoring.needs_decisions:
+                key = (*key, pair.decoder_name)
             if key not in known:
                 known[key] = scoring.bootstraps(_join(own), tested, drawn)
             outcome.bootstraps = known[key]
     return outcomes
 
 
-def optimism(outcomes: Sequence[Outcome]) -> float:
-    """Return by how much the score of the best is too high for having been chosen.
+def corrected_score(outcomes: Sequence[Outcome], choose: Callable[[np.ndarray], int]) -> float:
+    """Return the score of what is chosen without the luck of having been chosen.
 
-    It is that of the best by the score of all rows together, which need not be the best by the
-    mean score of the folds: the luck of having been chosen by either is about the same, while the
-    winner of one is not as lucky in the other.
+    Parameters
+    ----------
+    outcomes : sequence of Outcome
+    choose : callable ``(scores) -> int``
+        Chooses a pair by a score for each, NaN for those that have none.
     """
     drawn = [outcome.bootstraps for outcome in outcomes if outcome.bootstraps is not None]
     if not drawn:
         return np.nan
-    in_bag, out_of_bag = np.stack(drawn, axis=1)
-    whole = np.where(np.isnan(in_bag[:, 0]), -np.inf, in_bag[:, 0])
-    found = correct_for_selection(in_bag[:, 1:], out_of_bag[:, 1:], int(whole.argmax()))
-    return float(np.maximum(found.optimism, 0.0))
+    nothing = np.full_like(drawn[0], np.nan)
+    found = [nothing if own is None else own for own in (o.bootstraps for o in outcomes)]
+    return correct_for_selection(*np.stack(found, axis=1), choose).score
 
 
 def mean_scores(parts: list, folds: list, Y: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from .search_decisions import Outcome
 from .search_training import FoldScores
 
 __all__ = [
-    "choose",
+    "chooser",
     "columns_of",
     "compare",
     "describe",
@@ -86,33 +86,38 @@ def tabulate(
     return results
 
 
-def choose(
+def chooser(
     results: dict[str, Any],
     metric: str,
     rule: str,
     sizes: tuple[float, float],
     settings: Sequence[Setting],
     pairs: Sequence[Pair],
-) -> int:
-    """Return the number of the pair to take.
+) -> Callable[[np.ndarray], int]:
+    """Return what takes a pair by a score for each: by the mean of the folds, or a bootstrap.
 
     With "one_std_error" the simplest of those whose difference to the best is at most its own
     standard error: losses with their default hyperparameters before others, decoders that learn
     nothing before those that do, no calibration before one, and what was listed first.
     """
-    best = int(results[f"rank_test_{metric}"].argmin())
-    if rule == "best":
-        return best
     scores = _splits(results, metric)
-    test = corrected_t_test(scores - scores[best], *sizes)
-    near = np.flatnonzero(test.difference >= -test.std_error)
+    efforts = [
+        (settings[pair.setting].tuned, pair.decoder.requires_fit, pair.calibrator is not None)
+        for pair in pairs
+    ]
+    errors: dict[int, np.ndarray] = {}
 
-    def effort(number: int) -> tuple:
-        pair = pairs[number]
-        tuned = settings[pair.setting].tuned
-        return (tuned, pair.decoder.requires_fit, pair.calibrator is not None, number)
+    def choose(values: np.ndarray) -> int:
+        best = int(np.where(np.isnan(values), -np.inf, values).argmax())
+        if rule == "best":
+            return best
+        if best not in errors:  # many bootstraps have the same best pair
+            test = corrected_t_test(scores - scores[best], *sizes)
+            errors[best] = np.nan_to_num(test.std_error)
+        near = np.flatnonzero(values >= values[best] - errors[best])
+        return int(min(near, key=lambda number: (*efforts[number], number)))
 
-    return int(min([best, *near], key=effort))
+    return choose
 
 
 def columns_of(results: dict[str, Any]) -> list[str]:
@@ -148,6 +153,7 @@ def compare(
         "better": likely.better,
         "equivalent": likely.equivalent,
         "worse": likely.worse,
+        "verdict": _verdicts(mean, test.p_value, likely.equivalent, order[0], scores.shape[1]),
         "error": results["error"],
         "index": np.arange(len(mean)),
     }
@@ -166,7 +172,7 @@ def describe(
     """Return a table of the first pairs, and in words what can be told from it."""
     n_pairs = len(table["score"])
     works = np.isfinite(table["score"])
-    verdicts = [_verdict(table, row, n_splits) for row in range(n_pairs)]
+    verdicts = table["verdict"].tolist()
     first = int(table["index"][0])
     stop = list(table).index("score")
     names = list(table)[:stop]
@@ -196,10 +202,11 @@ def describe(
     lines.append("")
     lines += _words(table, verdicts, works, n_splits, rope)
     if corrected is not None and np.isfinite(corrected):
+        score = table["score"][0]
         lines.append(
-            f"Chosen as the best of {works.sum()}, its {metric} of {table['score'][0]:.3f} is "
-            f"optimistic: {corrected:.3f} is to be expected on new rows."
-            if chosen == first
+            f"Chosen as the best of {works.sum()}, its {metric} of {score:.3f} is optimistic: "
+            f"{corrected:.3f} is to be expected on new rows."
+            if chosen == first and works.sum() > 1 and round(corrected, 3) < round(score, 3)
             else f"{metric} {corrected:.3f} is to be expected of the chosen pair on new rows."
         )
     if not works.all():
@@ -244,16 +251,18 @@ def metrics_of(scorer: Any, outcomes: list, Y: np.ndarray) -> list[str]:
     raise ValueError("no pair could be scored. The errors were:\n" + most_common(errors) + hint)
 
 
-def _verdict(table: dict[str, np.ndarray], row: int, n_splits: int) -> str:
-    if not np.isfinite(table["score"][row]):
-        return "failed"
-    if row == 0:
-        return "best"
+def _verdicts(
+    mean: np.ndarray, p_value: np.ndarray, equivalent: np.ndarray, best: int, n_splits: int
+) -> np.ndarray:
+    """Return in a word how each pair compares with the best; nothing after a single split."""
     if n_splits == 1:
-        return ""
-    if table["equivalent"][row] >= 1 - LEVEL:
-        return "equivalent"
-    return "worse" if table["p_value"][row] < LEVEL else SAME
+        words = np.full(len(mean), "", dtype=object)
+    else:
+        words = np.where(p_value < LEVEL, "worse", SAME).astype(object)
+        words[equivalent >= 1 - LEVEL] = "equivalent"
+    words[~np.isfinite(mean)] = "failed"
+    words[best] = "best" if np.isfinite(mean[best]) else "failed"
+    return words
 
 
 def _words(

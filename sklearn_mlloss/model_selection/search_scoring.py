@@ -102,7 +102,9 @@ def count_measure(scorer: Any, kind: str = "multilabel") -> CountMeasure | None:
     """Return the closed form of a scorer for y of some kind without NaN, if it has one."""
     if not isinstance(scorer, _BaseScorer) or scorer._response_method != "predict":
         return None
-    func, kwargs, sign = scorer._score_func, scorer._kwargs, scorer._sign
+    func, kwargs, sign = scorer._score_func, dict(scorer._kwargs), scorer._sign
+    if func in RATIOS_OF_CLASSES and kwargs.get("zero_division") in (0, "warn"):
+        del kwargs["zero_division"]  # what we do anyway
     if kind != "multilabel":  # as columns of classes
         if func is metrics.accuracy_score and not kwargs:
             return CountMeasure("subset", None, sign)
@@ -121,14 +123,13 @@ def count_measure(scorer: Any, kind: str = "multilabel") -> CountMeasure | None:
 
 
 def draw_for(scorer: Any, metric: str, kind: str, n_rows: int, seed: int) -> np.ndarray:
-    """Return how often rows are drawn: first each row once, then in bootstraps.
+    """Return how often each bootstrap draws each row.
 
-    Of these there are fewer where they cost much, and where there are many rows.
+    There are fewer bootstraps where they cost much, and where there are many rows.
     """
     own = scorer._scorers[metric] if isinstance(scorer, _MultimetricScorer) else scorer
     number = N_BOOTSTRAPS if count_measure(own, kind) is not None else N_SLOW_BOOTSTRAPS
-    drawn = draw_bootstraps(n_rows, int(np.clip(2e7 / n_rows, min(20, number), number)), seed)
-    return np.concatenate([np.ones((1, n_rows), drawn.dtype), drawn])
+    return draw_bootstraps(n_rows, int(np.clip(2e7 / n_rows, min(20, number), number)), seed)
 
 
 class Scoring:
@@ -159,7 +160,6 @@ class Scoring:
         self.metric = metric
         several = scorer._scorers if isinstance(scorer, _MultimetricScorer) else {"score": scorer}
         self.kind = targets.kind
-        self.measures = {name: count_measure(one, self.kind) for name, one in several.items()}
         self.hard = None
         # With metadata routing each of several scorers may ask for other weights.
         routed = params and _routing_enabled() and isinstance(scorer, _MultimetricScorer)
@@ -167,29 +167,62 @@ class Scoring:
             Y = targets.transform(y)
             if Y.dtype.kind != "f":  # neither soft nor missing labels
                 self.hard = self._columns(Y == 1)
+        # In closed form; by scorers that do not look at decisions; and by the others.
+        measures = {name: count_measure(one, self.kind) for name, one in several.items()}
+        self.measures = {
+            name: one for name, one in measures.items() if one and self.hard is not None
+        }
+        left = {name: one for name, one in several.items() if name not in self.measures}
+        same = {name: one for name, one in left.items() if not _looks_at_decisions(one)}
+        if routed or not isinstance(scorer, _MultimetricScorer):
+            whole = scorer if left else None
+            self.of_decisions, self.of_scores = (whole, None) if same != left else (None, whole)
+        else:
+            others = {name: one for name, one in left.items() if name not in same}
+            self.of_decisions, self.of_scores = (
+                _MultimetricScorer(scorers=part, raise_exc=scorer._raise_exc) if part else None
+                for part in (others, same)
+            )
         weight = params.get("sample_weight")
         self.weight = None if weight is None else np.asarray(weight, dtype=np.float64)
 
     @property
     def needs_decisions(self) -> bool:
         """Whether the metric of the bootstraps looks at more than probabilities."""
-        if not isinstance(self.single, _BaseScorer):
-            return True
-        method = self.single._response_method
-        return "predict" in ((method,) if isinstance(method, str) else tuple(method))
+        return _looks_at_decisions(self.single)
 
-    def fold(self, response: Decided, rows: np.ndarray) -> tuple[dict[str, float], list[str]]:
-        """Return a score a metric for the response to some rows, and what went wrong."""
-        if self.hard is not None and all(self.measures.values()):
+    def fold(
+        self, response: Decided, rows: np.ndarray, known: dict[Any, Any], key: Any
+    ) -> tuple[dict[str, float], list[str]]:
+        """Return a score a metric for the response to some rows, and what went wrong.
+
+        Scores of probabilities are kept in `known` under `key`: they are those of all decoders.
+        """
+        scores: dict[str, float] = {}
+        failed: list[str] = []
+        if self.measures:
             weights = (np.ones(len(rows)) if self.weight is None else self.weight[rows])[None]
             marked = self._columns(response.decisions)
-            return {
-                name: float(measure(self.hard[rows], marked, weights)[0])
-                for name, measure in self.measures.items()
-            }, []
+            for name, measure in self.measures.items():
+                scores[name] = float(measure(self.hard[rows], marked, weights)[0])
+        parts = []
+        if self.of_decisions is not None:
+            parts.append(self._call(self.of_decisions, response, rows))
+        if self.of_scores is not None:
+            if key not in known:
+                known[key] = self._call(self.of_scores, response, rows)
+            parts.append(known[key])
+        for found, errors in parts:
+            scores |= found
+            failed += errors
+        return scores, failed
+
+    def _call(
+        self, scorer: Any, response: Decided, rows: np.ndarray
+    ) -> tuple[dict[str, float], list[str]]:
         X, y = _safe_indexing(self.X, rows), _safe_indexing(self.y, rows)
         params = _check_method_params(self.X, self.params, indices=rows)
-        found = self.scorer(response, X, y, **params)
+        found = scorer(response, X, y, **params)
         found = found if isinstance(found, dict) else {"score": found}
         scores, failed = {}, []
         for name, value in found.items():
@@ -255,6 +288,14 @@ def _single(scorer: Any, metric: str, params: dict) -> tuple[Any, dict]:
     if not own._accept_sample_weight():
         params = {name: value for name, value in params.items() if name != "sample_weight"}
     return own, params
+
+
+def _looks_at_decisions(scorer: Any) -> bool:
+    """Return whether a scorer may look at more than probabilities."""
+    if not isinstance(scorer, _BaseScorer):
+        return True
+    method = scorer._response_method
+    return "predict" in ((method,) if isinstance(method, str) else tuple(method))
 
 
 def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

@@ -11,11 +11,11 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import _safe_split
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params
 
 from ..decoders import Argmax, Decoder
 from .search_candidates import last_step, prefix_of
+from .search_parallel import call_all
 
 __all__ = ["FoldScores", "Undecided", "raw_scores", "train", "train_one"]
 
@@ -90,15 +90,12 @@ def train(
     list of lists of FoldScores
         For each setting, those of each fold.
     """
-    # X and y are arguments of their own, which joblib ships once a worker and not once a task.
     tasks = (
-        delayed(_train_task)(
-            estimator, params, X, y, *fold, fit_params, kind, raises, verbose, (s, k)
-        )
+        (estimator, params, X, y, *fold, kind, raises, verbose, (s, k))
         for s, params in enumerate(settings)
         for k, fold in enumerate(folds)
     )
-    found = Parallel(n_jobs=n_jobs)(tasks)
+    found = call_all(_train_task, tasks, fit_params, n_jobs=n_jobs)
     return [found[start : start + len(folds)] for start in range(0, len(found), len(folds))]
 
 
@@ -127,11 +124,12 @@ def _train_task(
     y: Any,
     train: np.ndarray,
     test: np.ndarray,
-    fit_params: dict,
     kind: str,
     raises: bool,
     verbose: int,
     place: tuple[int, int],
+    /,
+    **fit_params: Any,
 ) -> FoldScores:
     start = time.perf_counter()
     try:

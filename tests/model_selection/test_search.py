@@ -28,6 +28,7 @@ from sklearn_mlloss.decoders import (
 from sklearn_mlloss.losses import BinaryCrossEntropy, FocalLoss, get_loss
 from sklearn_mlloss.metrics import multilabel_scorers
 from sklearn_mlloss.model_selection import MultilabelStratifiedKFold, search_scoring
+from sklearn_mlloss.model_selection.comparison import draw_bootstraps
 from sklearn_mlloss.model_selection.search_candidates import (
     ALL_DECODERS,
     DEFAULT_DECODERS,
@@ -35,6 +36,7 @@ from sklearn_mlloss.model_selection.search_candidates import (
 )
 from sklearn_mlloss.model_selection.search_response import Decided
 from sklearn_mlloss.model_selection.search_scoring import Scoring, count_measure
+from sklearn_mlloss.parameters import draw_entropy
 from sklearn_mlloss.targets import TargetCodec
 
 pytestmark = [
@@ -686,6 +688,26 @@ def test_metadata_routing():
 # ------------------------------------------------------------------ choosing and telling
 
 
+@pytest.mark.parametrize("rule", ["best", "one_std_error"])
+def test_corrected_score_is_that_of_the_choice_repeated_on_bootstraps(rule):
+    fitted = search(losses=["bce", "zlpr", "brier"], decoders=["threshold"], rule=rule)
+    fitted.set_params(store_cv_results=True, scoring="f1_micro").fit(X, Y)
+    decided = fitted.oof_scores_ >= 0.5
+    splits = np.array([fitted.cv_results_[f"split{k}_test_score"] for k in range(3)]).T
+    seeds = np.random.SeedSequence(draw_entropy(0)).generate_state(4)
+    scores = []
+    for times in draw_bootstraps(90, search_scoring.N_BOOTSTRAPS, int(seeds[2])):
+        rows = np.repeat(np.arange(90), times)
+        inside = np.array([f1_score(Y[rows], own[rows], average="micro") for own in decided])
+        winner = inside.argmax()
+        if rule == "one_std_error":  # all are equally simple: the first that is near
+            differences = splits - splits[winner]
+            error = np.sqrt(differences.var(axis=1, ddof=1) * (1 / 3 + 30 / 60))
+            winner = np.flatnonzero(inside >= inside[winner] - error)[0]
+        scores.append(f1_score(Y[times == 0], decided[winner][times == 0], average="micro"))
+    assert fitted.best_score_corrected_ == pytest.approx(np.mean(scores))
+
+
 def test_simpler_pairs_within_a_standard_error():
     fitted = search(
         losses=[FocalLoss(gamma=1), "bce", "zlpr"],
@@ -715,6 +737,10 @@ def test_compare(reference):
     assert table["difference"][1] == pytest.approx(differences.mean())
     assert table["std_error"][1] == pytest.approx(error)
     assert table["p_value"][0] == 1 and table["equivalent"][0] == 1
+    assert table["verdict"][0] == "best"
+    alike = (table["p_value"] >= 0.05) | (table["equivalent"] >= 0.95)
+    assert set(table["verdict"][1:][~alike[1:]]) <= {"worse"}
+    assert set(table["verdict"][1:][alike[1:]]) <= {"equivalent", "cannot be told apart"}
     np.testing.assert_allclose(table[["better", "equivalent", "worse"]].sum(axis=1), 1)
 
 
@@ -776,6 +802,8 @@ def test_summary_text():
     assert fitted.summary(n_rows=4) == SUMMARY
     fitted.best_index_ = 2
     assert "f1_macro 0.790 is to be expected of the chosen pair" in fitted.summary()
+    fitted.best_index_, fitted.best_score_corrected_ = 0, 0.81
+    assert "f1_macro 0.810 is to be expected of the chosen pair" in fitted.summary()
     for k in range(4):
         results[f"split{k}_test_score"][1] -= 0.3
     assert "They and the best have 1 of 2 losses: bce." in fitted.summary()
@@ -790,7 +818,7 @@ def test_summary_where_all_is_told_apart(reference):
     assert "The best is better than the 3 other pairs" in again.summary()
     alone = search(losses=["bce"], decoders=["threshold"]).fit(X, Y)
     assert "There is nothing to compare." in alone.summary()
-    assert alone.best_score_corrected_ == pytest.approx(alone.best_score_)
+    assert "is to be expected of the chosen pair on new rows" in alone.summary()
 
 
 def test_verbose(capsys):
@@ -803,6 +831,18 @@ def test_verbose(capsys):
 # ------------------------------------------------------------------ scores of decisions
 
 
+def scorings(scorer, *args):
+    """Return what scores in closed form, and what scores by the scorer."""
+    fast = Scoring(scorer, *args)
+    assert set(fast.measures) == {"score"} and fast.of_decisions is fast.of_scores is None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search_scoring, "count_measure", lambda *args: None)
+        slow = Scoring(scorer, *args)
+    slow.hard = None
+    assert not slow.measures and slow.of_decisions is scorer
+    return fast, slow
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(
     "name",
@@ -811,7 +851,7 @@ def test_verbose(capsys):
         for m in ("f1", "precision", "recall", "jaccard")
         for a in ("micro", "macro", "weighted", "samples")
     ]
-    + ["accuracy", "hamming", "f_measure", "jaccard_mlloss"],
+    + ["accuracy", "hamming", "f_measure", "jaccard_mlloss", "zero_division"],
 )
 def test_closed_forms_are_the_scorers(name, weighted):
     from sklearn.metrics import hamming_loss
@@ -820,6 +860,7 @@ def test_closed_forms_are_the_scorers(name, weighted):
         "hamming": make_scorer(hamming_loss, greater_is_better=False),
         "f_measure": multilabel_scorers()["f1_macro"],
         "jaccard_mlloss": multilabel_scorers()["jaccard_samples"],
+        "zero_division": make_scorer(f1_score, average="macro", zero_division=0),
     }
     scorer = own.get(name) or get_scorer(name)
     truth, decisions = rng.integers(0, 2, (2, 40, 4))
@@ -830,13 +871,12 @@ def test_closed_forms_are_the_scorers(name, weighted):
     assert count_measure(scorer) is not None
     response = Decided(targets, np.full((40, 4), 0.5), decisions.astype(bool))
     rows = np.arange(40)
-    fast, slow = (Scoring(scorer, "score", rows[:, None], truth, targets, params) for _ in range(2))
-    assert fast.hard is not None
-    slow.hard = None
+    fast, slow = scorings(scorer, "score", rows[:, None], truth, targets, params)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         np.testing.assert_allclose(
-            fast.fold(response, rows)[0]["score"], slow.fold(response, rows)[0]["score"]
+            fast.fold(response, rows, {}, 0)[0]["score"],
+            slow.fold(response, rows, {}, 0)[0]["score"],
         )
     drawn = np.stack([np.bincount(rng.integers(0, 40, 40), minlength=40) for _ in range(5)])
     np.testing.assert_allclose(
@@ -865,15 +905,13 @@ def test_closed_forms_of_classes_are_the_scorers(name, n_classes):
         targets, np.full((len(y), targets.n_labels_), 0.5), targets.transform(guess) == 1
     )
     rows = np.arange(len(y))
-    fast, slow = (Scoring(scorer, "score", rows[:, None], y, targets, {}) for _ in range(2))
-    assert all(fast.measures.values())
-    slow.hard = None
+    fast, slow = scorings(scorer, "score", rows[:, None], y, targets, {})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for part in (rows, rows[n_classes:]):
             np.testing.assert_allclose(
-                fast.fold(response[part], part)[0]["score"],
-                slow.fold(response[part], part)[0]["score"],
+                fast.fold(response[part], part, {}, 0)[0]["score"],
+                slow.fold(response[part], part, {}, 0)[0]["score"],
             )
     drawn = np.stack(
         [np.bincount(rng.integers(0, len(y), len(y)), minlength=len(y)) for _ in range(5)]
@@ -881,6 +919,36 @@ def test_closed_forms_of_classes_are_the_scorers(name, n_classes):
     np.testing.assert_allclose(
         fast.bootstraps(response, rows, drawn), slow.bootstraps(response, rows, drawn), rtol=1e-6
     )
+
+
+def test_a_score_of_probabilities_is_computed_once_for_all_decoders():
+    calls = []
+
+    def area(y, scores):
+        calls.append(len(y))
+        return roc_auc_score(y, scores)
+
+    scoring = {
+        "auc": make_scorer(area, response_method="predict_proba"),
+        "f1": "f1_micro",
+        "own": lambda estimator, X, y: f1_score(y, estimator.predict(X), average="macro"),
+    }
+    decoders = ["threshold", "global_threshold", "risk_control"]
+    fitted = search(
+        losses=["bce"], decoders=decoders, calibrations=[None, "sigmoid"], scoring=scoring,
+        refit=False,
+    ).fit(X, Y)  # fmt: skip
+    # The calibration of a decoder with a guarantee learns on fewer rows.
+    assert len(calls) == 4 * 3
+    calls.clear()
+    for k, name in enumerate(decoders):
+        alone = search(
+            losses=["bce"], decoders=[name], calibrations=[None, "sigmoid"], scoring=scoring,
+            refit=False,
+        ).fit(X, Y)  # fmt: skip
+        for metric in scoring:
+            column = fitted.cv_results_[f"mean_test_{metric}"]
+            np.testing.assert_array_equal(column[k::3], alone.cv_results_[f"mean_test_{metric}"])
 
 
 def test_no_closed_form_for_other_parameters():
