@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -19,10 +20,17 @@ from sklearn.utils.validation import check_is_fitted, check_memory, validate_dat
 from .deciding import DecidingClassifier, Scored
 from .decision import is_auto, make_calibrator, make_decoder
 from .decoders import Decoder
+from .digests import code_digest
 from .held_out import make_folds, split_rows
 from .losses import Loss, get_loss
 from .networks import ENCODINGS, get_encoding
-from .parameters import PRECISIONS, check_params, draw_entropy, unchanged_on_error
+from .parameters import (
+    PRECISIONS,
+    check_params,
+    draw_entropy,
+    unchanged_on_error,
+    warn_of_lost_digits,
+)
 from .targets import TargetCodec
 from .training import (
     Rows,
@@ -71,7 +79,8 @@ class MultiLabelNetClassifier(DecidingClassifier):
         the network: "standard", "robust", "quantile", "piecewise_linear" (names of
         `sklearn_mlloss.networks.ENCODINGS`) or an encoding object, which become part of the
         network; None for X as it is; or a transformer of scikit-learn with dense output, which is
-        cloned, fitted and run on the CPU. "auto" takes "piecewise_linear" [1]_ for dense numbers,
+        cloned, fitted and run on the CPU, without column names. X has the `precision` by then,
+        and NaN is refused in any case. "auto" takes "piecewise_linear" [1]_ for dense numbers,
         "quantile" or less where that would be too wide, "standard" for fewer than 50 rows, and
         None for sparse or binary X: see `sklearn_mlloss.networks.choose_encoding`, and
         `encoding_reason_` for what it has found. Parameters of a named encoding can be set as
@@ -155,10 +164,12 @@ class MultiLabelNetClassifier(DecidingClassifier):
     memory : None, str or joblib.Memory, default=None
         Where trained networks are kept, a folder for instance. A `fit` that differs from an
         earlier one in nothing but the decision (`decoder`, `calibration`) takes its networks from
-        there: a search over decoders by `GridSearchCV` trains once a fold. Without
-        early stopping, a decoder with nothing to learn trains on all rows, and others do not. Not
-        for ``warm_start`` and `partial_fit`, which go on from what is there; loss, `module` and
-        `callbacks` must be picklable.
+        there: a search over decoders by `GridSearchCV` trains once a fold. Without early
+        stopping, a decoder with nothing to learn trains on all rows, and others do not. Not for
+        ``warm_start`` and `partial_fit`, which go on from what is there. `random_state` must be
+        an int, or no fit equals another; loss, `module` and `callbacks` must be picklable.
+        Functions and classes of your own count as changed when their own code is, not when what
+        they call is.
     callbacks : list of skorch callbacks, optional
         Notified as skorch documents it, for each batch as well, which makes training slower.
         Copied, never written to. Those that score predictions themselves (`EpochScoring`,
@@ -329,6 +340,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
             The fitted estimator. If anything fails, it is left as it was.
         """
         with unchanged_on_error(self):
+            vars(self).pop("oof_scores_", None)
             check_params(self)
             self._dtype = PRECISIONS[self.precision]
             device = resolve_device(self.device)
@@ -388,7 +400,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
                 self.calibrator_ = make_calibrator(self.calibration)
                 self.decoder_ = self._make_decoder(self.decoder, loss)
                 seeds = self._seeds(0)
-                encoder = fit_encoder(self.encoding, rows, more_to_come=True)
+                encoder = fit_encoder(self.encoding, rows, seeds[0], more_to_come=True)
                 nets = [build_net(self, loss, encoder, len(rows), device, seeds[0])]
             else:
                 nets = self.nets_
@@ -496,7 +508,9 @@ class MultiLabelNetClassifier(DecidingClassifier):
         self, X: Any, y: Any, sample_weight: Any, reset: bool
     ) -> tuple[Rows, np.ndarray]:
         """Return the rows that have something to learn from, and which of X they are."""
-        X = self._check_X(X, reset=reset)
+        given, X = X, self._check_X(X, reset=reset)
+        if reset:
+            warn_of_lost_digits(given, X, getattr(self, "feature_names_in_", None))
         Y = self._targets.transform(y)
         check_consistent_length(X, Y)
         weight = check_weight(sample_weight, Y)
@@ -543,7 +557,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
         valid = held_out if self.early_stopping else None
         train_cached = self._cached(train_net) if last is None else train_net
         trained = train_cached(
-            self._as_trained(), loss, train, valid, self.max_epochs, device, seeds, last
+            self._as_trained(loss), loss, train, valid, self.max_epochs, device, seeds, last
         )
         self._keep([trained])
         return self._score(held_out) if self._learns_decision() else None
@@ -565,7 +579,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
         folds = make_folds(self.cv, rows, kept, self._seeds(0)[2])
         train_cached = self._cached(train_folds, ignore=["n_jobs"])
         found = train_cached(
-            self._as_trained(), loss, rows, folds, device, self._entropy, n_jobs=self.n_jobs
+            self._as_trained(loss), loss, rows, folds, device, self._entropy, n_jobs=self.n_jobs
         )
         scores = np.full(rows.Y.shape, np.nan)
         count = None if found[0][3] is None else np.full(len(rows), np.nan)
@@ -579,7 +593,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
             train_cached = self._cached(train_net)
             trained = [
                 train_cached(
-                    self._as_trained(), loss, rows, None, max(1, epochs), device, self._seeds(0)
+                    self._as_trained(loss), loss, rows, None, max(1, epochs), device, self._seeds(0)
                 )
             ]
         self._keep(trained)
@@ -605,13 +619,17 @@ class MultiLabelNetClassifier(DecidingClassifier):
 
         return call
 
-    def _as_trained(self) -> MultiLabelNetClassifier:
-        """Return an estimator with those parameters that training depends on.
+    def _as_trained(self, loss: Loss) -> MultiLabelNetClassifier:
+        """Return an estimator with those parameters that training depends on, and their code.
 
         What else training depends on, such as the fitted loss, is passed along.
         """
-        params = self.get_params(deep=False)
-        return type(self)(**{k: v for k, v in params.items() if k not in NOT_TRAINED})
+        names = inspect.signature(MultiLabelNetClassifier).parameters.keys() - NOT_TRAINED
+        params = {name: getattr(self, name) for name in sorted(names)}
+        trained = MultiLabelNetClassifier(**params)
+        if self.memory is not None:
+            trained.code_ = code_digest([loss, *params.values()])
+        return trained
 
     def _keep(self, trained: list[Trained]) -> None:
         """Keep what was trained."""

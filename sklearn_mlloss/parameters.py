@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_memory
@@ -76,6 +78,29 @@ def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+def warn_of_lost_digits(given: Any, X: Any, names: np.ndarray | None) -> None:
+    """Warn of columns whose differences are hardly there any more in the precision of X.
+
+    Such as seconds since 1970: float32 has 24 bits, and the last of a billion is worth 64.
+    """
+    if X.dtype != np.float32 or sp.issparse(X):
+        return
+    given = np.asarray(given)
+    if given.dtype.kind not in "fiu" or given.dtype.itemsize <= 4:
+        return
+    low, high = given.min(axis=0).astype(float), given.max(axis=0).astype(float)
+    largest = np.maximum(np.abs(low), np.abs(high))
+    lost = (high > low) & (high - low < 1000 * np.finfo(np.float32).eps * largest)
+    if lost.any():
+        which = np.flatnonzero(lost) if names is None else names[lost]
+        warnings.warn(
+            f"{lost.sum()} column(s) of X lie so far from 0 that float32 keeps fewer than a "
+            f"thousand of their values apart: {', '.join(map(str, which[:10]))}. Subtract their "
+            "minimum, put a StandardScaler before, or set precision='float64'",
+            stacklevel=4,
+        )
 
 
 def draw_entropy(random_state: Any) -> int:

@@ -1,6 +1,9 @@
 """What the classifier takes for X and y, gives back, and leaves alone when it fails."""
 
+import os
 import pickle
+import subprocess
+import sys
 
 import joblib
 import numpy as np
@@ -454,3 +457,61 @@ def test_a_failing_fit_decoder_keeps_the_decision(reference):
     with pytest.raises(ValueError, match="3 columns"):
         reference.fit_decoder(X, Y[:, :2], "global_threshold")
     assert reference.decoder_ is decoder
+
+
+@pytest.mark.parametrize("kind", ["array", "frame", "int"])
+def test_columns_far_from_zero_are_named(kind):
+    far = np.column_stack([X[:, :2], 1.7e9 + np.arange(len(X))])
+    if kind == "int":
+        far = far.astype(np.int64)
+    if kind == "frame":
+        far = pd.DataFrame(far, columns=["a", "b", "time"])
+    name = "time" if kind == "frame" else "2"
+    with pytest.warns(UserWarning, match=f"1 column.*far from 0.*: {name}"):
+        make().fit(far, Y)
+    make(precision="float64").fit(far, Y)
+    make().fit(np.asarray(far, dtype=np.float32), Y)
+
+
+def test_scores_of_an_earlier_fit_are_gone():
+    net = make(cv=2, store_cv_results=True, decoder="threshold").fit(X, Y)
+    assert hasattr(net, "oof_scores_")
+    assert not hasattr(net.set_params(cv=None, store_cv_results=False).fit(X, Y), "oof_scores_")
+
+
+def test_subclasses_may_have_another_constructor():
+    class Own(MultiLabelNetClassifier):
+        def __init__(self, random_state, *, max_epochs=2, device="cpu"):
+            super().__init__(random_state=random_state, max_epochs=max_epochs, device=device)
+
+    assert Own(0).fit(X, Y).predict(X).shape == Y.shape
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_child_can_train_whoever_trained_in_its_parent():
+    code = """
+import os, threading, warnings
+import numpy as np
+from sklearn_mlloss import MultiLabelNetClassifier
+from sklearn_mlloss.training import net
+warnings.simplefilter("ignore")
+held, done = threading.Event(), threading.Event()
+def hold():
+    with net._TURN:
+        held.set()
+        done.wait()
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+child = os.fork()
+if child == 0:
+    X = np.arange(40.0).reshape(20, 2)
+    MultiLabelNetClassifier(max_epochs=1, early_stopping=False, device="cpu").fit(X, X > 20)
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+done.set()
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert result.stdout.split() == ["7"]

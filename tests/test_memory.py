@@ -1,13 +1,16 @@
 """Networks that are kept: searches over the decision do not train again."""
 
+from functools import partial
 from unittest import mock
 
 import joblib
 import numpy as np
 import pytest
 from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import Callback
 
 from sklearn_mlloss import MultiLabelNetClassifier
+from sklearn_mlloss.digests import code_digest
 from sklearn_mlloss.losses import FocalLoss, FunctionLoss
 from sklearn_mlloss.training import build_net
 
@@ -112,3 +115,44 @@ def test_what_cannot_be_kept_is_named(tmp_path):
     loss = FunctionLoss(lambda outputs, targets: (outputs - targets) ** 2)
     with pytest.raises(ValueError, match="memory=.*pickle"):
         make(str(tmp_path), loss=loss).fit(X, Y)
+
+
+def test_a_function_written_anew_is_another_one(tmp_path, trained):
+    def fit(power):
+        # As in a notebook, where a cell is run again.
+        namespace = {"__name__": "__main__"}
+        exec(f"def loss(o, t):\n    return ((o - t) ** {power}).mean(-1)", namespace)
+        namespace["loss"].__module__ = __name__
+        globals()["loss"] = namespace["loss"]
+        return make(str(tmp_path), loss=FunctionLoss(namespace["loss"])).fit(X, Y)
+
+    try:
+        one, two, again = fit(2), fit(4), fit(2)
+    finally:
+        del globals()["loss"]
+    assert trained() == 2
+    assert one.history_ == again.history_ != two.history_
+
+
+def test_digests_tell_code_apart():
+    def one(x):
+        return x + 1
+
+    def two(x):
+        return x + 2
+
+    def same(x):
+        return x + 1
+
+    class First(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            pass
+
+    class Second(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            return 1
+
+    assert code_digest([one]) == code_digest([same]) != code_digest([two])
+    assert code_digest([[First()]]) != code_digest([[Second()]])
+    assert code_digest([partial(one)]) != code_digest([partial(two)])
+    assert code_digest([FunctionLoss(one)]) != code_digest([FunctionLoss(two)])

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["PiecewiseLinear", "Quantile", "Scaled", "WithIndicator", "inverse"]
+__all__ = ["FIXED", "PiecewiseLinear", "Quantile", "Scaled", "WithIndicator", "inverse"]
 
 # Standard deviations at which scaled values end. No training row of a table with fewer than a
 # million rows is that far out: the largest possible distance is sqrt(n_samples - 1).
@@ -113,6 +113,10 @@ class WithIndicator(nn.Module):
         encoded = self.encoding(X)
         missing = X.index_select(-1, self.features).isnan().to(encoded.dtype)
         return torch.cat([encoded, missing], dim=-1)
+
+
+# Those that do the same in training as in prediction.
+FIXED = (Scaled, Quantile, PiecewiseLinear, WithIndicator)
 
 
 def inverse(width: np.ndarray) -> np.ndarray:

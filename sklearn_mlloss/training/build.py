@@ -138,7 +138,7 @@ def _make_network(
     network, encoding = factory(encoder.n_outputs, n_outputs), encoder.module(dtype)
     if encoding is None:
         return network
-    if type(network) is MLP:
+    if type(network) is MLP and network.encoding is None:
         network.encoding = encoding
         return network
     return nn.Sequential(OrderedDict(encoding=encoding, network=network))

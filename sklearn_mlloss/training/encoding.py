@@ -79,7 +79,7 @@ class Encoder:
             yield torch.from_numpy(rows).to(device), min(size, X.shape[0] - start)
 
 
-def fit_encoder(spec: Any, rows: Rows, more_to_come: bool = False) -> Encoder:
+def fit_encoder(spec: Any, rows: Rows, seed: int, more_to_come: bool = False) -> Encoder:
     """Learn an encoding from the rows that train a network.
 
     Parameters
@@ -87,6 +87,8 @@ def fit_encoder(spec: Any, rows: Rows, more_to_come: bool = False) -> Encoder:
     spec : object
         The checked parameter `encoding` of an estimator; it is cloned.
     rows : Rows
+    seed : int
+        Of a transformer that draws random numbers and has no random state of its own.
     more_to_come : bool, default=False
         Whether these are the first rows of many: "auto" then wants some of them.
 
@@ -105,12 +107,19 @@ def fit_encoder(spec: Any, rows: Rows, more_to_come: bool = False) -> Encoder:
     if spec is None:
         return Encoder(None, reason, n_features, n_features)
     if hasattr(spec, "transform"):
-        return _fit_transformer(clone(spec), rows)
+        return _fit_transformer(clone(spec), rows, seed)
     encoding = clone(get_encoding(spec)).fit(rows.X, sample_weight=rows.row_weight())
     return Encoder(encoding, reason, n_features, encoding.n_outputs_)
 
 
-def _fit_transformer(transformer: Any, rows: Rows) -> Encoder:
+def _fit_transformer(transformer: Any, rows: Rows, seed: int) -> Encoder:
+    if hasattr(transformer, "get_params"):
+        undecided = [
+            name
+            for name, value in transformer.get_params(deep=True).items()
+            if value is None and (name == "random_state" or name.endswith("__random_state"))
+        ]
+        transformer.set_params(**dict.fromkeys(undecided, seed))
     weight = {}
     if rows.weight is not None and has_fit_parameter(transformer, "sample_weight"):
         weight = {"sample_weight": rows.row_weight()}

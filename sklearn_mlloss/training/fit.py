@@ -12,6 +12,7 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 
 from ..losses import Loss
+from .batches import Matrix
 from .build import build_net
 from .encoding import fit_encoder
 from .net import TableNet, seeded
@@ -75,7 +76,7 @@ def train_net(
     last: TableNet | None = None,
 ) -> Trained:
     """Build a net by the parameters of an estimator and train it."""
-    encoder = fit_encoder(estimator.encoding, train) if last is None else last.encoder_
+    encoder = fit_encoder(estimator.encoding, train, seeds[0]) if last is None else last.encoder_
     net = build_net(estimator, loss, encoder, len(train), device, seeds[0], last)
     trained = train_on(net, train, valid, epochs, device, seeds[1])
     # The moments of a finished training serve nobody, and treble the size of a pickle.
@@ -99,16 +100,30 @@ def train_folds(
     list of (Trained, test, scores, count)
         For each fold the net, the rows that it has not been trained on, and what it says of them.
     """
-
-    def run(number: int, train: np.ndarray, test: np.ndarray):
-        seeds = np.random.SeedSequence([entropy, number]).generate_state(2)
-        part, rest = rows[train].scaled(), rows[test].scaled()
-        own = clone(loss).fit(part.Y, part.weight)
-        valid = rest if estimator.early_stopping else None
-        trained = train_net(
-            estimator, own, part, valid, estimator.max_epochs, device, [int(s) for s in seeds]
+    # X is an argument of its own, which joblib maps into memory once for all processes.
+    jobs = (
+        delayed(_train_fold)(
+            estimator, loss, rows.X, rows.Y, rows.weight, fold, device, [entropy, number]
         )
-        return (trained, test, *trained.net.scores(rest.X, device))
-
-    jobs = (delayed(run)(number, *fold) for number, fold in enumerate(folds, 1))
+        for number, fold in enumerate(folds, 1)
+    )
     return Parallel(n_jobs=n_jobs)(jobs)
+
+
+def _train_fold(
+    estimator: Any,
+    loss: Loss,
+    X: Matrix,
+    Y: np.ndarray,
+    weight: np.ndarray | None,
+    fold: tuple[np.ndarray, np.ndarray],
+    device: torch.device,
+    entropy: list[int],
+) -> tuple[Trained, np.ndarray, np.ndarray, np.ndarray | None]:
+    rows, (train, test) = Rows(X, Y, weight), fold
+    part, rest = rows[train].scaled(), rows[test].scaled()
+    own = clone(loss).fit(part.Y, part.weight)
+    valid = rest if estimator.early_stopping else None
+    seeds = [int(seed) for seed in np.random.SeedSequence(entropy).generate_state(2)]
+    trained = train_net(estimator, own, part, valid, estimator.max_epochs, device, seeds)
+    return (trained, test, *trained.net.scores(rest.X, device))

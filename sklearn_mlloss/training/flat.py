@@ -38,8 +38,9 @@ class FlatParameters:
             size += -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
         like = parameters[0].detach()
         self.values, self.gradients = like.new_zeros(size), like.new_zeros(size)
+        self.own_gradients = self.views(self.gradients)
         for parameter, value, gradient in zip(
-            parameters, self.views(self.values), self.views(self.gradients), strict=True
+            parameters, self.views(self.values), self.own_gradients, strict=True
         ):
             value.copy_(parameter.detach())
             parameter.data, parameter.grad = value, gradient
@@ -54,11 +55,13 @@ class FlatParameters:
         return views
 
     def is_intact(self) -> bool:
-        """Return whether the parameters are still views, all to be trained."""
+        """Return whether parameters and gradients are still views."""
         step = self.values.element_size()
         return all(
-            p.requires_grad and p.data_ptr() == self.values.data_ptr() + start * step
-            for p, start in zip(self.parameters, self.starts, strict=True)
+            p.data_ptr() == self.values.data_ptr() + start * step and p.grad is gradient
+            for p, start, gradient in zip(
+                self.parameters, self.starts, self.own_gradients, strict=True
+            )
         )
 
     def release(self) -> None:
@@ -95,6 +98,7 @@ class _Step:
         steps = [state["step"] for state in states if "step" in state]
         count = torch.as_tensor(steps[0] if steps else 0.0, dtype=torch.float32)
         self.count = count.to(flat.values.device, copy=True)
+        self.shown: list[tuple[nn.Parameter, str, Tensor]] = []
         for name, buffer in zip(names, self.buffers, strict=True):
             for view, state, parameter in zip(
                 flat.views(buffer), states, flat.parameters, strict=True
@@ -102,9 +106,11 @@ class _Step:
                 if state.get(name) is not None:
                     view.copy_(state[name])
                 optimizer.state[parameter][name] = view
+                self.shown.append((parameter, name, view))
         if self.counts:
             for parameter in flat.parameters:
                 optimizer.state[parameter]["step"] = self.count
+                self.shown.append((parameter, "step", self.count))
         self.lists = [[flat.values], [flat.gradients], *([buffer] for buffer in self.buffers)]
 
     def _names(self) -> tuple[str, ...]:
@@ -118,11 +124,19 @@ class _Step:
         """Step over all parameters."""
         raise NotImplementedError
 
+    def is_intact(self) -> bool:
+        """Return whether the optimiser still has this state, and these settings."""
+        groups, state = self.optimizer.param_groups, self.optimizer.state
+        return groups[0] is self.group and all(
+            state.get(parameter, {}).get(name) is value for parameter, name, value in self.shown
+        )
+
     def release(self) -> None:
-        """Give the state of each parameter memory of its own."""
-        for parameter in self.flat.parameters:
+        """Give the state of each parameter memory of its own, unless it has another by now."""
+        for parameter, name, value in self.shown:
             state = self.optimizer.state.get(parameter, {})
-            state.update((key, own(value)) for key, value in state.items())
+            if state.get(name) is value:
+                state[name] = own(value)
 
 
 class _Adam(_Step):
@@ -193,6 +207,10 @@ class _AnyStep:
     def __call__(self) -> None:
         """Step over all parameters."""
         self.optimizer.step()
+
+    def is_intact(self) -> bool:
+        """Return True: whatever the optimiser has become, it steps itself."""
+        return True
 
     def release(self) -> None:
         """Do nothing: the state was never in a buffer."""

@@ -19,7 +19,7 @@ from ..losses import Criterion
 from ..networks import MLP
 from .batches import Batch, Batches, Table
 from .flat import FlatParameters, make_step
-from .layers import split_layers
+from .layers import has_known_layers, split_layers
 from .sparse import SparseRows
 
 __all__ = ["FusedTraining", "Masks", "can_fuse"]
@@ -32,17 +32,25 @@ ENCODED = 1 << 25
 
 def can_fuse(module: nn.Module, criterion: Criterion, optimizer: torch.optim.Optimizer) -> bool:
     """Return whether a network can be trained here, with this loss and optimiser."""
+    if type(module) is not MLP or type(criterion) is not Criterion:
+        return False
     parameters = list(module.parameters())
     groups = optimizer.param_groups
     return (
-        type(module) is MLP
-        and type(criterion) is Criterion
+        has_known_layers(module)
         and next(criterion.parameters(), None) is None
         and len(groups) == 1
         and [id(p) for p in groups[0]["params"]] == [id(p) for p in parameters]
-        and all(p.requires_grad for p in parameters)
-        and not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
+        and all(p.requires_grad and not p._backward_hooks for p in parameters)
+        and not any(map(_is_altered, module.modules()))
+        and not optimizer._optimizer_step_pre_hooks
+        and not optimizer._optimizer_step_post_hooks
     )
+
+
+def _is_altered(module: nn.Module) -> bool:
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return "forward" in vars(module) or any(getattr(module, name) for name in hooks)
 
 
 class FusedTraining:
@@ -62,12 +70,14 @@ class FusedTraining:
     def __init__(
         self, module: MLP, criterion: Criterion, optimizer: torch.optim.Optimizer, seed: int
     ):
+        self.parts = module, criterion, optimizer
         self.criterion = criterion
         self.flat = FlatParameters(list(module.parameters()))
         self.hidden, self.output = split_layers(module)
         self.step = make_step(optimizer, self.flat)
         self.masks = Masks([(layer.dropout, len(layer.bias)) for layer in self.hidden], seed)
         self.kept: list[Batch] | None = None
+        self.described = _describe(module)
         self.encoding, self.encoded = module.encoding, None
         self.n_inputs = module.layers[0].in_features
         self.widths = [len(layer.bias) for layer in self.hidden]
@@ -80,9 +90,18 @@ class FusedTraining:
                 criterion.loss.gradient(example, labels) is not None
             )
 
-    def is_intact(self) -> bool:
-        """Return whether callbacks have left the parameters where they were."""
-        return self.flat.is_intact()
+    def is_current(
+        self, module: nn.Module, criterion: Criterion, optimizer: torch.optim.Optimizer
+    ) -> bool:
+        """Return whether callbacks have left everything as it was."""
+        parts = (module, criterion, optimizer)
+        return (
+            all(one is two for one, two in zip(parts, self.parts, strict=True))
+            and can_fuse(*parts)
+            and self.described == _describe(module)
+            and self.flat.is_intact()
+            and self.step.is_intact()
+        )
 
     def release(self) -> None:
         """Give parameters and the state of the optimiser memory of their own."""
@@ -238,11 +257,22 @@ class Masks:
     def _draw(self, rate: float, shape: tuple[int, int], like: Tensor) -> Tensor:
         if like.device.type != "cpu":
             return like.new_empty(shape).bernoulli_(1 - rate)
-        # A byte serves rates that are a multiple of 1/256; two are off by 1e-5 at the most.
-        kind, steps = (np.uint8, 256) if (rate * 256).is_integer() else (np.uint16, 65536)
-        n = shape[0] * shape[1]
+        kind = _numbers_for(rate)
+        n, steps = shape[0] * shape[1], np.iinfo(kind).max + 1
         raw = self.generator.random_raw(-(-n * np.dtype(kind).itemsize // 8)).view(kind)[:n]
         return torch.from_numpy(raw >= round(rate * steps)).view(shape).to(like.dtype)
+
+
+def _numbers_for(rate: float) -> type[np.unsignedinteger]:
+    """Return the smallest numbers that give a rate, or the share of what stays to a thousandth."""
+    if (rate * 256).is_integer():
+        return np.uint8
+    return np.uint16 if abs(round(rate * 65536) / 65536 - rate) < 1e-3 * (1 - rate) else np.uint32
+
+
+def _describe(module: MLP) -> list:
+    """Return what was read of the layers: which they are, and the rates of dropout."""
+    return [(id(layer), getattr(layer, "p", None)) for layer in (*module.layers, module.encoding)]
 
 
 def _chunks(batches: Batches, width: int) -> Iterator[tuple[Tensor, list[int]]]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..networks import MLP
+from ..networks.layers import FIXED
 from .sparse import SparseRows
 
 __all__ = ["HiddenLayer", "OutputLayer", "split_layers"]
@@ -197,6 +198,32 @@ class HiddenLayer(OutputLayer):
         for parameter, value in zip(parameters, found[1:], strict=True):
             parameter.grad.copy_(value)
         return found[0]
+
+
+# What a hidden layer may consist of, in this order.
+_HIDDEN = {
+    ("linear", *norm, "activation", *dropout)
+    for norm in ((), ("norm",))
+    for dropout in ((), ("dropout",))
+}
+_KINDS = {nn.BatchNorm1d: "norm", nn.LayerNorm: "norm", nn.Dropout: "dropout"}
+
+
+def has_known_layers(network: MLP) -> bool:
+    """Return whether the layers are those of `MLP`, which somebody may have altered."""
+    if type(network.layers) is not nn.Sequential:
+        return False
+    *hidden, last = (tuple(map(_kind, part)) for part in _parts(network))
+    fixed = network.encoding is None or type(network.encoding) in FIXED
+    return fixed and last == ("linear",) and all(part in _HIDDEN for part in hidden)
+
+
+def _kind(module: nn.Module) -> str:
+    if type(module) is nn.Linear and module.bias is not None:
+        return "linear"
+    if type(module) is nn.GELU and module.approximate != "none":
+        return "other"
+    return "activation" if type(module) in _ACTIVATIONS else _KINDS.get(type(module), "other")
 
 
 def split_layers(network: MLP) -> tuple[list[HiddenLayer], OutputLayer]:

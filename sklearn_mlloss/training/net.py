@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,6 +42,16 @@ CURVES = ("epoch", "train_loss", "valid_loss", "valid_score", "learning_rate")
 
 
 _TURN = threading.RLock()
+
+
+def _new_turn() -> None:
+    """Let a forked process train, whichever thread had the lock at the time."""
+    global _TURN
+    _TURN = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_turn)
 
 
 class StopTraining(Exception):
@@ -126,7 +137,7 @@ class Schedule(Callback):
 
     def on_train_begin(self, net, **kwargs):
         """Start the schedule anew; a single pass of `partial_fit` has none."""
-        self.rates_ = [group["lr"] for group in net.optimizer_.param_groups]
+        self.groups_ = [dict(group) for group in net.optimizer_.param_groups]
         self.scheduler_ = self.make(net.optimizer_) if net.whole_fit_ else None
 
     def on_epoch_end(self, net, **kwargs):
@@ -141,10 +152,11 @@ class Schedule(Callback):
             self.scheduler_.step()
 
     def on_train_end(self, net, **kwargs):
-        """Let go of the optimiser, with the learning rate that it had."""
-        for group, rate in zip(net.optimizer_.param_groups, self.rates_, strict=True):
-            group["lr"] = rate
-        del self.scheduler_
+        """Let go of the optimiser, with the settings that it had."""
+        for group, before in zip(net.optimizer_.param_groups, self.groups_, strict=True):
+            group.clear()
+            group.update(before)
+        del self.scheduler_, self.groups_
 
 
 class TableNet(NeuralNet):
@@ -231,6 +243,8 @@ class TableNet(NeuralNet):
         finally:
             self._unfuse()
             self._set_mode(False)
+            for parameter in self.module_.parameters():
+                parameter.grad = None
             # A fitted net holds no rows, and a generator cannot be pickled.
             self.iterator_train__generator = None
             self.train_split = None
@@ -251,15 +265,12 @@ class TableNet(NeuralNet):
         return self
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
-        """Decide whether steps can do without skorch's bookkeeping, and without autograd."""
+        """Decide whether steps can do without skorch's bookkeeping, and perhaps autograd."""
         closure = inspect.signature(self.optimizer_.step).parameters.get("closure")
         # Some optimisers, such as LBFGS, ask for the loss more than once a step.
         simple = closure is None or closure.default is not closure.empty
         self.plain_steps_ = simple and not self._has_user_callbacks()
-        if simple and not self._follows_batches() and can_fuse(*self._trained()):
-            # Drawn in any case, so that dropout is the only difference between seeds.
-            seed = int(torch.randint(2**62, ()))
-            self.fused_ = FusedTraining(*self._trained(), seed)
+        self.may_fuse_ = simple and not self._follows_batches()
 
     def notify(self, method_name, **cb_kwargs):
         """Call the callbacks; skorch's own ask for an end of training by KeyboardInterrupt."""
@@ -276,8 +287,7 @@ class TableNet(NeuralNet):
             return
         if training:
             self.criterion_.set_epoch(len(self.history) - 1)
-        if training and self.fused_ is not None and not self.fused_.is_intact():
-            self._unfuse()
+            self._fuse()
         if self.fused_ is not None:
             # Held-out rows, too: a change of mode costs as much as a step.
             self._set_mode(True)
@@ -480,13 +490,20 @@ class TableNet(NeuralNet):
         if any(part.training != training for part in self._parts().values()):
             self._set_training(training)
 
+    def _fuse(self) -> None:
+        """Begin to train without autograd, where that can be done as things are."""
+        parts = self.module_, self.criterion_, self.optimizer_
+        # Callbacks may have changed anything since the last epoch.
+        watched = self._has_user_callbacks()
+        if self.fused_ is not None and watched and not self.fused_.is_current(*parts):
+            self._unfuse()
+        if self.fused_ is None and self.may_fuse_ and can_fuse(*parts):
+            self.fused_ = FusedTraining(*parts, seed=int(torch.randint(2**62, ())))
+
     def _unfuse(self) -> None:
         if self.fused_ is not None:
             self.fused_.release()
             self.fused_ = None
-
-    def _trained(self) -> tuple[nn.Module, nn.Module, torch.optim.Optimizer]:
-        return self.module_, self.criterion_, self.optimizer_
 
     def _follows_batches(self) -> bool:
         """Return whether a callback of the user's is to be told of each batch."""

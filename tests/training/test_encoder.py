@@ -9,6 +9,7 @@ import scipy.sparse as sp
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import TruncatedSVD
+from sklearn.kernel_approximation import RBFSampler
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
@@ -387,7 +388,7 @@ def test_raw_columns_of_any_size_are_learned_out_of_the_box():
 
 def test_encoder_of_rows_without_an_encoding():
     rows = Rows(X, Y, None)
-    encoder = fit_encoder(None, rows)
+    encoder = fit_encoder(None, rows, seed=0)
     assert encoder.module(torch.float32) is None and encoder.transform(rows) is rows
     assert encoder.n_inputs == encoder.n_outputs == 5
 
@@ -400,3 +401,29 @@ def test_encoding_on_a_gpu(encoding):
     there, here = (make(device=device, **params).fit(X, Y) for device in ("cuda", "cpu"))
     assert {buffer.device.type for buffer in there.net_.module_.buffers()} <= {"cpu"}
     np.testing.assert_allclose(there.predict_proba(X), here.predict_proba(X), rtol=1e-6)
+
+
+def test_random_transformers_follow_the_random_state():
+    def proba():
+        encoding = make_pipeline(RBFSampler(n_components=9), StandardScaler())
+        return make(encoding=encoding, random_state=0).fit(X, Y).predict_proba(X)
+
+    np.random.seed(3)
+    before = np.random.get_state()[1].copy(), np.random.get_state()[2]
+    np.testing.assert_array_equal(proba(), proba())
+    after = np.random.get_state()
+    np.testing.assert_array_equal(after[1], before[0])
+    assert after[2] == before[1]
+
+
+def test_an_encoding_of_the_network_s_own_is_kept():
+    class Squared(torch.nn.Module):
+        def forward(self, X):
+            return X**2
+
+    def factory(n_features, n_outputs):
+        return MLP(n_features, n_outputs, (8,), encoding=Squared())
+
+    net = make(module=factory, encoding="standard", hidden_layer_sizes=(256,), dropout=0.1)
+    module = net.fit(X, Y).net_.module_
+    assert type(module.network.encoding) is Squared and module.encoding is not None

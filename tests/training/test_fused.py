@@ -265,6 +265,129 @@ def test_hooks_of_modules_are_called():
     assert not can_fuse(network, criterion, optimizer)
 
 
+class Doubled(nn.Linear):
+    def forward(self, X):
+        return 2 * super().forward(X)
+
+
+class Twice(nn.Module):
+    def forward(self, X):
+        return torch.cat([X[:, :4], X[:, :3]], dim=1) * 2
+
+
+def alter_forward(network):
+    original = network.forward
+    network.forward = lambda rows: 2 * original(rows)
+
+
+def put(index, make_layer):
+    def alter(network):
+        network.layers[index] = make_layer()
+
+    return alter
+
+
+ALTERED = {
+    "other activation": put(1, nn.Mish),
+    "learned activation": put(1, nn.PReLU),
+    "approximate activation": put(1, lambda: nn.GELU(approximate="tanh")),
+    "subclass of a linear layer": put(0, lambda: Doubled(7, 8)),
+    "no bias": put(0, lambda: nn.Linear(7, 8, bias=False)),
+    "nested": put(1, lambda: nn.Sequential(nn.ReLU(), nn.Tanh())),
+    "two activations": lambda network: network.layers.insert(1, nn.Tanh()),
+    "dropout of the inputs": lambda network: network.layers.insert(0, nn.Dropout(0.0)),
+    "normalised late": lambda network: network.layers.insert(2, nn.LayerNorm(8)),
+    "other dropout": lambda network: network.layers.insert(2, nn.AlphaDropout(0.0)),
+    "something after the last": lambda network: network.layers.append(nn.Identity()),
+    "weight norm": lambda network: nn.utils.parametrizations.weight_norm(network.layers[0]),
+    "hook of a weight": lambda network: network.layers[0].weight.register_hook(lambda g: g * 0),
+    "forward of its own": alter_forward,
+    "other encoding": lambda network: setattr(network, "encoding", Twice()),
+}
+
+
+@pytest.mark.parametrize("name", ALTERED)
+def test_altered_networks_are_trained_by_autograd(monkeypatch, fused, name):
+    def factory(n_features, n_outputs):
+        network = MLP(n_features, n_outputs, hidden_layer_sizes=(8,))
+        ALTERED[name](network)
+        return network
+
+    params = {"module": factory, "hidden_layer_sizes": (256,), "dropout": 0.1, "encoding": None}
+    fast, slow = both_ways(monkeypatch, make(**params))
+    np.testing.assert_array_equal(fast.predict_proba(X), slow.predict_proba(X))
+    assert fused == []
+
+
+class Does(Callback):
+    """Does something to the net after the first epoch."""
+
+    def __init__(self, what):
+        self.what = what
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 1:
+            torch.manual_seed(0)  # for initial weights
+            self.what(net)
+
+
+def new_module(net):
+    net.initialize_module()
+    net.initialize_optimizer()
+
+
+def load_state(net):
+    net.optimizer_.load_state_dict(net.optimizer_.state_dict())
+    net.optimizer_.param_groups[0]["lr"] = 0.1
+
+
+def other_optimizer(net):
+    net.optimizer_ = torch.optim.SGD(net.module_.parameters(), lr=0.1, fused=True)
+
+
+def other_activation(net):
+    net.module_.layers[1] = nn.Tanh()
+
+
+CHANGES = {
+    "loaded state": load_state,
+    "new optimizer": lambda net: net.initialize_optimizer(),
+    "no state": lambda net: net.optimizer_.state.clear(),
+    "other optimizer": other_optimizer,
+    "new module": new_module,
+    "no gradients": lambda net: net.optimizer_.zero_grad(),
+    "other activation": other_activation,
+    "hook": lambda net: net.module_.layers[0].register_forward_hook(lambda m, i, o: o * 2),
+    "hook of the optimizer": lambda net: net.optimizer_.register_step_post_hook(
+        lambda *arguments: net.module_.layers[0].weight.data.mul_(0.5)
+    ),
+}
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_callbacks_change_is_followed(monkeypatch, fused, name, optimizer):
+    estimator = make(
+        callbacks=[Does(CHANGES[name])], optimizer=optimizer, max_epochs=4, weight_decay=0
+    )
+    assert_equal(*both_ways(monkeypatch, estimator), rtol=1e-3, atol=1e-5)
+    assert fused
+
+
+def test_dropout_that_callbacks_raise_is_followed(fused):
+    def everything(net):
+        for layer in net.module_.layers:
+            if isinstance(layer, nn.Dropout):
+                layer.p = 1.0 - 1e-7
+
+    estimator = make(dropout=0.5, callbacks=[Does(everything)], max_epochs=4, optimizer="sgd")
+    estimator.fit(X, Y)
+    short = make(dropout=0.5, max_epochs=1, optimizer="sgd").fit(X, Y)
+    first = [m.net_.module_.layers[0].weight.detach().numpy() for m in (estimator, short)]
+    # No unit passes, so that the first layer has no gradient any more.
+    np.testing.assert_allclose(*first, rtol=0.01)
+
+
 def test_nothing_of_the_buffers_stays_behind(fused):
     estimator = make(early_stopping=False).partial_fit(X, Y)
     assert fused
@@ -371,7 +494,7 @@ def test_dropout_is_that_of_the_masks(activation, rates):
         np.testing.assert_allclose(ours, parameter.grad, rtol=1e-9, atol=1e-13)
 
 
-@pytest.mark.parametrize("rate", [0.5, 0.25, 0.1, 0.9, 1e-3])
+@pytest.mark.parametrize("rate", [0.5, 0.25, 0.1, 0.9, 1e-3, 0.9999, 0.99999])
 def test_share_of_units_that_are_dropped(rate):
     from sklearn_mlloss.training.fused import Masks
 
