@@ -8,6 +8,7 @@ held to be good enough on two cores.
     python benchmarks/fit.py --losses separable --shapes S     the bare loop has the same loss
     python benchmarks/fit.py --early-stopping                  with against without, equal epochs
     python benchmarks/fit.py --busy                            beside a process that never rests
+    python benchmarks/fit.py --precisions                      bf16 against float32
     python benchmarks/fit.py --profile --shapes S XL           where the time goes
 """
 
@@ -156,6 +157,7 @@ def parse():
     mode.add_argument("--early-stopping", action="store_true")
     mode.add_argument("--busy", action="store_true")
     mode.add_argument("--profile", action="store_true")
+    mode.add_argument("--precisions", action="store_true")
     parser.add_argument("--shapes", nargs="+", choices=TASKS, help="all; S for --busy")
     parser.add_argument(
         "--contenders", nargs="+", choices=FITS, help="all; bare and mlloss for --busy"
@@ -173,6 +175,18 @@ def parse():
     options.shapes = options.shapes or (["S"] if options.busy else list(TASKS))
     options.contenders = options.contenders or (["bare", "mlloss"] if options.busy else list(FITS))
     return options
+
+
+def compare_precisions(label, task, repeats):
+    """Print the ratio of a fit with products in bfloat16 to one without."""
+    X, Y = make_table(task)
+    fits = {name: partial(fit_mlloss, X, Y, task, precision=name) for name in ("float32", "bf16")}
+    seconds = take_turns(fits, repeats)
+    print(f"\n{label}: {task}")
+    for name, times in seconds.items():
+        print(
+            f"{name:<12}{statistics.median(times):>10.3f}{ratio(times, seconds['float32']):>10.2f}"
+        )
 
 
 def print_profile(label, task):
@@ -203,6 +217,8 @@ def main():
             compare_losses(label, task, losses, options.repeats)
         elif options.early_stopping:
             compare_stopping(label, task, options.repeats)
+        elif options.precisions:
+            compare_precisions(label, task, options.repeats)
         elif options.profile:
             print_profile(label, task)
         elif options.busy:

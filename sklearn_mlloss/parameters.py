@@ -16,7 +16,8 @@ from sklearn.utils.validation import check_memory
 
 __all__ = ["NETWORK", "PRECISIONS", "check_params", "draw_entropy", "unchanged_on_error"]
 
-PRECISIONS = {"float32": np.float32, "float64": np.float64}
+# The type of weights; "bf16" changes the products of training only.
+PRECISIONS = {"float32": np.float32, "float64": np.float64, "bf16": np.float32}
 
 # Parameters of the built-in network, with their defaults.
 NETWORK = {

@@ -252,6 +252,9 @@ def effect_of_precision():
         return {p.dtype for p in net.net_.module_.parameters()}
 
     assert dtypes(make().fit(X, Y)) == {torch.float32}
+    half, single = make(precision="bf16").fit(X, Y), make().fit(X, Y)
+    assert dtypes(half) == {torch.float32}
+    assert 0 < abs(proba(half) - proba(single)).max() < 0.05
     double = make(precision="float64").fit(X, Y)
     assert dtypes(double) == {torch.float64}
     # A change of a millionth of a millionth is seen.

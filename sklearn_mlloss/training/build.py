@@ -104,7 +104,7 @@ def build_net(
             "estimator has parameters of its own for the rest"
         )
     net = TableNet(**own, **given)
-    net.encoder_ = encoder
+    net.encoder_, net.half_products_ = encoder, estimator.precision == "bf16"
     with seeded(seed, torch.device("cpu")):
         net.start(PRECISIONS[estimator.precision], loss.initial_bias(), last)
     net.check_outputs(encoder.n_inputs, loss.n_outputs_)

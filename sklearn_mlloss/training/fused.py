@@ -65,15 +65,22 @@ class FusedTraining:
     optimizer : torch.optim.Optimizer
     seed : int
         Of dropout.
+    half : bool, default=False
+        Whether matrices are multiplied in bfloat16.
     """
 
     def __init__(
-        self, module: MLP, criterion: Criterion, optimizer: torch.optim.Optimizer, seed: int
+        self,
+        module: MLP,
+        criterion: Criterion,
+        optimizer: torch.optim.Optimizer,
+        seed: int,
+        half: bool = False,
     ):
         self.parts = module, criterion, optimizer
         self.criterion = criterion
         self.flat = FlatParameters(list(module.parameters()))
-        self.hidden, self.output = split_layers(module)
+        self.hidden, self.output = split_layers(module, half)
         self.step = make_step(optimizer, self.flat)
         self.masks = Masks([(layer.dropout, len(layer.bias)) for layer in self.hidden], seed)
         self.kept: list[Batch] | None = None

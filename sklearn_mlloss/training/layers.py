@@ -96,21 +96,27 @@ class OutputLayer:
         With `grad` of weight and bias allocated: gradients are written into them.
     scale : float
         Factor of the inputs, which makes up for those that dropout has zeroed before.
+    half : bool
+        Whether dense matrices are multiplied in bfloat16, except for predictions.
     """
 
-    def __init__(self, linear: nn.Linear, scale: float):
+    def __init__(self, linear: nn.Linear, scale: float, half: bool):
         self.weight, self.bias = linear.weight.detach(), linear.bias.detach()
         self.weight_gradient, self.bias_gradient = linear.weight.grad, linear.bias.grad
         self.transposed = self.weight.t()
         self.bias_row = self.bias_gradient.unsqueeze(0)
-        self.scale = scale
+        self.scale, self.half = scale, half
 
     def linear(self, inputs: Tensor | SparseRows, out: Tensor) -> None:
         """Write the outputs of the linear map."""
         if isinstance(inputs, SparseRows):
             torch.add(inputs.times(self.transposed), self.bias, out=out)
-            return
-        torch.addmm(self.bias, inputs, self.transposed, alpha=self.scale, out=out)
+        elif self.half:
+            self.half_inputs, self.half_weight = inputs.bfloat16(), self.weight.bfloat16()
+            product = torch.mm(self.half_inputs, self.half_weight.t())
+            torch.add(self.bias, product, alpha=self.scale, out=out)
+        else:
+            torch.addmm(self.bias, inputs, self.transposed, alpha=self.scale, out=out)
 
     def evaluate(self, inputs: Tensor | SparseRows) -> Tensor:
         """Return the outputs of the linear map without scale, in new memory."""
@@ -122,6 +128,9 @@ class OutputLayer:
         """Write the gradients of weight and bias; `ones` is a row of as many ones as inputs."""
         if isinstance(inputs, SparseRows):
             inputs.transposed_times(gradient, out=self.weight_gradient.t())
+        elif self.half:
+            product = torch.mm(gradient.bfloat16().t(), self.half_inputs)
+            self.weight_gradient.copy_(product).mul_(self.scale)
         elif self.scale == 1:
             torch.mm(gradient.t(), inputs, out=self.weight_gradient)
         else:
@@ -132,7 +141,9 @@ class OutputLayer:
 
     def pull_back(self, gradient: Tensor, out: Tensor) -> None:
         """Write the gradient by the inputs."""
-        if self.scale == 1:
+        if self.half:
+            out.copy_(torch.mm(gradient.bfloat16(), self.half_weight)).mul_(self.scale)
+        elif self.scale == 1:
             torch.mm(gradient, self.weight, out=out)
         else:
             torch.addmm(out, gradient, self.weight, beta=0, alpha=self.scale, out=out)
@@ -143,7 +154,7 @@ class HiddenLayer(OutputLayer):
 
     Parameters
     ----------
-    linear, scale : see `OutputLayer`
+    linear, scale, half : see `OutputLayer`
     norm : nn.Module or None
     activation : nn.Module
     dropout : float
@@ -158,8 +169,9 @@ class HiddenLayer(OutputLayer):
         norm: nn.Module | None,
         activation: nn.Module,
         dropout: float,
+        half: bool,
     ):
-        super().__init__(linear, scale)
+        super().__init__(linear, scale, half)
         self.activation = _ACTIVATIONS[type(activation)](activation)
         self.norm, self.dropout = norm, dropout
 
@@ -226,7 +238,7 @@ def _kind(module: nn.Module) -> str:
     return "activation" if type(module) in _ACTIVATIONS else _KINDS.get(type(module), "other")
 
 
-def split_layers(network: MLP) -> tuple[list[HiddenLayer], OutputLayer]:
+def split_layers(network: MLP, half: bool = False) -> tuple[list[HiddenLayer], OutputLayer]:
     """Return the layers of the network, whose parameters have gradients allocated."""
     hidden, scale = [], 1.0
     parts = list(_parts(network))
@@ -239,10 +251,10 @@ def split_layers(network: MLP) -> tuple[list[HiddenLayer], OutputLayer]:
                 dropout = module.p
             else:
                 norm = module
-        hidden.append(HiddenLayer(linear, scale, norm, activation, dropout))
+        hidden.append(HiddenLayer(linear, scale, norm, activation, dropout, half))
         scale = 1 / (1 - dropout)
     ((last,),) = parts[-1:]
-    return hidden, OutputLayer(last, scale)
+    return hidden, OutputLayer(last, scale, half)
 
 
 def _parts(network: MLP) -> Iterator[list[nn.Module]]:

@@ -167,6 +167,8 @@ class TableNet(NeuralNet):
 
     # What rows of X go through before the first layer.
     encoder_: Encoder
+    # Whether matrices are multiplied in bfloat16 while training.
+    half_products_: bool = False
     # The fast way through an epoch, while training lasts and where it can be taken.
     fused_: FusedTraining | None = None
 
@@ -342,7 +344,9 @@ class TableNet(NeuralNet):
     def train_step_single(self, batch, **fit_params):
         """Return loss and outputs of a batch after computing the gradient."""
         X, targets = batch
-        outputs = self.module_(X)
+        with torch.autocast(X.device.type, torch.bfloat16, enabled=self.half_products_):
+            outputs = self.module_(X)
+        outputs = outputs.to(X.dtype)
         loss = self.get_loss(outputs, targets)
         loss.backward()
         return {"loss": loss, "y_pred": outputs}
@@ -498,7 +502,8 @@ class TableNet(NeuralNet):
         if self.fused_ is not None and watched and not self.fused_.is_current(*parts):
             self._unfuse()
         if self.fused_ is None and self.may_fuse_ and can_fuse(*parts):
-            self.fused_ = FusedTraining(*parts, seed=int(torch.randint(2**62, ())))
+            seed = int(torch.randint(2**62, ()))
+            self.fused_ = FusedTraining(*parts, seed, self.half_products_)
 
     def _unfuse(self) -> None:
         if self.fused_ is not None:

@@ -152,6 +152,25 @@ def test_kinds_of_input(monkeypatch, fused, kind, share, hidden, precision):
     assert len(fused) == 2
 
 
+@pytest.mark.parametrize("params", [{}, {"dropout": 0.5}, {"normalization": "layer"}])
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array])
+def test_products_in_bfloat16(monkeypatch, fused, params, kind):
+    table = kind(np.where(rng.random(X.shape) < 0.2, X, 0))
+    common = dict(hidden_layer_sizes=(64, 32), max_epochs=30, early_stopping=False, **params)
+    exact = make(**common).fit(table, Y)
+    fast, slow = both_ways(monkeypatch, make(precision="bf16", **common), X=table)
+    assert len(fused) == 60
+    for half in (fast, slow):
+        assert half.predict_proba(table).dtype == np.float64
+        assert {p.dtype for p in half.net_.module_.parameters()} == {torch.float32}
+        if params == {}:
+            # Gradients of three digits lead to the same place.
+            assert half.history_["train_loss"] != exact.history_["train_loss"]
+            np.testing.assert_allclose(
+                half.history_["train_loss"], exact.history_["train_loss"], rtol=0.05
+            )
+
+
 def test_sparse_rows_never_become_dense(monkeypatch, fused):
     thin = sp.csr_array(np.where(rng.random(X.shape) < 0.1, X, 0))
     estimator = make(early_stopping=False)
