@@ -77,13 +77,16 @@ def make_criterion(task, Y):
     return criterion, criterion.loss.n_outputs_
 
 
-def fit_loop(X, Y, task, batches):
+def fit_loop(X, Y, task, batches, device="cpu"):
     """Train by hand; `batches` makes the batches of an epoch from inputs, targets and size."""
     torch.manual_seed(0)
-    inputs, targets = torch.from_numpy(X), torch.from_numpy(Y).float()
+    inputs = torch.from_numpy(X).to(device)
+    targets = torch.from_numpy(Y).float().to(device)
     criterion, n_outputs = make_criterion(task, Y)
     widths = (task.n_features, *task.hidden, n_outputs)
-    layers = [torch.nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+    layers = [
+        torch.nn.Linear(a, b, device=device) for a, b in zip(widths, widths[1:], strict=False)
+    ]
     parameters = [parameter for layer in layers for parameter in layer.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=LEARNING_RATE, fused=True)
     for epoch in range(task.n_epochs):
@@ -98,10 +101,12 @@ def fit_loop(X, Y, task, batches):
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
+    if device != "cpu":
+        torch.cuda.synchronize()
 
 
 def slices(inputs, targets, batch_size):
-    for rows in torch.randperm(len(inputs)).split(batch_size):
+    for rows in torch.randperm(len(inputs), device=inputs.device).split(batch_size):
         yield inputs.index_select(0, rows), targets.index_select(0, rows)
 
 
@@ -109,9 +114,9 @@ def loader(inputs, targets, batch_size):
     return DataLoader(TensorDataset(inputs, targets), batch_size=batch_size, shuffle=True)
 
 
-def fit_bare(X, Y, task):
+def fit_bare(X, Y, task, device="cpu"):
     """Train as a careful person would by hand: tensors in memory, nothing but the arithmetic."""
-    fit_loop(X, Y, task, slices)
+    fit_loop(X, Y, task, slices, device)
 
 
 def fit_dataloader(X, Y, task):

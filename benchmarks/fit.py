@@ -9,6 +9,7 @@ held to be good enough on two cores.
     python benchmarks/fit.py --early-stopping                  with against without, equal epochs
     python benchmarks/fit.py --busy                            beside a process that never rests
     python benchmarks/fit.py --precisions                      bf16 against float32
+    python benchmarks/fit.py --cuda                            the GPU against the processor
     python benchmarks/fit.py --profile --shapes S XL           where the time goes
 """
 
@@ -26,6 +27,7 @@ from contenders import (
     FITS,
     TASKS,
     WARM_UP,
+    fit_bare,
     fit_mlloss,
     fit_stopping,
     make_table,
@@ -158,6 +160,7 @@ def parse():
     mode.add_argument("--busy", action="store_true")
     mode.add_argument("--profile", action="store_true")
     mode.add_argument("--precisions", action="store_true")
+    mode.add_argument("--cuda", action="store_true")
     parser.add_argument("--shapes", nargs="+", choices=TASKS, help="all; S for --busy")
     parser.add_argument(
         "--contenders", nargs="+", choices=FITS, help="all; bare and mlloss for --busy"
@@ -187,6 +190,25 @@ def compare_precisions(label, task, repeats):
         print(
             f"{name:<12}{statistics.median(times):>10.3f}{ratio(times, seconds['float32']):>10.2f}"
         )
+
+
+def compare_devices(label, task, repeats):
+    """Print the time of the bare loop and of this package on the processor and on the GPU."""
+    X, Y = make_table(task)
+    fits = {"bare": fit_bare, "mlloss": fit_mlloss}
+    runs = {
+        f"{name}, {device}": partial(fit, X, Y, task, device=device)
+        for name, fit in fits.items()
+        for device in ("cpu", "cuda")
+    }
+    take_turns(runs, 1)
+    seconds = take_turns(runs, repeats)
+    print(f"\n{label}: {task}, loss {task.loss}")
+    print(f"{'contender':<16}{'seconds':>10}{'x bare, cuda':>16}{'x mlloss, cpu':>16}")
+    for name, times in seconds.items():
+        ratios = [ratio(times, seconds[other]) for other in ("bare, cuda", "mlloss, cpu")]
+        cells = "".join(f"{value:>16.2f}" for value in ratios)
+        print(f"{name:<16}{statistics.median(times):>10.3f}{cells}", flush=True)
 
 
 def print_profile(label, task):
@@ -219,6 +241,8 @@ def main():
             compare_stopping(label, task, options.repeats)
         elif options.precisions:
             compare_precisions(label, task, options.repeats)
+        elif options.cuda:
+            compare_devices(label, task, options.repeats)
         elif options.profile:
             print_profile(label, task)
         elif options.busy:

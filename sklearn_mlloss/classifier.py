@@ -51,7 +51,7 @@ __all__ = ["MultiLabelNetClassifier"]
 
 # Parameters that the training of networks does not see, or is given in another form.
 NOT_TRAINED = {
-    "loss", "decoder", "calibration", "cv", "ensemble", "store_cv_results", "validation_fraction",
+    "loss", "decoder", "calibration", "cv", "repeats", "ensemble", "store_cv_results", "validation_fraction",
     "random_state", "device", "n_jobs", "warm_start", "memory",
 }  # fmt: skip
 
@@ -153,6 +153,10 @@ class MultiLabelNetClassifier(DecidingClassifier):
         calibration and one decoder are fitted on all of these together
         (`CalibratedClassifierCV` fits one a fold). An int is the number of folds, stratified by
         label.
+    repeats : int, default=1
+        With an int `cv`, how often the rows are split into so many folds, each time in another
+        way: ``cv * repeats`` networks. A row's out-of-fold score is then the mean of `repeats`
+        networks.
     ensemble : bool, default=True
         With `cv`, whether to keep the networks of all folds and average their probabilities, or
         to train one more on all rows, for the median of their best numbers of epochs.
@@ -212,8 +216,8 @@ class MultiLabelNetClassifier(DecidingClassifier):
     nets_ : list of skorch.NeuralNet
         All nets.
     oof_scores_ : ndarray of shape (n_samples, n_labels)
-        With `cv` and `store_cv_results`, the uncalibrated score of each row by the network that
-        has not seen it; NaN for rows that were left out.
+        With `cv` and `store_cv_results`, the uncalibrated score of each row by the networks that
+        have not seen it; NaN for rows that were left out.
     history_ : dict of lists, or list of such dicts for an ensemble
         For each epoch "epoch", "train_loss", and with early stopping "valid_loss".
     n_iter_ : int
@@ -281,6 +285,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
         random_state=None,
         calibration=None,
         cv=None,
+        repeats=1,
         ensemble=True,
         store_cv_results=False,
         n_jobs=None,
@@ -314,6 +319,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
         self.random_state = random_state
         self.calibration = calibration
         self.cv = cv
+        self.repeats = repeats
         self.ensemble = ensemble
         self.store_cv_results = store_cv_results
         self.n_jobs = n_jobs
@@ -579,17 +585,24 @@ class MultiLabelNetClassifier(DecidingClassifier):
     def _fit_folds(self, rows: Rows, kept: np.ndarray, loss: Loss, device: torch.device) -> Scored:
         """Train a net a fold; return all rows with their out-of-fold scores."""
         self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
-        folds = make_folds(self.cv, rows, kept, self._seeds(0)[2])
+        folds = make_folds(self.cv, rows, kept, self._seeds(0)[2], self.repeats)
         train_cached = self._cached(train_folds, ignore=["n_jobs"])
         found = train_cached(
             self._as_trained(loss), loss, rows, folds, device, self._entropy, n_jobs=self.n_jobs
         )
-        scores = np.full(rows.Y.shape, np.nan)
-        count = None if found[0][3] is None else np.full(len(rows), np.nan)
+        scores, times = np.zeros(rows.Y.shape), np.zeros(len(rows))
+        count = None if found[0][3] is None else np.zeros(len(rows))
         for _, test, fold_scores, fold_count in found:
-            scores[test] = fold_scores
+            scores[test] += fold_scores
+            times[test] += 1
             if count is not None:
-                count[test] = fold_count
+                count[test] += fold_count
+        # A splitter may leave rows out of every test part, or have them in several.
+        seen = times > 0
+        scores[seen] /= times[seen, None]
+        scores[~seen] = np.nan
+        if count is not None:
+            count[seen] /= times[seen]
         trained = [fold[0] for fold in found]
         if not self.ensemble:
             epochs = int(np.median([part.n_epochs for part in trained]))
@@ -603,8 +616,6 @@ class MultiLabelNetClassifier(DecidingClassifier):
         if self.store_cv_results:
             self.oof_scores_ = np.full((len(kept), rows.Y.shape[1]), np.nan)
             self.oof_scores_[kept] = scores
-        # A splitter may leave rows out of every test part.
-        seen = ~np.isnan(scores).any(axis=1)
         return Scored(scores, rows.Y, rows.weight, count)[seen]
 
     def _cached(self, train: Callable, **options: Any) -> Callable:

@@ -26,7 +26,7 @@ def split_rows(rows: Rows, share: float, seed: int) -> tuple[np.ndarray, np.ndar
 
 
 def make_folds(
-    cv: Any, rows: Rows, kept: np.ndarray, seed: int
+    cv: Any, rows: Rows, kept: np.ndarray, seed: int, repeats: int = 1
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return folds in terms of the rows that are left.
 
@@ -40,10 +40,12 @@ def make_folds(
         Which of the rows that were passed are left.
     seed : int
         Of the folds, if their number is given.
+    repeats : int, default=1
+        How often to split into that number of folds.
     """
     if isinstance(cv, Integral):
-        splitter = MultilabelStratifiedKFold(cv, random_state=seed)
-        return list(splitter.split(rows.Y, rows.Y))
+        splitters = [MultilabelStratifiedKFold(cv, random_state=seed + i) for i in range(repeats)]
+        return [fold for splitter in splitters for fold in splitter.split(rows.Y, rows.Y)]
     place = np.cumsum(kept) - 1
     targets = np.zeros((len(kept), rows.Y.shape[1]), dtype=rows.Y.dtype)
     targets[kept] = rows.Y

@@ -30,7 +30,7 @@ NETWORK = {
 
 def check_params(estimator: Any) -> None:
     """Raise a ValueError or TypeError that names the first parameter out of range."""
-    for name in ("max_epochs", "n_iter_no_change"):
+    for name in ("max_epochs", "n_iter_no_change", "repeats"):
         check_scalar(getattr(estimator, name), name, Integral, min_val=1)
     for name in ("early_stopping", "warm_start", "ensemble", "store_cv_results"):
         check_scalar(getattr(estimator, name), name, (bool, np.bool_))
@@ -59,6 +59,8 @@ def check_params(estimator: Any) -> None:
         check_scalar(estimator.n_jobs, "n_jobs", Integral)
     if isinstance(estimator.cv, Integral) and estimator.cv < 2:
         raise ValueError(f"cv must be None, at least 2, a splitter or splits, got {estimator.cv!r}")
+    if estimator.repeats > 1 and not isinstance(estimator.cv, Integral):
+        raise ValueError(f"repeats > 1 works with an int cv only, got cv={estimator.cv!r}")
     if estimator.warm_start and estimator.cv is not None:
         raise ValueError(f"warm_start=True works with cv=None only, got cv={estimator.cv!r}")
     _check_encoding(estimator.encoding)

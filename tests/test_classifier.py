@@ -309,6 +309,10 @@ def effect_of_cv():
     assert len(make(cv=3).fit(X, Y).nets_) == 3
 
 
+def effect_of_repeats():
+    assert len(make(cv=3, repeats=2).fit(X, Y).nets_) == 6
+
+
 def effect_of_ensemble():
     assert len(make(cv=3, ensemble=False).fit(X, Y).nets_) == 1
 
@@ -390,6 +394,7 @@ OUT_OF_RANGE = {
     "random_state": ["a", -1, 2.5],
     "calibration": ["platt", 5],
     "cv": [1, "five", 0],
+    "repeats": [0, 1.5, None, 2],
     "ensemble": ["yes", 1, None],
     "store_cv_results": ["yes", 1, None],
     "memory": [5],
@@ -1153,6 +1158,8 @@ cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"
 @pytest.mark.parametrize("kind", [np.asarray, sp.csr_array])
 @pytest.mark.parametrize("loss", ["bce", "asymmetric", "factorized"])
 def test_cuda_fits_predicts_and_gives_memory_back(kind, loss):
+    # The first product of matrices takes memory for good.
+    torch.ones(2, 2, device="cuda").mm(torch.ones(2, 2, device="cuda"))
     before = torch.cuda.memory_allocated()
     net = early(device="cuda", loss=loss, max_epochs=10).fit(kind(X), Y)
     assert {p.device.type for p in net.net_.module_.parameters()} == {"cpu"}

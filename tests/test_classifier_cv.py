@@ -41,6 +41,29 @@ def test_every_row_is_scored_by_the_net_that_has_not_seen_it():
     assert np.isfinite(net.oof_scores_).all()
 
 
+@pytest.mark.parametrize("loss", ["bce", "factorized"])
+def test_a_row_that_is_in_several_test_parts_has_the_mean_of_their_scores(loss):
+    splits = [([*range(50, 150)], [*range(50)]), ([*range(30), *range(60, 150)], [*range(30, 60)])]
+    net = make(loss=loss, cv=splits, store_cv_results=True).fit(X, Y)
+    parts = [part.scores(net._check_X(X), "cpu")[0] for part in net.nets_]
+    for rows, expected in ((slice(30), parts[0]), (slice(50, 60), parts[1])):
+        np.testing.assert_allclose(net.oof_scores_[rows], expected[rows], atol=1e-7)
+    both = (parts[0] + parts[1])[30:50] / 2
+    np.testing.assert_allclose(net.oof_scores_[30:50], both, atol=1e-7)
+    assert np.isnan(net.oof_scores_[60:]).all()
+
+
+def test_repeats_split_in_another_way_each_time():
+    net = make(repeats=2, store_cv_results=True).fit(X, Y)
+    seed = net._seeds(0)[2]
+    expected = np.zeros(Y.shape)
+    for repeat in range(2):
+        folds = MultilabelStratifiedKFold(3, random_state=seed + repeat).split(Y, Y)
+        for (_, test), part in zip(folds, net.nets_[3 * repeat :], strict=False):
+            expected[test] += part.scores(X[test].astype(np.float32), "cpu")[0] / 2
+    np.testing.assert_allclose(net.oof_scores_, expected, atol=1e-7)
+
+
 def test_a_changed_label_moves_no_out_of_fold_score_of_its_own_row():
     splits = list(KFold(3).split(X))
     given = dict(cv=splits, store_cv_results=True, early_stopping=False)

@@ -178,7 +178,8 @@ class _SGD(_Step):
         self.settings["lr"] = float(self.group["lr"])
 
     def __call__(self):
-        torch._fused_sgd_(*self.arguments, **self.settings, is_first_step=self.fresh)
+        first = self.fresh and bool(self.buffers)
+        torch._fused_sgd_(*self.arguments, **self.settings, is_first_step=first)
         self.fresh = False
 
 

@@ -1,0 +1,250 @@
+"""Which network and training are best without tuning: the defaults of MultiLabelNetClassifier.
+
+Starts from one setting and changes one thing at a time; what helps most is kept, and so on, until
+nothing helps by more than the noise. Only training rows of tables, and simulated ones, are used:
+each is split in a part to fit on and a part to measure on, several times.
+
+The gain of a setting is the share of the error of the starting point that it takes away, in six
+measures: log loss, Hamming loss, ranking loss, 1 - LRAP, 1 - macro-averaged precision, and 1 -
+F1 a row of `expected_fbeta`; mean over measures and tables. Errors are means over splits.
+
+    python benchmarks/defaults.py --data FOLDER --jobs 2 --out defaults.jsonl
+
+Tables are FOLDER/NAME.npz. Every fit is appended to the file of results, which a later run takes
+up again.
+"""
+
+import argparse
+import json
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+from joblib import Parallel, delayed
+from sklearn.metrics import f1_score
+
+from sklearn_mlloss import MultiLabelNetClassifier
+from sklearn_mlloss.decoders import ExpectedFBeta
+from sklearn_mlloss.metrics import (
+    hamming_loss,
+    label_ranking_average_precision,
+    macro_average_precision,
+    multilabel_log_loss,
+    ranking_loss,
+)
+from sklearn_mlloss.model_selection import MultilabelStratifiedShuffleSplit
+
+START = {"hidden_layer_sizes": (256,), "dropout": 0.1}
+CHANGES = {
+    "hidden_layer_sizes": [(), (64,), (128,), (256,), (512,), (256, 256), (512, 256), (512, 512)],
+    "dropout": [0.0, 0.1, 0.25, 0.4, 0.5, 0.6],
+    "weight_decay": [0.0, 0.01, 0.1, 0.5],
+    "learning_rate": [0.0003, 0.001, 0.003],
+    "batch_size": [32, 64, 128, "auto"],
+    "n_iter_no_change": [10, 20, 40],
+    "lr_schedule": [None, "cosine", "plateau"],
+    "normalization": [None, "batch", "layer"],
+    "activation": ["relu", "gelu", "silu"],
+    "validation_fraction": [0.1, 0.15, 0.2],
+    "encoding": ["auto", "standard", "quantile"],
+}
+DEFAULTS = {
+    "weight_decay": 0.01, "learning_rate": 0.001, "batch_size": "auto", "n_iter_no_change": 20,
+    "lr_schedule": None, "normalization": None, "activation": "relu", "validation_fraction": 0.1,
+    "encoding": "auto", "cv": None,
+}  # fmt: skip
+
+
+def simulate(n, d, n_labels, positives, noise, seed):
+    """Return a table whose labels depend on a few hidden factors, unlike in scale and tail."""
+    rng = np.random.default_rng(seed)
+    factors = rng.normal(size=(n, 8))
+    X = np.tanh(factors @ rng.normal(size=(8, d))) + noise * rng.normal(size=(n, d))
+    X = np.sign(X) * np.abs(X) ** rng.uniform(0.5, 3, size=d) * 10 ** rng.uniform(-2, 3, size=d)
+    scores = np.tanh(factors @ rng.normal(size=(8, 16))) @ rng.normal(size=(16, n_labels))
+    scores += noise * rng.normal(size=scores.shape) * scores.std()
+    share = positives * np.exp(rng.normal(size=n_labels) - 0.5)
+    return X.astype(np.float32), (
+        scores > np.quantile(scores, 1 - share.clip(0.005, 0.6), axis=0).diagonal()
+    ).astype(int)
+
+
+SIMULATED = {
+    "sim-100": lambda: simulate(100, 10, 3, 0.3, 0.5, 0),
+    "sim-400": lambda: simulate(400, 30, 8, 0.2, 1.0, 1),
+    "sim-2000": lambda: simulate(2000, 50, 20, 0.1, 0.5, 2),
+    "sim-rare": lambda: simulate(3000, 40, 40, 0.02, 0.7, 3),
+}
+
+
+def read(name, folder, rows=2000):
+    """Return the training part of a table, or the first `rows` of it, and labels that occur."""
+    if name in SIMULATED:
+        return SIMULATED[name]()
+    with np.load(folder / f"{name}.npz") as file:
+        if "X" in file:
+            X = file["X"]
+        else:
+            parts = (file["X_data"], file["X_indices"], file["X_indptr"])
+            X = sp.csr_array(parts, shape=tuple(file["X_shape"]))
+        X, Y = X[file["train"]], file["Y"][file["train"]].astype(int)
+    some = np.sort(np.random.default_rng(0).permutation(len(Y))[:rows])
+    X, Y = X[some], Y[some]
+    return X, Y[:, Y.sum(axis=0) >= 3]
+
+
+def errors(Y, scores):
+    """Return six errors of scores, over labels that occur."""
+    decided = ExpectedFBeta().decode(scores)
+    both = (Y.sum(axis=0) > 0) & (Y.sum(axis=0) < len(Y))
+    return {
+        "log": multilabel_log_loss(Y, scores),
+        "hamming": hamming_loss(Y, scores > 0.5),
+        "ranking": ranking_loss(Y, scores),
+        "1-lrap": 1 - label_ranking_average_precision(Y, scores),
+        "1-map": 1 - macro_average_precision(Y[:, both], scores[:, both]),
+        "1-f1": 1 - f1_score(Y, decided, average="samples", zero_division=0),
+    }
+
+
+def measure(name, params, split, folder):
+    """Fit one setting on one split of a table and measure it on the rest."""
+    X, Y = read(name, folder)
+    splitter = MultilabelStratifiedShuffleSplit(1, test_size=1 / 3, random_state=split)
+    train, test = next(splitter.split(Y, Y))
+    given = {**params, "hidden_layer_sizes": tuple(params["hidden_layer_sizes"])}
+    net = MultiLabelNetClassifier(decoder="threshold", device="cpu", random_state=split, **given)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        start = time.perf_counter()
+        net.fit(X[train], Y[train])
+        seconds = time.perf_counter() - start
+        found = errors(Y[test], net.predict_proba(X[test]))
+    return {
+        "table": name, "params": params, "split": split, "seconds": seconds,
+        "epochs": net.n_iter_, **found,
+    }  # fmt: skip
+
+
+def key(params):
+    """Return what names a setting."""
+    return json.dumps({**DEFAULTS, **params}, sort_keys=True)
+
+
+class Results:
+    """Fits that have been made, kept in a file."""
+
+    def __init__(self, options):
+        self.options, self.rows = options, {}
+        if options.out.exists():
+            for line in options.out.read_text().splitlines():
+                self._add(json.loads(line))
+
+    def _add(self, row):
+        self.rows[key(row["params"]), row["table"], row["split"]] = row
+
+    def run(self, settings):
+        """Make the fits that are missing, until time is up."""
+        o = self.options
+        todo = [
+            (table, params, split)
+            for split in range(o.splits)
+            for table in o.tables
+            for params in settings
+            if (key(params), table, split) not in self.rows
+        ]
+        jobs = (delayed(measure)(*job, o.data) for job in todo if time.time() < o.deadline)
+        for row in Parallel(o.jobs, return_as="generator_unordered")(jobs):
+            row = json.loads(json.dumps(row))
+            self._add(row)
+            with o.out.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+
+    def gains(self, params, base):
+        """Return the gain over a base for each table and measure."""
+        found = []
+        for table in self.options.tables:
+            own, old = (
+                [self.rows.get((key(p), table, s)) for s in range(self.options.splits)]
+                for p in (params, base)
+            )
+            pairs = [(one, two) for one, two in zip(own, old, strict=True) if one and two]
+            names = ("log", "hamming", "ranking", "1-lrap", "1-map", "1-f1")
+            found.append([
+                1 - np.mean([p[0][m] for p in pairs]) / max(np.mean([p[1][m] for p in pairs]), 1e-9)
+                for m in names
+            ] if pairs else [np.nan] * len(names))  # fmt: skip
+        return np.array(found)
+
+    def seconds(self, params):
+        """Return the sum of mean seconds over tables."""
+        return sum(
+            np.mean([
+                row["seconds"] for (k, t, _), row in self.rows.items()
+                if k == key(params) and t == table
+            ] or [0])
+            for table in self.options.tables
+        )  # fmt: skip
+
+
+def tell(results, settings, base, title):
+    """Print the gains of settings over a base, the greatest first; return the mean gains."""
+    print(f"\n## {title}\n\n| setting | gain % | seconds | ", end="")
+    print(
+        " | ".join(results.options.tables) + " |\n" + "| --- " * (3 + len(results.options.tables))
+    )
+    gains = {key(s): results.gains(s, base) for s in settings}
+    means = {k: np.nanmean(g) for k, g in gains.items()}
+    for params in sorted(settings, key=lambda s: -means[key(s)]):
+        changed = {
+            k: v for k, v in params.items() if {**DEFAULTS, **START, **base}.get(k) != v
+        } or "(as it is)"
+        tables = " | ".join(f"{100 * g:+.1f}" for g in gains[key(params)].mean(axis=1))
+        print(f"| {changed} | {100 * means[key(params)]:+.2f} "
+              f"| {results.seconds(params):.1f} | {tables} |")  # fmt: skip
+    return means
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    tables = ["emotions", "yeast", "birds", "enron", "corel5k", *SIMULATED]
+    parser.add_argument("--tables", nargs="+", default=tables)
+    parser.add_argument("--splits", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--start", type=json.loads, default=START)
+    parser.add_argument("--least", type=float, default=0.3, help="gain in %% worth a change")
+    parser.add_argument("--out", type=Path, default=Path("defaults.jsonl"))
+    options = parser.parse_args()
+    options.deadline = time.time() + 60 * options.minutes
+    results = Results(options)
+    best = {**DEFAULTS, **options.start}
+    best["hidden_layer_sizes"] = list(best["hidden_layer_sizes"])
+    first = best
+    for number in range(options.rounds):
+        settings = [best]
+        for name, values in CHANGES.items():
+            values = [list(v) if isinstance(v, tuple) else v for v in values]
+            settings += [{**best, name: v} for v in values if v != best[name]]
+        results.run(settings)
+        if time.time() >= options.deadline:
+            tell(results, settings, best, f"round {number}, cut short, from {best}")
+            return
+        means = tell(results, settings, best, f"round {number}, from {best}")
+        winner = max(settings, key=lambda s: means[key(s)])
+        if 100 * means[key(winner)] < options.least:
+            break
+        best = winner
+    ensembles = [{**s, "cv": cv} for s in (first, best) for cv in (None, 5)]
+    results.run(ensembles)
+    tell(results, ensembles, first, f"folds; the last setting is {best}")
+
+
+if __name__ == "__main__":
+    main()
