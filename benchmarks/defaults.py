@@ -21,7 +21,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse as sp
+from contenders import read_table
 from joblib import Parallel, delayed
 from sklearn.metrics import f1_score
 
@@ -50,11 +50,26 @@ CHANGES = {
     "validation_fraction": [0.1, 0.15, 0.2],
     "encoding": ["auto", "standard", "quantile"],
 }
+OF_ENSEMBLES = {
+    "hidden_layer_sizes": [(128,), (256,), (512,), (256, 256), (512, 256)],
+    "dropout": [0.1, 0.25, 0.4, 0.5, 0.6],
+    "learning_rate": [0.0003, 0.001],
+    "n_iter_no_change": [10, 20],
+    "normalization": [None, "layer"],
+    "weight_decay": [0.01, 0.1],
+    "encoding": ["auto", "quantile"],
+}
+SIZES = [
+    {"cv": None}, {"cv": 5}, {"cv": 10}, {"cv": 5, "repeats": 2}, {"cv": 5, "repeats": 4},
+    {"cv": 5, "ensemble": False},
+]  # fmt: skip
 DEFAULTS = {
     "weight_decay": 0.01, "learning_rate": 0.001, "batch_size": "auto", "n_iter_no_change": 20,
     "lr_schedule": None, "normalization": None, "activation": "relu", "validation_fraction": 0.1,
-    "encoding": "auto", "cv": None,
+    "encoding": "auto", "cv": None, "repeats": 1, "ensemble": True,
 }  # fmt: skip
+
+MEASURES = ("log", "hamming", "ranking", "1-lrap", "1-map", "1-f1")
 
 
 def simulate(n, d, n_labels, positives, noise, seed):
@@ -83,13 +98,7 @@ def read(name, folder, rows=2000):
     """Return the training part of a table, or the first `rows` of it, and labels that occur."""
     if name in SIMULATED:
         return SIMULATED[name]()
-    with np.load(folder / f"{name}.npz") as file:
-        if "X" in file:
-            X = file["X"]
-        else:
-            parts = (file["X_data"], file["X_indices"], file["X_indptr"])
-            X = sp.csr_array(parts, shape=tuple(file["X_shape"]))
-        X, Y = X[file["train"]], file["Y"][file["train"]].astype(int)
+    X, Y, _, _ = read_table(folder, name)
     some = np.sort(np.random.default_rng(0).permutation(len(Y))[:rows])
     X, Y = X[some], Y[some]
     return X, Y[:, Y.sum(axis=0) >= 3]
@@ -122,6 +131,11 @@ def measure(name, params, split, folder):
         net.fit(X[train], Y[train])
         seconds = time.perf_counter() - start
         found = errors(Y[test], net.predict_proba(X[test]))
+        if len(net.nets_) > 1:
+            rows = net._check_X(X[test])
+            parts = [part.scores(rows, "cpu")[0].clip(1e-9, 1 - 1e-9) for part in net.nets_]
+            logits = np.mean([np.log(p / (1 - p)) for p in parts], axis=0)
+            found["of_logits"] = errors(Y[test], 1 / (1 + np.exp(-logits)))
     return {
         "table": name, "params": params, "split": split, "seconds": seconds,
         "epochs": net.n_iter_, **found,
@@ -171,11 +185,10 @@ class Results:
                 for p in (params, base)
             )
             pairs = [(one, two) for one, two in zip(own, old, strict=True) if one and two]
-            names = ("log", "hamming", "ranking", "1-lrap", "1-map", "1-f1")
             found.append([
                 1 - np.mean([p[0][m] for p in pairs]) / max(np.mean([p[1][m] for p in pairs]), 1e-9)
-                for m in names
-            ] if pairs else [np.nan] * len(names))  # fmt: skip
+                for m in MEASURES
+            ] if pairs else [np.nan] * len(MEASURES))  # fmt: skip
         return np.array(found)
 
     def seconds(self, params):
@@ -218,6 +231,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--ensembles", action="store_true", help="leave single networks out")
     parser.add_argument("--start", type=json.loads, default=START)
     parser.add_argument("--least", type=float, default=0.3, help="gain in %% worth a change")
     parser.add_argument("--out", type=Path, default=Path("defaults.jsonl"))
@@ -226,24 +240,41 @@ def main():
     results = Results(options)
     best = {**DEFAULTS, **options.start}
     best["hidden_layer_sizes"] = list(best["hidden_layer_sizes"])
-    first = best
+    if not options.ensembles:
+        best = climb(results, best, CHANGES, "one network")
+    settings = [{**best, **size} for size in SIZES]
+    results.run(settings)
+    tell(results, settings, best, "networks for folds")
+    tell_logits(results, settings)
+    climb(results, {**best, "cv": 5}, OF_ENSEMBLES, "five networks")
+
+
+def climb(results, best, changes, title):
+    """Change one thing at a time for as long as that helps; return the setting."""
+    options = results.options
     for number in range(options.rounds):
         settings = [best]
-        for name, values in CHANGES.items():
+        for name, values in changes.items():
             values = [list(v) if isinstance(v, tuple) else v for v in values]
             settings += [{**best, name: v} for v in values if v != best[name]]
         results.run(settings)
-        if time.time() >= options.deadline:
-            tell(results, settings, best, f"round {number}, cut short, from {best}")
-            return
-        means = tell(results, settings, best, f"round {number}, from {best}")
+        means = tell(results, settings, best, f"{title}, round {number}, from {best}")
         winner = max(settings, key=lambda s: means[key(s)])
-        if 100 * means[key(winner)] < options.least:
+        if time.time() >= options.deadline or 100 * means[key(winner)] < options.least:
             break
         best = winner
-    ensembles = [{**s, "cv": cv} for s in (first, best) for cv in (None, 5)]
-    results.run(ensembles)
-    tell(results, ensembles, first, f"folds; the last setting is {best}")
+    return best
+
+
+def tell_logits(results, settings):
+    """Print what averaging log-odds takes away from the errors of averaged probabilities."""
+    keys = [key(s) for s in settings if s["cv"]]
+    rows = [row for (k, _, _), row in results.rows.items() if k in keys and "of_logits" in row]
+    print("\nThe mean of log-odds instead of probabilities: ", end="")
+    for name in MEASURES:
+        gain = np.mean([1 - row["of_logits"][name] / max(row[name], 1e-9) for row in rows])
+        print(f"{name} {100 * gain:+.2f}% ", end="")
+    print()
 
 
 if __name__ == "__main__":

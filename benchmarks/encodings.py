@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from contenders import print_machine
+from contenders import print_machine, read_table
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import cross_validate
 from sklearn.pipeline import make_pipeline
@@ -36,8 +36,7 @@ def read(name, folder):
     """Return the training part of a dense table."""
     if folder is None:
         return load_yeast(subset="train", return_X_y=True)
-    with np.load(folder / f"{name}.npz") as file:
-        return file["X"][file["train"]], file["Y"][file["train"]].astype(int)
+    return read_table(folder, name)[:2]
 
 
 def main():

@@ -15,7 +15,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from contenders import print_machine
+from contenders import print_machine, read_table
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
@@ -37,8 +37,7 @@ def read(name, folder):
     """Return the training part of a table."""
     if folder is None:
         return load_yeast(return_X_y=True)
-    with np.load(folder / f"{name}.npz") as file:
-        return file["X"][file["train"]], file["Y"][file["train"]].astype(int)
+    return read_table(folder, name)[:2]
 
 
 def grid(net, n_jobs):

@@ -31,6 +31,7 @@ from .parameters import (
     unchanged_on_error,
     warn_of_lost_digits,
 )
+from .presets import preset_for
 from .targets import TargetCodec
 from .training import (
     Rows,
@@ -51,8 +52,8 @@ __all__ = ["MultiLabelNetClassifier"]
 
 # Parameters that the training of networks does not see, or is given in another form.
 NOT_TRAINED = {
-    "loss", "decoder", "calibration", "cv", "repeats", "ensemble", "store_cv_results", "validation_fraction",
-    "random_state", "device", "n_jobs", "warm_start", "memory",
+    "loss", "decoder", "calibration", "cv", "repeats", "ensemble", "store_cv_results",
+    "validation_fraction", "random_state", "device", "n_jobs", "warm_start", "memory",
 }  # fmt: skip
 
 
@@ -328,6 +329,29 @@ class MultiLabelNetClassifier(DecidingClassifier):
         self.callbacks = callbacks
         self.net_params = net_params
         self.verbose = verbose
+
+    @classmethod
+    def for_metric(cls, metric, **params):
+        """Return a classifier whose loss, decoder and folds suit a metric.
+
+        Parameters
+        ----------
+        metric : str
+            Mostly a name of scikit-learn, such as "f1_macro", "f1_samples", "jaccard_samples",
+            "hamming_loss", "accuracy" or "average_precision"; see `sklearn_mlloss.presets.PRESETS`.
+        **params : dict
+            Parameters of the classifier, which take precedence.
+
+        Returns
+        -------
+        MultiLabelNetClassifier
+
+        Examples
+        --------
+        >>> MultiLabelNetClassifier.for_metric("f1_macro", random_state=0)
+        MultiLabelNetClassifier(cv=5, decoder='per_label_threshold', random_state=0)
+        """
+        return cls(**{**preset_for(metric), **params})
 
     # ------------------------------------------------------------------ learning
 

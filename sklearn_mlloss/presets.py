@@ -1,0 +1,71 @@
+"""What suits a metric: a loss, a decoder, and networks for folds."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any
+
+__all__ = ["PRESETS", "preset_for"]
+
+# For a metric of decisions: the decoder that is best for it if the scores are probabilities. The
+# others look at scores only.
+_DECODERS = {
+    "f1_micro": "global_threshold",
+    "f1_macro": "per_label_threshold",
+    "f1_weighted": "per_label_threshold",
+    "f1_samples": "expected_fbeta",
+    # Larger where F1 is larger, for all entries together as for those of a label.
+    "jaccard_micro": "global_threshold",
+    "jaccard_macro": "per_label_threshold",
+    "jaccard_weighted": "per_label_threshold",
+    "jaccard_samples": "expected_jaccard",
+    "hamming_loss": "threshold",
+    "accuracy": "label_set",
+    "average_precision": "auto",
+    "roc_auc": "auto",
+    "label_ranking_average_precision": "auto",
+    "ranking_loss": "auto",
+    "coverage_error": "auto",
+    "ndcg": "auto",
+    "log_loss": "auto",
+    "brier_score": "auto",
+    "calibration_error": "auto",
+}
+# Other names in use for the same.
+_ALIASES = {
+    "jaccard": "jaccard_samples",
+    "hamming": "hamming_loss",
+    "subset_accuracy": "accuracy",
+    "macro_ap": "average_precision",
+    "lrap": "label_ranking_average_precision",
+    "ece": "calibration_error",
+}
+PRESETS: dict[str, dict[str, Any]] = {
+    name: {"loss": "bce", "decoder": decoder, "cv": 5} for name, decoder in _DECODERS.items()
+}
+PRESETS.update({alias: PRESETS[name] for alias, name in _ALIASES.items()})
+
+
+def preset_for(metric: Any) -> dict[str, Any]:
+    """Return the parameters of a classifier that suit a metric.
+
+    Parameters
+    ----------
+    metric : str
+        A name of `PRESETS`; "neg_" before it means the same.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        If the metric is not known.
+    """
+    name = metric.removeprefix("neg_") if isinstance(metric, str) else None
+    if name in PRESETS:
+        return dict(PRESETS[name])
+    near = get_close_matches(str(metric), PRESETS, 1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise ValueError(f"metric must be one of {', '.join(PRESETS)}, got {metric!r}{hint}")

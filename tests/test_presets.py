@@ -1,0 +1,55 @@
+"""What suits a metric: every preset fits, and decides what it says."""
+
+import numpy as np
+import pytest
+
+from sklearn_mlloss import MultiLabelNetClassifier
+from sklearn_mlloss.decoders import DECODERS, get_decoder
+from sklearn_mlloss.losses import LOSSES
+from sklearn_mlloss.presets import PRESETS
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(200, 4))
+Y = (2 * X @ rng.normal(size=(4, 3)) + rng.normal(size=(200, 3)) > 0.5).astype(int)
+SMALL = dict(hidden_layer_sizes=(8,), max_epochs=3, random_state=0, device="cpu")
+
+
+def test_presets_are_parameters():
+    own = MultiLabelNetClassifier().get_params()
+    for preset in PRESETS.values():
+        assert preset.keys() <= own.keys()
+        assert preset["loss"] in LOSSES and preset["decoder"] in ["auto", *DECODERS]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("preset", {str(p): p for p in PRESETS.values()}.values(), ids=str)
+def test_the_classifier_of_a_preset_fits(preset):
+    metric = next(name for name, given in PRESETS.items() if given == preset)
+    net = MultiLabelNetClassifier.for_metric(metric, **SMALL).fit(X, Y)
+    assert len(net.nets_) == 5
+    assert type(net.loss_) is LOSSES[preset["loss"]]
+    if preset["decoder"] != "auto":
+        assert type(net.decoder_) is type(get_decoder(preset["decoder"]))
+
+
+def test_parameters_that_are_given_take_precedence():
+    net = MultiLabelNetClassifier.for_metric("f1_micro", cv=None, loss="focal", dropout=0.3)
+    assert (net.cv, net.loss, net.dropout) == (None, "focal", 0.3)
+    assert net.decoder == PRESETS["f1_micro"]["decoder"]
+
+
+def test_names_of_scorers_mean_the_same():
+    for name in ("hamming_loss", "log_loss"):
+        one, other = (MultiLabelNetClassifier.for_metric(n) for n in (name, f"neg_{name}"))
+        assert one.get_params() == other.get_params()
+
+
+@pytest.mark.parametrize("metric, hint", [("f1_makro", "did you mean 'f1_macro'"), (None, "None")])
+def test_unknown_metrics_are_named(metric, hint):
+    with pytest.raises(ValueError, match=f"metric must be one of f1_micro, .*{hint}"):
+        MultiLabelNetClassifier.for_metric(metric)
+
+
+def test_presets_are_not_changed_by_what_is_made_of_them():
+    MultiLabelNetClassifier.for_metric("f1_micro").set_params(loss="focal")
+    assert PRESETS["f1_micro"]["loss"] == "bce"
