@@ -27,5 +27,6 @@ plt.show()
 
 # %%
 # The same numbers for plots of one's own: a history a setting and fold.
-for panel in search.histories_[0]:
-    print(len(panel["epoch"]), "epochs, at least", round(min(panel["valid_loss"]), 3))
+for fold, history in enumerate(search.histories_[0]):
+    lowest = min(history["valid_loss"])
+    print(f"bce, fold {fold}: {len(history['epoch'])} epochs, validation loss down to {lowest:.3f}")

@@ -43,7 +43,7 @@ class TrainingCurveDisplay:
 
     Each loss has a scale of its own, and so has each panel: compare shapes, not heights. A
     validation loss that rises while the training loss falls says that the network overfits, and
-    early stopping goes back to the epoch before; both still falling at the end, that `max_epochs`
+    early stopping goes back to an epoch before; both still falling at the end, that `max_epochs`
     or the learning rate is too small; a jagged line, that the learning rate is too large.
 
     Of several folds there is a thin line each, and their mean as far as all of them were trained:
@@ -377,7 +377,7 @@ def _cut(panel: Axes, values: np.ndarray, needed: np.ndarray) -> None:
     if not values.size:
         return
     low, most, high = np.quantile(values, [0, 0.9, 1])
-    most = max(most, *needed[np.isfinite(needed)])
+    most = np.max([most, *needed[np.isfinite(needed)]])
     if not 0 < _FLAT * (most - low) < high - low:
         return
     room = most - low
