@@ -28,6 +28,7 @@ examples: .venv/installed
 	MPLBACKEND=agg $(BIN)/python examples/plot_losses.py
 	MPLBACKEND=agg $(BIN)/python examples/plot_thresholds.py
 	MPLBACKEND=agg $(BIN)/python examples/plot_search.py
+	MPLBACKEND=agg $(BIN)/python examples/plot_training.py
 
 check: lint test examples
 

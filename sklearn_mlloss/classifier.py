@@ -220,7 +220,10 @@ class MultiLabelNetClassifier(DecidingClassifier):
         With `cv` and `store_cv_results`, the uncalibrated score of each row by the networks that
         have not seen it; NaN for rows that were left out.
     history_ : dict of lists, or list of such dicts for an ensemble
-        For each epoch "epoch", "train_loss", and with early stopping "valid_loss".
+        For each epoch "epoch", "train_loss", and with early stopping "valid_loss", with a
+        `monitor` of your own its "valid_score", and "is_best", which is True where the weights
+        were the best so far: training went back to the last of these epochs. With `lr_schedule`
+        also "learning_rate".
     n_iter_ : int
         Number of epochs made, the largest of an ensemble.
 

@@ -511,6 +511,22 @@ def test_best_weights_are_restored():
     assert distance(held) < 1e-6 < distance(last)
 
 
+def test_history_tells_which_weights_were_the_best_so_far():
+    net = early(learning_rate=0.1, max_epochs=10, warm_start=True).fit(X, Y)
+    curve, best = net.history_["valid_loss"], 1e9
+    for value, is_best in zip(curve, net.history_["is_best"], strict=True):
+        assert is_best == (value < best - 1e-4 * best)
+        best = value if is_best else best
+    assert 1 < sum(net.history_["is_best"]) < len(curve)
+    rule = dict(net.net_.callbacks_)["early_stopping"]
+    assert np.flatnonzero(net.history_["is_best"])[-1] + 1 == rule.best_epoch_
+    # A second training has a first epoch of its own; passes without held-out rows have no best.
+    again = net.fit(X, Y).history_["is_best"]
+    assert again[: len(curve) + 1] == [*clone(net).fit(X, Y).history_["is_best"], True]
+    assert net.partial_fit(X, Y).history_["is_best"] == [*again, False]
+    assert "is_best" not in make().fit(X, Y).history_
+
+
 def test_validation_loss_of_the_final_weights_is_the_smallest():
     net = early(learning_rate=0.1, dropout=0.0, hidden_layer_sizes=(32,)).fit(X, Y)
     curve = net.history_["valid_loss"]

@@ -38,15 +38,15 @@ def check_matplotlib(caller: str) -> None:
 
 
 def make_panels(
-    ax: Any, n_panels: int, height: float, share: bool = True
+    ax: Any, n_panels: int, height: float, share: bool = True, noun: str = "labels"
 ) -> "tuple[np.ndarray, Figure, bool]":
     """Return the axes to draw on in a 1-D array, their figure, and whether they are new."""
     if ax is not None:
         axes = np.ravel(np.array(ax, dtype=object))
         if len(axes) < n_panels:
             raise ValueError(
-                f"ax must hold one axes for each of the {n_panels} labels, got {len(axes)}; give "
-                "more axes, or fewer labels."
+                f"ax must hold one axes for each of the {n_panels} {noun}, got {len(axes)}; give "
+                f"more axes, or fewer {noun}."
             )
         return axes[:n_panels], axes[0].figure, False
 
@@ -74,8 +74,14 @@ def make_panels(
 def name_panel(ax: "Axes", name: Any, positives: int, note: str = "") -> None:
     """Write the label and how many positives it has above its panel."""
     noun = "positive" if positives == 1 else "positives"
-    note = f"{positives} {noun}{', ' if note else ''}{note}"
-    ax.set_title(shorten(name), fontsize="medium", loc="left", pad=16)
+    title_panel(ax, shorten(name), f"{positives} {noun}{', ' if note else ''}{note}")
+
+
+def title_panel(ax: "Axes", title: str, note: str) -> None:
+    """Write a title, and a line in grey if there is a note, above a panel."""
+    ax.set_title(title, fontsize="medium", loc="left", pad=16 if note else None)
+    if not note:
+        return
     ax.annotate(
         note,
         (0, 1),
@@ -106,16 +112,23 @@ def finish(
         figure = axes[0].figure
         figure.supxlabel(xlabel, fontsize="medium")
         figure.supylabel(ylabel, fontsize="medium")
+        n_rows = max(1, -(-len(handles) // int(figure.get_figwidth() // _ENTRY_WIDTH)))
         figure.legend(
             handles=handles,
             loc="outside upper center",
-            ncols=int(figure.get_figwidth() // _ENTRY_WIDTH),
+            ncols=max(1, -(-len(handles) // n_rows)),
             frameon=False,
         )
         return
     for ax in axes:
         ax.set(xlabel=xlabel, ylabel=ylabel)
     axes[0].legend(handles=handles, fontsize="small", loc=corner)
+
+
+def name_value(key: str, value: Any) -> str:
+    """Name a hyperparameter and its value, without where it is nested."""
+    value = getattr(value, "__name__", value)
+    return f"{key.split('__')[-1]}={f'{value:g}' if isinstance(value, float) else shorten(value)}"
 
 
 def shorten(name: Any, length: int = _NAME_LENGTH) -> str:

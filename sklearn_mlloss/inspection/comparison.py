@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from ._inputs import check_integer
-from ._panels import BLUE, GREY, VERMILLION, check_matplotlib, shorten
+from ._panels import BLUE, GREY, VERMILLION, check_matplotlib, name_value, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -389,8 +389,7 @@ def _tell(table: dict[str, np.ndarray], pair: int) -> list[str]:
         value = table[name][pair]
         if value is None or (isinstance(value, float) and np.isnan(value)):
             continue
-        short = f"{value:g}" if isinstance(value, float) else shorten(value)
-        told.append(f"{name.split('__')[-1]}={short}")
+        told.append(name_value(name, value))
     return told
 
 

@@ -145,6 +145,10 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
         Whether there are several metrics.
     n_splits_ : int
         Number of splits, of all repeats together.
+    histories_ : list of lists
+        Losses over the epochs: ``histories_[setting][fold]`` is ``history_`` of the classifier
+        that was trained, None where training failed. Settings have the numbers of
+        ``cv_results_["setting"]``.
     classes_ : ndarray
         See `MultiLabelNetClassifier`.
     n_features_in_, feature_names_in_ : int, ndarray
@@ -157,6 +161,8 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
     --------
     sklearn.model_selection.GridSearchCV : Any parameters, one training for each combination.
     DecodedClassifierCV : The decoders on any classifier.
+    sklearn_mlloss.inspection.LossComparisonDisplay : The scores in pictures.
+    sklearn_mlloss.inspection.TrainingCurveDisplay : The losses over the epochs in pictures.
 
     Notes
     -----
@@ -312,6 +318,7 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
             self.cv_results_ = tabulate(
                 settings, pairs, outcomes, found, prefix, metrics, error_score
             )
+            self.histories_ = [[part.history for part in parts] for parts in found]
             self._sizes = tuple(np.mean([[len(part) for part in fold] for fold in folds], axis=0))
             if self.store_cv_results:
                 self.oof_scores_ = np.stack([mean_scores(parts, folds, Y) for parts in found])

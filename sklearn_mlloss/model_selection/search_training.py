@@ -41,6 +41,8 @@ class FoldScores:
         In seconds.
     error : str
         What went wrong, else empty.
+    history : dict of lists, list of such dicts, or None
+        ``history_`` of the classifier; None if training failed.
     """
 
     scores: np.ndarray | None
@@ -48,6 +50,7 @@ class FoldScores:
     fit_time: float
     predict_time: float = 0.0
     error: str = ""
+    history: dict | list | None = None
 
 
 def train(
@@ -141,7 +144,13 @@ def _train_task(
         scores, count = raw_scores(model, X_test)
         if not np.isfinite(scores).all():
             raise ValueError("the scores are not finite: training has diverged")
-        found = FoldScores(scores, count, fitted - start, time.perf_counter() - fitted)
+        found = FoldScores(
+            scores,
+            count,
+            fitted - start,
+            time.perf_counter() - fitted,
+            history=last_step(model).history_,
+        )
     except Exception as error:
         if raises:
             raise

@@ -38,7 +38,15 @@ __all__ = ["BestWeights", "Schedule", "TableNet", "seeded"]
 PREDICT_ROWS = 1024
 VALID_ROWS = 4096
 
-CURVES = ("epoch", "train_loss", "valid_loss", "valid_score", "learning_rate")
+# What is kept of the history, and what stands where an epoch has no such entry.
+CURVES = {
+    "epoch": math.nan,
+    "train_loss": math.nan,
+    "valid_loss": math.nan,
+    "valid_score": math.nan,
+    "is_best": False,
+    "learning_rate": math.nan,
+}
 
 
 _TURN = threading.RLock()
@@ -105,7 +113,9 @@ class BestWeights(Callback):
                     "return a finite number, or raise validation_fraction"
                 )
             net.history.record("valid_score", value)
-        if self.state_ is None or value > self.best_ + self.tolerance * abs(self.best_):
+        is_best = self.state_ is None or value > self.best_ + self.tolerance * abs(self.best_)
+        net.history.record("is_best", is_best)
+        if is_best:
             self.best_, self.misses_, self.state_ = value, 0, net.weights()
             self.best_epoch_ = self.epochs_
             return
@@ -449,12 +459,12 @@ class TableNet(NeuralNet):
             del self.history[n_epochs:]
             raise
 
-    def curves(self) -> dict[str, list[float]]:
+    def curves(self) -> dict[str, list]:
         """Return what was recorded for each epoch."""
         # A callback may have ended the last epoch before its end.
         rows = [row for row in self.history if "train_loss" in row]
         names = [name for name in CURVES if any(name in row for row in rows)]
-        return {name: [row.get(name, math.nan) for row in rows] for name in names}
+        return {name: [row.get(name, CURVES[name]) for row in rows] for name in names}
 
     def table_scores(self, table: Table) -> np.ndarray:
         """Return the scores of the rows of a table."""

@@ -222,6 +222,28 @@ def test_oof_scores():
     assert not hasattr(search().fit(X, Y), "oof_scores_")
 
 
+def test_histories_are_those_of_each_setting_and_fold():
+    fitted = search(
+        estimator=make_pipeline(StandardScaler(), Net()), losses=["bce", "focal"], refit=False,
+        param_grid={"net__max_epochs": [1, 2], "net__loss__gamma": [1, 3]},
+    ).fit(X, Y)  # fmt: skip
+    results = fitted.cv_results_
+    assert [len(parts) for parts in fitted.histories_] == [3] * 6
+    assert results["setting"].tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    for row, setting in enumerate(results["setting"]):
+        net = make_pipeline(StandardScaler(), Net()).set_params(**results["params"][row])
+        for history, (train, _) in zip(fitted.histories_[setting], CV.split(X), strict=True):
+            assert history == net.fit(X[train], Y[train])[-1].history_
+            assert len(history["valid_loss"]) == results["param_net__max_epochs"][row]
+
+
+def test_histories_of_an_estimator_with_folds_of_its_own():
+    net = MultiLabelNetClassifier(hidden_layer_sizes=(8,), max_epochs=3, cv=2)
+    fitted = search(estimator=net, losses=["bce"], decoders=["threshold"], refit=False).fit(X, Y)
+    assert [len(nets) for nets in fitted.histories_[0]] == [2] * 3
+    assert all(len(own["train_loss"]) == 3 for nets in fitted.histories_[0] for own in nets)
+
+
 # ------------------------------------------------------------------ what is tried
 
 
@@ -333,6 +355,7 @@ def test_a_failing_loss_is_recorded():
     assert fitted.best_loss_ == "bce"
     assert all(fitted.cv_results_["error"][2:]) and not any(fitted.cv_results_["error"][:2])
     assert np.isnan(fitted.oof_scores_[1]).all()
+    assert None not in fitted.histories_[0] and fitted.histories_[1] == [None] * 3
     with pytest.raises(ValueError, match="3 of 3 trainings failed"):
         search(losses=[diverges]).fit(X, Y)
     with pytest.raises(Exception, match="finite|NaN|nan"):

@@ -43,6 +43,7 @@ def assert_equal(found, expected):
         if "time" not in name and name != "params":
             np.testing.assert_array_equal(found.cv_results_[name], column, err_msg=name)
     assert found.best_score_corrected_ == expected.best_score_corrected_
+    assert found.histories_ == expected.histories_
     np.testing.assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
 
 
