@@ -90,8 +90,9 @@ class MultiLabelNetClassifier(DecidingClassifier):
         Units of each hidden layer; empty for a linear model.
     activation : str, default="relu"
         A name of `sklearn_mlloss.networks.ACTIVATIONS`.
-    dropout : float in [0, 1), default=0.1
-        Probability that a hidden unit is left out of a training step.
+    dropout : float in [0, 1) or "auto", default="auto"
+        Probability that a hidden unit is left out of a training step. "auto" is 1/2 up to 4000
+        training rows, and beyond 2000 divided by their number, in steps of 1/16.
     normalization : None, "batch" or "layer", default=None
         Normalisation before each activation.
     module : callable ``(n_features, n_outputs) -> torch.nn.Module``, optional
@@ -125,7 +126,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows held out for early stopping, and for a decoder that learns. The split is
         stratified by label. Rows are held out for such a decoder without early stopping, too.
-    n_iter_no_change : int, default=20
+    n_iter_no_change : int, default=10
         Epochs without improvement (by a ten-thousandth) after which early stopping stops.
     monitor : "loss" or callable ``(Y, scores) -> float``, default="loss"
         What early stopping watches on the held-out rows: the loss, or a function of targets and
@@ -270,7 +271,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
         encoding="auto",
         hidden_layer_sizes=(256,),
         activation="relu",
-        dropout=0.1,
+        dropout="auto",
         normalization=None,
         module=None,
         optimizer="adamw",
@@ -282,7 +283,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
         max_epochs=200,
         early_stopping=True,
         validation_fraction=0.1,
-        n_iter_no_change=20,
+        n_iter_no_change=10,
         monitor="loss",
         device="auto",
         precision="float32",

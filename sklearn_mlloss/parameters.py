@@ -23,7 +23,7 @@ PRECISIONS = {"float32": np.float32, "float64": np.float64, "bf16": np.float32}
 NETWORK = {
     "hidden_layer_sizes": (256,),
     "activation": "relu",
-    "dropout": 0.1,
+    "dropout": "auto",
     "normalization": None,
 }
 
@@ -169,7 +169,10 @@ def _check_network(estimator: Any) -> None:
     if not np.iterable(sizes) or not all(isinstance(n, Integral) and n >= 1 for n in sizes):
         raise ValueError(f"hidden_layer_sizes must be a sequence of ints >= 1, got {sizes!r}")
     _check_name(estimator, "activation", ACTIVATIONS)
-    _check_real(estimator, "dropout", min_val=0, max_val=1, include_boundaries="left")
+    if isinstance(estimator.dropout, str):
+        _check_name(estimator, "dropout", ("auto",), "a number in [0, 1) or ")
+    else:
+        _check_real(estimator, "dropout", min_val=0, max_val=1, include_boundaries="left")
     if estimator.normalization is not None:
         _check_name(estimator, "normalization", NORMALIZATIONS, "None or ")
 

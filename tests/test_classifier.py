@@ -117,6 +117,10 @@ def effect_of_dropout():
     assert not layers(make(dropout=0).fit(X, Y), nn.Dropout)
     np.testing.assert_array_equal(proba(net), proba(net))
     assert differ(net, make(dropout=0.2).fit(X, Y))
+    for n, rate in ((100, 0.5), (4000, 0.5), (10_000, 0.1875), (80_000, 0.0625)):
+        rows = np.arange(n) % len(X)
+        net = make(dropout="auto", max_epochs=1).fit(X[rows], Y[rows])
+        assert [layer.p for layer in layers(net, nn.Dropout)] == [rate]
 
 
 def effect_of_normalization():
@@ -375,7 +379,7 @@ OUT_OF_RANGE = {
     "encoding": ["standart", 5, StandardScaler, FocalLoss(), ["quantile"], True],
     "hidden_layer_sizes": [5, (0,), (2.5,), "ab", (-1,), None],
     "activation": ["rely", None, 5, ["relu"]],
-    "dropout": [1, -0.1, "a", None, NAN],
+    "dropout": [1, -0.1, "a", None, NAN, "automatic"],
     "normalization": ["group", 5, ["batch"]],
     "module": ["mlp", 5, nn.Linear(4, 3)],
     "optimizer": ["adm", 5, None],
@@ -768,7 +772,7 @@ def test_partial_fit_learns_over_its_calls():
 
 
 def test_partial_fit_goes_on_after_fit():
-    net = make().fit(X, Y)
+    net = make(dropout=0).fit(X, Y)
     before = net.history_["train_loss"][-1]
     net.partial_fit(X, Y)
     assert net.n_iter_ == 6 and net.history_["train_loss"][-1] < before

@@ -41,6 +41,7 @@ def choose_encoding(X: np.ndarray | CSR) -> tuple[str | None, str]:
     sparse, stored values of unit size (median 0.01-10, largest to 100)   None
     sparse                                                                "robust" (no shift)
     fewer than 50 rows                                                    "standard"
+    dense, fewer rows than columns                                        "quantile"
     dense, at most 4096 piecewise-linear outputs, times rows to 2**27     "piecewise_linear"
     dense, at most 1000 columns, times rows to 2**26                      "quantile"
     dense, a value more than 10 standard deviations out                   "robust"
@@ -85,6 +86,8 @@ def choose_encoding(X: np.ndarray | CSR) -> tuple[str | None, str]:
         return (None if fine else "robust"), found
     if n_samples < AUTO_MIN_ROWS:
         return "standard", f"{n_samples} rows are too few for quantiles"
+    if n_samples < n_features <= AUTO_COLUMNS:
+        return "quantile", f"{n_samples} rows are few for {n_features} dense columns"
     width = PiecewiseLinearEncoding().fit(columns.X).n_outputs_
     found = f"{n_features} dense columns give {width} outputs"
     if width <= AUTO_WIDTH and n_samples * width <= AUTO_CELLS:

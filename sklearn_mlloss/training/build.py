@@ -78,7 +78,10 @@ def build_net(
     dtype = torch.float64 if estimator.precision == "float64" else torch.float32
     network = estimator.module
     if network is None:
-        network = partial(MLP, **{name: getattr(estimator, name) for name in NETWORK})
+        settings_of_network = {name: getattr(estimator, name) for name in NETWORK}
+        if isinstance(estimator.dropout, str):
+            settings_of_network["dropout"] = _auto_dropout(n_rows)
+        network = partial(MLP, **settings_of_network)
     own = {
         "module": partial(_make_network, network, encoder, loss.n_outputs_, dtype),
         "criterion": Criterion(loss),
@@ -161,6 +164,11 @@ def _monitored(
     monitor: Callable[[np.ndarray, np.ndarray], float], net: TableNet, table: Table
 ) -> float:
     return monitor(table.Y.cpu().numpy(), net.table_scores(table))
+
+
+def _auto_dropout(n_rows: int) -> float:
+    # In steps of 1/16: masks of such rates are cheap to draw.
+    return float(np.clip(round(16 * 2000 / n_rows), 1, 8) / 16)
 
 
 def _auto_batch_size(n_rows: int) -> int:

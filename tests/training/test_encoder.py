@@ -424,6 +424,6 @@ def test_an_encoding_of_the_network_s_own_is_kept():
     def factory(n_features, n_outputs):
         return MLP(n_features, n_outputs, (8,), encoding=Squared())
 
-    net = make(module=factory, encoding="standard", hidden_layer_sizes=(256,), dropout=0.1)
+    net = make(module=factory, encoding="standard", hidden_layer_sizes=(256,), dropout="auto")
     module = net.fit(X, Y).net_.module_
     assert type(module.network.encoding) is Squared and module.encoding is not None
