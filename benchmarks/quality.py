@@ -79,6 +79,7 @@ SCORES = {
 }
 LESS_IS_BETTER = ("hamming", "ranking_loss", "ece")
 MEASURES = [*DECISIONS, *SCORES]
+RESAMPLES = 30
 
 
 class Chains(ClassifierMixin, BaseEstimator):
@@ -178,14 +179,24 @@ def matrix(proba, classes):
     return np.asarray(proba)
 
 
-def score(Y, proba):
-    """Return the measures of probabilities, the mean over labels of those that occur."""
-    occurs = Y.any(axis=0)
-    found = {}
-    for name, measure in SCORES.items():
-        labels = occurs if name == "macro_ap" else slice(None)
-        found[name] = measure(Y[:, labels], proba[:, labels])
-    return found
+def evaluate(Y, labels, proba):
+    """Return the measures of labels decided for each, and of probabilities.
+
+    "resampled" has them for test rows drawn again with replacement, the same for all contenders.
+    """
+    draws = np.random.default_rng(0).integers(len(Y), size=(RESAMPLES, len(Y)))
+
+    def measure(rows):
+        y, p = Y[rows], proba[rows]
+        found = {name: f(y, labels[name][rows]) for name, (_, f) in DECISIONS.items()}
+        occurs = y.any(axis=0)
+        for name, f in SCORES.items():
+            found[name] = f(y[:, occurs], p[:, occurs]) if name == "macro_ap" else f(y, p)
+        return found
+
+    again = [measure(rows) for rows in draws]
+    resampled = {name: [round(float(found[name]), 6) for found in again] for name in MEASURES}
+    return {**measure(slice(None)), "resampled": resampled}
 
 
 def run_peer(name, X, Y, X_test, Y_test, seed, decoded):
@@ -195,9 +206,8 @@ def run_peer(name, X, Y, X_test, Y_test, seed, decoded):
     model.fit(X, Y)
     seconds = time.perf_counter() - start
     proba = matrix(model.predict_proba(X_test), getattr(model, "classes_", None))
-    labels = np.asarray(dense(model.predict(X_test)))
-    found = {key: measure(Y_test, labels) for key, (_, measure) in DECISIONS.items()}
-    yield "shipped", {**found, **score(Y_test, proba), "seconds": seconds}
+    labels = dict.fromkeys(DECISIONS, np.asarray(dense(model.predict(X_test))))
+    yield "shipped", {"seconds": seconds, **evaluate(Y_test, labels, proba)}
     del model
     if not decoded:
         return
@@ -206,41 +216,33 @@ def run_peer(name, X, Y, X_test, Y_test, seed, decoded):
     model.fit(X, Y)
     seconds = time.perf_counter() - start
     proba = model.predict_proba(X_test)
-    found = {}
-    for key, (decoder, measure) in DECISIONS.items():
-        fitted = get_decoder(decoder).fit(model.oof_scores_, Y)
-        found[key] = measure(Y_test, fitted.decode(proba))
-    yield "decoded", {**found, **score(Y_test, proba), "seconds": seconds}
+    labels = {
+        key: get_decoder(decoder).fit(model.oof_scores_, Y).decode(proba)
+        for key, (decoder, _) in DECISIONS.items()
+    }
+    yield "decoded", {"seconds": seconds, **evaluate(Y_test, labels, proba)}
 
 
 def run_own(name, X, Y, X_test, Y_test, seed):
-    """Yield the measures of this package."""
-    found = {}
-    if OURS[name] is None:
-        model = MultiLabelNetClassifier(random_state=seed, device="cpu")
-        start = time.perf_counter()
-        model.fit(X, Y)
-        seconds = time.perf_counter() - start
-        labels = model.predict(X_test)
-        found = {key: measure(Y_test, labels) for key, (_, measure) in DECISIONS.items()}
-        yield "shipped", {**found, **score(Y_test, model.predict_proba(X_test)), "seconds": seconds}
-        return
+    """Yield the measures of this package, and the seconds of the first of its fits."""
+    common = {"random_state": seed, "device": "cpu"}
+    labels, seconds = {}, []
     with tempfile.TemporaryDirectory() as folder:
-        # Metrics whose presets differ in the decision only share what was trained.
-        for key, (_, measure) in DECISIONS.items():
-            model = MultiLabelNetClassifier.for_metric(
-                key, memory=folder, random_state=seed, device="cpu", **OURS[name]
-            )
+        for key in DECISIONS:
+            if OURS[name] is None:
+                model = MultiLabelNetClassifier(**common)
+            else:
+                # Metrics whose presets differ in the decision only share what was trained.
+                given = {**common, "memory": folder, **OURS[name]}
+                model = MultiLabelNetClassifier.for_metric(key, **given)
             start = time.perf_counter()
             model.fit(X, Y)
-            found.setdefault("seconds", time.perf_counter() - start)
-            found[key] = measure(Y_test, model.predict(X_test))
-        for key in SCORES:
-            model = MultiLabelNetClassifier.for_metric(
-                key, memory=folder, random_state=seed, device="cpu", **OURS[name]
-            )
-            found[key] = score(Y_test, model.fit(X, Y).predict_proba(X_test))[key]
-    yield "shipped", found
+            seconds.append(time.perf_counter() - start)
+            labels[key] = model.predict(X_test)
+        if OURS[name] is not None:
+            model = MultiLabelNetClassifier.for_metric("log_loss", **given).fit(X, Y)
+        proba = model.predict_proba(X_test)
+    yield "shipped", {"seconds": seconds[0], **evaluate(Y_test, labels, proba)}
 
 
 def run_one(options):
@@ -334,83 +336,94 @@ def run_all(options):
 
 
 def collect(path):
-    """Return values by table, (contender, kind) and measure, and errors."""
-    values, problems = defaultdict(lambda: defaultdict(lambda: defaultdict(list))), {}
+    """Return rows by table and (contender, kind), and errors by table."""
+    rows, problems = defaultdict(lambda: defaultdict(list)), defaultdict(list)
     for line in path.open():
         row = json.loads(line)
-        who = row["contender"], row["kind"]
         if "error" in row:
-            problems[row["table"], row["contender"]] = row["error"]
-            continue
-        for measure in (*MEASURES, "seconds"):
-            values[row["table"]][who][measure].append(row[measure])
-    return values, problems
+            problems[row["table"]].append(f"{row['contender']}: {row['error']}")
+        else:
+            rows[row["table"]][row["contender"], row["kind"]].append(row)
+    return rows, problems
 
 
-def spread(found):
-    """Return mean and standard error of the mean over seeds."""
-    error = np.std(found, ddof=1) / np.sqrt(len(found)) if len(found) > 1 else 0.0
-    return float(np.mean(found)), float(error)
+def values(rows, measure):
+    return np.array([row[measure] for row in rows])
 
 
 def compare(own, other, measure):
-    """Return 1 for better, -1 for worse, and 0 within one standard error of the difference."""
-    (a, da), (b, db) = spread(own), spread(other)
-    difference = (b - a) if measure in LESS_IS_BETTER else (a - b)
-    return 0 if abs(difference) <= np.hypot(da, db) else int(np.sign(difference))
+    """Return how much better the one is, and the standard errors of that.
+
+    One error is that of the mean over seeds alone; the other has that of the test rows, too.
+    """
+    sign = -1 if measure in LESS_IS_BETTER else 1
+    found = [(values(rows, measure), len(rows)) for rows in (own, other)]
+    difference = sign * (found[0][0].mean() - found[1][0].mean())
+    of_seeds = sum(v.var(ddof=1) / n if n > 1 else 0.0 for v, n in found)
+    drawn = [np.mean([row["resampled"][measure] for row in rows], axis=0) for rows in (own, other)]
+    of_rows = np.var(drawn[0] - drawn[1], ddof=1)
+    return difference, np.sqrt(of_seeds), np.sqrt(of_seeds + of_rows)
 
 
-def best_of(table, kinds, measure):
+def best_of(table, kind, measure):
     """Return who of the peers is best in a measure."""
-    who = [w for w in table if w[0] in PEERS and w[1] in kinds]
+    who = [w for w in table if w[0] in PEERS and w[1] == kind]
     sign = 1 if measure in LESS_IS_BETTER else -1
-    return min(who, key=lambda w: sign * np.mean(table[w][measure]), default=None)
+    return min(who, key=lambda w: sign * values(table[w], measure).mean(), default=None)
+
+
+def tell_table(name, table, problems):
+    """Print mean and standard deviation over seeds of each contender."""
+    columns = [*MEASURES, "seconds"]
+    print(f"\n## {name}\n\n| | seeds | " + " | ".join(columns) + " |")
+    print("| --- " * (len(columns) + 2) + "|")
+    for who in sorted(table, key=lambda w: (w[0] in PEERS, w[1] == "decoded", w[0])):
+        rows = table[who]
+        cells = []
+        for measure in MEASURES:
+            found = values(rows, measure)
+            cells.append(f"{found.mean():.4f}")
+            if len(rows) > 1:
+                cells[-1] += f" ± {found.std(ddof=1):.4f}"
+        cells.append(f"{np.median(values(rows, 'seconds')):.1f}")
+        label = f"{who[0]} + decisions" if who[1] == "decoded" else who[0]
+        print(f"| {label} | {len(rows)} | " + " | ".join(cells) + " |")
+    for problem in problems:
+        print(f"\n{problem}.")
 
 
 def report(path):
     """Print tables in Markdown."""
-    values, problems = collect(path)
-    counts = {kind: {1: 0, 0: 0, -1: 0} for kind in ("shipped", "decoded")}
+    rows, problems = collect(path)
+    for name, table in rows.items():
+        tell_table(name, table, problems[name])
     lost = []
-    for name, table in values.items():
-        print(f"\n## {name}\n")
-        print("| | " + " | ".join([*MEASURES, "seconds"]) + " |")
-        print("| --- " * (len(MEASURES) + 2) + "|")
-        for who in sorted(table, key=lambda w: (w[0] in PEERS, w[1] == "decoded", w[0])):
-            cells = []
-            for measure in (*MEASURES, "seconds"):
-                mean, _ = spread(table[who][measure])
-                sd = np.std(table[who][measure], ddof=1) if len(table[who][measure]) > 1 else 0
-                cells.append(f"{mean:.1f}" if measure == "seconds" else f"{mean:.4f} ± {sd:.4f}")
-            label = f"{who[0]} + decisions" if who[1] == "decoded" else who[0]
-            print(f"| {label} | " + " | ".join(cells) + " |")
-        for (table_name, who), problem in problems.items():
-            if table_name == name:
-                print(f"\n{who}: {problem}.")
-        own = table.get(("mlloss", "shipped"))
-        if own is None:
-            continue
-        for kind in counts:
+    print("\n## Against the best peer in each cell of table and measure\n")
+    print("| peers | standard error of | cells | better on average | wins | ties | losses |")
+    print("| --- " * 7 + "|")
+    for kind in ("shipped", "decoded"):
+        found = []
+        for name, table in rows.items():
+            own = table.get(("mlloss", "shipped"))
             for measure in MEASURES:
-                peer = best_of(table, (kind,), measure)
-                if peer is None:
+                peer = best_of(table, kind, measure)
+                if own is None or peer is None:
                     continue
-                result = compare(own[measure], table[peer][measure], measure)
-                counts[kind][result] += 1
-                if result < 0:
-                    lost.append((name, measure, peer, spread(own[measure])[0],
-                                 spread(table[peer][measure])[0]))  # fmt: skip
-    for kind, count in counts.items():
-        total = sum(count.values())
-        if total:
-            print(
-                f"\nAgainst the best peer {kind}, over {total} cells: "
-                f"{count[1]} wins ({count[1] / total:.0%}), {count[0]} ties, {count[-1]} losses"
-            )
-    if lost:
-        print("\n| lost | measure | to | mlloss | peer |\n| --- | --- | --- | --- | --- |")
-        for name, measure, (peer, kind), a, b in lost:
-            print(f"| {name} | {measure} | {peer}, {kind} | {a:.4f} | {b:.4f} |")
+                found.append(compare(own, table[peer], measure))
+                if found[-1][0] < -found[-1][1]:
+                    lost.append((name, measure, peer, own, table[peer], found[-1]))
+        for place, title in ((1, "seeds"), (2, "seeds and test rows")):
+            n, better = len(found), sum(f[0] > 0 for f in found)
+            wins, losses = (sum(s * f[0] > f[place] for f in found) for s in (1, -1))
+            shares = [
+                f"{c} ({c / max(n, 1):.0%})" for c in (better, wins, n - wins - losses, losses)
+            ]
+            print(f"| {kind} | {title} | {n} | " + " | ".join(shares) + " |")
+    print("\n| lost | measure | to | mlloss | peer | errors behind, with test rows |")
+    print("| --- " * 6 + "|")
+    for name, measure, (peer, kind), own, other, (difference, _, error) in lost:
+        means = " | ".join(f"{values(r, measure).mean():.4f}" for r in (own, other))
+        print(f"| {name} | {measure} | {peer}, {kind} | {means} | {-difference / error:.1f} |")
 
 
 def main():

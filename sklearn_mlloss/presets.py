@@ -41,7 +41,7 @@ _ALIASES = {
     "ece": "calibration_error",
 }
 PRESETS: dict[str, dict[str, Any]] = {
-    name: {"loss": "bce", "decoder": decoder, "cv": 5} for name, decoder in _DECODERS.items()
+    name: {"loss": "bce", "decoder": decoder, "cv": 10} for name, decoder in _DECODERS.items()
 }
 PRESETS.update({alias: PRESETS[name] for alias, name in _ALIASES.items()})
 
