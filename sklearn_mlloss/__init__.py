@@ -12,6 +12,7 @@ _LAZY = {
     "DecodedClassifierCV": "decoded",
     "LossDecoderSearchCV": "model_selection.search",
     "MultiLabelNetClassifier": "classifier",
+    "show_versions": "versions",
 }
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "LossDecoderSearchCV",
     "MultiLabelNetClassifier",
     "__version__",
+    "show_versions",
 ]
 
 

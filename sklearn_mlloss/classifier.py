@@ -31,6 +31,7 @@ from .parameters import (
     unchanged_on_error,
     warn_of_lost_digits,
 )
+from .summary import describe_nets
 from .targets import TargetCodec
 from .training import (
     Rows,
@@ -536,6 +537,9 @@ class MultiLabelNetClassifier(DecidingClassifier):
         # In `fit` the decoder is made before there is a `loss_`, or while that is of the last fit.
         loss = self.loss_ if loss is None else loss
         return make_decoder(spec, loss, self._targets, self.calibrator_ is not None)
+
+    def _model_lines(self) -> list[tuple[str, str]]:
+        return describe_nets(self)
 
     def _auto_decoder(self, params: dict[str, Any]) -> str:
         return get_loss(params.get("loss", self.loss)).default_decoder

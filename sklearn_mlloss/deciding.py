@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_scalar, estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
 
 from .calibration import get_calibrator
@@ -17,6 +18,7 @@ from .decision import KEEP, is_auto, make_calibrator, warn_of_fallback
 from .decoders import Decoder, get_decoder
 from .model_selection import MultilabelStratifiedShuffleSplit
 from .parameters import unchanged_on_error
+from .summary import describe, with_details
 from .targets import TargetCodec
 
 __all__ = ["DecidingClassifier", "Scored", "reserve"]
@@ -191,6 +193,32 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
                 self._fit_decision(Scored(scores, Y, weight, count))
         return self
 
+    # ------------------------------------------------------------------ what was learned
+
+    def summary(self, n_rows: int | None = 20) -> str:
+        """Return in a few lines what was fitted: the model, its training and the decision.
+
+        Parameters
+        ----------
+        n_rows : int or None, default=20
+            Number of labels that are shown where each has something of its own, such as a
+            threshold; None for all.
+
+        Returns
+        -------
+        str
+            `print` it. Notebooks show it below the diagram of a fitted classifier.
+        """
+        check_is_fitted(self)
+        if n_rows is not None:
+            check_scalar(n_rows, "n_rows", Integral, min_val=0)
+        return describe(self, self._model_lines(), n_rows)
+
+    def _html_repr(self) -> str:
+        """Return scikit-learn's diagram, and what was learned below it; for notebooks."""
+        diagram = estimator_html_repr(self)
+        return with_details(diagram, self.summary()) if hasattr(self, "decoder_") else diagram
+
     def set_params(self, **params):
         """Set parameters; one of a part that is given by name turns the name into its object.
 
@@ -231,6 +259,7 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
         """Take another calibration and decoder, not yet fitted; KEEP stands for the present."""
         if self._targets.kind == "multiclass" and decoder is not KEEP:
             raise ValueError("a 1-D multi-class y is always decided by the largest score")
+        self._decided_on = {}
         self.calibrator_ = make_calibrator(self.calibrator_ if calibration is KEEP else calibration)
         self.decoder_ = self._make_decoder(self.decoder_ if decoder is KEEP else decoder)
 
@@ -257,16 +286,20 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
             sets needs no scores. `rows` if it is not given.
         """
         Y, weight = (rows.Y, rows.weight) if every is None else every
+        # For `summary`: the number of rows that each has learned on.
+        self._decided_on = {}
         if self.calibrator_ is not None:
             if own is None and self.decoder_.untouched_rows:
                 rest, reserved = reserve(rows.Y, self._entropy)
                 rows, own = rows[rest], rows[reserved]
             self.calibrator_.fit(rows.scores, rows.Y, _weight_of_rows(rows.weight))
+            self._decided_on["calibration"] = len(rows.Y)
         if not self.decoder_.requires_fit:
             return
         rows = rows if own is None else own
         scores = self._calibrate(rows.scores)
         self.decoder_.fit(scores, rows.Y, _weight_of_rows(rows.weight), rows.count)
+        self._decided_on["decoder"] = len(scores)
         self.decoder_.learn_sets(Y, _weight_of_rows(weight))
         warn_of_fallback(self.decoder_, len(scores), self._advice)
 
@@ -343,6 +376,10 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
     @abstractmethod
     def _make_decoder(self, spec: Any) -> Decoder:
         """Return an unfitted decoder, with a warning where it does not suit the scores."""
+
+    @abstractmethod
+    def _model_lines(self) -> list[tuple[str, str]]:
+        """Return name and text of what `summary` says before the decision."""
 
     @abstractmethod
     def _auto_decoder(self, params: dict[str, Any]) -> str:

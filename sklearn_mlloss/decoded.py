@@ -18,6 +18,7 @@ from .decision import make_calibrator, make_plain_decoder
 from .decoders import Decoder
 from .parameters import draw_entropy, unchanged_on_error
 from .responses import choose_method, label_scores
+from .summary import count, shown
 from .targets import TargetCodec
 
 __all__ = ["DecodedClassifierCV"]
@@ -308,6 +309,10 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
     def _make_decoder(self, spec: Any) -> Decoder:
         calibrated = self.calibrator_ is not None
         return make_plain_decoder(spec, AUTO, self._method, self._targets, calibrated)
+
+    def _model_lines(self) -> list[tuple[str, str]]:
+        models = count(len(self.estimators_), "model")
+        return [("estimator", shown(self.estimator_)), ("scores", f"{self._method} of {models}")]
 
     def _auto_decoder(self, params: dict[str, Any]) -> str:
         return AUTO

@@ -59,6 +59,8 @@ class TopK(Decoder):
     2
     """
 
+    learned = ("k_",)
+
     def __init__(self, k=None):
         self.k = k
 
@@ -133,6 +135,7 @@ class CardinalityCut(Decoder):
     array([[ True,  True, False]])
     """
 
+    learned = ("slope_", "intercept_")
     requires_fit = True
 
     def _fit(
@@ -310,6 +313,8 @@ class AtLeastOne(Decoder):
     array([[False,  True],
            [ True,  True]])
     """
+
+    learned = ("decoder_",)
 
     def __init__(self, decoder=None):
         self.decoder = decoder

@@ -64,6 +64,8 @@ class HierarchyClosure(Decoder):
            [ True,  True, False]])
     """
 
+    learned = ("decoder_",)
+
     def __init__(self, parents=None, decoder=None):
         self.parents = parents
         self.decoder = decoder

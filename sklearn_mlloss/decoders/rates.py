@@ -54,6 +54,7 @@ class ProportionCut(Decoder):
     array([[False,  True]])
     """
 
+    learned = ("thresholds_",)
     requires_fit = True
 
     def _fit(
@@ -191,6 +192,7 @@ class RiskControl(Decoder):
     -inf
     """
 
+    learned = ("threshold_",)
     requires_fit = True
     untouched_rows = True
 

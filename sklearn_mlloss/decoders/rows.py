@@ -110,6 +110,7 @@ class ThresholdFunction(Decoder):
            [ True, False, False]])
     """
 
+    learned = ("coef_", "intercept_")
     requires_fit = True
 
     def __init__(self, ridge=1.0):

@@ -31,6 +31,7 @@ _DIGITS = 12
 class _SeenSets(Decoder):
     """What is common to the rules below: the label sets seen and their posterior."""
 
+    learned = ("label_sets_",)
     requires_fit = True
     needs_probabilities = True
 

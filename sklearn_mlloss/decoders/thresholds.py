@@ -135,6 +135,7 @@ class GlobalThreshold(Decoder):
     array([[ True, False]])
     """
 
+    learned = ("threshold_", "best_score_")
     requires_fit = True
 
     def __init__(self, metric="f1", average="micro", beta=1.0):
@@ -296,6 +297,7 @@ class PerLabelThreshold(Decoder):
     array([[False,  True]])
     """
 
+    learned = ("thresholds_",)
     requires_fit = True
 
     def __init__(self, beta=1.0, average="macro", min_positives=10, shrinkage=0.0):

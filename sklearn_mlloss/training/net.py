@@ -167,6 +167,9 @@ class TableNet(NeuralNet):
 
     # What rows of X go through before the first layer.
     encoder_: Encoder
+    # The rows of the last training, and those held out from it; where it took place.
+    n_rows_: tuple[int, int] = (0, 0)
+    place_: str = "cpu"
     # Whether matrices are multiplied in bfloat16 while training.
     half_products_: bool = False
     # The fast way through an epoch, while training lasts and where it can be taken.
@@ -235,6 +238,8 @@ class TableNet(NeuralNet):
             Whether the end came while the score of the held-out rows still improved.
         """
         before, self.whole_fit_ = len(self.history), whole_fit
+        self.n_rows_ = (len(table), 0 if valid is None else len(valid))
+        self.place_ = str(self.device)
         self.iterator_train__generator = torch.Generator().manual_seed(seed + 1)
         self.train_split = None if valid is None else lambda train: (train, valid)
         try:
