@@ -19,6 +19,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.isotonic import IsotonicRegression
 
 from .decoders.base import _check_scores, _check_targets, _check_weight
+from .names import did_you_mean
 
 __all__ = [
     "CALIBRATORS",
@@ -494,7 +495,8 @@ def get_calibrator(spec: Any) -> Calibrator | None:
             f"the names are: {names}."
         )
     if spec not in CALIBRATORS:
-        raise ValueError(f"unknown calibration {spec!r}; the names are: {names}.")
+        near = did_you_mean(spec, CALIBRATORS) or "."
+        raise ValueError(f"unknown calibration {spec!r}; the names are: {names}{near}")
     return CALIBRATORS[spec]()
 
 

@@ -28,6 +28,7 @@ from .parameters import (
     PRECISIONS,
     check_params,
     draw_entropy,
+    naming_columns,
     unchanged_on_error,
     warn_of_lost_digits,
 )
@@ -504,9 +505,10 @@ class MultiLabelNetClassifier(DecidingClassifier):
     # ------------------------------------------------------------------ rows
 
     def _check_X(self, X: Any, reset: bool = False) -> np.ndarray | sp.csr_matrix | sp.csr_array:
-        return validate_data(
-            self, X, accept_sparse="csr", dtype=self._dtype, order="C", reset=reset
-        )
+        with naming_columns(X):
+            return validate_data(
+                self, X, accept_sparse="csr", dtype=self._dtype, order="C", reset=reset
+            )
 
     def _check_rows(
         self, X: Any, y: Any, sample_weight: Any, reset: bool

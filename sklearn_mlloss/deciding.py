@@ -214,6 +214,10 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
             check_scalar(n_rows, "n_rows", Integral, min_val=0)
         return describe(self, self._model_lines(), n_rows)
 
+    def _model_lines(self) -> list[tuple[str, str]]:
+        """Return name and text of what `summary` says before the decision."""
+        return []
+
     def _html_repr(self) -> str:
         """Return scikit-learn's diagram, and what was learned below it; for notebooks."""
         diagram = estimator_html_repr(self)
@@ -376,10 +380,6 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
     @abstractmethod
     def _make_decoder(self, spec: Any) -> Decoder:
         """Return an unfitted decoder, with a warning where it does not suit the scores."""
-
-    @abstractmethod
-    def _model_lines(self) -> list[tuple[str, str]]:
-        """Return name and text of what `summary` says before the decision."""
 
     @abstractmethod
     def _auto_decoder(self, params: dict[str, Any]) -> str:

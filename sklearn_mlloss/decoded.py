@@ -16,7 +16,7 @@ from .cross_fit import fit_models, is_prefit, make_parts, pool, route
 from .deciding import DecidingClassifier, Scored, reserve
 from .decision import make_calibrator, make_plain_decoder
 from .decoders import Decoder
-from .parameters import draw_entropy, unchanged_on_error
+from .parameters import check_n_jobs, draw_entropy, unchanged_on_error
 from .responses import choose_method, label_scores
 from .summary import count, shown
 from .targets import TargetCodec
@@ -280,6 +280,12 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             raise ValueError(f"cv must be an int, a splitter, splits or 'prefit', got {self.cv!r}")
         if isinstance(self.cv, Integral) and self.cv < 2:
             raise ValueError(f"cv must be at least 2, a splitter or splits, got {self.cv!r}")
+        check_n_jobs(self.n_jobs)
+        if isinstance(self.estimator, type) or not hasattr(self.estimator, "__sklearn_tags__"):
+            raise TypeError(
+                "estimator must be a classifier of scikit-learn, such as RandomForestClassifier(), "
+                f"got {self.estimator!r}"
+            )
         pairwise = get_tags(self.estimator).input_tags.pairwise
         if pairwise and self._ensembles():
             raise ValueError(
@@ -333,9 +339,19 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         if wanted:
             folds = make_parts(self.cv, X, y, Y, rest, seed, split_params)
         parts = folds if folds and self._ensembles() else [*folds, (rest, None)]
-        found = fit_models(
-            self.estimator, X, y, parts, fit_params, self._method, self._targets, self.n_jobs
-        )
+        try:
+            found = fit_models(
+                self.estimator, X, y, parts, fit_params, self._method, self._targets, self.n_jobs
+            )
+        except ValueError as error:
+            takes = get_tags(self.estimator).classifier_tags
+            if self._targets.kind != "multilabel" or takes is None or takes.multi_label:
+                raise
+            name = type(self.estimator).__name__
+            raise ValueError(
+                f"{name} takes one label only, and y has {self.n_labels_}: give "
+                f"estimator=OneVsRestClassifier({name}(...)) of sklearn.multiclass ({error})"
+            ) from error
         models, scores = zip(*found, strict=True)
         self.estimators_ = list(models) if parts is folds else [models[-1]]
         return pool(folds, scores[: len(folds)]) if folds else (rest, None)

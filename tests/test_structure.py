@@ -67,7 +67,7 @@ def test_decisions_and_splits_know_nothing_of_torch(path):
         pytest.skip("selection trains")
     allowed = tuple(
         f"sklearn_mlloss.{name}"
-        for name in ("calibration", "decoders", "metrics", "model_selection")
+        for name in ("calibration", "decoders", "metrics", "model_selection", "names")
     )
     own = [name for name in reaches(path, "sklearn_mlloss") if not name.startswith(allowed)]
     assert not own
@@ -92,7 +92,13 @@ def test_displays_know_arrays_and_fitted_objects_only(path):
 def test_losses_decoders_and_networks_do_not_know_each_other(path):
     home = part(path).split("/")[0]
     own = [name for name in reaches(path, "sklearn_mlloss") if name != "sklearn_mlloss"]
-    assert [name for name in own if not name.startswith(f"sklearn_mlloss.{home}")] == []
+    allowed = (f"sklearn_mlloss.{home}", "sklearn_mlloss.names")
+    assert [name for name in own if not name.startswith(allowed)] == []
+
+
+def test_names_know_nothing():
+    # What all the parts may import.
+    assert not reaches(ROOT / "names.py", "sklearn_mlloss", "numpy", "sklearn", "torch")
 
 
 @within("")
@@ -102,7 +108,7 @@ def test_skorch_is_touched_in_one_place(path):
 
 @within("training/")
 def test_training_knows_losses_and_networks_only(path):
-    allowed = ("training", "losses", "networks", "parameters")
+    allowed = ("training", "losses", "names", "networks", "parameters")
     own = [name for name in reaches(path, "sklearn_mlloss") if name != "sklearn_mlloss"]
     assert [name for name in own if name.split(".")[1] not in allowed] == []
 

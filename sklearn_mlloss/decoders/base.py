@@ -190,7 +190,7 @@ class Decoder(BaseEstimator, ABC):
 def _as_float(name: str, values: ArrayLike, shape_wanted: str) -> np.ndarray:
     try:
         return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # the last of torch
         raise ValueError(
             f"{name} must be a dense numeric array of shape {shape_wanted}, got "
             f"{type(values).__name__} that does not convert to float64: {error}"

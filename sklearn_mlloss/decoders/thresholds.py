@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..names import did_you_mean
 from ._cuts import METRICS, best_pooled_cut, cuts, dinkelbach, fbeta, first_best, grid, mean_metric
 from .base import Decoder
 
@@ -390,7 +391,10 @@ def _takes_sample_weight(metric: Callable[..., float]) -> bool:
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+        raise ValueError(
+            f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}"
+            f"{did_you_mean(value, choices)}"
+        )
 
 
 def _check_number(name: str, value: Any, wanted: str, valid: Callable[[float], bool]) -> None:

@@ -486,6 +486,9 @@ class Criterion(nn.Module):
         Tensor
             A scalar.
         """
+        for name, given in (("outputs", outputs), ("targets", targets)):
+            if not isinstance(given, Tensor):
+                raise TypeError(f"{name} must be a torch tensor, got {type(given).__name__}")
         n_outputs, n_labels = self.loss.n_outputs_, self.loss.n_labels_
         if outputs.shape[-1] != n_outputs or targets.shape[-1] != n_labels:
             raise ValueError(

@@ -370,7 +370,10 @@ class HillLoss(SeparableLoss):
         check_scalar(self.lam, "lam", Real, min_val=1.5)
         check_scalar(self.margin, "margin", Real)
         check_scalar(self.gamma, "gamma", Real, min_val=0)
-        if self.eta(torch.linspace(-12, 12, 481, dtype=torch.float64)).diff().min() < -1e-9:
+        if (
+            self.eta(torch.linspace(-12, 12, 481, dtype=torch.float64, device="cpu")).diff().min()
+            < -1e-9
+        ):
             raise ValueError(
                 f"lam={self.lam!r}, margin={self.margin!r}, gamma={self.gamma!r}: a higher score "
                 "would mean a lower probability; raise gamma or lam, or lower margin"

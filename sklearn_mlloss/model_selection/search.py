@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.metrics import check_scoring
+from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.metrics._scorer import _check_multimetric_scoring, _MultimetricScorer
 from sklearn.utils import check_scalar, get_tags, indexable
 from sklearn.utils.metadata_routing import (
@@ -25,7 +25,8 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from ..classifier import MultiLabelNetClassifier
 from ..decision import KEEP
-from ..parameters import draw_entropy, unchanged_on_error
+from ..names import did_you_mean
+from ..parameters import check_n_jobs, draw_entropy, unchanged_on_error
 from ..targets import TargetCodec
 from .search_candidates import last_step, make_pairs, make_settings, prefix_of
 from .search_decisions import corrected_score, evaluate, mean_scores, pool
@@ -485,6 +486,7 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
             raise ValueError(f"refit must be a bool or the name of a metric, got {self.refit!r}")
         if self.error_score != "raise" and not isinstance(self.error_score, Real):
             raise ValueError(f"error_score must be 'raise' or a number, got {self.error_score!r}")
+        check_n_jobs(self.n_jobs)
         if isinstance(self.cv, Integral) and self.cv < 2:
             raise ValueError(f"cv must be at least 2, a splitter or splits, got {self.cv!r}")
         if self.repeats > 1 and not (self.cv is None or isinstance(self.cv, Integral)):
@@ -493,6 +495,14 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
     def _scorers(self) -> tuple[Any, str]:
         """Return what scores, and the name of the metric that is chosen by."""
         scoring = self.scoring
+        names = [scoring] if isinstance(scoring, str) else scoring
+        for name in names if isinstance(names, list | tuple | set) else ():
+            if isinstance(name, str) and name not in get_scorer_names():
+                raise ValueError(
+                    "scoring must name scorers of sklearn.metrics.get_scorer_names(), or be a "
+                    "callable or a dict such as sklearn_mlloss.metrics.multilabel_scorers(), got "
+                    f"{name!r}{did_you_mean(name, get_scorer_names())}"
+                )
         if callable(scoring):
             return scoring, self.refit if isinstance(self.refit, str) else "score"
         if scoring is None or isinstance(scoring, str):

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from ..networks import MLP
 from .batches import Batches, Table, block_size, blocks
-from .device import threads_for
+from .device import cpu_by_default, threads_for
 from .encoding import Encoder
 from .fused import FusedTraining, can_fuse
 from .optimizers import make_optimizer
@@ -98,11 +98,15 @@ class BestWeights(Callback):
         if self.score is None:
             value = -net.history[-1, "valid_loss"]
         else:
-            value = float(self.score(net, dataset_valid))
+            found = self.score(net, dataset_valid)
+            try:
+                value = float(found)
+            except (TypeError, ValueError):
+                value = math.nan
             if not math.isfinite(value):
                 raise ValueError(
-                    f"monitor returned {value} for the {len(dataset_valid)} held-out rows: let it "
-                    "return a finite number, or raise validation_fraction"
+                    f"monitor returned {found!r} for the {len(dataset_valid)} held-out rows: let "
+                    "it return a finite number, or raise validation_fraction"
                 )
             net.history.record("valid_score", value)
         if self.state_ is None or value > self.best_ + self.tolerance * abs(self.best_):
@@ -138,7 +142,16 @@ class Schedule(Callback):
     def on_train_begin(self, net, **kwargs):
         """Start the schedule anew; a single pass of `partial_fit` has none."""
         self.groups_ = [dict(group) for group in net.optimizer_.param_groups]
-        self.scheduler_ = self.make(net.optimizer_) if net.whole_fit_ else None
+        self.scheduler_ = None
+        if not net.whole_fit_:
+            return
+        try:
+            self.scheduler_ = self.make(net.optimizer_)
+        except TypeError as error:
+            raise TypeError(
+                f"lr_schedule must be a function of the optimizer alone ({error}): give, for "
+                "instance, lambda optimizer: StepLR(optimizer, step_size=10)"
+            ) from error
 
     def on_epoch_end(self, net, **kwargs):
         """Record the learning rate of the epoch and move on."""
@@ -389,6 +402,7 @@ class TableNet(NeuralNet):
         for rows, real in found(X, size, device):
             yield module(rows).cpu(), real
 
+    @cpu_by_default()
     def scores(self, X: Any, device: torch.device | str) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the scores of each label in float64, and the counts if the loss has them."""
         loss, scores, counts, start = self.criterion_.loss, None, [], 0
