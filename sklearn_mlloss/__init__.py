@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for editors
+    from .classifier import MultiLabelNetClassifier
+    from .decoded import DecodedClassifierCV
+    from .model_selection.search import LossDecoderSearchCV
+    from .versions import show_versions
 
 __version__ = "0.1.0.dev0"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pickle import PicklingError
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
 
+from .calibration import Calibrator
 from .deciding import DecidingClassifier, Scored
 from .decision import is_auto, make_calibrator, make_decoder
 from .decoders import Decoder
@@ -258,39 +259,39 @@ class MultiLabelNetClassifier(DecidingClassifier):
 
     def __init__(
         self,
-        loss="bce",
-        decoder="auto",
+        loss: str | Loss | type | Callable[..., Any] = "bce",
+        decoder: str | Decoder = "auto",
         *,
-        encoding="auto",
-        hidden_layer_sizes=(256,),
-        activation="relu",
-        dropout=0.1,
-        normalization=None,
-        module=None,
-        optimizer="adamw",
-        learning_rate=None,
-        weight_decay=0.01,
-        optimizer_params=None,
-        lr_schedule=None,
-        batch_size="auto",
-        max_epochs=200,
-        early_stopping=True,
-        validation_fraction=0.1,
-        n_iter_no_change=20,
-        monitor="loss",
-        device="auto",
-        precision="float32",
-        random_state=None,
-        calibration=None,
-        cv=None,
-        ensemble=True,
-        store_cv_results=False,
-        n_jobs=None,
-        warm_start=False,
-        memory=None,
-        callbacks=None,
-        net_params=None,
-        verbose=0,
+        encoding: Any = "auto",
+        hidden_layer_sizes: Sequence[int] = (256,),
+        activation: str = "relu",
+        dropout: float = 0.1,
+        normalization: str | None = None,
+        module: Callable[[int, int], torch.nn.Module] | None = None,
+        optimizer: str | type[torch.optim.Optimizer] = "adamw",
+        learning_rate: float | None = None,
+        weight_decay: float = 0.01,
+        optimizer_params: dict[str, Any] | None = None,
+        lr_schedule: str | Callable[..., Any] | None = None,
+        batch_size: int | str = "auto",
+        max_epochs: int = 200,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 20,
+        monitor: str | Callable[[np.ndarray, np.ndarray], float] = "loss",
+        device: str | torch.device = "auto",
+        precision: str = "float32",
+        random_state: int | np.random.RandomState | None = None,
+        calibration: str | Calibrator | None = None,
+        cv: Any = None,
+        ensemble: bool = True,
+        store_cv_results: bool = False,
+        n_jobs: int | None = None,
+        warm_start: bool = False,
+        memory: Any = None,
+        callbacks: list[Any] | None = None,
+        net_params: dict[str, Any] | None = None,
+        verbose: int = 0,
     ):
         self.loss = loss
         self.decoder = decoder
@@ -327,7 +328,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
 
     # ------------------------------------------------------------------ learning
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train the network and fit the decoder.
 
         Parameters
@@ -371,7 +372,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
             self._fit_decision(scored, own, every=(rows.Y, rows.weight))
         return self
 
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Make one pass over some rows, going on from where the last call ended.
 
         No rows are held out. A decoder that must be fitted waits for `fit_decoder`, and `predict`
@@ -418,7 +419,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
 
     # ------------------------------------------------------------------ predicting
 
-    def predict_count(self, X):
+    def predict_count(self, X: Any) -> np.ndarray:
         """Return the predicted number of labels of each row, for a loss that has such a thing.
 
         Parameters
@@ -438,7 +439,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
             )
         return count
 
-    def decode(self, proba, count=None):
+    def decode(self, proba: Any, count: Any = None) -> Any:
         """Return the labels decided from probabilities, in the form of the y that was fitted.
 
         Parameters
@@ -470,7 +471,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
         """Why it is this encoding."""
         return self.net_.encoder_.reason
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters; one of a part that is given by name turns the name into its object.
 
         Parameters

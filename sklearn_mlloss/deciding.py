@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -75,7 +75,7 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
 
     # ------------------------------------------------------------------ predicting
 
-    def predict(self, X):
+    def predict(self, X: Any) -> Any:
         """Return the decided labels in the form of the y that was fitted.
 
         Parameters
@@ -89,7 +89,7 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
         check_is_fitted(self)
         return self._decide(*self._scores(X))
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Return the score of each label, a probability where the loss gives one.
 
         Parameters
@@ -110,7 +110,7 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
             return scores / scores.sum(axis=1, keepdims=True)
         return scores
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of `predict_proba`.
 
         Parameters
@@ -123,7 +123,7 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
         """
         return np.log(self.predict_proba(X))
 
-    def decision_function(self, X):
+    def decision_function(self, X: Any) -> np.ndarray:
         """Return the log-odds of the scores: of `predict_proba`, where there is one.
 
         Parameters
@@ -143,7 +143,7 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
         odds = np.log(scores) - np.log1p(-scores)
         return odds[:, 0] if self._targets.kind == "binary" else odds
 
-    def decode(self, proba):
+    def decode(self, proba: Any) -> Any:
         """Return the labels decided from probabilities, in the form of the y that was fitted.
 
         Parameters
@@ -159,7 +159,14 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
 
     # ------------------------------------------------------------------ another decision
 
-    def fit_decoder(self, X, y, decoder=KEEP, calibration=KEEP, sample_weight=None):
+    def fit_decoder(
+        self,
+        X: Any,
+        y: Any,
+        decoder: Any = KEEP,
+        calibration: Any = KEEP,
+        sample_weight: Any = None,
+    ) -> Self:
         """Fit the decision on new rows, without touching models or constructor parameters.
 
         The rows must not have been used for training: scores of training rows are pushed towards
@@ -223,7 +230,7 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
         diagram = estimator_html_repr(self)
         return with_details(diagram, self.summary()) if hasattr(self, "decoder_") else diagram
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters; one of a part that is given by name turns the name into its object.
 
         Parameters

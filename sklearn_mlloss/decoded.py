@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import MetaEstimatorMixin
@@ -12,6 +12,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight
 
+from .calibration import Calibrator
 from .cross_fit import fit_models, is_prefit, make_parts, pool, route
 from .deciding import DecidingClassifier, Scored, reserve
 from .decision import make_calibrator, make_plain_decoder
@@ -145,16 +146,16 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
 
     def __init__(
         self,
-        estimator,
-        decoder="auto",
+        estimator: Any,
+        decoder: str | Decoder = "auto",
         *,
-        calibration=None,
-        cv=5,
-        ensemble="auto",
-        response_method="auto",
-        store_cv_results=False,
-        n_jobs=None,
-        random_state=None,
+        calibration: str | Calibrator | None = None,
+        cv: Any = 5,
+        ensemble: bool | str = "auto",
+        response_method: str = "auto",
+        store_cv_results: bool = False,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.estimator = estimator
         self.decoder = decoder
@@ -168,7 +169,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
 
     # ------------------------------------------------------------------ learning
 
-    def fit(self, X, y, sample_weight=None, **params):
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> Self:
         """Fit the models, the calibration and the decoder.
 
         Parameters
@@ -228,7 +229,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
     # ------------------------------------------------------------------ predicting
 
     @available_if(_has_proba)
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each label, averaged over the models and calibrated.
 
         Only where scores come from `predict_proba` of the estimator, or there is a calibration.
@@ -246,13 +247,13 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         return super().predict_proba(X)
 
     @available_if(_has_proba)
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of `predict_proba`, for the same X and of the same shape."""
         return super().predict_log_proba(X)
 
     # ------------------------------------------------------------------ parameters and tags
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRouter:
         """Return who gets which metadata in `fit`: this object, the estimator, the splitter."""
         mapping = MethodMapping().add(caller="fit", callee="fit")
         split = MethodMapping().add(caller="fit", callee="split")

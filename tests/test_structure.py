@@ -2,9 +2,11 @@
 
 import ast
 import importlib
+import inspect
 import pkgutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -177,6 +179,41 @@ def test_what_is_public_is_documented(name):
         if callable(getattr(module, public)) and not getattr(module, public).__doc__
     ]
     assert not bare
+
+
+def signatures_of(public):
+    """Yield the functions, and the methods of the classes, that a module makes public."""
+    for name in public.__all__:
+        thing = getattr(public, name)
+        if not getattr(thing, "__module__", "").startswith("sklearn_mlloss"):
+            continue
+        found = vars(thing).items() if inspect.isclass(thing) else [(name, thing)]
+        for key, value in found:
+            value = getattr(value, "__func__", value)
+            if inspect.isfunction(value) and (key == "__init__" or not key.startswith("_")):
+                yield f"{name}.{key}", inspect.signature(value)
+
+
+# What skorch calls has the signatures of skorch.
+@pytest.mark.parametrize("name", [n for n in PUBLIC if ".training" not in n])
+def test_public_signatures_have_types(name):
+    bare = [
+        where
+        for where, signature in signatures_of(importlib.import_module(name))
+        if any(
+            parameter.annotation is parameter.empty
+            for parameter in signature.parameters.values()
+            if parameter.name not in ("self", "cls")
+        )
+        or (signature.return_annotation is signature.empty and not where.endswith("__init__"))
+    ]
+    assert not bare
+
+
+def test_editors_are_told_of_the_types():
+    assert (ROOT / "py.typed").exists()
+    settings = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())
+    assert "py.typed" in settings["tool"]["setuptools"]["package-data"]["sklearn_mlloss"]
 
 
 def test_unknown_names_of_the_package_raise():

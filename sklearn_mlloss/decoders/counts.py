@@ -61,7 +61,7 @@ class TopK(Decoder):
 
     learned = ("k_",)
 
-    def __init__(self, k=None):
+    def __init__(self, k: int | None = None):
         self.k = k
 
     @property
@@ -211,7 +211,7 @@ class CumulativeCut(Decoder):
     array([[ True, False,  True]])
     """
 
-    def __init__(self, mass=0.95):
+    def __init__(self, mass: float = 0.95):
         self.mass = mass
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
@@ -316,7 +316,7 @@ class AtLeastOne(Decoder):
 
     learned = ("decoder_",)
 
-    def __init__(self, decoder=None):
+    def __init__(self, decoder: str | Decoder | None = None):
         self.decoder = decoder
 
     def _resolved(self) -> Decoder:

@@ -66,7 +66,7 @@ class HierarchyClosure(Decoder):
 
     learned = ("decoder_",)
 
-    def __init__(self, parents=None, decoder=None):
+    def __init__(self, parents: ArrayLike | None = None, decoder: str | Decoder | None = None):
         self.parents = parents
         self.decoder = decoder
 

@@ -212,7 +212,7 @@ class GFMDecoder(_SeenSets):
     array([[ True, False, False]])
     """
 
-    def __init__(self, beta=1.0, empty=0.0):
+    def __init__(self, beta: float = 1.0, empty: float = 0.0):
         self.beta = beta
         self.empty = empty
 

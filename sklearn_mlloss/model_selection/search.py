@@ -6,7 +6,7 @@ import time
 import warnings
 from inspect import signature
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
@@ -200,22 +200,22 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     def __init__(
         self,
-        estimator=None,
-        losses="default",
-        decoders="default",
+        estimator: Any = None,
+        losses: Any = "default",
+        decoders: Any = "default",
         *,
-        calibrations=(None,),
-        param_grid=None,
-        scoring="f1_macro",
-        cv=5,
-        repeats=1,
-        refit=True,
-        rule="best",
-        n_jobs=None,
-        random_state=None,
-        error_score=np.nan,
-        store_cv_results=False,
-        verbose=0,
+        calibrations: Any = (None,),
+        param_grid: dict[str, Any] | list[dict[str, Any]] | None = None,
+        scoring: Any = "f1_macro",
+        cv: Any = 5,
+        repeats: int = 1,
+        refit: bool | str = True,
+        rule: str = "best",
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        error_score: float | str = np.nan,
+        store_cv_results: bool = False,
+        verbose: int = 0,
     ):
         self.estimator = estimator
         self.losses = losses
@@ -235,7 +235,7 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     # ------------------------------------------------------------------ searching
 
-    def fit(self, X, y, **params):
+    def fit(self, X: Any, y: Any, **params: Any) -> Self:
         """Train every setting on every fold, score every pair, and refit the chosen one.
 
         Parameters
@@ -328,7 +328,7 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     # ------------------------------------------------------------------ telling
 
-    def compare(self, metric=None, rope=0.01):
+    def compare(self, metric: str | None = None, rope: float = 0.01) -> Any:
         """Compare every pair with the best, on the same folds.
 
         Parameters
@@ -357,7 +357,7 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
             return table
         return pd.DataFrame(table)
 
-    def summary(self, metric=None, rope=0.01, n_rows=10):
+    def summary(self, metric: str | None = None, rope: float = 0.01, n_rows: int = 10) -> str:
         """Return a table of the best pairs, and what can be told from it, in words.
 
         Parameters
@@ -390,7 +390,7 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
     # ------------------------------------------------------------------ predicting
 
     @available_if(_refitted_has("predict"))
-    def predict(self, X):
+    def predict(self, X: Any) -> Any:
         """Return the labels that the refitted estimator decides on.
 
         Parameters
@@ -405,25 +405,25 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
         return self.best_estimator_.predict(X)
 
     @available_if(_refitted_has("predict_proba"))
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Return the calibrated scores of the refitted estimator, for X as in `predict`."""
         check_is_fitted(self)
         return self.best_estimator_.predict_proba(X)
 
     @available_if(_refitted_has("predict_log_proba"))
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of `predict_proba`, for X as in `predict`."""
         check_is_fitted(self)
         return self.best_estimator_.predict_log_proba(X)
 
     @available_if(_refitted_has("decision_function"))
-    def decision_function(self, X):
+    def decision_function(self, X: Any) -> np.ndarray:
         """Return the log-odds of the refitted estimator, for X as in `predict`."""
         check_is_fitted(self)
         return self.best_estimator_.decision_function(X)
 
     @available_if(_refitted_has("score"))
-    def score(self, X, y=None, **params):
+    def score(self, X: Any, y: Any = None, **params: Any) -> float:
         """Return the score of the refitted estimator on other rows, by the metric of `refit`.
 
         Parameters
@@ -449,7 +449,7 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     # ------------------------------------------------------------------ parameters and tags
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> Any:
         """Return who gets which metadata in `fit` and `score`: estimator, scorer, splitter."""
         router = MetadataRouter(owner=self).add(
             estimator=self._base(), method_mapping=MethodMapping().add(caller="fit", callee="fit")
