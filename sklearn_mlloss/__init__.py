@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for editors
+    from .classifier import MultiLabelNetClassifier
+    from .decoded import DecodedClassifierCV
+    from .model_selection.search import LossDecoderSearchCV
+    from .versions import show_versions
 
 __version__ = "0.1.0.dev0"
 
@@ -12,6 +18,7 @@ _LAZY = {
     "DecodedClassifierCV": "decoded",
     "LossDecoderSearchCV": "model_selection.search",
     "MultiLabelNetClassifier": "classifier",
+    "show_versions": "versions",
 }
 
 __all__ = [
@@ -19,6 +26,7 @@ __all__ = [
     "LossDecoderSearchCV",
     "MultiLabelNetClassifier",
     "__version__",
+    "show_versions",
 ]
 
 

@@ -19,6 +19,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.isotonic import IsotonicRegression
 
 from .decoders.base import _check_scores, _check_targets, _check_weight
+from .names import did_you_mean
 
 __all__ = [
     "CALIBRATORS",
@@ -54,6 +55,9 @@ class Calibrator(BaseEstimator, ABC):
 
     Attributes
     ----------
+    learned : tuple of str
+        Names of the fitted attributes that tell what was learned: numbers, or arrays with a value
+        a label. `summary` of a classifier shows them.
     n_labels_ : int
         Number of labels, set by `fit`.
     identity_labels_ : ndarray of int
@@ -72,6 +76,8 @@ class Calibrator(BaseEstimator, ABC):
     >>> PriorShift().fit([[0.2], [0.4], [0.5], [0.9]], [[0], [0], [0], [1]]).transform([[0.5]])
     array([[0.25]])
     """
+
+    learned: tuple[str, ...] = ()
 
     @final
     def fit(self, scores: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -215,6 +221,8 @@ class SigmoidCalibrator(Calibrator):
     True
     """
 
+    learned = ("slopes_", "intercepts_")
+
     def __init__(self, min_positives: float = 10) -> None:
         self.min_positives = min_positives
 
@@ -264,6 +272,8 @@ class TemperatureCalibrator(Calibrator):
     >>> round(TemperatureCalibrator().fit(odds**2 / (1 + odds**2), p).temperature_, 1)
     2.0
     """
+
+    learned = ("temperature_",)
 
     def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
         p, y, w, _ = _entries(scores, Y, sample_weight, self.identity_labels_)
@@ -334,6 +344,8 @@ class BetaCalibrator(Calibrator):
     >>> bool(abs(calibrator.transform(p) - p).max() < 0.01)
     True
     """
+
+    learned = ("intercepts_", "slopes_")
 
     def __init__(self, min_positives: float = 20) -> None:
         self.min_positives = min_positives
@@ -483,7 +495,8 @@ def get_calibrator(spec: Any) -> Calibrator | None:
             f"the names are: {names}."
         )
     if spec not in CALIBRATORS:
-        raise ValueError(f"unknown calibration {spec!r}; the names are: {names}.")
+        near = did_you_mean(spec, CALIBRATORS) or "."
+        raise ValueError(f"unknown calibration {spec!r}; the names are: {names}{near}")
     return CALIBRATORS[spec]()
 
 

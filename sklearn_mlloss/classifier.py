@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pickle import PicklingError
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
 
+from .calibration import Calibrator
 from .deciding import DecidingClassifier, Scored
 from .decision import is_auto, make_calibrator, make_decoder
 from .decoders import Decoder
@@ -28,10 +29,12 @@ from .parameters import (
     PRECISIONS,
     check_params,
     draw_entropy,
+    naming_columns,
     unchanged_on_error,
     warn_of_lost_digits,
 )
 from .presets import preset_for
+from .summary import describe_nets
 from .targets import TargetCodec
 from .training import (
     Rows,
@@ -265,40 +268,40 @@ class MultiLabelNetClassifier(DecidingClassifier):
 
     def __init__(
         self,
-        loss="bce",
-        decoder="auto",
+        loss: str | Loss | type | Callable[..., Any] = "bce",
+        decoder: str | Decoder = "auto",
         *,
-        encoding="auto",
-        hidden_layer_sizes=(256,),
-        activation="relu",
-        dropout="auto",
-        normalization=None,
-        module=None,
-        optimizer="adamw",
-        learning_rate=None,
-        weight_decay=0.01,
-        optimizer_params=None,
-        lr_schedule=None,
-        batch_size="auto",
-        max_epochs=200,
-        early_stopping=True,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        monitor="loss",
-        device="auto",
-        precision="float32",
-        random_state=None,
-        calibration=None,
-        cv=None,
-        repeats=1,
-        ensemble=True,
-        store_cv_results=False,
-        n_jobs=None,
-        warm_start=False,
-        memory=None,
-        callbacks=None,
-        net_params=None,
-        verbose=0,
+        encoding: Any = "auto",
+        hidden_layer_sizes: Sequence[int] = (256,),
+        activation: str = "relu",
+        dropout: float | str = "auto",
+        normalization: str | None = None,
+        module: Callable[[int, int], torch.nn.Module] | None = None,
+        optimizer: str | type[torch.optim.Optimizer] = "adamw",
+        learning_rate: float | None = None,
+        weight_decay: float = 0.01,
+        optimizer_params: dict[str, Any] | None = None,
+        lr_schedule: str | Callable[..., Any] | None = None,
+        batch_size: int | str = "auto",
+        max_epochs: int = 200,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        monitor: str | Callable[[np.ndarray, np.ndarray], float] = "loss",
+        device: str | torch.device = "auto",
+        precision: str = "float32",
+        random_state: int | np.random.RandomState | None = None,
+        calibration: str | Calibrator | None = None,
+        cv: Any = None,
+        repeats: int = 1,
+        ensemble: bool = True,
+        store_cv_results: bool = False,
+        n_jobs: int | None = None,
+        warm_start: bool = False,
+        memory: Any = None,
+        callbacks: list[Any] | None = None,
+        net_params: dict[str, Any] | None = None,
+        verbose: int = 0,
     ):
         self.loss = loss
         self.decoder = decoder
@@ -335,7 +338,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
         self.verbose = verbose
 
     @classmethod
-    def for_metric(cls, metric, **params):
+    def for_metric(cls, metric: str, **params: Any) -> MultiLabelNetClassifier:
         """Return a classifier whose loss, decoder and folds suit a metric.
 
         Parameters
@@ -353,13 +356,13 @@ class MultiLabelNetClassifier(DecidingClassifier):
         Examples
         --------
         >>> MultiLabelNetClassifier.for_metric("f1_macro", random_state=0)
-        MultiLabelNetClassifier(cv=5, decoder='per_label_threshold', random_state=0)
+        MultiLabelNetClassifier(cv=10, decoder='per_label_threshold', random_state=0)
         """
         return cls(**{**preset_for(metric), **params})
 
     # ------------------------------------------------------------------ learning
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train the network and fit the decoder.
 
         Parameters
@@ -403,7 +406,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
             self._fit_decision(scored, own, every=(rows.Y, rows.weight))
         return self
 
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Make one pass over some rows, going on from where the last call ended.
 
         No rows are held out. A decoder that must be fitted waits for `fit_decoder`, and `predict`
@@ -450,7 +453,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
 
     # ------------------------------------------------------------------ predicting
 
-    def predict_count(self, X):
+    def predict_count(self, X: Any) -> np.ndarray:
         """Return the predicted number of labels of each row, for a loss that has such a thing.
 
         Parameters
@@ -470,7 +473,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
             )
         return count
 
-    def decode(self, proba, count=None):
+    def decode(self, proba: Any, count: Any = None) -> Any:
         """Return the labels decided from probabilities, in the form of the y that was fitted.
 
         Parameters
@@ -502,7 +505,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
         """Why it is this encoding."""
         return self.net_.encoder_.reason
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters; one of a part that is given by name turns the name into its object.
 
         Parameters
@@ -537,9 +540,10 @@ class MultiLabelNetClassifier(DecidingClassifier):
     # ------------------------------------------------------------------ rows
 
     def _check_X(self, X: Any, reset: bool = False) -> np.ndarray | sp.csr_matrix | sp.csr_array:
-        return validate_data(
-            self, X, accept_sparse="csr", dtype=self._dtype, order="C", reset=reset
-        )
+        with naming_columns(X):
+            return validate_data(
+                self, X, accept_sparse="csr", dtype=self._dtype, order="C", reset=reset
+            )
 
     def _check_rows(
         self, X: Any, y: Any, sample_weight: Any, reset: bool
@@ -570,6 +574,9 @@ class MultiLabelNetClassifier(DecidingClassifier):
         # In `fit` the decoder is made before there is a `loss_`, or while that is of the last fit.
         loss = self.loss_ if loss is None else loss
         return make_decoder(spec, loss, self._targets, self.calibrator_ is not None)
+
+    def _model_lines(self) -> list[tuple[str, str]]:
+        return describe_nets(self)
 
     def _auto_decoder(self, params: dict[str, Any]) -> str:
         return get_loss(params.get("loss", self.loss)).default_decoder

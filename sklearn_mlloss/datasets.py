@@ -1,11 +1,21 @@
 """Real multi-label tables to try things on."""
 
+from __future__ import annotations
+
 import gzip
+import os
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
+from sklearn.datasets import fetch_openml
 from sklearn.utils import Bunch
 
-__all__ = ["load_yeast"]
+from .names import did_you_mean
+
+__all__ = ["fetch", "load_yeast"]
 
 _N_FEATURES = 103
 _N_OFFICIAL_TEST_ROWS = 917
@@ -26,7 +36,34 @@ JMLR 12, 2011.
 """
 
 
-def load_yeast(*, subset="all", as_frame=False, return_X_y=False):
+class _Table(NamedTuple):
+    """A table of OpenML, and what it must look like."""
+
+    data_id: int
+    n_samples: int
+    n_labels: int
+
+
+# Of P. Probst et al., "Multilabel classification with R package mlr", 2017: what has the tag
+# 2016_multilabel_r_benchmark_paper, with ids in the order of the alphabet. All labels are targets
+# there, with the values TRUE and FALSE.
+_OPENML = {
+    "birds": _Table(40588, 645, 19),
+    "emotions": _Table(40589, 593, 6),
+    "enron": _Table(40590, 1702, 53),
+    "genbase": _Table(40591, 662, 27),
+    "image": _Table(40592, 2000, 5),
+    "langlog": _Table(40593, 1460, 75),
+    "reuters": _Table(40594, 2000, 7),
+    "scene": _Table(40595, 2407, 6),
+    "slashdot": _Table(40596, 3782, 22),
+    "yeast": _Table(40597, 2417, 14),
+}
+
+
+def load_yeast(
+    *, subset: str = "all", as_frame: bool = False, return_X_y: bool = False
+) -> Bunch | tuple[Any, Any]:
     """Load the yeast table (multi-label classification).
 
     2417 genes, 103 real features, 14 labels [1]_. The table is small enough to train on in
@@ -81,8 +118,7 @@ def load_yeast(*, subset="all", as_frame=False, return_X_y=False):
     >>> X.shape, Y.shape
     ((1500, 103), (1500, 14))
     """
-    if subset not in ("all", "train", "test"):
-        raise ValueError(f'subset must be "all", "train" or "test", got {subset!r}')
+    _check_subset(subset)
     try:
         from river.datasets import Yeast
     except ImportError as error:
@@ -95,19 +131,257 @@ def load_yeast(*, subset="all", as_frame=False, return_X_y=False):
         names = next(file).strip().split(",")
         table = np.loadtxt(file, delimiter=",")
     # the file holds the official test rows first, then the training rows
-    train = np.arange(len(table)) >= _N_OFFICIAL_TEST_ROWS
-    rows = {"all": slice(None), "train": train, "test": ~train}[subset]
-    table, train = table[rows], train[rows]
-    feature_names, target_names = names[:_N_FEATURES], names[_N_FEATURES:]
-    data = np.ascontiguousarray(table[:, :_N_FEATURES])
-    target = table[:, _N_FEATURES:].astype(np.int64)
+    yeast = Bunch(
+        data=table[:, :_N_FEATURES],
+        target=table[:, _N_FEATURES:].astype(np.int64),
+        feature_names=names[:_N_FEATURES],
+        target_names=names[_N_FEATURES:],
+        train=np.arange(len(table)) >= _N_OFFICIAL_TEST_ROWS,
+        DESCR=_YEAST_DESCR,
+    )
+    return _answer(yeast, subset, as_frame, return_X_y)
 
+
+def fetch(
+    name: str,
+    *,
+    subset: str = "all",
+    data_home: str | os.PathLike | None = None,
+    folder: str | os.PathLike | None = None,
+    return_X_y: bool = False,
+    as_frame: bool = False,
+    n_retries: int = 3,
+    delay: float = 1.0,
+) -> Bunch | tuple[Any, Any]:
+    """Fetch a real multi-label table from OpenML, or read it from a folder.
+
+    ============  =====  ==========  =======================================
+    name           rows      labels  about
+    ============  =====  ==========  =======================================
+    "birds"         645          19  species in sound recordings, Briggs 2012
+    "emotions"      593           6  of music, Trohidis 2008
+    "enron"        1702          53  topics of e-mails, Klimt & Yang 2004
+    "genbase"       662          27  protein families, Diplaris 2005
+    "image"        2000           5  natural scenes, Zhou & Zhang 2007
+    "langlog"      1460          75  tags of blog posts, Read 2010
+    "reuters"      2000           7  topics of news, Zhou & Zhang 2007
+    "scene"        2407           6  natural scenes, Boutell 2004
+    "slashdot"     3782          22  tags of news, Read 2011
+    "yeast"        2417          14  functions of genes, see `load_yeast`
+    ============  =====  ==========  =======================================
+
+    scikit-learn keeps what it has downloaded, so that a table is fetched once. What arrives is
+    checked: its name, its size, and that each label is either there or not.
+
+    Parameters
+    ----------
+    name : str
+        A name of the table above, or of a file in `folder`.
+    subset : {"all", "train", "test"}, default="all"
+        The official training rows, the official test rows, or all of them. Tables of OpenML have
+        no split (those of Mulan went other ways), so that only "all" is to be had there.
+    data_home : str or path-like, optional
+        Where downloads are kept. None is scikit-learn's folder, ``~/scikit_learn_data`` as a rule.
+    folder : str or path-like, optional
+        A folder with files ``NAME.npz``, from which the table is read instead; nothing is
+        downloaded then. A file holds `Y` of shape (n_samples, n_labels) with 0 and 1; `X` of shape
+        (n_samples, n_features), or the parts `X_data`, `X_indices`, `X_indptr` and `X_shape` of a
+        CSR matrix; `feature_names`, `label_names`; and `train`, a bool for each row, where there
+        is an official split.
+    return_X_y : bool, default=False
+        Whether to return ``(data, target)`` instead of a Bunch.
+    as_frame : bool, default=False
+        Whether data and target are pandas DataFrames instead of arrays.
+    n_retries : int, default=3
+        How often to try again after an error of the network.
+    delay : float, default=1.0
+        Seconds between two tries.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        With the attributes
+
+        data : {ndarray, sparse matrix, DataFrame} of shape (n_samples, n_features)
+            float64; nominal columns of OpenML with two values are 0 and 1.
+        target : {ndarray, DataFrame} of shape (n_samples, n_labels)
+            int64, 0 or 1.
+        feature_names, target_names : list of str
+            Names of the columns.
+        train : ndarray of bool, shape (n_samples,), or None
+            Which of the returned rows are official training rows; None where there is no split.
+        frame : DataFrame or None
+            Data and target side by side; None unless ``as_frame=True``.
+        DESCR : str
+            About the table.
+    (data, target) : tuple, if ``return_X_y`` is True
+
+    Raises
+    ------
+    ValueError
+        If there is no such table or no such subset, or the table is not what it should be.
+    OSError
+        If OpenML cannot be reached.
+
+    See Also
+    --------
+    load_yeast : A table with its official split that needs no network.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.datasets import fetch
+    >>> scene = fetch("scene")  # doctest: +SKIP
+    >>> scene.data.shape, scene.target.shape  # doctest: +SKIP
+    ((2407, 294), (2407, 6))
+    """
+    _check_subset(subset)
+    if folder is not None:
+        return _answer(_read(Path(folder), name), subset, as_frame, return_X_y)
+    if not isinstance(name, str) or name not in _OPENML:
+        raise ValueError(
+            f"name must be one of {', '.join(map(repr, _OPENML))}, or folder= be given, got "
+            f"{name!r}{did_you_mean(name, _OPENML)}"
+        )
+    if subset != "all":
+        raise ValueError(
+            f"subset={subset!r}: OpenML has no official split of {name!r}; use subset='all', or "
+            "folder= with a file that has one"
+            + (", or load_yeast, which has it" if name == "yeast" else "")
+        )
+    return _answer(_download(name, data_home, n_retries, delay), subset, as_frame, return_X_y)
+
+
+def _check_subset(subset: Any) -> None:
+    if not isinstance(subset, str) or subset not in ("all", "train", "test"):
+        raise ValueError(f'subset must be "all", "train" or "test", got {subset!r}')
+
+
+def _download(name: str, data_home: Any, n_retries: int, delay: float) -> Bunch:
+    """Return a table of OpenML."""
+    wanted = _OPENML[name]
+    try:
+        with warnings.catch_warnings():
+            # The error says it all where no try succeeds.
+            warnings.filterwarnings("ignore", message="A network error occurred")
+            # This parser needs no pandas, and gives the same types for any table.
+            found = fetch_openml(
+                data_id=wanted.data_id,
+                data_home=data_home,
+                as_frame=False,
+                parser="liac-arff",
+                n_retries=n_retries,
+                delay=delay,
+            )
+    except OSError as error:
+        raise OSError(
+            f"{name!r} could not be fetched from OpenML (data_id={wanted.data_id}): {error}. "
+            "Without network give folder= with files NAME.npz, or data_home= with what another "
+            "machine has fetched; load_yeast() downloads nothing"
+        ) from error
+    data, target = found.data, np.asarray(found.target)
+    given = str(found.details["name"])
+    if given.lower() != name or target.shape != wanted[1:] or data.shape[0] != wanted.n_samples:
+        raise ValueError(
+            f"OpenML gave another table than {name!r} for data_id={wanted.data_id}: {given!r} with "
+            f"targets of shape {target.shape} instead of {wanted[1:]}"
+        )
+    data = np.array(data, dtype=np.float64)
+    names = list(found.feature_names)
+    for feature, categories in (found.categories or {}).items():
+        if feature in names:
+            column = names.index(feature)
+            values = _numbers_of(categories, f"feature {feature!r} of {name!r}")
+            seen = ~np.isnan(data[:, column])
+            data[seen, column] = values[data[seen, column].astype(np.intp)]
+    labels = np.unique(target.astype(str))
+    if not set(labels) <= {"TRUE", "FALSE", "1", "0"}:
+        raise ValueError(f"the labels of {name!r} on OpenML should be TRUE or FALSE, got {labels}")
+    return Bunch(
+        data=data,
+        target=np.isin(target.astype(str), ("TRUE", "1")).astype(np.int64),
+        feature_names=names,
+        target_names=list(found.target_names),
+        train=None,
+        DESCR=found.DESCR,
+    )
+
+
+def _numbers_of(categories: list[str], column: str) -> np.ndarray:
+    """Return the numbers that the categories of a nominal column are."""
+    known = {"TRUE": 1, "FALSE": 0}
+    try:
+        return np.array([known.get(value, value) for value in categories], dtype=np.float64)
+    except ValueError as error:
+        raise ValueError(f"{column} is nominal, and not all its values are numbers") from error
+
+
+def _read(folder: Path, name: str) -> Bunch:
+    """Return the table of a file."""
+    names = sorted(path.stem for path in folder.glob("*.npz"))
+    if name not in names:
+        there = f"it has {', '.join(names)}" if names else "it has no files NAME.npz"
+        raise ValueError(
+            f"name must be a table in folder={str(folder)!r}, got {name!r}: {there}"
+            f"{did_you_mean(name, names)}"
+        )
+    path = folder / f"{name}.npz"
+    with np.load(path, allow_pickle=False) as file:
+        parts = dict(file)
+    sparse = "X" not in parts
+    wanted = ["Y", "feature_names", "label_names"]
+    wanted += ["X_data", "X_indices", "X_indptr", "X_shape"] if sparse else []
+    missing = [part for part in wanted if part not in parts]
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing)}; it has {', '.join(parts)}")
+    if sparse:
+        X = sp.csr_matrix(
+            (parts["X_data"].astype(np.float64), parts["X_indices"], parts["X_indptr"]),
+            shape=tuple(parts["X_shape"]),
+        )
+    else:
+        X = parts["X"].astype(np.float64)
+    Y, train = parts["Y"].astype(np.int64), parts.get("train")
+    sizes = {"Y": (X.shape[0], len(parts["label_names"])), "train": X.shape[:1]}
+    for part, values in (("Y", Y), ("train", train)):
+        if values is not None and values.shape != sizes[part]:
+            raise ValueError(
+                f"{part} of {path} must have shape {sizes[part]} to go with X and the names, got "
+                f"{values.shape}"
+            )
+    if len(parts["feature_names"]) != X.shape[1]:
+        raise ValueError(
+            f"{path} has {len(parts['feature_names'])} feature_names for {X.shape[1]} columns of X"
+        )
+    if not np.isin(parts["Y"], (0, 1)).all():
+        raise ValueError(f"Y of {path} must hold 0 and 1, got {np.unique(parts['Y'])[:5].tolist()}")
+    return Bunch(
+        data=X,
+        target=Y,
+        feature_names=parts["feature_names"].tolist(),
+        target_names=parts["label_names"].tolist(),
+        train=None if train is None else train.astype(bool),
+        DESCR=f"{name}: {X.shape[0]} rows, {X.shape[1]} features, {Y.shape[1]} labels, read from "
+        f"{path}",
+    )
+
+
+def _answer(table: Bunch, subset: str, as_frame: bool, return_X_y: bool) -> Any:
+    """Return the rows of a table that are wanted, in the form that is wanted."""
+    data, target, train = table.data, table.target, table.train
+    if subset != "all":
+        if train is None:
+            raise ValueError(f"subset={subset!r}: the table has no official split; use 'all'")
+        rows = train if subset == "train" else ~train
+        data, target, train = data[rows], target[rows], train[rows]
+    if not sp.issparse(data):
+        data = np.ascontiguousarray(data)
     frame = None
     if as_frame:
         import pandas as pd
 
-        data = pd.DataFrame(data, columns=feature_names)
-        target = pd.DataFrame(target, columns=target_names)
+        make = pd.DataFrame.sparse.from_spmatrix if sp.issparse(data) else pd.DataFrame
+        data = make(data, columns=table.feature_names)
+        target = pd.DataFrame(target, columns=table.target_names)
         frame = pd.concat([data, target], axis=1)
     if return_X_y:
         return data, target
@@ -115,8 +389,8 @@ def load_yeast(*, subset="all", as_frame=False, return_X_y=False):
         data=data,
         target=target,
         frame=frame,
-        feature_names=feature_names,
-        target_names=target_names,
+        feature_names=table.feature_names,
+        target_names=table.target_names,
         train=train,
-        DESCR=_YEAST_DESCR,
+        DESCR=table.DESCR,
     )

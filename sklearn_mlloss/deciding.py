@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_scalar, estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
 
 from .calibration import get_calibrator
@@ -17,6 +18,7 @@ from .decision import KEEP, is_auto, make_calibrator, warn_of_fallback
 from .decoders import Decoder, get_decoder
 from .model_selection import MultilabelStratifiedShuffleSplit
 from .parameters import unchanged_on_error
+from .summary import describe, with_details
 from .targets import TargetCodec
 
 __all__ = ["DecidingClassifier", "Scored", "reserve"]
@@ -73,7 +75,7 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
 
     # ------------------------------------------------------------------ predicting
 
-    def predict(self, X):
+    def predict(self, X: Any) -> Any:
         """Return the decided labels in the form of the y that was fitted.
 
         Parameters
@@ -87,7 +89,7 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
         check_is_fitted(self)
         return self._decide(*self._scores(X))
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Return the score of each label, a probability where the loss gives one.
 
         Parameters
@@ -108,7 +110,7 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
             return scores / scores.sum(axis=1, keepdims=True)
         return scores
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of `predict_proba`.
 
         Parameters
@@ -121,7 +123,7 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
         """
         return np.log(self.predict_proba(X))
 
-    def decision_function(self, X):
+    def decision_function(self, X: Any) -> np.ndarray:
         """Return the log-odds of the scores: of `predict_proba`, where there is one.
 
         Parameters
@@ -141,7 +143,7 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
         odds = np.log(scores) - np.log1p(-scores)
         return odds[:, 0] if self._targets.kind == "binary" else odds
 
-    def decode(self, proba):
+    def decode(self, proba: Any) -> Any:
         """Return the labels decided from probabilities, in the form of the y that was fitted.
 
         Parameters
@@ -157,7 +159,14 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
 
     # ------------------------------------------------------------------ another decision
 
-    def fit_decoder(self, X, y, decoder=KEEP, calibration=KEEP, sample_weight=None):
+    def fit_decoder(
+        self,
+        X: Any,
+        y: Any,
+        decoder: Any = KEEP,
+        calibration: Any = KEEP,
+        sample_weight: Any = None,
+    ) -> Self:
         """Fit the decision on new rows, without touching models or constructor parameters.
 
         The rows must not have been used for training: scores of training rows are pushed towards
@@ -191,7 +200,37 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
                 self._fit_decision(Scored(scores, Y, weight, count))
         return self
 
-    def set_params(self, **params):
+    # ------------------------------------------------------------------ what was learned
+
+    def summary(self, n_rows: int | None = 20) -> str:
+        """Return in a few lines what was fitted: the model, its training and the decision.
+
+        Parameters
+        ----------
+        n_rows : int or None, default=20
+            Number of labels that are shown where each has something of its own, such as a
+            threshold; None for all.
+
+        Returns
+        -------
+        str
+            `print` it. Notebooks show it below the diagram of a fitted classifier.
+        """
+        check_is_fitted(self)
+        if n_rows is not None:
+            check_scalar(n_rows, "n_rows", Integral, min_val=0)
+        return describe(self, self._model_lines(), n_rows)
+
+    def _model_lines(self) -> list[tuple[str, str]]:
+        """Return name and text of what `summary` says before the decision."""
+        return []
+
+    def _html_repr(self) -> str:
+        """Return scikit-learn's diagram, and what was learned below it; for notebooks."""
+        diagram = estimator_html_repr(self)
+        return with_details(diagram, self.summary()) if hasattr(self, "decoder_") else diagram
+
+    def set_params(self, **params: Any) -> Self:
         """Set parameters; one of a part that is given by name turns the name into its object.
 
         Parameters
@@ -231,6 +270,7 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
         """Take another calibration and decoder, not yet fitted; KEEP stands for the present."""
         if self._targets.kind == "multiclass" and decoder is not KEEP:
             raise ValueError("a 1-D multi-class y is always decided by the largest score")
+        self._decided_on = {}
         self.calibrator_ = make_calibrator(self.calibrator_ if calibration is KEEP else calibration)
         self.decoder_ = self._make_decoder(self.decoder_ if decoder is KEEP else decoder)
 
@@ -257,16 +297,20 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
             sets needs no scores. `rows` if it is not given.
         """
         Y, weight = (rows.Y, rows.weight) if every is None else every
+        # For `summary`: the number of rows that each has learned on.
+        self._decided_on = {}
         if self.calibrator_ is not None:
             if own is None and self.decoder_.untouched_rows:
                 rest, reserved = reserve(rows.Y, self._entropy)
                 rows, own = rows[rest], rows[reserved]
             self.calibrator_.fit(rows.scores, rows.Y, _weight_of_rows(rows.weight))
+            self._decided_on["calibration"] = len(rows.Y)
         if not self.decoder_.requires_fit:
             return
         rows = rows if own is None else own
         scores = self._calibrate(rows.scores)
         self.decoder_.fit(scores, rows.Y, _weight_of_rows(rows.weight), rows.count)
+        self._decided_on["decoder"] = len(scores)
         self.decoder_.learn_sets(Y, _weight_of_rows(weight))
         warn_of_fallback(self.decoder_, len(scores), self._advice)
 

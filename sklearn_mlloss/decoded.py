@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import MetaEstimatorMixin
@@ -12,12 +12,14 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight
 
+from .calibration import Calibrator
 from .cross_fit import fit_models, is_prefit, make_parts, pool, route
 from .deciding import DecidingClassifier, Scored, reserve
 from .decision import make_calibrator, make_plain_decoder
 from .decoders import Decoder
-from .parameters import draw_entropy, unchanged_on_error
+from .parameters import check_n_jobs, draw_entropy, unchanged_on_error
 from .responses import choose_method, label_scores
+from .summary import count, shown
 from .targets import TargetCodec
 
 __all__ = ["DecodedClassifierCV"]
@@ -144,16 +146,16 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
 
     def __init__(
         self,
-        estimator,
-        decoder="auto",
+        estimator: Any,
+        decoder: str | Decoder = "auto",
         *,
-        calibration=None,
-        cv=5,
-        ensemble="auto",
-        response_method="auto",
-        store_cv_results=False,
-        n_jobs=None,
-        random_state=None,
+        calibration: str | Calibrator | None = None,
+        cv: Any = 5,
+        ensemble: bool | str = "auto",
+        response_method: str = "auto",
+        store_cv_results: bool = False,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
     ):
         self.estimator = estimator
         self.decoder = decoder
@@ -167,7 +169,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
 
     # ------------------------------------------------------------------ learning
 
-    def fit(self, X, y, sample_weight=None, **params):
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> Self:
         """Fit the models, the calibration and the decoder.
 
         Parameters
@@ -227,7 +229,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
     # ------------------------------------------------------------------ predicting
 
     @available_if(_has_proba)
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each label, averaged over the models and calibrated.
 
         Only where scores come from `predict_proba` of the estimator, or there is a calibration.
@@ -245,13 +247,13 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         return super().predict_proba(X)
 
     @available_if(_has_proba)
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of `predict_proba`, for the same X and of the same shape."""
         return super().predict_log_proba(X)
 
     # ------------------------------------------------------------------ parameters and tags
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRouter:
         """Return who gets which metadata in `fit`: this object, the estimator, the splitter."""
         mapping = MethodMapping().add(caller="fit", callee="fit")
         split = MethodMapping().add(caller="fit", callee="split")
@@ -279,6 +281,12 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             raise ValueError(f"cv must be an int, a splitter, splits or 'prefit', got {self.cv!r}")
         if isinstance(self.cv, Integral) and self.cv < 2:
             raise ValueError(f"cv must be at least 2, a splitter or splits, got {self.cv!r}")
+        check_n_jobs(self.n_jobs)
+        if isinstance(self.estimator, type) or not hasattr(self.estimator, "__sklearn_tags__"):
+            raise TypeError(
+                "estimator must be a classifier of scikit-learn, such as RandomForestClassifier(), "
+                f"got {self.estimator!r}"
+            )
         pairwise = get_tags(self.estimator).input_tags.pairwise
         if pairwise and self._ensembles():
             raise ValueError(
@@ -309,6 +317,10 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         calibrated = self.calibrator_ is not None
         return make_plain_decoder(spec, AUTO, self._method, self._targets, calibrated)
 
+    def _model_lines(self) -> list[tuple[str, str]]:
+        models = count(len(self.estimators_), "model")
+        return [("estimator", shown(self.estimator_)), ("scores", f"{self._method} of {models}")]
+
     def _auto_decoder(self, params: dict[str, Any]) -> str:
         return AUTO
 
@@ -328,9 +340,19 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         if wanted:
             folds = make_parts(self.cv, X, y, Y, rest, seed, split_params)
         parts = folds if folds and self._ensembles() else [*folds, (rest, None)]
-        found = fit_models(
-            self.estimator, X, y, parts, fit_params, self._method, self._targets, self.n_jobs
-        )
+        try:
+            found = fit_models(
+                self.estimator, X, y, parts, fit_params, self._method, self._targets, self.n_jobs
+            )
+        except ValueError as error:
+            takes = get_tags(self.estimator).classifier_tags
+            if self._targets.kind != "multilabel" or takes is None or takes.multi_label:
+                raise
+            name = type(self.estimator).__name__
+            raise ValueError(
+                f"{name} takes one label only, and y has {self.n_labels_}: give "
+                f"estimator=OneVsRestClassifier({name}(...)) of sklearn.multiclass ({error})"
+            ) from error
         models, scores = zip(*found, strict=True)
         self.estimators_ = list(models) if parts is folds else [models[-1]]
         return pool(folds, scores[: len(folds)]) if folds else (rest, None)

@@ -55,4 +55,6 @@ def make_folds(
         if not len(train) or not len(test):
             raise ValueError("cv has a fold without rows to learn from, or to be decided")
         folds.append((train, test))
+    if not folds:
+        raise ValueError(f"cv must have a fold at least, got {cv!r}")
     return folds

@@ -14,10 +14,24 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_memory
 
-__all__ = ["NETWORK", "PRECISIONS", "check_params", "draw_entropy", "unchanged_on_error"]
+from .names import did_you_mean
+
+__all__ = [
+    "NETWORK",
+    "PRECISIONS",
+    "check_n_jobs",
+    "check_params",
+    "draw_entropy",
+    "naming_columns",
+    "unchanged_on_error",
+    "warn_of_lost_digits",
+]
 
 # The type of weights; "bf16" changes the products of training only.
 PRECISIONS = {"float32": np.float32, "float64": np.float64, "bf16": np.float32}
+
+# What numpy and pandas say of columns that are no numbers.
+NOT_NUMBERS = ("could not convert", "could not be promoted", "Cannot cast")
 
 # Parameters of the built-in network, with their defaults.
 NETWORK = {
@@ -42,7 +56,8 @@ def check_params(estimator: Any) -> None:
     if estimator.learning_rate is not None:
         _check_real(estimator, "learning_rate", min_val=0, include_boundaries="neither")
     if isinstance(estimator.batch_size, str):
-        _check_name(estimator, "batch_size", ("auto",))
+        if estimator.batch_size != "auto":
+            raise ValueError(f"batch_size must be 'auto' or an int, got {estimator.batch_size!r}")
     else:
         check_scalar(estimator.batch_size, "batch_size", Integral, min_val=1)
     if not callable(estimator.monitor) and estimator.monitor != "loss":
@@ -55,8 +70,7 @@ def check_params(estimator: Any) -> None:
         if value is not None and not isinstance(value, Mapping):
             raise TypeError(f"{name} must be None or a dict, got {value!r}")
     check_memory(estimator.memory)
-    if estimator.n_jobs is not None:
-        check_scalar(estimator.n_jobs, "n_jobs", Integral)
+    check_n_jobs(estimator.n_jobs)
     if isinstance(estimator.cv, Integral) and estimator.cv < 2:
         raise ValueError(f"cv must be None, at least 2, a splitter or splits, got {estimator.cv!r}")
     if estimator.repeats > 1 and not isinstance(estimator.cv, Integral):
@@ -69,6 +83,42 @@ def check_params(estimator: Any) -> None:
         _check_network(estimator)
     else:
         _check_module(estimator)
+
+
+def check_n_jobs(n_jobs: Any) -> None:
+    """Raise for what joblib takes for no number of processes."""
+    if n_jobs is not None and (not isinstance(n_jobs, Integral) or n_jobs == 0):
+        raise ValueError(f"n_jobs must be None, an int >= 1, or -1 for all cores, got {n_jobs!r}")
+
+
+@contextmanager
+def naming_columns(X: Any) -> Iterator[None]:
+    """Say which columns of X are no numbers, where that is what fails."""
+    try:
+        yield
+    except (TypeError, ValueError, RuntimeError) as error:
+        if hasattr(X, "detach") and not isinstance(error, ValueError):
+            raise ValueError(
+                f"X is a torch tensor that numpy cannot read ({error}): give "
+                "X.detach().cpu().float().numpy()"
+            ) from error
+        text = str(error)
+        others = [
+            f"{name!r} ({dtype})"
+            for name, dtype in getattr(getattr(X, "dtypes", None), "items", tuple)()
+            if not _is_number(dtype)
+        ]
+        if others and any(known in text for known in NOT_NUMBERS):
+            raise ValueError(
+                f"X must hold numbers, but these columns do not: {', '.join(others[:10])}. Encode "
+                "them, for instance by OneHotEncoder or OrdinalEncoder in a ColumnTransformer, or "
+                f"leave them out ({text.splitlines()[0]})"
+            ) from error
+        if text.startswith("could not convert string"):
+            raise ValueError(
+                f"X must hold numbers: {text}. Encode categories, for instance by OneHotEncoder"
+            ) from error
+        raise
 
 
 @contextmanager
@@ -111,7 +161,13 @@ def draw_entropy(random_state: Any) -> int:
     # numpy's global generator, which check_random_state(None) returns, is not ours to advance.
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
-    return int(check_random_state(random_state).randint(2**31 - 1))
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError as error:
+        raise ValueError(
+            "random_state must be None, an int from 0 to 2**32 - 1 or a numpy.random.RandomState, "
+            f"got {random_state!r}"
+        ) from error
 
 
 def _check_real(estimator: Any, name: str, **bounds: Any) -> None:
@@ -125,6 +181,7 @@ def _check_name(estimator: Any, name: str, choices: Iterable[str], other: str = 
     if not isinstance(value, str) or value not in choices:
         raise ValueError(
             f"{name} must be {other}one of {', '.join(map(repr, choices))}, got {value!r}"
+            f"{did_you_mean(value, choices)}"
         )
 
 
@@ -145,7 +202,7 @@ def _check_encoding(encoding: Any) -> None:
     kind = ValueError if isinstance(encoding, str) else TypeError
     raise kind(
         f"encoding must be None, 'auto', one of {names}, an Encoding, or a transformer of "
-        f"scikit-learn, got {encoding!r}"
+        f"scikit-learn, got {encoding!r}{did_you_mean(encoding, ENCODINGS)}"
     )
 
 
@@ -166,8 +223,11 @@ def _check_network(estimator: Any) -> None:
     from .networks import ACTIVATIONS, NORMALIZATIONS
 
     sizes = estimator.hidden_layer_sizes
-    if not np.iterable(sizes) or not all(isinstance(n, Integral) and n >= 1 for n in sizes):
-        raise ValueError(f"hidden_layer_sizes must be a sequence of ints >= 1, got {sizes!r}")
+    if not np.iterable(sizes) or not all(_is_size(n) for n in sizes):
+        raise ValueError(
+            "hidden_layer_sizes must be a sequence of ints >= 1, such as (256,) for one layer, got "
+            f"{sizes!r}"
+        )
     _check_name(estimator, "activation", ACTIVATIONS)
     if isinstance(estimator.dropout, str):
         _check_name(estimator, "dropout", ("auto",), "a number in [0, 1) or ")
@@ -175,6 +235,16 @@ def _check_network(estimator: Any) -> None:
         _check_real(estimator, "dropout", min_val=0, max_val=1, include_boundaries="left")
     if estimator.normalization is not None:
         _check_name(estimator, "normalization", NORMALIZATIONS, "None or ")
+
+
+def _is_number(dtype: Any) -> bool:
+    """Return whether a column of a DataFrame, or each of its categories, is a number."""
+    dtype = getattr(getattr(dtype, "categories", None), "dtype", dtype)
+    return dtype.kind in "biuf"
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
 
 
 def _check_module(estimator: Any) -> None:

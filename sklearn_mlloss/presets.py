@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any
+
+from .names import did_you_mean
 
 __all__ = ["PRESETS", "preset_for"]
 
@@ -66,6 +67,6 @@ def preset_for(metric: Any) -> dict[str, Any]:
     name = metric.removeprefix("neg_") if isinstance(metric, str) else None
     if name in PRESETS:
         return dict(PRESETS[name])
-    near = get_close_matches(str(metric), PRESETS, 1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise ValueError(f"metric must be one of {', '.join(PRESETS)}, got {metric!r}{hint}")
+    raise ValueError(
+        f"metric must be one of {', '.join(PRESETS)}, got {metric!r}{did_you_mean(metric, PRESETS)}"
+    )

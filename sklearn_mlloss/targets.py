@@ -80,7 +80,8 @@ class TargetCodec:
         self.classes_ = np.unique(y if classes is None else column_or_1d(classes))
         if len(self.classes_) < 2:
             raise ValueError(
-                f"y has only 1 class, {self.classes_[0]!r}: a classifier needs at least 2 classes"
+                f"y has only 1 class, {self.classes_.tolist()[0]!r}: a classifier needs at least "
+                "2 classes"
             )
         self.kind = "binary" if len(self.classes_) == 2 else "multiclass"
         self.n_labels_ = 1 if self.kind == "binary" else len(self.classes_)
@@ -174,7 +175,13 @@ def _as_array(y: Any) -> Any:
 
 def _array_of(y: Any) -> np.ndarray:
     if hasattr(y, "__array__"):
-        y = np.asarray(y)
+        try:
+            y = np.asarray(y)
+        except (TypeError, RuntimeError) as error:  # of torch
+            raise ValueError(
+                f"y is a {type(y).__name__} that numpy cannot read ({error}): give "
+                "y.detach().cpu().float().numpy()"
+            ) from error
     elif not hasattr(y, "__len__"):
         raise ValueError(f"y must be array-like, got {type(y).__name__}")
     if not isinstance(y, np.ndarray) or (y.dtype == object and y.ndim == 1):

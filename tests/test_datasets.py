@@ -1,10 +1,18 @@
+import gzip
+import hashlib
+import json
 import sys
+from urllib.error import HTTPError, URLError
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
+from sklearn.datasets import fetch_openml
+from sklearn.utils import Bunch
 
-from sklearn_mlloss.datasets import load_yeast
+from sklearn_mlloss import datasets
+from sklearn_mlloss.datasets import fetch, load_yeast
 
 TRAIN_COUNTS = [476, 645, 598, 532, 441, 378, 261, 289, 98, 161, 198, 1128, 1116, 21]
 TEST_COUNTS = [286, 393, 385, 330, 281, 219, 167, 191, 80, 92, 91, 688, 683, 13]
@@ -77,3 +85,278 @@ def test_without_river(monkeypatch):
     monkeypatch.setitem(sys.modules, "river.datasets", None)
     with pytest.raises(ImportError, match=r'pip install "sklearn_mlloss\[examples\]"'):
         load_yeast()
+
+
+# ---------------------------------------------------------------- fetch: a folder
+
+FEATURES, LABELS = ["a", "b", "c"], ["x", "y"]
+
+
+def table(n_samples=8, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.integers(0, 2, (n_samples, 3)) * rng.normal(size=(n_samples, 3)).astype(np.float32)
+    Y = rng.integers(0, 2, (n_samples, 2), dtype=np.uint8)
+    return X, Y, np.arange(n_samples) % 3 > 0
+
+
+def write(folder, name="small", sparse=False, **changes):
+    X, Y, train = table()
+    parts = {"Y": Y, "train": train, "feature_names": FEATURES, "label_names": LABELS}
+    if sparse:
+        csr = sp.csr_matrix(X)
+        parts |= {"X_data": csr.data, "X_indices": csr.indices, "X_indptr": csr.indptr}
+        parts["X_shape"] = X.shape
+    else:
+        parts["X"] = X
+    parts |= changes
+    np.savez(folder / f"{name}.npz", **{k: v for k, v in parts.items() if v is not None})
+    return folder
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("subset", ["all", "train", "test"])
+def test_a_table_of_a_folder(tmp_path, sparse, subset):
+    X, Y, train = table()
+    rows = {"all": train | True, "train": train, "test": ~train}[subset]
+    found = fetch("small", folder=str(write(tmp_path, sparse=sparse)), subset=subset)
+    assert sp.issparse(found.data) == sparse
+    assert found.data.dtype == np.float64 and found.target.dtype == np.int64
+    np.testing.assert_array_equal(found.data.toarray() if sparse else found.data, X[rows])
+    np.testing.assert_array_equal(found.target, Y[rows])
+    np.testing.assert_array_equal(found.train, train[rows])
+    assert found.feature_names == FEATURES and found.target_names == LABELS
+    assert "8 rows, 3 features, 2 labels" in found.DESCR and found.frame is None
+    pair = fetch("small", folder=tmp_path, subset=subset, return_X_y=True)
+    np.testing.assert_array_equal(pair[1], found.target)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_table_of_a_folder_as_frames(tmp_path, sparse):
+    X, Y, train = table()
+    found = fetch("small", folder=write(tmp_path, sparse=sparse), subset="train", as_frame=True)
+    assert list(found.data.columns) == FEATURES and list(found.target.columns) == LABELS
+    np.testing.assert_array_equal(found.data.to_numpy(), X[train])
+    np.testing.assert_array_equal(found.target.to_numpy(), Y[train])
+    assert list(found.frame.columns) == FEATURES + LABELS
+
+
+def test_a_folder_without_a_split(tmp_path):
+    write(tmp_path, train=None)
+    assert fetch("small", folder=tmp_path).train is None
+    with pytest.raises(ValueError, match="subset='test': the table has no official split"):
+        fetch("small", folder=tmp_path, subset="test")
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"Y": None}, "small.npz lacks Y; it has train"),
+        ({"X": None}, "small.npz lacks X_data, X_indices, X_indptr, X_shape"),
+        ({"Y": np.ones((7, 2))}, r"Y of .* must have shape \(8, 2\)"),
+        ({"Y": np.full((8, 2), 2)}, r"must hold 0 and 1, got \[2\]"),
+        ({"train": np.ones(3, bool)}, r"train of .* must have shape \(8,\)"),
+        ({"feature_names": ["a"]}, "1 feature_names for 3 columns of X"),
+    ],
+)
+def test_a_file_that_is_no_table(tmp_path, changes, message):
+    write(tmp_path, **changes)
+    with pytest.raises(ValueError, match=message):
+        fetch("small", folder=tmp_path)
+
+
+def test_unknown_tables(tmp_path):
+    with pytest.raises(ValueError, match="'birds', 'emotions'.* got 'emotion'; did you mean 'emo"):
+        fetch("emotion")
+    with pytest.raises(ValueError, match="got None"):
+        fetch(None)
+    with pytest.raises(ValueError, match="got 'smal': it has small; did you mean 'small'"):
+        fetch("smal", folder=write(tmp_path))
+    with pytest.raises(ValueError, match="it has no files NAME.npz"):
+        fetch("small", folder=tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="subset must be .* got None"):
+        fetch("scene", subset=None)
+
+
+# ---------------------------------------------------------------- fetch: OpenML
+
+MUSIC = ["amazed.suprised", "happy.pleased", "relaxing.calm", "quiet.still", "sad.lonely", "angry"]
+
+
+def keep_download(home, data_id=40589, name="emotions", n_samples=593, order=("FALSE", "TRUE")):
+    """Write what OpenML answers into scikit-learn's cache, and return the columns.
+
+    Two numbers, a nominal column of each of the kinds there are, and the labels.
+    """
+    rng = np.random.default_rng(0)
+    columns = {
+        "size": rng.normal(size=n_samples).round(3),
+        "weight": rng.normal(size=n_samples).round(3),
+        "loud": rng.choice(["TRUE", "FALSE"], n_samples),
+        "place": rng.choice(["2", "5", "1"], n_samples),
+    }
+    nominal = {"loud": ["TRUE", "FALSE"], "place": ["2", "5", "1"]}
+    for label in MUSIC:
+        columns[label] = rng.choice(["TRUE", "FALSE"], n_samples)
+        nominal[label] = list(order)
+    kinds = {column: f"{{{','.join(values)}}}" for column, values in nominal.items()}
+    head = [f"@attribute '{column}' {kinds.get(column, 'numeric')}" for column in columns]
+    rows = [",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
+    arff = "\n".join(["@relation 'x'", *head, "@data", *rows, ""])
+    info = {
+        "id": str(data_id),
+        "name": name,
+        "version": "3",
+        "description": "Music.",
+        "format": "ARFF",
+        "status": "active",
+        "url": "https://www.openml.org/data/v1/download/1/emotions.arff",
+        "file_id": "1",
+        "md5_checksum": hashlib.md5(arff.encode()).hexdigest(),
+    }
+    features = [
+        {
+            "index": str(number),
+            "name": column,
+            "data_type": "nominal" if column in nominal else "numeric",
+            "is_target": "true" if column in MUSIC else "false",
+            "is_ignore": "false",
+            "is_row_identifier": "false",
+            "number_of_missing_values": "0",
+        }
+        for number, column in enumerate(columns)
+    ]
+    quality = [{"name": "NumberOfInstances", "value": str(float(n_samples))}]
+    answers = {
+        f"api/v1/json/data/{data_id}": json.dumps({"data_set_description": info}),
+        f"api/v1/json/data/features/{data_id}": json.dumps(
+            {"data_features": {"feature": features}}
+        ),
+        f"api/v1/json/data/qualities/{data_id}": json.dumps(
+            {"data_qualities": {"quality": quality}}
+        ),
+        "data/v1/download/1/emotions.arff": arff,
+    }
+    for path, text in answers.items():
+        file = home / "openml" / "openml.org" / f"{path}.gz"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(gzip.compress(text.encode()))
+    return columns
+
+
+@pytest.mark.parametrize("order", [("FALSE", "TRUE"), ("TRUE", "FALSE")])
+def test_a_table_that_scikit_learn_has_kept(tmp_path, order):
+    """All of scikit-learn's own reading, of a file in the form of emotions version 3."""
+    columns = keep_download(tmp_path, order=order)
+    found = fetch("emotions", data_home=tmp_path)
+    assert found.data.shape == (593, 4) and found.data.dtype == np.float64
+    assert found.feature_names == ["size", "weight", "loud", "place"]
+    np.testing.assert_array_equal(found.data[:, 0], columns["size"])
+    np.testing.assert_array_equal(found.data[:, 2], columns["loud"] == "TRUE")
+    np.testing.assert_array_equal(found.data[:, 3], columns["place"].astype(float))
+    assert found.target_names == MUSIC and found.target.dtype == np.int64
+    wanted = np.column_stack([columns[label] == "TRUE" for label in MUSIC])
+    np.testing.assert_array_equal(found.target, wanted)
+    assert found.train is None and "Music." in found.DESCR
+    frames = fetch("emotions", data_home=tmp_path, as_frame=True)
+    np.testing.assert_array_equal(frames.frame[MUSIC].to_numpy(), wanted)
+    X, Y = fetch("emotions", data_home=tmp_path, return_X_y=True)
+    np.testing.assert_array_equal(X, found.data)
+    np.testing.assert_array_equal(Y, wanted)
+
+
+@pytest.mark.parametrize(
+    "other", [{"name": "feelings"}, {"n_samples": 592}], ids=["name", "number of rows"]
+)
+def test_another_table_than_the_one_that_was_asked_for(tmp_path, other):
+    keep_download(tmp_path, **other)
+    with pytest.raises(
+        ValueError, match="OpenML gave another table than 'emotions' for data_id=40"
+    ):
+        fetch("emotions", data_home=tmp_path)
+
+
+def answer(name="scene", categories=None, **changes):
+    """Return what fetch_openml returns of a table."""
+    _, n_samples, n_labels = datasets._OPENML[name]
+    target = np.full((n_samples, n_labels), "FALSE", dtype=object)
+    target[::3] = "TRUE"
+    found = Bunch(
+        data=np.zeros((n_samples, 2)),
+        target=target,
+        feature_names=["a", "b"],
+        target_names=[f"label{i}" for i in range(n_labels)],
+        categories=categories or {},
+        details={"name": name},
+        DESCR="About it.",
+    )
+    return Bunch(**{**found, **changes})
+
+
+@pytest.mark.parametrize("name", datasets._OPENML)
+def test_each_table_is_asked_for_by_its_id(monkeypatch, name):
+    asked = []
+    monkeypatch.setattr(
+        datasets, "fetch_openml", lambda **kwargs: asked.append(kwargs) or answer(name)
+    )
+    found = fetch(name, data_home="there", n_retries=2, delay=0.5)
+    assert found.target.shape == datasets._OPENML[name][1:]
+    assert found.target[:, 0].tolist() == (np.arange(len(found.target)) % 3 == 0).tolist()
+    assert asked[0]["data_id"] == datasets._OPENML[name].data_id
+    assert [asked[0][key] for key in ("data_home", "n_retries", "delay")] == ["there", 2, 0.5]
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"target": np.full((2407, 6), "maybe", dtype=object)}, "should be TRUE or FALSE.*maybe"),
+        ({"target": np.full((2407, 5), "TRUE", dtype=object)}, r"\(2407, 5\) instead of"),
+        ({"categories": {"b": ["red", "blue"]}}, "feature 'b' of 'scene' is nominal"),
+    ],
+)
+def test_what_arrives_is_checked(monkeypatch, changes, message):
+    monkeypatch.setattr(datasets, "fetch_openml", lambda **_: answer(**changes))
+    with pytest.raises(ValueError, match=message):
+        fetch("scene")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        URLError("[Errno -3] Temporary failure in name resolution"),
+        HTTPError("https://www.openml.org", 503, "Service Unavailable", None, None),
+        TimeoutError("The read operation timed out"),
+        ConnectionResetError("Connection reset by peer"),
+    ],
+)
+def test_without_network(monkeypatch, error):
+    def fail(**_):
+        raise error
+
+    monkeypatch.setattr(datasets, "fetch_openml", fail)
+    message = r"'scene' could not be fetched from OpenML \(data_id=40595\).*folder=.*data_home="
+    with pytest.raises(OSError, match=message) as caught:
+        fetch("scene")
+    assert caught.value.__cause__ is error
+    assert str(error) in str(caught.value)
+
+
+def test_tries_without_network_do_not_warn(monkeypatch, tmp_path):
+    """scikit-learn warns before each of its tries."""
+    calls = []
+
+    def refuse(*_):
+        calls.append(1)
+        raise URLError("no network")
+
+    monkeypatch.setattr("sklearn.datasets._openml.urlopen", refuse)
+    assert datasets.fetch_openml is fetch_openml
+    with pytest.raises(OSError, match="no network"):
+        fetch("scene", data_home=tmp_path, n_retries=1, delay=0.01)
+    assert len(calls) > 1
+
+
+def test_openml_has_no_splits():
+    with pytest.raises(ValueError, match="subset='train': OpenML has no official split of 'scene'"):
+        fetch("scene", subset="train")
+    with pytest.raises(ValueError, match="load_yeast, which has it"):
+        fetch("yeast", subset="train")

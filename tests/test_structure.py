@@ -2,9 +2,11 @@
 
 import ast
 import importlib
+import inspect
 import pkgutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -67,7 +69,7 @@ def test_decisions_and_splits_know_nothing_of_torch(path):
         pytest.skip("selection trains")
     allowed = tuple(
         f"sklearn_mlloss.{name}"
-        for name in ("calibration", "decoders", "metrics", "model_selection")
+        for name in ("calibration", "decoders", "metrics", "model_selection", "names")
     )
     own = [name for name in reaches(path, "sklearn_mlloss") if not name.startswith(allowed)]
     assert not own
@@ -92,7 +94,13 @@ def test_displays_know_arrays_and_fitted_objects_only(path):
 def test_losses_decoders_and_networks_do_not_know_each_other(path):
     home = part(path).split("/")[0]
     own = [name for name in reaches(path, "sklearn_mlloss") if name != "sklearn_mlloss"]
-    assert [name for name in own if not name.startswith(f"sklearn_mlloss.{home}")] == []
+    allowed = (f"sklearn_mlloss.{home}", "sklearn_mlloss.names")
+    assert [name for name in own if not name.startswith(allowed)] == []
+
+
+def test_names_know_nothing():
+    # What all the parts may import.
+    assert not reaches(ROOT / "names.py", "sklearn_mlloss", "numpy", "sklearn", "torch")
 
 
 @within("")
@@ -102,7 +110,7 @@ def test_skorch_is_touched_in_one_place(path):
 
 @within("training/")
 def test_training_knows_losses_and_networks_only(path):
-    allowed = ("training", "losses", "networks", "parameters")
+    allowed = ("training", "losses", "names", "networks", "parameters")
     own = [name for name in reaches(path, "sklearn_mlloss") if name != "sklearn_mlloss"]
     assert [name for name in own if name.split(".")[1] not in allowed] == []
 
@@ -171,6 +179,41 @@ def test_what_is_public_is_documented(name):
         if callable(getattr(module, public)) and not getattr(module, public).__doc__
     ]
     assert not bare
+
+
+def signatures_of(public):
+    """Yield the functions, and the methods of the classes, that a module makes public."""
+    for name in public.__all__:
+        thing = getattr(public, name)
+        if not getattr(thing, "__module__", "").startswith("sklearn_mlloss"):
+            continue
+        found = vars(thing).items() if inspect.isclass(thing) else [(name, thing)]
+        for key, value in found:
+            value = getattr(value, "__func__", value)
+            if inspect.isfunction(value) and (key == "__init__" or not key.startswith("_")):
+                yield f"{name}.{key}", inspect.signature(value)
+
+
+# What skorch calls has the signatures of skorch.
+@pytest.mark.parametrize("name", [n for n in PUBLIC if ".training" not in n])
+def test_public_signatures_have_types(name):
+    bare = [
+        where
+        for where, signature in signatures_of(importlib.import_module(name))
+        if any(
+            parameter.annotation is parameter.empty
+            for parameter in signature.parameters.values()
+            if parameter.name not in ("self", "cls")
+        )
+        or (signature.return_annotation is signature.empty and not where.endswith("__init__"))
+    ]
+    assert not bare
+
+
+def test_editors_are_told_of_the_types():
+    assert (ROOT / "py.typed").exists()
+    settings = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())
+    assert "py.typed" in settings["tool"]["setuptools"]["package-data"]["sklearn_mlloss"]
 
 
 def test_unknown_names_of_the_package_raise():

@@ -6,6 +6,7 @@ Every rule is a `Decoder`: ``fit(scores, Y)`` on held-out rows where it has some
 
 from typing import Any
 
+from ..names import did_you_mean
 from .base import Decoder
 from .counts import Argmax, AtLeastOne, CardinalityCut, CumulativeCut, OneOverN, TopK
 from .expected import ExpectedFBeta, ExpectedJaccard
@@ -101,5 +102,6 @@ def get_decoder(spec: Any) -> Decoder:
             f"the names are: {names}."
         )
     if spec not in DECODERS:
-        raise ValueError(f"unknown decoder {spec!r}; the names are: {names}.")
+        near = did_you_mean(spec, DECODERS) or "."
+        raise ValueError(f"unknown decoder {spec!r}; the names are: {names}{near}")
     return DECODERS[spec]()

@@ -34,6 +34,9 @@ class Decoder(BaseEstimator, ABC):
     untouched_rows : bool
         Whether the rows given to `fit` may serve nothing else (neither early stopping nor
         calibration). A class attribute or a property; False unless the rule gives a guarantee.
+    learned : tuple of str
+        Names of the fitted attributes that tell what was learned: numbers, arrays with a value a
+        label, or a decoder within. `summary` of a classifier shows them.
     n_labels_ : int
         Number of labels, set by `fit`.
 
@@ -51,6 +54,7 @@ class Decoder(BaseEstimator, ABC):
     requires_fit = False
     needs_probabilities = False
     untouched_rows = False
+    learned: tuple[str, ...] = ()
 
     @final
     def fit(
@@ -186,7 +190,7 @@ class Decoder(BaseEstimator, ABC):
 def _as_float(name: str, values: ArrayLike, shape_wanted: str) -> np.ndarray:
     try:
         return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # the last of torch
         raise ValueError(
             f"{name} must be a dense numeric array of shape {shape_wanted}, got "
             f"{type(values).__name__} that does not convert to float64: {error}"

@@ -59,7 +59,9 @@ class TopK(Decoder):
     2
     """
 
-    def __init__(self, k=None):
+    learned = ("k_",)
+
+    def __init__(self, k: int | None = None):
         self.k = k
 
     @property
@@ -133,6 +135,7 @@ class CardinalityCut(Decoder):
     array([[ True,  True, False]])
     """
 
+    learned = ("slope_", "intercept_")
     requires_fit = True
 
     def _fit(
@@ -208,7 +211,7 @@ class CumulativeCut(Decoder):
     array([[ True, False,  True]])
     """
 
-    def __init__(self, mass=0.95):
+    def __init__(self, mass: float = 0.95):
         self.mass = mass
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
@@ -311,7 +314,9 @@ class AtLeastOne(Decoder):
            [ True,  True]])
     """
 
-    def __init__(self, decoder=None):
+    learned = ("decoder_",)
+
+    def __init__(self, decoder: str | Decoder | None = None):
         self.decoder = decoder
 
     def _resolved(self) -> Decoder:

@@ -85,7 +85,7 @@ class ExpectedFBeta(Decoder):
 
     needs_probabilities = True
 
-    def __init__(self, beta=1.0, empty=0.0):
+    def __init__(self, beta: float = 1.0, empty: float = 0.0):
         self.beta = beta
         self.empty = empty
 
@@ -148,7 +148,7 @@ class ExpectedJaccard(Decoder):
 
     needs_probabilities = True
 
-    def __init__(self, empty=0.0):
+    def __init__(self, empty: float = 0.0):
         self.empty = empty
 
     def _fit(

@@ -64,7 +64,9 @@ class HierarchyClosure(Decoder):
            [ True,  True, False]])
     """
 
-    def __init__(self, parents=None, decoder=None):
+    learned = ("decoder_",)
+
+    def __init__(self, parents: ArrayLike | None = None, decoder: str | Decoder | None = None):
         self.parents = parents
         self.decoder = decoder
 

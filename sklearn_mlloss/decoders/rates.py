@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._cuts import midpoints
 from .base import Decoder
@@ -54,6 +55,7 @@ class ProportionCut(Decoder):
     array([[False,  True]])
     """
 
+    learned = ("thresholds_",)
     requires_fit = True
 
     def _fit(
@@ -115,7 +117,7 @@ class CostSensitiveThreshold(Decoder):
 
     needs_probabilities = True
 
-    def __init__(self, fp_cost=1.0, fn_cost=1.0):
+    def __init__(self, fp_cost: ArrayLike = 1.0, fn_cost: ArrayLike = 1.0):
         self.fp_cost = fp_cost
         self.fn_cost = fn_cost
 
@@ -191,10 +193,11 @@ class RiskControl(Decoder):
     -inf
     """
 
+    learned = ("threshold_",)
     requires_fit = True
     untouched_rows = True
 
-    def __init__(self, alpha=0.1):
+    def __init__(self, alpha: float = 0.1):
         self.alpha = alpha
 
     def _fit(

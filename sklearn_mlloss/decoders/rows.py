@@ -110,9 +110,10 @@ class ThresholdFunction(Decoder):
            [ True, False, False]])
     """
 
+    learned = ("coef_", "intercept_")
     requires_fit = True
 
-    def __init__(self, ridge=1.0):
+    def __init__(self, ridge: float = 1.0):
         self.ridge = ridge
 
     def _fit(

@@ -31,6 +31,7 @@ _DIGITS = 12
 class _SeenSets(Decoder):
     """What is common to the rules below: the label sets seen and their posterior."""
 
+    learned = ("label_sets_",)
     requires_fit = True
     needs_probabilities = True
 
@@ -211,7 +212,7 @@ class GFMDecoder(_SeenSets):
     array([[ True, False, False]])
     """
 
-    def __init__(self, beta=1.0, empty=0.0):
+    def __init__(self, beta: float = 1.0, empty: float = 0.0):
         self.beta = beta
         self.empty = empty
 

@@ -12,7 +12,9 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from ..names import did_you_mean
 from ._cuts import METRICS, best_pooled_cut, cuts, dinkelbach, fbeta, first_best, grid, mean_metric
 from .base import Decoder
 
@@ -48,7 +50,7 @@ class FixedThreshold(Decoder):
 
     needs_probabilities = True
 
-    def __init__(self, threshold=0.5):
+    def __init__(self, threshold: ArrayLike = 0.5):
         self.threshold = threshold
 
     def _thresholds(self, n_labels: int) -> np.ndarray:
@@ -135,9 +137,12 @@ class GlobalThreshold(Decoder):
     array([[ True, False]])
     """
 
+    learned = ("threshold_", "best_score_")
     requires_fit = True
 
-    def __init__(self, metric="f1", average="micro", beta=1.0):
+    def __init__(
+        self, metric: str | Callable[..., float] = "f1", average: str = "micro", beta: float = 1.0
+    ):
         self.metric = metric
         self.average = average
         self.beta = beta
@@ -296,9 +301,16 @@ class PerLabelThreshold(Decoder):
     array([[False,  True]])
     """
 
+    learned = ("thresholds_",)
     requires_fit = True
 
-    def __init__(self, beta=1.0, average="macro", min_positives=10, shrinkage=0.0):
+    def __init__(
+        self,
+        beta: float = 1.0,
+        average: str = "macro",
+        min_positives: float = 10,
+        shrinkage: float = 0.0,
+    ):
         self.beta = beta
         self.average = average
         self.min_positives = min_positives
@@ -388,7 +400,10 @@ def _takes_sample_weight(metric: Callable[..., float]) -> bool:
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+        raise ValueError(
+            f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}"
+            f"{did_you_mean(value, choices)}"
+        )
 
 
 def _check_number(name: str, value: Any, wanted: str, valid: Callable[[float], bool]) -> None:

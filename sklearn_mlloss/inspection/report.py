@@ -123,6 +123,11 @@ class LabelReportDisplay:
         check_matplotlib(f"{cls.__name__}.from_estimator")
         _check_columns(columns)
         Y = check_true(y)
+        if not hasattr(estimator, "predict"):
+            raise ValueError(
+                f"estimator must have predict, and {type(estimator).__name__} has none; give its "
+                "labels to from_predictions."
+            )
         y_pred = estimator.predict(X)
         needed = any(column in _OF_PROBABILITIES for column in columns)
         return cls.from_predictions(

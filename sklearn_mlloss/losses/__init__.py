@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from ..names import did_you_mean
 from .balanced import DistributionBalancedLoss
 from .base import Criterion, Loss, SeparableLoss
 from .counts import FactorizedLoss, PoissonSoftmaxLoss
@@ -138,7 +139,10 @@ def get_loss(spec: Any) -> Loss:
     """
     if isinstance(spec, str):
         if spec not in LOSSES:
-            raise ValueError(f"loss must be one of {', '.join(sorted(LOSSES))}, got {spec!r}")
+            raise ValueError(
+                f"loss must be one of {', '.join(sorted(LOSSES))}, got {spec!r}"
+                f"{did_you_mean(spec, LOSSES)}"
+            )
         return LOSSES[spec]()
     if isinstance(spec, Loss):
         return spec

@@ -6,6 +6,7 @@ from numbers import Real
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.utils import check_scalar
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -64,16 +65,16 @@ class DistributionBalancedLoss(SeparableLoss):
 
     def __init__(
         self,
-        alpha=0.1,
-        beta=10.0,
-        mu=0.2,
-        lam=2.0,
-        kappa=0.05,
-        gamma=2.0,
+        alpha: float = 0.1,
+        beta: float = 10.0,
+        mu: float = 0.2,
+        lam: float = 2.0,
+        kappa: float = 0.05,
+        gamma: float = 2.0,
         *,
-        class_weight=None,
-        label_smoothing=0.0,
-        label_reduction="mean",
+        class_weight: str | tuple[str, float] | ArrayLike | None = None,
+        label_smoothing: float = 0.0,
+        label_reduction: str = "mean",
     ):
         super().__init__(
             class_weight=class_weight,

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_scalar
@@ -304,7 +305,13 @@ class SeparableLoss(Loss):
         "slope": ("positive", "negative", "mixture", "entry_weight"),
     }
 
-    def __init__(self, *, class_weight=None, label_smoothing=0.0, label_reduction="mean"):
+    def __init__(
+        self,
+        *,
+        class_weight: str | tuple[str, float] | ArrayLike | None = None,
+        label_smoothing: float = 0.0,
+        label_reduction: str = "mean",
+    ):
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
         self.label_reduction = label_reduction
@@ -344,7 +351,13 @@ class SeparableLoss(Loss):
         """
         return stationary_probability(self.positive, self.negative, s)
 
-    def objective(self, outputs, targets, mask=None, sample_weight=None):
+    def objective(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        mask: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
         """Return the weighted sum or mean over labels, shape (..., n); see `Loss.objective`."""
         values = self.mixture(outputs, targets)
         if self.label_smoothing:
@@ -361,7 +374,7 @@ class SeparableLoss(Loss):
             values = values * mask
         return values.mean(-1) if self.label_reduction == "mean" else values.sum(-1)
 
-    def gradient(self, outputs, targets):
+    def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return `slope` with smoothing, weights and reduction; see `Loss.gradient`."""
         # A loss of somebody's own may have a parameter of that name.
         slope = partial(type(self).slope, self)
@@ -377,7 +390,7 @@ class SeparableLoss(Loss):
             values.mul_(self._tensor("class_weight_", values))
         return values.mul_(1 / self.n_labels_) if self.label_reduction == "mean" else values
 
-    def link(self, outputs):
+    def link(self, outputs: Tensor) -> Tensor:
         """Return the probabilities behind the logits; see `Loss.link`."""
         s = outputs.double()
         eta = self.eta(s)
@@ -385,7 +398,7 @@ class SeparableLoss(Loss):
             eta = ((eta - self.label_smoothing / 2) / (1 - self.label_smoothing)).clamp(0, 1)
         return strictly_increasing(eta, s)
 
-    def initial_bias(self):
+    def initial_bias(self) -> np.ndarray:
         """Return the logits whose link is the label priors."""
         prior = torch.tensor(self.prior_)
         prior = prior * (1 - self.label_smoothing) + self.label_smoothing / 2
@@ -486,6 +499,9 @@ class Criterion(nn.Module):
         Tensor
             A scalar.
         """
+        for name, given in (("outputs", outputs), ("targets", targets)):
+            if not isinstance(given, Tensor):
+                raise TypeError(f"{name} must be a torch tensor, got {type(given).__name__}")
         n_outputs, n_labels = self.loss.n_outputs_, self.loss.n_labels_
         if outputs.shape[-1] != n_outputs or targets.shape[-1] != n_labels:
             raise ValueError(

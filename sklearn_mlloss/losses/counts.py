@@ -37,11 +37,11 @@ class _CountTimesDistribution(Loss):
     def _count_outputs(self) -> int:
         return self.n_labels_ + 1
 
-    def decision(self, outputs):
+    def decision(self, outputs: Tensor) -> Tensor:
         """Return the log of count times distribution; see `Loss.decision`."""
         return self._log_count(outputs[..., -1:]) + outputs[..., :-1].log_softmax(-1)
 
-    def count(self, outputs):
+    def count(self, outputs: Tensor) -> Tensor | None:
         """Return the predicted number of labels Z, shape (..., n)."""
         return self._log_count(outputs[..., -1]).exp()
 
@@ -112,13 +112,25 @@ class FactorizedLoss(_CountTimesDistribution):
     array([[0.99, 0.99, 0.03]])
     """
 
-    def __init__(self, form="kl_squared", count_link="softplus", count_weight=1.0, eps=0.01):
+    def __init__(
+        self,
+        form: str = "kl_squared",
+        count_link: str = "softplus",
+        count_weight: float = 1.0,
+        eps: float = 0.01,
+    ):
         self.form = form
         self.count_link = count_link
         self.count_weight = count_weight
         self.eps = eps
 
-    def objective(self, outputs, targets, mask=None, sample_weight=None):
+    def objective(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        mask: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
         """Return the loss of each row; see `Loss.objective`."""
         s, log_z = outputs[..., :-1], self._log_count(outputs[..., -1])
         y = targets if mask is None else targets * mask
@@ -142,7 +154,7 @@ class FactorizedLoss(_CountTimesDistribution):
         )
         return kl + self.count_weight * count
 
-    def gradient(self, outputs, targets):
+    def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return the derivative by the logits, then by the count output; see `Loss.gradient`."""
         s, c = outputs[..., :-1], outputs[..., -1:]
         log_z, m = self._log_count(c), targets.sum(-1, keepdim=True)
@@ -162,14 +174,14 @@ class FactorizedLoss(_CountTimesDistribution):
                 by_log_z.mul_(z).mul_(2)
         return torch.cat([by_logits, by_log_z.mul_(self._log_count_slope(c, z))], -1)
 
-    def link(self, outputs):
+    def link(self, outputs: Tensor) -> Tensor:
         """Return scores that add up to the count; see `Loss.link`."""
         outputs = outputs.double()
         log_p = outputs[..., :-1].log_softmax(-1)
         log_rate = _log_rates(log_p, self._log_count(outputs[..., -1]))
         return self._scores(outputs, log_rate)
 
-    def initial_bias(self):
+    def initial_bias(self) -> np.ndarray:
         """Return the logits of the label distribution and the mean count."""
         mean = self.prior_.sum()
         # log(expm1(x)) without overflow
@@ -241,25 +253,31 @@ class PoissonSoftmaxLoss(_CountTimesDistribution):
     array([[0.487, 0.487, 0.487]])
     """
 
-    def objective(self, outputs, targets, mask=None, sample_weight=None):
+    def objective(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        mask: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
         """Return the loss of each row; see `Loss.objective`."""
         log_rate = self.decision(outputs)
         values = log_rate.exp() - targets * log_rate
         return (values if mask is None else values * mask).sum(-1)
 
-    def gradient(self, outputs, targets):
+    def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return ``M * softmax(s) - y``, then ``Z - M`` by the log of Z; see `Loss.gradient`."""
         s, c = outputs[..., :-1], outputs[..., -1:]
         m, z = targets.sum(-1, keepdim=True), self._log_count(c).exp_()
         by_logits = s.softmax(-1).mul_(m).sub_(targets)
         return torch.cat([by_logits, (z - m).mul_(self._log_count_slope(c, z))], -1)
 
-    def link(self, outputs):
+    def link(self, outputs: Tensor) -> Tensor:
         """Return ``1 - exp(-lambda)``; see `Loss.link`."""
         outputs = outputs.double()
         return self._scores(outputs, self.decision(outputs))
 
-    def initial_bias(self):
+    def initial_bias(self) -> np.ndarray:
         """Return the logits of the label distribution and the log of the mean count."""
         return np.append(np.log(self.prior_), math.log(self.prior_.sum()))
 

@@ -6,6 +6,7 @@ from numbers import Real
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.utils import check_scalar
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
@@ -50,12 +51,12 @@ class BinaryCrossEntropy(SeparableLoss):
 
     def __init__(
         self,
-        pos_weight=None,
-        tau=0.0,
+        pos_weight: str | ArrayLike | None = None,
+        tau: float = 0.0,
         *,
-        class_weight=None,
-        label_smoothing=0.0,
-        label_reduction="mean",
+        class_weight: str | tuple[str, float] | ArrayLike | None = None,
+        label_smoothing: float = 0.0,
+        label_reduction: str = "mean",
     ):
         super().__init__(
             class_weight=class_weight,
@@ -155,12 +156,12 @@ class Poly1Loss(SeparableLoss):
 
     def __init__(
         self,
-        epsilon=1.0,
-        gamma=0.0,
+        epsilon: float = 1.0,
+        gamma: float = 0.0,
         *,
-        class_weight=None,
-        label_smoothing=0.0,
-        label_reduction="mean",
+        class_weight: str | tuple[str, float] | ArrayLike | None = None,
+        label_smoothing: float = 0.0,
+        label_reduction: str = "mean",
     ):
         super().__init__(
             class_weight=class_weight,
@@ -224,12 +225,12 @@ class LDAMLoss(SeparableLoss):
 
     def __init__(
         self,
-        max_margin=0.5,
-        scale=1.0,
+        max_margin: float = 0.5,
+        scale: float = 1.0,
         *,
-        class_weight=None,
-        label_smoothing=0.0,
-        label_reduction="mean",
+        class_weight: str | tuple[str, float] | ArrayLike | None = None,
+        label_smoothing: float = 0.0,
+        label_reduction: str = "mean",
     ):
         super().__init__(
             class_weight=class_weight,

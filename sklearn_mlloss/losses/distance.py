@@ -6,6 +6,7 @@ import math
 from numbers import Real
 
 import torch
+from numpy.typing import ArrayLike
 from sklearn.utils import check_scalar
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -127,7 +128,14 @@ class AbsKLLoss(SeparableLoss):
     array([[0.91, 0.5 ]])
     """
 
-    def __init__(self, eps=0.01, *, class_weight=None, label_smoothing=0.0, label_reduction="mean"):
+    def __init__(
+        self,
+        eps: float = 0.01,
+        *,
+        class_weight: str | tuple[str, float] | ArrayLike | None = None,
+        label_smoothing: float = 0.0,
+        label_reduction: str = "mean",
+    ):
         super().__init__(
             class_weight=class_weight,
             label_smoothing=label_smoothing,

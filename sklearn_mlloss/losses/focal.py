@@ -6,6 +6,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.utils import check_scalar
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -65,12 +66,12 @@ class FocalLoss(SeparableLoss):
 
     def __init__(
         self,
-        gamma=2.0,
-        alpha=None,
+        gamma: float = 2.0,
+        alpha: float | None = None,
         *,
-        class_weight=None,
-        label_smoothing=0.0,
-        label_reduction="mean",
+        class_weight: str | tuple[str, float] | ArrayLike | None = None,
+        label_smoothing: float = 0.0,
+        label_reduction: str = "mean",
     ):
         super().__init__(
             class_weight=class_weight,
@@ -147,14 +148,14 @@ class AsymmetricLoss(SeparableLoss):
 
     def __init__(
         self,
-        gamma_pos=0.0,
-        gamma_neg=4.0,
-        clip=0.05,
-        detach_focus=False,
+        gamma_pos: float = 0.0,
+        gamma_neg: float = 4.0,
+        clip: float = 0.05,
+        detach_focus: bool = False,
         *,
-        class_weight=None,
-        label_smoothing=0.0,
-        label_reduction="mean",
+        class_weight: str | tuple[str, float] | ArrayLike | None = None,
+        label_smoothing: float = 0.0,
+        label_reduction: str = "mean",
     ):
         super().__init__(
             class_weight=class_weight,
@@ -236,17 +237,17 @@ class AsymmetricPolynomialLoss(SeparableLoss):
 
     def __init__(
         self,
-        gamma_pos=0.0,
-        gamma_neg=4.0,
-        clip=0.05,
-        e1=1.0,
-        e2=-2.5,
-        en=0.0,
-        detach_focus=False,
+        gamma_pos: float = 0.0,
+        gamma_neg: float = 4.0,
+        clip: float = 0.05,
+        e1: float = 1.0,
+        e2: float = -2.5,
+        en: float = 0.0,
+        detach_focus: bool = False,
         *,
-        class_weight=None,
-        label_smoothing=0.0,
-        label_reduction="mean",
+        class_weight: str | tuple[str, float] | ArrayLike | None = None,
+        label_smoothing: float = 0.0,
+        label_reduction: str = "mean",
     ):
         super().__init__(
             class_weight=class_weight,
@@ -331,13 +332,13 @@ class HillLoss(SeparableLoss):
 
     def __init__(
         self,
-        lam=1.5,
-        margin=1.0,
-        gamma=2.0,
+        lam: float = 1.5,
+        margin: float = 1.0,
+        gamma: float = 2.0,
         *,
-        class_weight=None,
-        label_smoothing=0.0,
-        label_reduction="mean",
+        class_weight: str | tuple[str, float] | ArrayLike | None = None,
+        label_smoothing: float = 0.0,
+        label_reduction: str = "mean",
     ):
         super().__init__(
             class_weight=class_weight,
@@ -370,7 +371,10 @@ class HillLoss(SeparableLoss):
         check_scalar(self.lam, "lam", Real, min_val=1.5)
         check_scalar(self.margin, "margin", Real)
         check_scalar(self.gamma, "gamma", Real, min_val=0)
-        if self.eta(torch.linspace(-12, 12, 481, dtype=torch.float64)).diff().min() < -1e-9:
+        if (
+            self.eta(torch.linspace(-12, 12, 481, dtype=torch.float64, device="cpu")).diff().min()
+            < -1e-9
+        ):
             raise ValueError(
                 f"lam={self.lam!r}, margin={self.margin!r}, gamma={self.gamma!r}: a higher score "
                 "would mean a lower probability; raise gamma or lam, or lower margin"
@@ -424,14 +428,14 @@ class SPLCLoss(SeparableLoss):
 
     def __init__(
         self,
-        tau=0.6,
-        margin=1.0,
-        gamma=2.0,
-        start_epoch=1,
+        tau: float = 0.6,
+        margin: float = 1.0,
+        gamma: float = 2.0,
+        start_epoch: int = 1,
         *,
-        class_weight=None,
-        label_smoothing=0.0,
-        label_reduction="mean",
+        class_weight: str | tuple[str, float] | ArrayLike | None = None,
+        label_smoothing: float = 0.0,
+        label_reduction: str = "mean",
     ):
         super().__init__(
             class_weight=class_weight,

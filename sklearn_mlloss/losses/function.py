@@ -67,7 +67,11 @@ class FunctionLoss(Loss):
     accepts_soft_targets = True
     accepts_label_weights = True
 
-    def __init__(self, func: Callable[..., Any] | type[nn.Module], link="auto"):
+    def __init__(
+        self,
+        func: Callable[..., Any] | type[nn.Module],
+        link: str | Callable[[Tensor], Tensor] = "auto",
+    ):
         self.func = func
         # The name `link` is the method of the contract: see `get_params`.
         self._link = link
@@ -93,7 +97,13 @@ class FunctionLoss(Loss):
         func = getattr(self, "func_", None)
         return func if isinstance(func, nn.Module) else None
 
-    def objective(self, outputs, targets, mask=None, sample_weight=None):
+    def objective(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        mask: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
         """Return the loss of each row; see `Loss.objective`."""
         values = self.func_(outputs, targets)
         if not isinstance(values, Tensor):
@@ -120,7 +130,7 @@ class FunctionLoss(Loss):
             )
         return values.expand(targets.shape[:-1])
 
-    def link(self, outputs):
+    def link(self, outputs: Tensor) -> Tensor:
         """Return the scores; see `Loss.link`."""
         link = self._link_name()
         if link == "sigmoid":
@@ -134,7 +144,7 @@ class FunctionLoss(Loss):
             )
         return strictly_increasing(scores.double().clamp(0, 1), outputs.double())
 
-    def initial_bias(self):
+    def initial_bias(self) -> np.ndarray:
         """Return the outputs whose link is the label priors; zeros for a callable link."""
         prior, link = self.prior_, self._link_name()
         if link == "sigmoid":

@@ -65,7 +65,7 @@ class WithCount(Loss):
     default_decoder = "cardinality"
     _derivatives: ClassVar[dict[str, tuple[str, ...]]] = {"gradient": ("objective", "_count_loss")}
 
-    def __init__(self, loss="bce", head="poisson", weight=1.0):
+    def __init__(self, loss: str | Loss = "bce", head: str = "poisson", weight: float = 1.0):
         self.loss = loss
         self.head = head
         self.weight = weight
@@ -94,7 +94,13 @@ class WithCount(Loss):
         """Tell the loss inside."""
         self.loss_.set_epoch(epoch)
 
-    def objective(self, outputs, targets, mask=None, sample_weight=None):
+    def objective(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        mask: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
         """Return the loss of each row, or of the batch; see `Loss.objective`."""
         inner, head = self._parts(outputs)
         value = self.loss_.objective(inner, targets, mask, sample_weight)
@@ -103,7 +109,7 @@ class WithCount(Loss):
             count = (count if sample_weight is None else count * sample_weight).mean(-1)
         return value + count
 
-    def gradient(self, outputs, targets):
+    def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return that of the loss inside, if it has one, then of the head; see `Loss.gradient`."""
         inner, head = self._parts(outputs)
         values = self.loss_.gradient(inner, targets)
@@ -117,15 +123,15 @@ class WithCount(Loss):
             count = head.softmax(-1).scatter_add_(-1, at, torch.full_like(m, -1.0))
         return torch.cat([values, count.mul_(self.weight)], -1)
 
-    def link(self, outputs):
+    def link(self, outputs: Tensor) -> Tensor:
         """Return the scores of the loss inside."""
         return self.loss_.link(self._parts(outputs)[0])
 
-    def decision(self, outputs):
+    def decision(self, outputs: Tensor) -> Tensor:
         """Return the margins of the loss inside."""
         return self.loss_.decision(self._parts(outputs)[0])
 
-    def count(self, outputs):
+    def count(self, outputs: Tensor) -> Tensor | None:
         """Return the predicted number of labels, shape (..., n)."""
         head = self._parts(outputs)[1]
         if self.head == "poisson":
@@ -133,7 +139,7 @@ class WithCount(Loss):
         numbers = torch.arange(head.shape[-1], device=head.device, dtype=head.dtype)
         return head.softmax(-1) @ numbers
 
-    def initial_bias(self):
+    def initial_bias(self) -> np.ndarray:
         """Return that of the loss inside, and the bias of the observed numbers of labels."""
         if self.head == "poisson":
             head = [math.log(self.prior_.sum())]

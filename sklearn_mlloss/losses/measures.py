@@ -46,7 +46,13 @@ class _SoftCounts(Loss):
     def _loss(self, tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
         """Return the loss for soft counts."""
 
-    def objective(self, outputs, targets, mask=None, sample_weight=None):
+    def objective(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        mask: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
         """Return the loss of the batch, or of each row for samples; see `Loss.objective`."""
         weight = torch.ones_like(targets) if mask is None else mask
         average = self._average()
@@ -81,11 +87,11 @@ class _SoftCounts(Loss):
         of_each = share.mul_(bottom[2]).div_(below)
         return y.mul(of_present).add_(of_each).mul_(p.addcmul_(p, p, value=-1))
 
-    def link(self, outputs):
+    def link(self, outputs: Tensor) -> Tensor:
         """Return the probabilities that enter the counts; see `Loss.link`."""
         return sigmoid_scores(outputs)
 
-    def initial_bias(self):
+    def initial_bias(self) -> np.ndarray:
         """Return the logits of the label priors."""
         return np.log(self.prior_) - np.log1p(-self.prior_)
 
@@ -134,12 +140,12 @@ class SoftFBetaLoss(_SoftCounts):
     tensor(0.5000)
     """
 
-    def __init__(self, beta=1.0, average="macro", eps=1e-7):
+    def __init__(self, beta: float = 1.0, average: str = "macro", eps: float = 1e-7):
         self.beta = beta
         self.average = average
         self.eps = eps
 
-    def gradient(self, outputs, targets):
+    def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return the derivative for rows, if `average` is "samples"; see `Loss.gradient`."""
         if self.average != "samples":
             return None
@@ -188,7 +194,7 @@ class SigmoidF1Loss(_SoftCounts):
     tensor(0.5000)
     """
 
-    def __init__(self, slope=1.0, offset=0.0, eps=1e-7):
+    def __init__(self, slope: float = 1.0, offset: float = 0.0, eps: float = 1e-7):
         self.slope = slope
         self.offset = offset
         self.eps = eps
@@ -202,11 +208,11 @@ class SigmoidF1Loss(_SoftCounts):
     def _loss(self, tp, fp, fn):
         return 1 - 2 * tp / (2 * tp + fn + fp + self.eps)
 
-    def link(self, outputs):
+    def link(self, outputs: Tensor) -> Tensor:
         """Return the probabilities that enter the counts; see `Loss.link`."""
         return sigmoid_scores(self.slope * (outputs.double() + self.offset))
 
-    def initial_bias(self):
+    def initial_bias(self) -> np.ndarray:
         """Return the outputs whose probabilities are the label priors."""
         return super().initial_bias() / self.slope - self.offset
 
@@ -249,13 +255,15 @@ class TverskyLoss(_SoftCounts):
     tensor(0.2500)
     """
 
-    def __init__(self, alpha=0.5, beta=0.5, smooth=1.0, average="macro"):
+    def __init__(
+        self, alpha: float = 0.5, beta: float = 0.5, smooth: float = 1.0, average: str = "macro"
+    ):
         self.alpha = alpha
         self.beta = beta
         self.smooth = smooth
         self.average = average
 
-    def gradient(self, outputs, targets):
+    def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return the derivative for rows, if `average` is "samples"; see `Loss.gradient`."""
         if self.average != "samples":
             return None

@@ -50,7 +50,13 @@ class RankingLoss(Loss):
     ) -> Tensor:
         """Return the loss for logits and indicators of both polarities, shape (..., n, L)."""
 
-    def objective(self, outputs, targets, mask=None, sample_weight=None):
+    def objective(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        mask: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
         """Return the loss; see `Loss.objective`."""
         positive, negative = targets, 1 - targets
         if mask is not None:
@@ -63,7 +69,7 @@ class RankingLoss(Loss):
             )
         return self._pairs(outputs, positive > 0, negative > 0, sample_weight)
 
-    def link(self, outputs):
+    def link(self, outputs: Tensor) -> Tensor:
         """Return ``sigmoid(s - log mean exp(s))``; see `Loss.link`."""
         outputs = outputs.double()
         if self.n_labels_ == 1:
@@ -71,13 +77,13 @@ class RankingLoss(Loss):
         # The margin itself levels off where one label towers above the others.
         return strictly_increasing(self.decision(outputs).sigmoid(), log_odds(outputs))
 
-    def decision(self, outputs):
+    def decision(self, outputs: Tensor) -> Tensor:
         """Return ``s - log mean exp(s)`` of the row, or a single `s` itself."""
         if self.n_labels_ == 1:
             return outputs
         return outputs - outputs.logsumexp(-1, keepdim=True) + math.log(self.n_labels_)
 
-    def initial_bias(self):
+    def initial_bias(self) -> np.ndarray:
         """Return the logits of the label priors, which order the labels."""
         return np.log(self.prior_) - np.log1p(-self.prior_)
 
@@ -102,7 +108,7 @@ class LSEPLoss(RankingLoss):
     tensor([1.0986])
     """
 
-    def gradient(self, outputs, targets):
+    def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return the softmax of absent, less that of present labels, times the share of pairs.
 
         See `Loss.gradient`. A single label is left to autograd.
@@ -149,7 +155,7 @@ class TwoWayLoss(RankingLoss):
 
     row_wise = False
 
-    def __init__(self, positive_temperature=4.0, negative_temperature=1.0):
+    def __init__(self, positive_temperature: float = 4.0, negative_temperature: float = 1.0):
         self.positive_temperature = positive_temperature
         self.negative_temperature = negative_temperature
 
@@ -205,10 +211,10 @@ class BPMLLLoss(RankingLoss):
     tensor([1.])
     """
 
-    def __init__(self, bounded=True):
+    def __init__(self, bounded: bool = True):
         self.bounded = bounded
 
-    def gradient(self, outputs, targets):
+    def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return the softmax of absent, less that of present labels, times the loss.
 
         Times ``1 - c ** 2`` if bounded; see `Loss.gradient`. A single label is left to autograd.
@@ -258,7 +264,7 @@ class MultilabelMarginLoss(RankingLoss):
     tensor([0.6667])
     """
 
-    def gradient(self, outputs, targets):
+    def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return the number of pairs in which a label violates the margin, over L.
 
         See `Loss.gradient`. A single label is left to autograd.

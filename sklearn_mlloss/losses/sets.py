@@ -44,12 +44,18 @@ class ZLPRLoss(Loss):
 
     accepts_soft_targets = True
 
-    def objective(self, outputs, targets, mask=None, sample_weight=None):
+    def objective(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        mask: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
         """Return the loss of each row; see `Loss.objective`."""
         positive, negative = _polarities(targets, mask)
         return _log1p_sum_exp(outputs + negative.log()) + _log1p_sum_exp(positive.log() - outputs)
 
-    def gradient(self, outputs, targets):
+    def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return the softmax of absent, less that of present labels; see `Loss.gradient`."""
         anchor = torch.zeros_like(outputs[..., :1])
         absent = torch.add(outputs, targets, alpha=-HIDE)
@@ -59,11 +65,11 @@ class ZLPRLoss(Loss):
         )
         return absent - present
 
-    def link(self, outputs):
+    def link(self, outputs: Tensor) -> Tensor:
         """Return ``sigmoid(s)``; see `Loss.link`."""
         return sigmoid_scores(outputs)
 
-    def initial_bias(self):
+    def initial_bias(self) -> np.ndarray:
         """Return the logit of the label priors, exact for a single label."""
         return np.log(self.prior_) - np.log1p(-self.prior_)
 
@@ -98,12 +104,18 @@ class BalancedBCELoss(Loss):
     default_decoder = "global_threshold"
     accepts_soft_targets = True
 
-    def objective(self, outputs, targets, mask=None, sample_weight=None):
+    def objective(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        mask: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
         """Return the loss of each row; see `Loss.objective`."""
         positive, negative = _polarities(targets, mask)
         return _mean(softplus(-outputs), positive) + _mean(softplus(outputs), negative)
 
-    def gradient(self, outputs, targets):
+    def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return ``sigmoid(s) - y``, divided by the size of its set; see `Loss.gradient`."""
         n_present = targets.sum(-1, keepdim=True)
         for_absent = (self.n_labels_ - n_present).clamp_(min=1).reciprocal_()
@@ -111,11 +123,11 @@ class BalancedBCELoss(Loss):
         weight = targets.mul(for_present.sub_(for_absent)).add_(for_absent)
         return outputs.sigmoid().sub_(targets).mul_(weight)
 
-    def link(self, outputs):
+    def link(self, outputs: Tensor) -> Tensor:
         """Return ``sigmoid(s)``; see `Loss.link`."""
         return sigmoid_scores(outputs)
 
-    def initial_bias(self):
+    def initial_bias(self) -> np.ndarray:
         """Return zeros: each row balances its labels, so that priors say little."""
         return np.zeros(self.n_labels_)
 
@@ -150,7 +162,13 @@ class AdaptiveThresholdLoss(Loss):
     def _count_outputs(self) -> int:
         return self.n_labels_ + 1
 
-    def objective(self, outputs, targets, mask=None, sample_weight=None):
+    def objective(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        mask: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
         """Return the loss of each row; see `Loss.objective`."""
         positive, negative = _polarities(targets, mask)
         # Relative to the threshold, whose own logit is then 0.
@@ -159,7 +177,7 @@ class AdaptiveThresholdLoss(Loss):
         first = positive.sum(-1) * among_positive - (positive * s).sum(-1)
         return first + _log1p_sum_exp(s + negative.log())
 
-    def gradient(self, outputs, targets):
+    def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return ``M`` times the softmax of present, plus that of absent labels, less targets.
 
         Where the threshold is one of each, and its target 1; see `Loss.gradient`.
@@ -172,15 +190,15 @@ class AdaptiveThresholdLoss(Loss):
         present = torch.add(outputs, hidden, alpha=-HIDE).softmax(-1)
         return absent.add_(present.mul_(n_present)).add_(hidden).sub_(ONE)
 
-    def link(self, outputs):
+    def link(self, outputs: Tensor) -> Tensor:
         """Return ``sigmoid(s - s_TH)``; see `Loss.link`."""
         return sigmoid_scores(self.decision(outputs.double()))
 
-    def decision(self, outputs):
+    def decision(self, outputs: Tensor) -> Tensor:
         """Return ``s - s_TH``."""
         return outputs[..., :-1] - outputs[..., -1:]
 
-    def initial_bias(self):
+    def initial_bias(self) -> np.ndarray:
         """Return the logits of the label priors, and a threshold of 0."""
         return np.append(np.log(self.prior_) - np.log1p(-self.prior_), 0.0)
 

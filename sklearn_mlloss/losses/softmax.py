@@ -68,7 +68,13 @@ class SoftmaxCrossEntropy(Loss):
 
     accepts_soft_targets = True
 
-    def __init__(self, normalise="uniform", concentration=0.0, background=False, kl=False):
+    def __init__(
+        self,
+        normalise: str = "uniform",
+        concentration: float = 0.0,
+        background: bool = False,
+        kl: bool = False,
+    ):
         self.normalise = normalise
         self.concentration = concentration
         self.background = background
@@ -79,7 +85,13 @@ class SoftmaxCrossEntropy(Loss):
         """The fixed threshold against a background, else the mean score of the row."""
         return "threshold" if self._has_background() else "one_over_n"
 
-    def objective(self, outputs, targets, mask=None, sample_weight=None):
+    def objective(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        mask: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
         """Return the loss of each row; see `Loss.objective`."""
         outputs, t = self._distributions(outputs, targets, mask)
         value = -(t * outputs.log_softmax(-1)).sum(-1)
@@ -88,7 +100,7 @@ class SoftmaxCrossEntropy(Loss):
             value = value + torch.special.xlogy(t, t).sum(-1) - torch.special.xlogy(mass, mass)
         return value
 
-    def gradient(self, outputs, targets):
+    def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return ``sum(t) * softmax(s) - t``; see `Loss.gradient`."""
         if not self._has_background() and self.concentration == 0:
             p, total = outputs.softmax(-1), targets.sum(-1, keepdim=True)
@@ -99,17 +111,17 @@ class SoftmaxCrossEntropy(Loss):
         p = outputs.softmax(-1).mul_(t.sum(-1, keepdim=True))
         return torch.sub(p[..., : self.n_labels_], t[..., : self.n_labels_])
 
-    def link(self, outputs):
+    def link(self, outputs: Tensor) -> Tensor:
         """Return the softmax, or ``sigmoid(s)`` against a background; see `Loss.link`."""
         return sigmoid_scores(outputs) if self._has_background() else softmax_scores(outputs)
 
-    def decision(self, outputs):
+    def decision(self, outputs: Tensor) -> Tensor:
         """Return ``s - log mean exp(s)`` of the row, or `s` itself against a background."""
         if self._has_background():
             return outputs
         return outputs - outputs.logsumexp(-1, keepdim=True) + np.log(self.n_labels_)
 
-    def initial_bias(self):
+    def initial_bias(self) -> np.ndarray:
         """Return the logits of the mean target distribution."""
         bias = np.log(self.target_prior_)
         if self._has_background():

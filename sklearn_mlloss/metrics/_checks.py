@@ -63,7 +63,7 @@ def _to_float(name: str, values: Any) -> np.ndarray:
         elif hasattr(values, "iloc"):  # pandas, whose NA numpy cannot convert
             return values.to_numpy(dtype=np.float64, na_value=np.nan)
         return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # the last of torch
         raise ValueError(
             f"{name} must be an array of numbers, got {type(values).__name__} that does not "
             f"convert to float64: {error}"

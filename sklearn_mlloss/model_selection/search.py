@@ -6,11 +6,11 @@ import time
 import warnings
 from inspect import signature
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.metrics import check_scoring
+from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.metrics._scorer import _check_multimetric_scoring, _MultimetricScorer
 from sklearn.utils import check_scalar, get_tags, indexable
 from sklearn.utils.metadata_routing import (
@@ -25,7 +25,8 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from ..classifier import MultiLabelNetClassifier
 from ..decision import KEEP
-from ..parameters import draw_entropy, unchanged_on_error
+from ..names import did_you_mean
+from ..parameters import check_n_jobs, draw_entropy, unchanged_on_error
 from ..targets import TargetCodec
 from .search_candidates import last_step, make_pairs, make_settings, prefix_of
 from .search_decisions import corrected_score, evaluate, mean_scores, pool
@@ -205,22 +206,22 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     def __init__(
         self,
-        estimator=None,
-        losses="default",
-        decoders="default",
+        estimator: Any = None,
+        losses: Any = "default",
+        decoders: Any = "default",
         *,
-        calibrations=(None,),
-        param_grid=None,
-        scoring="f1_macro",
-        cv=5,
-        repeats=1,
-        refit=True,
-        rule="best",
-        n_jobs=None,
-        random_state=None,
-        error_score=np.nan,
-        store_cv_results=False,
-        verbose=0,
+        calibrations: Any = (None,),
+        param_grid: dict[str, Any] | list[dict[str, Any]] | None = None,
+        scoring: Any = "f1_macro",
+        cv: Any = 5,
+        repeats: int = 1,
+        refit: bool | str = True,
+        rule: str = "best",
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        error_score: float | str = np.nan,
+        store_cv_results: bool = False,
+        verbose: int = 0,
     ):
         self.estimator = estimator
         self.losses = losses
@@ -240,7 +241,7 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     # ------------------------------------------------------------------ searching
 
-    def fit(self, X, y, **params):
+    def fit(self, X: Any, y: Any, **params: Any) -> Self:
         """Train every setting on every fold, score every pair, and refit the chosen one.
 
         Parameters
@@ -334,7 +335,7 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     # ------------------------------------------------------------------ telling
 
-    def compare(self, metric=None, rope=0.01):
+    def compare(self, metric: str | None = None, rope: float = 0.01) -> Any:
         """Compare every pair with the best, on the same folds.
 
         Parameters
@@ -363,7 +364,7 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
             return table
         return pd.DataFrame(table)
 
-    def summary(self, metric=None, rope=0.01, n_rows=10):
+    def summary(self, metric: str | None = None, rope: float = 0.01, n_rows: int = 10) -> str:
         """Return a table of the best pairs, and what can be told from it, in words.
 
         Parameters
@@ -396,7 +397,7 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
     # ------------------------------------------------------------------ predicting
 
     @available_if(_refitted_has("predict"))
-    def predict(self, X):
+    def predict(self, X: Any) -> Any:
         """Return the labels that the refitted estimator decides on.
 
         Parameters
@@ -411,25 +412,25 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
         return self.best_estimator_.predict(X)
 
     @available_if(_refitted_has("predict_proba"))
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Return the calibrated scores of the refitted estimator, for X as in `predict`."""
         check_is_fitted(self)
         return self.best_estimator_.predict_proba(X)
 
     @available_if(_refitted_has("predict_log_proba"))
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of `predict_proba`, for X as in `predict`."""
         check_is_fitted(self)
         return self.best_estimator_.predict_log_proba(X)
 
     @available_if(_refitted_has("decision_function"))
-    def decision_function(self, X):
+    def decision_function(self, X: Any) -> np.ndarray:
         """Return the log-odds of the refitted estimator, for X as in `predict`."""
         check_is_fitted(self)
         return self.best_estimator_.decision_function(X)
 
     @available_if(_refitted_has("score"))
-    def score(self, X, y=None, **params):
+    def score(self, X: Any, y: Any = None, **params: Any) -> float:
         """Return the score of the refitted estimator on other rows, by the metric of `refit`.
 
         Parameters
@@ -455,7 +456,7 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     # ------------------------------------------------------------------ parameters and tags
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> Any:
         """Return who gets which metadata in `fit` and `score`: estimator, scorer, splitter."""
         router = MetadataRouter(owner=self).add(
             estimator=self._base(), method_mapping=MethodMapping().add(caller="fit", callee="fit")
@@ -492,6 +493,7 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
             raise ValueError(f"refit must be a bool or the name of a metric, got {self.refit!r}")
         if self.error_score != "raise" and not isinstance(self.error_score, Real):
             raise ValueError(f"error_score must be 'raise' or a number, got {self.error_score!r}")
+        check_n_jobs(self.n_jobs)
         if isinstance(self.cv, Integral) and self.cv < 2:
             raise ValueError(f"cv must be at least 2, a splitter or splits, got {self.cv!r}")
         if self.repeats > 1 and not (self.cv is None or isinstance(self.cv, Integral)):
@@ -500,6 +502,14 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
     def _scorers(self) -> tuple[Any, str]:
         """Return what scores, and the name of the metric that is chosen by."""
         scoring = self.scoring
+        names = [scoring] if isinstance(scoring, str) else scoring
+        for name in names if isinstance(names, list | tuple | set) else ():
+            if isinstance(name, str) and name not in get_scorer_names():
+                raise ValueError(
+                    "scoring must name scorers of sklearn.metrics.get_scorer_names(), or be a "
+                    "callable or a dict such as sklearn_mlloss.metrics.multilabel_scorers(), got "
+                    f"{name!r}{did_you_mean(name, get_scorer_names())}"
+                )
         if callable(scoring):
             return scoring, self.refit if isinstance(self.refit, str) else "score"
         if scoring is None or isinstance(scoring, str):

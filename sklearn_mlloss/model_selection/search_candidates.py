@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
@@ -215,6 +216,8 @@ def _named(argument: str, given: Any, presets: Mapping, known: Any, get: Any) ->
         found = dict(given)
     elif isinstance(given, str | type | BaseEstimator) or given is None or callable(given):
         found = {_name(given, known): given}
+    elif not np.iterable(given):
+        raise TypeError(f"{argument} must be a name, an object, a list or a dict, got {given!r}")
     else:
         specs = list(given)
         found = {_name(spec, known): spec for spec in specs}

@@ -1,6 +1,8 @@
 """Splitters that keep the proportion of every label in every part."""
 
+from collections.abc import Iterator
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -71,12 +73,20 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
     [2 1] 3
     """
 
-    def __init__(self, n_splits=5, *, shuffle=True, random_state=None):
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+    ):
         self.n_splits = n_splits
         self.shuffle = shuffle
         self.random_state = random_state
 
-    def split(self, X, y=None, groups=None):
+    def split(
+        self, X: Any, y: Any = None, groups: Any = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Generate the rows of each training and test part.
 
         Parameters
@@ -123,7 +133,7 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
         for k in range(n_splits):
             yield np.flatnonzero(fold != k), np.flatnonzero(fold == k)
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Return the number of folds.
 
         Parameters
@@ -176,12 +186,20 @@ class RepeatedMultilabelStratifiedKFold(BaseCrossValidator):
     [0 2 4] [2 1]
     """
 
-    def __init__(self, n_splits=5, *, n_repeats=10, random_state=None):
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        n_repeats: int = 10,
+        random_state: int | np.random.RandomState | None = None,
+    ):
         self.n_splits = n_splits
         self.n_repeats = n_repeats
         self.random_state = random_state
 
-    def split(self, X, y=None, groups=None):
+    def split(
+        self, X: Any, y: Any = None, groups: Any = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Generate the rows of each training and test part, one repetition after the other.
 
         Parameters
@@ -209,7 +227,7 @@ class RepeatedMultilabelStratifiedKFold(BaseCrossValidator):
         for _ in range(self.n_repeats):
             yield from MultilabelStratifiedKFold(self.n_splits, random_state=rng).split(X, y)
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Return the number of splits, that of all repetitions together.
 
         Parameters
@@ -268,12 +286,20 @@ class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
     (array([40, 16,  1]), array([10,  4,  0]))
     """
 
-    def __init__(self, n_splits=10, *, test_size=0.1, random_state=None):
+    def __init__(
+        self,
+        n_splits: int = 10,
+        *,
+        test_size: float = 0.1,
+        random_state: int | np.random.RandomState | None = None,
+    ):
         self.n_splits = n_splits
         self.test_size = test_size
         self.random_state = random_state
 
-    def split(self, X, y=None, groups=None):
+    def split(
+        self, X: Any, y: Any = None, groups: Any = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Generate the rows of each training and test part.
 
         Parameters

@@ -1,5 +1,8 @@
 """A splitter for rows in groups that must stay together."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 from sklearn.model_selection import BaseCrossValidator
@@ -72,11 +75,15 @@ class MultilabelStratifiedGroupKFold(BaseCrossValidator):
     # What scikit-learn's own group splitters inherit from a private mixin.
     __metadata_request__split = {"groups": True}
 
-    def __init__(self, n_splits=5, *, random_state=None):
+    def __init__(
+        self, n_splits: int = 5, *, random_state: int | np.random.RandomState | None = None
+    ):
         self.n_splits = n_splits
         self.random_state = random_state
 
-    def split(self, X, y=None, groups=None):
+    def split(
+        self, X: Any, y: Any = None, groups: Any = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Generate the rows of each training and test part.
 
         Parameters
@@ -124,7 +131,7 @@ class MultilabelStratifiedGroupKFold(BaseCrossValidator):
         for k in range(self.n_splits):
             yield np.flatnonzero(fold != k), np.flatnonzero(fold == k)
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Return the number of folds.
 
         Parameters

@@ -25,6 +25,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_scalar
 from torch import nn
 
+from ..names import did_you_mean
 from .columns import CSR, SLACK, Columns, quantiles
 from .layers import PiecewiseLinear, Quantile, Scaled, WithIndicator, inverse
 
@@ -419,7 +420,8 @@ def get_encoding(spec: Any) -> Encoding:
             f"the names are: {names}"
         )
     if spec not in ENCODINGS:
-        raise ValueError(f"unknown encoding {spec!r}; the names are: {names}")
+        near = did_you_mean(spec, ENCODINGS)
+        raise ValueError(f"unknown encoding {spec!r}; the names are: {names}{near}")
     return ENCODINGS[spec]()
 
 

@@ -17,6 +17,7 @@ from ..losses import Criterion, Loss, get_loss
 from ..networks import MLP
 from ..parameters import NETWORK, PRECISIONS
 from .batches import Batches, Table, block_size
+from .device import cpu_by_default
 from .encoding import Encoder
 from .net import VALID_ROWS, BestWeights, Schedule, TableNet, seeded
 from .optimizers import get_schedule, optimizer_settings
@@ -28,6 +29,7 @@ __all__ = ["build_net", "check_accepts", "make_loss"]
 NET_PARAMS = ("optimizer__param_groups", "torch_load_kwargs")
 
 
+@cpu_by_default()
 def build_net(
     estimator: Any,
     loss: Loss,
@@ -114,6 +116,7 @@ def build_net(
     return net
 
 
+@cpu_by_default()
 def make_loss(spec: Any, rows: Rows) -> Loss:
     """Return a loss fitted on the rows, which it accepts."""
     loss = clone(get_loss(spec))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["resolve_device", "threads_for"]
+__all__ = ["cpu_by_default", "resolve_device", "threads_for"]
 
 # Steps with fewer floating point operations are no faster with two threads, and several times
 # slower where another process keeps a core busy.
@@ -67,6 +67,19 @@ def threads_for(operations: float) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def cpu_by_default() -> Iterator[None]:
+    """Create tensors on the CPU where nothing else is said, whatever torch's default device is.
+
+    Each call of torch is slower within, so that this does nothing where it changes nothing.
+    """
+    if torch.get_default_device().type == "cpu":
+        yield
+        return
+    with torch.device("cpu"):
+        yield
 
 
 def _problem(device: torch.device) -> str | None:

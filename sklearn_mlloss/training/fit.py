@@ -14,6 +14,7 @@ from sklearn.base import clone
 from ..losses import Loss
 from .batches import Matrix
 from .build import build_net
+from .device import cpu_by_default
 from .encoding import fit_encoder
 from .net import TableNet, seeded
 from .rows import Rows
@@ -40,6 +41,7 @@ class Trained:
     n_epochs: int
 
 
+@cpu_by_default()
 def train_on(
     net: TableNet,
     train: Rows,
@@ -110,6 +112,7 @@ def train_folds(
     return Parallel(n_jobs=n_jobs)(jobs)
 
 
+@cpu_by_default()
 def _train_fold(
     estimator: Any,
     loss: Loss,

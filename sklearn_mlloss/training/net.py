@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from ..networks import MLP
 from .batches import Batches, Table, block_size, blocks
-from .device import threads_for
+from .device import cpu_by_default, threads_for
 from .encoding import Encoder
 from .fused import FusedTraining, can_fuse
 from .optimizers import make_optimizer
@@ -106,11 +106,15 @@ class BestWeights(Callback):
         if self.score is None:
             value = -net.history[-1, "valid_loss"]
         else:
-            value = float(self.score(net, dataset_valid))
+            found = self.score(net, dataset_valid)
+            try:
+                value = float(found)
+            except (TypeError, ValueError):
+                value = math.nan
             if not math.isfinite(value):
                 raise ValueError(
-                    f"monitor returned {value} for the {len(dataset_valid)} held-out rows: let it "
-                    "return a finite number, or raise validation_fraction"
+                    f"monitor returned {found!r} for the {len(dataset_valid)} held-out rows: let "
+                    "it return a finite number, or raise validation_fraction"
                 )
             net.history.record("valid_score", value)
         is_best = self.state_ is None or value > self.best_ + self.tolerance * abs(self.best_)
@@ -148,7 +152,16 @@ class Schedule(Callback):
     def on_train_begin(self, net, **kwargs):
         """Start the schedule anew; a single pass of `partial_fit` has none."""
         self.groups_ = [dict(group) for group in net.optimizer_.param_groups]
-        self.scheduler_ = self.make(net.optimizer_) if net.whole_fit_ else None
+        self.scheduler_ = None
+        if not net.whole_fit_:
+            return
+        try:
+            self.scheduler_ = self.make(net.optimizer_)
+        except TypeError as error:
+            raise TypeError(
+                f"lr_schedule must be a function of the optimizer alone ({error}): give, for "
+                "instance, lambda optimizer: StepLR(optimizer, step_size=10)"
+            ) from error
 
     def on_epoch_end(self, net, **kwargs):
         """Record the learning rate of the epoch and move on."""
@@ -177,6 +190,9 @@ class TableNet(NeuralNet):
 
     # What rows of X go through before the first layer.
     encoder_: Encoder
+    # The rows of the last training, and those held out from it; where it took place.
+    n_rows_: tuple[int, int] = (0, 0)
+    place_: str = "cpu"
     # Whether matrices are multiplied in bfloat16 while training.
     half_products_: bool = False
     # The fast way through an epoch, while training lasts and where it can be taken.
@@ -245,6 +261,8 @@ class TableNet(NeuralNet):
             Whether the end came while the score of the held-out rows still improved.
         """
         before, self.whole_fit_ = len(self.history), whole_fit
+        self.n_rows_ = (len(table), 0 if valid is None else len(valid))
+        self.place_ = str(self.device)
         self.iterator_train__generator = torch.Generator().manual_seed(seed + 1)
         self.train_split = None if valid is None else lambda train: (train, valid)
         try:
@@ -394,6 +412,7 @@ class TableNet(NeuralNet):
         for rows, real in found(X, size, device):
             yield module(rows).cpu(), real
 
+    @cpu_by_default()
     def scores(self, X: Any, device: torch.device | str) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the scores of each label in float64, and the counts if the loss has them."""
         loss, scores, counts, start = self.criterion_.loss, None, [], 0

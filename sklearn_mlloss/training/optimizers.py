@@ -5,10 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
+from numbers import Real
 from types import MethodType
 from typing import Any
 
 import torch
+
+from ..names import did_you_mean
 
 __all__ = ["OPTIMIZERS", "SCHEDULES", "get_schedule", "make_optimizer", "optimizer_settings"]
 
@@ -47,10 +50,12 @@ def optimizer_settings(
         if optimizer not in OPTIMIZERS:
             raise ValueError(
                 f"optimizer must be one of {', '.join(sorted(OPTIMIZERS))} or a torch optimizer "
-                f"class, got {optimizer!r}"
+                f"class, got {optimizer!r}{did_you_mean(optimizer, OPTIMIZERS)}"
             )
         optimizer = OPTIMIZERS[optimizer]
-    elif not callable(optimizer):
+    elif not callable(optimizer) or (
+        isinstance(optimizer, type) and not issubclass(optimizer, torch.optim.Optimizer)
+    ):
         raise ValueError(f"optimizer must be a name or a torch optimizer class, got {optimizer!r}")
     known = inspect.signature(optimizer).parameters
     settings = dict(optimizer_params or {})
@@ -64,7 +69,9 @@ def optimizer_settings(
             raise ValueError(
                 f"optimizer_params has {name!r}, which {_name(optimizer)} does not take: it takes "
                 f"{', '.join(n for n in known if n not in ('params', 'lr', 'weight_decay'))}"
+                f"{did_you_mean(name, known)}"
             )
+        _check_kind(name, settings[name], known[name].default if name in known else None)
     if learning_rate is None:
         learning_rate = getattr(known.get("lr"), "default", inspect.Parameter.empty)
         if not isinstance(learning_rate, int | float):
@@ -92,15 +99,13 @@ def make_optimizer(
     torch tells its compiler to leave `Optimizer.add_param_group` alone, which the constructor
     calls, and the first call imports the compiler for it: seconds in each new process.
     """
-    plain = torch.optim.Optimizer.add_param_group
-    inside = getattr(plain, "__wrapped__", None)
-    if inside is None or getattr(optimizer, "add_param_group", None) is not plain:
-        return optimizer(*arguments, **settings)
-    made = optimizer.__new__(optimizer)
-    made.add_param_group = MethodType(inside, made)
-    made.__init__(*arguments, **settings)
-    del made.add_param_group
-    return made
+    try:
+        return _make(optimizer, *arguments, **settings)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{_name(optimizer)} refuses what learning_rate, weight_decay and optimizer_params "
+            f"give it, {settings}: {error}"
+        ) from error
 
 
 def get_schedule(
@@ -121,7 +126,39 @@ def get_schedule(
     raise ValueError(
         f"lr_schedule must be None, {', '.join(map(repr, SCHEDULES))} or a callable "
         f"optimizer -> scheduler, got {schedule!r}"
+        f"{did_you_mean(schedule, SCHEDULES)}"
     )
+
+
+def _make(
+    optimizer: Callable[..., torch.optim.Optimizer], *arguments: Any, **settings: Any
+) -> torch.optim.Optimizer:
+    plain = torch.optim.Optimizer.add_param_group
+    inside = getattr(plain, "__wrapped__", None)
+    if inside is None or getattr(optimizer, "add_param_group", None) is not plain:
+        return optimizer(*arguments, **settings)
+    made = optimizer.__new__(optimizer)
+    made.add_param_group = MethodType(inside, made)
+    made.__init__(*arguments, **settings)
+    del made.add_param_group
+    return made
+
+
+def _check_kind(name: str, value: Any, default: Any) -> None:
+    """Refuse what is not of the kind of an optimiser's default; its kernels may take it."""
+    kind = None
+    if isinstance(default, bool):
+        kind, fits = "a bool", isinstance(value, bool)
+    elif isinstance(default, Real):
+        kind, fits = "a number", isinstance(value, Real) and not isinstance(value, bool)
+    elif name in ("foreach", "fused"):
+        kind, fits = "None or a bool", value is None or isinstance(value, bool)
+    elif isinstance(default, tuple) and all(isinstance(number, Real) for number in default):
+        kind = f"{len(default)} numbers"
+        fits = isinstance(value, tuple | list) and len(value) == len(default)
+        fits = fits and all(isinstance(number, Real | torch.Tensor) for number in value)
+    if kind is not None and not fits:
+        raise ValueError(f"optimizer_params[{name!r}] must be {kind}, got {value!r}")
 
 
 def _name(optimizer: Any) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils import check_array
 
 from .batches import Matrix, Table, select
 
@@ -92,9 +91,15 @@ def check_weight(sample_weight: Any, Y: np.ndarray) -> np.ndarray | None:
     """Return the weights as (n_samples,) or (n_samples, n_labels) finite numbers >= 0, or None."""
     if sample_weight is None:
         return None
-    weight = check_array(
-        np.asarray(sample_weight), dtype=np.float64, ensure_2d=False, input_name="sample_weight"
-    )
+    try:
+        weight = np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"sample_weight must be an array of numbers, got {sample_weight!r}, which does not "
+            f"convert to float64: {error}"
+        ) from error
+    if not np.isfinite(weight).all():
+        raise ValueError("sample_weight must be finite: Input sample_weight contains NaN or inf")
     if weight.shape == (len(Y), 1):
         weight = weight.ravel()
     if weight.shape not in (Y.shape[:1], Y.shape):

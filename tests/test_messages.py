@@ -1,0 +1,341 @@
+"""Messages for what people give by mistake: the parameter, what was given, and what to do."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+
+from sklearn_mlloss import DecodedClassifierCV, LossDecoderSearchCV, MultiLabelNetClassifier
+from sklearn_mlloss.calibration import CALIBRATORS, get_calibrator
+from sklearn_mlloss.decoders import (
+    DECODERS,
+    FixedThreshold,
+    GlobalThreshold,
+    PerLabelThreshold,
+    get_decoder,
+)
+from sklearn_mlloss.inspection import LabelReportDisplay
+from sklearn_mlloss.losses import LOSSES, Criterion, FocalLoss, get_loss
+from sklearn_mlloss.metrics import hamming_loss
+from sklearn_mlloss.names import did_you_mean
+from sklearn_mlloss.networks import ENCODINGS, get_encoding
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(80, 3))
+Y = (X @ rng.normal(size=(3, 3)) + rng.normal(size=(80, 3)) > 0).astype(int)
+LINEAR = OneVsRestClassifier(LogisticRegression())
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def net(**params):
+    defaults = dict(hidden_layer_sizes=(4,), max_epochs=2, random_state=0, device="cpu")
+    return MultiLabelNetClassifier(**(defaults | params))
+
+
+# ------------------------------------------------------------------ names
+
+
+@pytest.mark.parametrize(
+    "given, meant",
+    [("Focl", "focal"), ("FOCAL", "focal"), ("soft-fbeta", "soft_fbeta"), ("bcee", "bce")],
+)
+def test_near_misses(given, meant):
+    assert did_you_mean(given, LOSSES) == f"; did you mean {meant!r}?"
+
+
+@pytest.mark.parametrize("given", ["", "something else", None, 3, ["focal"]])
+def test_no_near_miss(given):
+    assert did_you_mean(given, LOSSES) == ""
+
+
+@pytest.mark.parametrize(
+    "get, names",
+    [
+        (get_loss, LOSSES),
+        (get_decoder, DECODERS),
+        (get_calibrator, CALIBRATORS),
+        (get_encoding, ENCODINGS),
+    ],
+    ids=["loss", "decoder", "calibration", "encoding"],
+)
+def test_every_name_of_a_registry_is_found_again(get, names):
+    for name in names:
+        with pytest.raises(ValueError, match=f"did you mean '{name}'"):
+            get(name.upper())
+
+
+@pytest.mark.parametrize(
+    "params, meant",
+    [
+        (dict(loss="focl"), "focal"),
+        (dict(decoder="treshold"), "threshold"),
+        (dict(calibration="sigmod"), "sigmoid"),
+        (dict(encoding="standart"), "standard"),
+        (dict(activation="rely"), "relu"),
+        (dict(normalization="btach"), "batch"),
+        (dict(optimizer="adamW"), "adamw"),
+        (dict(lr_schedule="cosin"), "cosine"),
+        (dict(precision="flaot32"), "float32"),
+        (dict(optimizer_params={"beta": (0.9, 0.99)}), "betas"),
+        (dict(decoder=GlobalThreshold(average="marco")), "macro"),
+    ],
+    ids=str,
+)
+def test_names_of_a_net_that_are_nearly_right(params, meant):
+    with pytest.raises(ValueError, match=f"did you mean '{meant}'"):
+        net(**params).fit(X, Y)
+
+
+@pytest.mark.parametrize("scoring", ["f1macro", ["f1_macro", "f1_mikro"], ("f1_samples", "jacard")])
+def test_scorers_that_are_nearly_right(scoring):
+    with pytest.raises(ValueError, match="scoring must name scorers .*did you mean '(f1|jac)"):
+        LossDecoderSearchCV(net(), ["bce"], ["threshold"], scoring=scoring, cv=2).fit(X, Y)
+
+
+# ------------------------------------------------------------------ parameters
+
+
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        (dict(hidden_layer_sizes=(True,)), r"sequence of ints >= 1, .*got \(True,\)"),
+        (dict(hidden_layer_sizes=100), r"such as \(256,\) for one layer, got 100"),
+        (dict(batch_size="Auto"), "batch_size must be 'auto' or an int, got 'Auto'"),
+        (dict(optimizer=torch.nn.Linear), "optimizer must be a name or a torch optimizer class"),
+        (dict(random_state="a"), "random_state must be None, an int .*got 'a'"),
+        (dict(random_state=-1), "random_state must be None, an int .*got -1"),
+        (dict(random_state=1.5), "random_state must be None, an int .*got 1.5"),
+        (dict(random_state=np.random.default_rng(0)), "random_state .* got Generator"),
+        (dict(n_jobs=0), "n_jobs must be None, an int >= 1, or -1 for all cores, got 0"),
+        (dict(n_jobs="all"), "n_jobs must be .*got 'all'"),
+        (dict(n_jobs=2.5), "n_jobs must be .*got 2.5"),
+        (dict(cv=[]), r"cv must have a fold at least, got \[\]"),
+        (dict(monitor=lambda Y, scores: "a"), "monitor returned 'a' for the 8 held-out rows"),
+        (dict(monitor=lambda Y, scores: None), "monitor returned None for the 8 held-out rows"),
+        (dict(monitor=lambda Y, scores: [1, 2]), r"monitor returned \[1, 2\] for the 8"),
+    ],
+    ids=str,
+)
+def test_parameters_of_a_net(params, message):
+    clf = net(**params)
+    with pytest.raises(ValueError, match=message):
+        clf.fit(X, Y)
+    assert not hasattr(clf, "classes_")
+
+
+@pytest.mark.parametrize(
+    "optimizer, given, message",
+    [
+        ("sgd", {"nesterov": "yes", "momentum": 0.9}, r"\['nesterov'\] must be a bool, got 'yes'"),
+        ("sgd", {"maximize": 1}, r"\['maximize'\] must be a bool, got 1"),
+        ("sgd", {"momentum": "0.9"}, r"\['momentum'\] must be a number, got '0.9'"),
+        ("sgd", {"momentum": True}, r"\['momentum'\] must be a number, got True"),
+        ("rmsprop", {"centered": "yes"}, r"\['centered'\] must be a bool, got 'yes'"),
+        ("adamw", {"amsgrad": "no"}, r"\['amsgrad'\] must be a bool, got 'no'"),
+        ("adamw", {"betas": 0.9}, r"\['betas'\] must be 2 numbers, got 0.9"),
+        ("adamw", {"betas": (0.9,)}, r"\['betas'\] must be 2 numbers, got \(0.9,\)"),
+        ("adamw", {"betas": ("a", "b")}, r"\['betas'\] must be 2 numbers"),
+        ("adamw", {"fused": "yes"}, r"\['fused'\] must be None or a bool, got 'yes'"),
+        ("adamw", {"betas": (0.9, 2)}, "AdamW refuses what .*Invalid beta parameter at index 1"),
+        ("adamw", {"eps": -1}, "AdamW refuses what .*'eps': -1.*Invalid epsilon"),
+        ("sgd", {"nesterov": True}, "SGD refuses what .*Nesterov momentum requires a momentum"),
+    ],
+)
+def test_parameters_of_an_optimizer(optimizer, given, message):
+    with pytest.raises(ValueError, match=f"(optimizer_params)?{message}"):
+        net(optimizer=optimizer, optimizer_params=given).fit(X, Y)
+
+
+def test_parameters_of_an_optimizer_that_are_right():
+    given = {"momentum": 0.9, "nesterov": True, "dampening": 0, "foreach": None, "fused": False}
+    net(optimizer="sgd", optimizer_params=given).fit(X, Y)
+    net(optimizer_params={"betas": [0.8, 0.9], "amsgrad": True, "eps": 1}).fit(X, Y)
+
+
+def test_a_schedule_that_needs_more_than_the_optimizer():
+    message = "lr_schedule must be a function of the optimizer alone .*step_size.*lambda optimizer"
+    with pytest.raises(TypeError, match=message):
+        net(lr_schedule=torch.optim.lr_scheduler.StepLR).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "params, error, message",
+    [
+        (dict(n_jobs=0), ValueError, "n_jobs must be .*got 0"),
+        (dict(n_jobs="x"), ValueError, "n_jobs must be .*got 'x'"),
+        (dict(random_state="x"), ValueError, "random_state must be .*got 'x'"),
+        (dict(cv=[]), ValueError, r"cv must have a fold at least, got \[\]"),
+        (dict(estimator=3), TypeError, "estimator must be a classifier of scikit-learn.*got 3"),
+        (dict(estimator="rf"), TypeError, "estimator must be a classifier of .*got 'rf'"),
+        (dict(estimator=LogisticRegression), TypeError, "RandomForestClassifier.*got <class"),
+        (
+            dict(estimator=LogisticRegression()),
+            ValueError,
+            r"LogisticRegression takes one label only, and y has 3: give estimator="
+            r"OneVsRestClassifier\(LogisticRegression\(...\)\)",
+        ),
+    ],
+    ids=str,
+)
+def test_parameters_of_a_decoded_classifier(params, error, message):
+    clf = DecodedClassifierCV(**(dict(estimator=LINEAR) | params))
+    with pytest.raises(error, match=message):
+        clf.fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "params, error, message",
+    [
+        (dict(n_jobs=0), ValueError, "n_jobs must be .*got 0"),
+        (dict(losses=3), TypeError, "losses must be a name, an object, a list or a dict, got 3"),
+        (dict(random_state="x"), ValueError, "random_state must be .*got 'x'"),
+    ],
+    ids=str,
+)
+def test_parameters_of_a_search(params, error, message):
+    search = LossDecoderSearchCV(net(), **(dict(losses=["bce"], decoders=["threshold"]) | params))
+    with pytest.raises(error, match=message):
+        search.fit(X, Y)
+
+
+# ------------------------------------------------------------------ X, y and weights
+
+FRAME = pd.DataFrame(X, columns=["a", "b", "c"])
+HALVES = ["x", "y"] * 40
+
+
+@pytest.mark.parametrize(
+    "column, shown",
+    [
+        (pd.Categorical(HALVES), r"'a' \(category\)"),
+        (np.array(HALVES, dtype=object), r"'a' \((object|str)\)"),
+        (pd.date_range("2020", periods=80), r"'a' \(datetime64"),
+        (pd.to_timedelta(range(80), unit="s"), r"'a' \(timedelta64"),
+    ],
+    ids=["categories", "strings", "dates", "durations"],
+)
+def test_columns_that_are_no_numbers_are_named(column, shown):
+    table = FRAME.assign(a=column, b=FRAME.b > 0)
+    message = f"X must hold numbers, but these columns do not: {shown}.*OneHotEncoder"
+    with pytest.raises(ValueError, match=message) as caught:
+        net().fit(table, Y)
+    assert "'b'" not in str(caught.value) and "'c'" not in str(caught.value)
+    fitted = net().fit(FRAME, Y)
+    with pytest.raises(ValueError, match=message):
+        fitted.predict(table)
+
+
+def test_categories_that_are_numbers_are_numbers():
+    table = FRAME.assign(a=pd.Categorical([1, 2] * 40))
+    np.testing.assert_array_equal(net().fit(table, Y).predict(table).shape, Y.shape)
+
+
+def test_strings_in_an_array():
+    words = X.astype(object)
+    words[0, 0] = "red"
+    with pytest.raises(ValueError, match="X must hold numbers: could not convert.*'red'. Encode"):
+        net().fit(words, Y)
+
+
+def test_other_errors_of_X_are_those_of_scikit_learn():
+    with pytest.raises(ValueError, match="^X has 2 features, but MultiLabelNetClassifier is exp"):
+        net().fit(X, Y).predict(torch.tensor(X[:, :2]))
+    with pytest.raises(ValueError, match="^Input X contains NaN"):
+        net().fit(FRAME.mask(FRAME > 1), Y)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensor: tensor.clone().requires_grad_(),
+        lambda tensor: tensor.bfloat16(),
+        lambda tensor: tensor.to("meta"),
+    ],
+    ids=["with a gradient", "bfloat16", "elsewhere"],
+)
+def test_tensors_that_numpy_cannot_read(change):
+    tensor = change(torch.tensor(X > 0).float())
+    with pytest.raises(ValueError, match=r"X is a torch tensor .*give X.detach\(\).cpu"):
+        net().fit(tensor, Y)
+    with pytest.raises(ValueError, match=r"y is a Tensor that numpy cannot read .*y.detach\(\)"):
+        net().fit(X, tensor)
+    with pytest.raises(ValueError, match="scores must be a dense numeric array .*got Tensor"):
+        PerLabelThreshold().fit(tensor, Y)
+    with pytest.raises(ValueError, match="must be an array of numbers, got Tensor"):
+        hamming_loss(Y, tensor)
+    with pytest.raises(ValueError, match="sample_weight must be an array of numbers, got tensor"):
+        net().fit(X, Y, sample_weight=tensor[:, 0])
+
+
+def test_tensors_on_the_cpu_are_arrays():
+    wanted = net().fit(X, Y).predict_proba(X)
+    found = net().fit(torch.tensor(X), torch.tensor(Y)).predict_proba(torch.tensor(X))
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize(
+    "weight, message",
+    [
+        ("balanced", "sample_weight must be an array of numbers, got 'balanced'"),
+        ({0: 1.0}, "sample_weight must be an array of numbers, got {0: 1.0}"),
+        (3, r"sample_weight must have shape \(80,\), .*got \(\)"),
+        (np.ones((80, 3, 1)), r"sample_weight must have shape .*got \(80, 3, 1\)"),
+        (np.full(80, np.inf), "sample_weight must be finite"),
+    ],
+    ids=["name", "classes", "number", "3-D", "infinite"],
+)
+def test_weights_of_a_net(weight, message):
+    with pytest.raises(ValueError, match=message):
+        net().fit(X, Y, sample_weight=weight)
+
+
+def test_a_single_class_is_shown_as_python_shows_it():
+    with pytest.raises(ValueError, match="y has only 1 class, 0: a classifier needs at least 2"):
+        net().fit(X, np.zeros(80, dtype=int))
+
+
+def test_arrays_where_torch_is_at_work():
+    criterion = Criterion(FocalLoss().fit(Y))
+    with pytest.raises(TypeError, match="outputs must be a torch tensor, got ndarray"):
+        criterion(X, torch.tensor(Y))
+    with pytest.raises(TypeError, match="targets must be a torch tensor, got ndarray"):
+        criterion(torch.tensor(X), Y)
+
+
+def test_a_report_of_what_predicts_nothing():
+    pytest.importorskip("matplotlib")
+    with pytest.raises(ValueError, match="estimator must have predict, and int has none"):
+        LabelReportDisplay.from_estimator(3, X, Y)
+
+
+# ------------------------------------------------------------------ torch's default device
+
+
+@pytest.fixture
+def nowhere():
+    """Let torch create tensors without data, where nothing else is said."""
+    torch.set_default_device("meta")
+    yield
+    torch.set_default_device(None)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_default_device_of_torch_does_not_matter(nowhere, loss):
+    clf = net(loss=loss, decoder="threshold", cv=None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FixedThreshold, "needs_probabilities", False)
+        found = clf.fit(X, Y).predict_proba(X)
+        torch.set_default_device(None)
+        np.testing.assert_array_equal(clone(clf).fit(X, Y).predict_proba(X), found)
+
+
+def test_the_default_device_is_left_as_it_was(nowhere):
+    net(cv=2).fit(X, Y).predict(X)
+    net().partial_fit(X, Y).partial_fit(X, Y)
+    search = LossDecoderSearchCV(net(), ["bce"], ["threshold"], cv=2).fit(X, Y)
+    search.predict(X)
+    assert torch.get_default_device() == torch.device("meta")
