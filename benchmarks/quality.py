@@ -13,7 +13,7 @@ with ``cv=None``, and "mlloss, as it is" is ``MultiLabelNetClassifier()`` with r
 argument. Labels that the training part does not have are left out.
 
     python benchmarks/quality.py --data FOLDER --tables emotions yeast --out quality.jsonl
-    python benchmarks/quality.py --report quality.jsonl
+    python benchmarks/quality.py --report quality.jsonl [more.jsonl ...]
 
 Tables are FOLDER/NAME.npz. Results are appended to a file, which a later run takes up again. Each
 table and contender has a process of its own, which may take so many minutes a seed, and so much
@@ -317,28 +317,32 @@ def run_all(options):
             file.write(json.dumps(row) + "\n")
 
     def run(job):
-        table, name = job
-        seeds = options.seeds[:1] if name in NO_SEED else options.seeds
+        table, name, seeds = job
         seeds = [seed for seed in seeds if (table, name, seed) not in done]
-        if seeds and job not in failed and time.time() < options.deadline:
+        if seeds and (table, name) not in failed and time.time() < options.deadline:
             watch(options, table, name, seeds, write)
             print(f"{table}, {name}", flush=True)
 
     absent = [n for n in options.contenders if n in NEEDS and find_spec(NEEDS[n]) is None]
     if absent:
         print("not installed:", ", ".join(absent))
-    names = [name for name in options.contenders if name not in absent]
+    jobs = []
+    for name in options.contenders:
+        seeds = options.seeds[:1] if name in NO_SEED else options.seeds
+        parts = [[seed] for seed in seeds] if options.split_seeds else [seeds]
+        if name not in absent:
+            jobs += [(table, name, part) for table in options.tables for part in parts]
     with ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(run, [(table, name) for name in names for table in options.tables]))
+        list(pool.map(run, jobs))
 
 
 # ---------------------------------------------------------------------- report
 
 
-def collect(path):
+def collect(paths):
     """Return rows by table and (contender, kind), and errors by table."""
     rows, problems = defaultdict(lambda: defaultdict(list)), defaultdict(list)
-    for line in path.open():
+    for line in (line for path in paths for line in path.open()):
         row = json.loads(line)
         if "error" in row:
             problems[row["table"]].append(f"{row['contender']}: {row['error']}")
@@ -392,9 +396,9 @@ def tell_table(name, table, problems):
         print(f"\n{problem}.")
 
 
-def report(path):
+def report(paths):
     """Print tables in Markdown."""
-    rows, problems = collect(path)
+    rows, problems = collect(paths)
     for name, table in rows.items():
         tell_table(name, table, problems[name])
     lost = []
@@ -440,9 +444,10 @@ def main():
     parser.add_argument("--total", type=float, default=1e6, help="minutes for all of it")
     parser.add_argument("--memory", type=int, default=0, help="GiB for a process; 0 is no limit")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    parser.add_argument("--split-seeds", action="store_true", help="a process for each seed")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of each process")
     parser.add_argument("--out", type=Path, default=Path("quality.jsonl"))
-    parser.add_argument("--report", type=Path)
+    parser.add_argument("--report", type=Path, nargs="+")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.report:
