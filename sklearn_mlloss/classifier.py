@@ -31,6 +31,7 @@ from .parameters import (
     unchanged_on_error,
     warn_of_lost_digits,
 )
+from .progress import CallbackSupportMixin, Task, begin_fit, callbacks_torn_down
 from .targets import TargetCodec
 from .training import (
     Rows,
@@ -56,7 +57,7 @@ NOT_TRAINED = {
 }  # fmt: skip
 
 
-class MultiLabelNetClassifier(DecidingClassifier):
+class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     """Multi-label classifier: a neural network with a loss and a decision of your choice.
 
     A multi-layer perceptron is trained with `loss`. The loss brings its own link from network
@@ -342,7 +343,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
         MultiLabelNetClassifier
             The fitted estimator. If anything fails, it is left as it was.
         """
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), callbacks_torn_down(self):
             vars(self).pop("oof_scores_", None)
             check_params(self)
             self._dtype = PRECISIONS[self.precision]
@@ -361,12 +362,19 @@ class MultiLabelNetClassifier(DecidingClassifier):
                 rest, own = split_rows(rows, self.validation_fraction, self._seeds(0)[3])
                 rows, reserved = rows[rest], rows[own]
                 kept[np.flatnonzero(kept)[own]] = False
-            if self.cv is None:
-                scored = self._fit_one(rows, loss, device, last)
+            folds, n_parts = None, self.max_epochs
+            if self.cv is not None:
+                folds = make_folds(self.cv, rows, kept, self._seeds(0)[2])
+                n_parts = len(folds) + (not self.ensemble)
+            task = begin_fit(self, X, y, sample_weight, n_parts, ordered=folds is None)
+            if folds is None:
+                trained, finish = self._fit_one(rows, reserved, loss, device, last, task)
+                finish(self, trained)
             else:
-                scored = self._fit_folds(rows, kept, loss, device)
-            own = None if reserved is None else self._score(reserved)
-            self._fit_decision(scored, own, every=(rows.Y, rows.weight))
+                scored = self._fit_folds(rows, kept, folds, loss, device, task)
+                self._learn_decision(scored, rows, reserved)
+            if task is not None:
+                task.end({})
         return self
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -546,9 +554,10 @@ class MultiLabelNetClassifier(DecidingClassifier):
         return [int(seed) for seed in sequence.generate_state(4)]
 
     def _fit_one(
-        self, rows: Rows, loss: Loss, device: torch.device, last: TableNet | None
-    ) -> Scored | None:
-        """Train one net; return held-out rows with their scores if the decision learns."""
+        self, rows: Rows, reserved: Rows | None, loss: Loss, device: torch.device,
+        last: TableNet | None, task: Task | None,
+    ) -> tuple[Trained, Callable]:  # fmt: skip
+        """Train one net; return it, and what makes a classifier of it."""
         train, held_out = rows, None
         if self.early_stopping or self._learns_decision():
             # Not a new split in a warm start: its held-out rows would have been trained on.
@@ -558,12 +567,23 @@ class MultiLabelNetClassifier(DecidingClassifier):
         self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
         seeds = self._seeds(0 if last is None else len(last.history))
         valid = held_out if self.early_stopping else None
-        train_cached = self._cached(train_net) if last is None else train_net
+
+        def finish(model: MultiLabelNetClassifier, trained: Trained) -> None:
+            model._keep([trained])
+            scored = model._score(held_out) if model._learns_decision() else None
+            model._learn_decision(scored, rows, reserved)
+
+        if task is not None:
+            task.finish = finish
+        train_cached = self._cached(train_net, ignore=["task"]) if last is None else train_net
         trained = train_cached(
-            self._as_trained(loss), loss, train, valid, self.max_epochs, device, seeds, last
+            self._as_trained(loss), loss, train, valid, self.max_epochs, device, seeds, last, task
         )
-        self._keep([trained])
-        return self._score(held_out) if self._learns_decision() else None
+        return trained, finish
+
+    def _learn_decision(self, scored: Scored | None, rows: Rows, reserved: Rows | None) -> None:
+        own = None if reserved is None else self._score(reserved)
+        self._fit_decision(scored, own, every=(rows.Y, rows.weight))
 
     def _pass_over(self, net: TableNet, rows: Rows, device: torch.device, first: bool) -> Trained:
         """Train a net for one epoch more, with statistics of its own of all rows so far."""
@@ -576,13 +596,15 @@ class MultiLabelNetClassifier(DecidingClassifier):
         seed = self._seeds(len(net.history))[1]
         return train_on(net, rows, None, 1, device, seed, whole_fit=False)
 
-    def _fit_folds(self, rows: Rows, kept: np.ndarray, loss: Loss, device: torch.device) -> Scored:
+    def _fit_folds(
+        self, rows: Rows, kept: np.ndarray, folds: list, loss: Loss, device: torch.device,
+        task: Task | None,
+    ) -> Scored:  # fmt: skip
         """Train a net a fold; return all rows with their out-of-fold scores."""
         self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
-        folds = make_folds(self.cv, rows, kept, self._seeds(0)[2])
-        train_cached = self._cached(train_folds, ignore=["n_jobs"])
+        train_cached = self._cached(train_folds, ignore=["n_jobs", "task"])
         found = train_cached(
-            self._as_trained(loss), loss, rows, folds, device, self._entropy, n_jobs=self.n_jobs
+            self._as_trained(loss), loss, rows, folds, device, self._entropy, self.n_jobs, task
         )
         scores = np.full(rows.Y.shape, np.nan)
         count = None if found[0][3] is None else np.full(len(rows), np.nan)
@@ -592,13 +614,16 @@ class MultiLabelNetClassifier(DecidingClassifier):
                 count[test] = fold_count
         trained = [fold[0] for fold in found]
         if not self.ensemble:
-            epochs = int(np.median([part.n_epochs for part in trained]))
-            train_cached = self._cached(train_net)
-            trained = [
-                train_cached(
-                    self._as_trained(loss), loss, rows, None, max(1, epochs), device, self._seeds(0)
-                )
-            ]
+            epochs = max(1, int(np.median([part.n_epochs for part in trained])))
+            if task is not None:
+                task = task.part("all rows", len(folds), epochs).begin()
+            train_cached = self._cached(train_net, ignore=["task"])
+            final = train_cached(
+                self._as_trained(loss), loss, rows, None, epochs, device, self._seeds(0), task=task
+            )
+            trained = [final]
+            if task is not None:
+                task.end()
         self._keep(trained)
         if self.store_cv_results:
             self.oof_scores_ = np.full((len(kept), rows.Y.shape[1]), np.nan)
