@@ -114,7 +114,7 @@ class Task:
         return self
 
     def end(self, attributes: Any = None) -> bool:
-        """Tell that it is over; return whether a callback wants no more of its kind.
+        """Tell that it is over; return whether a callback asks for an end of its kind.
 
         Parameters
         ----------
@@ -126,9 +126,11 @@ class Task:
         )
 
     def end_epoch(self, net: TableNet) -> bool:
-        """Do the same for an epoch of a net."""
+        """Tell that an epoch is over; return whether it is to be the last."""
         # Called for those callbacks only that ask for a fitted estimator.
-        return self.end(None if self.finish is None else lambda: self._stopped(net))
+        stop = self.end(None if self.finish is None else lambda: self._stopped(net))
+        # What is kept in memory must not depend on callbacks, which its key does not tell of.
+        return stop and self.estimator.memory is None
 
     def _stopped(self, net: TableNet) -> dict:
         """Return the attributes that the estimator would have if training had ended here."""

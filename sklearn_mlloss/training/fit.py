@@ -106,7 +106,7 @@ def train_folds(
     table = rows.X, rows.Y, rows.weight
     jobs = (
         delayed(_train_fold)(
-            estimator, loss, *table, fold, device, [entropy, k], task, f"fold {k} of {len(folds)}"
+            estimator, loss, *table, fold, device, [entropy, k], task, f"fold {k}/{len(folds)}"
         )
         for k, fold in enumerate(folds, 1)
     )
