@@ -177,7 +177,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     callbacks : list of skorch callbacks, optional
         Notified as skorch documents it, for each batch as well, which makes training slower.
         Copied, never written to. Those that score predictions themselves (`EpochScoring`,
-        `BatchScoring`) do not work on tables in memory: use `monitor`.
+        `BatchScoring`) do not work on tables in memory: use `monitor`. Callbacks of scikit-learn,
+        such as its progress bar, are for `set_callbacks`: see the notes.
     net_params : dict, optional
         Further arguments of `skorch.NeuralNet`: ``optimizer__param_groups``,
         ``torch_load_kwargs`` and ``callbacks__...``.
@@ -235,6 +236,12 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     and label. A weight of 0 equals leaving the row (or entry) out. `fit` scales weights to mean 1;
     `partial_fit` takes them as they are, so that calls weigh against each other. A decoder learns
     with one weight a row, the mean over its labels, and so does an encoding.
+
+    With scikit-learn 1.9, ``set_callbacks(ProgressBar())`` and other callbacks of
+    `sklearn.callback` are told of each fold and each epoch of `fit`. At the end of an epoch (not of
+    a fold's) `fitted_estimator` is what the fit would be if it had ended there, with the weights
+    of that epoch, `history_` and a fitted decision. A callback may end training by returning True,
+    except with `memory`, whose networks must not depend on callbacks.
 
     References
     ----------

@@ -180,6 +180,9 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
     about what the metric will be on new rows, for a model trained on as many rows as a fold has.
     (With ``rule="one_std_error"`` the standard errors are those of the folds.)
 
+    With scikit-learn 1.9, ``set_callbacks(ProgressBar())`` and other callbacks of
+    `sklearn.callback` are told of each training and of the epochs of its network.
+
     Decoders with a guarantee, such as "risk_control", keep it for the networks of the folds; that
     for the refitted one is approximate.
 
