@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pickle import PicklingError
 from typing import Any, Self
 
 import numpy as np
@@ -15,14 +13,13 @@ import scipy.sparse as sp
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .calibration import Calibrator
 from .deciding import DecidingClassifier, Scored
 from .decision import is_auto, make_calibrator, make_decoder
 from .decoders import Decoder
-from .digests import code_digest
-from .held_out import make_folds, split_rows
+from .held_out import make_folds, pool, split_rows
 from .losses import Loss, get_loss
 from .networks import ENCODINGS, get_encoding
 from .parameters import (
@@ -34,6 +31,8 @@ from .parameters import (
     warn_of_lost_digits,
 )
 from .presets import preset_for
+from .progress import CallbackSupportMixin, Task, begin_fit, callbacks_torn_down
+from .recall import as_trained, cached
 from .summary import describe_nets
 from .targets import TargetCodec
 from .training import (
@@ -53,14 +52,8 @@ from .training import (
 
 __all__ = ["MultiLabelNetClassifier"]
 
-# Parameters that the training of networks does not see, or is given in another form.
-NOT_TRAINED = {
-    "loss", "decoder", "calibration", "cv", "repeats", "ensemble", "store_cv_results",
-    "validation_fraction", "random_state", "device", "n_jobs", "warm_start", "memory",
-}  # fmt: skip
 
-
-class MultiLabelNetClassifier(DecidingClassifier):
+class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     """Multi-label classifier: a neural network with a loss and a decision of your choice.
 
     A multi-layer perceptron is trained with `loss`. The loss brings its own link from network
@@ -185,7 +178,8 @@ class MultiLabelNetClassifier(DecidingClassifier):
     callbacks : list of skorch callbacks, optional
         Notified as skorch documents it, for each batch as well, which makes training slower.
         Copied, never written to. Those that score predictions themselves (`EpochScoring`,
-        `BatchScoring`) do not work on tables in memory: use `monitor`.
+        `BatchScoring`) do not work on tables in memory: use `monitor`. Callbacks of scikit-learn,
+        such as its progress bar, are for `set_callbacks`: see the notes.
     net_params : dict, optional
         Further arguments of `skorch.NeuralNet`: ``optimizer__param_groups``,
         ``torch_load_kwargs`` and ``callbacks__...``.
@@ -246,6 +240,12 @@ class MultiLabelNetClassifier(DecidingClassifier):
     and label. A weight of 0 equals leaving the row (or entry) out. `fit` scales weights to mean 1;
     `partial_fit` takes them as they are, so that calls weigh against each other. A decoder learns
     with one weight a row, the mean over its labels, and so does an encoding.
+
+    With scikit-learn 1.9, ``set_callbacks(ProgressBar())`` and other callbacks of
+    `sklearn.callback` are told of each fold and each epoch of `fit`. At the end of an epoch (not of
+    a fold's) `fitted_estimator` is what the fit would be if it had ended there, with the weights
+    of that epoch, `history_` and a fitted decision. A callback may end training by returning True,
+    except with `memory`, whose networks must not depend on callbacks.
 
     References
     ----------
@@ -379,7 +379,7 @@ class MultiLabelNetClassifier(DecidingClassifier):
         MultiLabelNetClassifier
             The fitted estimator. If anything fails, it is left as it was.
         """
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), callbacks_torn_down(self):
             vars(self).pop("oof_scores_", None)
             check_params(self)
             self._dtype = PRECISIONS[self.precision]
@@ -398,12 +398,19 @@ class MultiLabelNetClassifier(DecidingClassifier):
                 rest, own = split_rows(rows, self.validation_fraction, self._seeds(0)[3])
                 rows, reserved = rows[rest], rows[own]
                 kept[np.flatnonzero(kept)[own]] = False
-            if self.cv is None:
-                scored = self._fit_one(rows, loss, device, last)
+            folds, n_parts = None, self.max_epochs
+            if self.cv is not None:
+                folds = make_folds(self.cv, rows, kept, self._seeds(0)[2], self.repeats)
+                n_parts = len(folds) + (not self.ensemble)
+            task = begin_fit(self, X, y, sample_weight, n_parts, ordered=folds is None)
+            if folds is None:
+                trained, finish = self._fit_one(rows, reserved, loss, device, last, task)
+                finish(self, trained)
             else:
-                scored = self._fit_folds(rows, kept, loss, device)
-            own = None if reserved is None else self._score(reserved)
-            self._fit_decision(scored, own, every=(rows.Y, rows.weight))
+                scored = self._fit_folds(rows, kept, folds, loss, device, task)
+                self._learn_decision(scored, rows, reserved)
+            if task is not None:
+                task.end({})
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
@@ -587,9 +594,10 @@ class MultiLabelNetClassifier(DecidingClassifier):
         return [int(seed) for seed in sequence.generate_state(4)]
 
     def _fit_one(
-        self, rows: Rows, loss: Loss, device: torch.device, last: TableNet | None
-    ) -> Scored | None:
-        """Train one net; return held-out rows with their scores if the decision learns."""
+        self, rows: Rows, reserved: Rows | None, loss: Loss, device: torch.device,
+        last: TableNet | None, task: Task | None,
+    ) -> tuple[Trained, Callable]:  # fmt: skip
+        """Train one net; return it, and what makes a classifier of it."""
         train, held_out = rows, None
         if self.early_stopping or self._learns_decision():
             # Not a new split in a warm start: its held-out rows would have been trained on.
@@ -599,12 +607,33 @@ class MultiLabelNetClassifier(DecidingClassifier):
         self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
         seeds = self._seeds(0 if last is None else len(last.history))
         valid = held_out if self.early_stopping else None
-        train_cached = self._cached(train_net) if last is None else train_net
-        trained = train_cached(
-            self._as_trained(loss), loss, train, valid, self.max_epochs, device, seeds, last
+
+        def finish(model: MultiLabelNetClassifier, trained: Trained) -> None:
+            model._keep([trained])
+            scored = model._score(held_out) if model._learns_decision() else None
+            model._learn_decision(scored, rows, reserved)
+
+        if task is not None:
+            task.finish = finish
+        train_cached = (
+            cached(self.memory, train_net, ignore=["task"]) if last is None else train_net
         )
-        self._keep([trained])
-        return self._score(held_out) if self._learns_decision() else None
+        trained = train_cached(
+            as_trained(MultiLabelNetClassifier, self, loss),
+            loss,
+            train,
+            valid,
+            self.max_epochs,
+            device,
+            seeds,
+            last,
+            task,
+        )
+        return trained, finish
+
+    def _learn_decision(self, scored: Scored | None, rows: Rows, reserved: Rows | None) -> None:
+        own = None if reserved is None else self._score(reserved)
+        self._fit_decision(scored, own, every=(rows.Y, rows.weight))
 
     def _pass_over(self, net: TableNet, rows: Rows, device: torch.device, first: bool) -> Trained:
         """Train a net for one epoch more, with statistics of its own of all rows so far."""
@@ -617,68 +646,48 @@ class MultiLabelNetClassifier(DecidingClassifier):
         seed = self._seeds(len(net.history))[1]
         return train_on(net, rows, None, 1, device, seed, whole_fit=False)
 
-    def _fit_folds(self, rows: Rows, kept: np.ndarray, loss: Loss, device: torch.device) -> Scored:
+    def _fit_folds(
+        self, rows: Rows, kept: np.ndarray, folds: list, loss: Loss, device: torch.device,
+        task: Task | None,
+    ) -> Scored:  # fmt: skip
         """Train a net a fold; return all rows with their out-of-fold scores."""
         self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
-        folds = make_folds(self.cv, rows, kept, self._seeds(0)[2], self.repeats)
-        train_cached = self._cached(train_folds, ignore=["n_jobs"])
+        train_cached = cached(self.memory, train_folds, ignore=["n_jobs", "task"])
         found = train_cached(
-            self._as_trained(loss), loss, rows, folds, device, self._entropy, n_jobs=self.n_jobs
+            as_trained(MultiLabelNetClassifier, self, loss),
+            loss,
+            rows,
+            folds,
+            device,
+            self._entropy,
+            self.n_jobs,
+            task,
         )
-        scores, times = np.zeros(rows.Y.shape), np.zeros(len(rows))
-        count = None if found[0][3] is None else np.zeros(len(rows))
-        for _, test, fold_scores, fold_count in found:
-            scores[test] += fold_scores
-            times[test] += 1
-            if count is not None:
-                count[test] += fold_count
-        # A splitter may leave rows out of every test part, or have them in several.
-        seen = times > 0
-        scores[seen] /= times[seen, None]
-        scores[~seen] = np.nan
-        if count is not None:
-            count[seen] /= times[seen]
+        scores, count, seen = pool([fold[1:] for fold in found], rows.Y.shape)
         trained = [fold[0] for fold in found]
         if not self.ensemble:
-            epochs = int(np.median([part.n_epochs for part in trained]))
-            train_cached = self._cached(train_net)
-            trained = [
-                train_cached(
-                    self._as_trained(loss), loss, rows, None, max(1, epochs), device, self._seeds(0)
-                )
-            ]
+            epochs = max(1, int(np.median([part.n_epochs for part in trained])))
+            if task is not None:
+                task = task.part("all rows", len(folds), epochs).begin()
+            train_cached = cached(self.memory, train_net, ignore=["task"])
+            final = train_cached(
+                as_trained(MultiLabelNetClassifier, self, loss),
+                loss,
+                rows,
+                None,
+                epochs,
+                device,
+                self._seeds(0),
+                task=task,
+            )
+            trained = [final]
+            if task is not None:
+                task.end()
         self._keep(trained)
         if self.store_cv_results:
             self.oof_scores_ = np.full((len(kept), rows.Y.shape[1]), np.nan)
             self.oof_scores_[kept] = scores
         return Scored(scores, rows.Y, rows.weight, count)[seen]
-
-    def _cached(self, train: Callable, **options: Any) -> Callable:
-        """Return a function that trains, or recalls what it made of the same arguments."""
-        cached = check_memory(self.memory).cache(train, **options)
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return cached(*args, **kwargs)
-            except PicklingError as error:
-                raise ValueError(
-                    f"memory={self.memory!r} keeps networks by what they are trained with, and "
-                    f"this cannot be pickled: {error}"
-                ) from error
-
-        return call
-
-    def _as_trained(self, loss: Loss) -> MultiLabelNetClassifier:
-        """Return an estimator with those parameters that training depends on, and their code.
-
-        What else training depends on, such as the fitted loss, is passed along.
-        """
-        names = inspect.signature(MultiLabelNetClassifier).parameters.keys() - NOT_TRAINED
-        params = {name: getattr(self, name) for name in sorted(names)}
-        trained = MultiLabelNetClassifier(**params)
-        if self.memory is not None:
-            trained.code_ = code_digest([loss, *params.values()])
-        return trained
 
     def _keep(self, trained: list[Trained]) -> None:
         """Keep what was trained."""

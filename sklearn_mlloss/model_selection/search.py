@@ -27,11 +27,13 @@ from ..classifier import MultiLabelNetClassifier
 from ..decision import KEEP
 from ..names import did_you_mean
 from ..parameters import check_n_jobs, draw_entropy, unchanged_on_error
+from ..progress import CallbackSupportMixin, Task, begin_fit, callbacks_torn_down
 from ..targets import TargetCodec
 from .search_candidates import last_step, make_pairs, make_settings, prefix_of
 from .search_decisions import corrected_score, evaluate, mean_scores, pool
 from .search_inputs import make_folds, plain, seeded, weigh, weight_of_classifier, weight_of_rows
 from .search_parallel import call_all
+from .search_progress import Countdown, spell
 from .search_report import (
     chooser,
     compare,
@@ -62,7 +64,7 @@ def _refitted_has(name: str):
     return check
 
 
-class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
+class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     """Cross-validated choice of loss and decoder, for the metric that you name.
 
     What `GridSearchCV` over ``loss`` and ``decoder`` does, with one training a loss and fold
@@ -115,7 +117,8 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
     store_cv_results : bool, default=False
         Whether to keep the out-of-fold scores in `oof_scores_`.
     verbose : int, default=0
-        1 tells how much there is to train, 2 each training.
+        1 prints every few seconds what has been trained, how many of how many, and an estimate of
+        the time left; 2 after each training.
 
     Attributes
     ----------
@@ -183,6 +186,9 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
     on the rows left out; see `sklearn_mlloss.model_selection.bootstrap_corrected_score`. It is
     about what the metric will be on new rows, for a model trained on as many rows as a fold has.
     (With ``rule="one_std_error"`` the standard errors are those of the folds.)
+
+    With scikit-learn 1.9, ``set_callbacks(ProgressBar())`` and other callbacks of
+    `sklearn.callback` are told of each training and of the epochs of its network.
 
     Decoders with a guarantee, such as "risk_control", keep it for the networks of the folds; that
     for the refitted one is approximate.
@@ -259,7 +265,8 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
         LossDecoderSearchCV
             The fitted search. If anything fails, it is left as it was.
         """
-        with unchanged_on_error(self):
+        start = time.perf_counter()
+        with unchanged_on_error(self), callbacks_torn_down(self):
             for name in [name for name in vars(self) if name.endswith("_")]:
                 delattr(self, name)  # such as best_score_, which the next fit may have none of
             vars(self).pop("_best_metric", None)
@@ -281,29 +288,39 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
             folds = make_folds(self.cv, self.repeats, X, y, Y, split_params, int(seeds[1]))
             self.n_splits_ = len(folds)
             self.classes_ = targets.classes_
-            if self.verbose:
-                print(
-                    f"Training {len(settings)} settings on {len(folds)} folds, "
-                    f"{len(settings) * len(folds)} fits, to compare {len(pairs)} pairs",
-                    flush=True,
-                )
+            self._tell(
+                f"Training {len(settings)} settings on {len(folds)} folds, "
+                f"{len(settings) * len(folds)} fits, to compare {len(pairs)} pairs"
+            )
+            names = [
+                f"{setting.title}, fold {k}/{len(folds)}"
+                for setting in settings
+                for k in range(1, len(folds) + 1)
+            ]
+            n_more = int(bool(self.refit))
+            told = Countdown(names, n_more, self.n_jobs, self.verbose > 1) if self.verbose else None
+            weights = params.get("sample_weight")
+            task = begin_fit(self, X, y, weights, len(names) + n_more, ordered=False)
             raises = isinstance(self.error_score, str)
             found = train(
                 estimator,
                 [setting.params for setting in settings],
+                names,
                 folds,
                 X,
                 y,
                 fit_params,
                 targets.kind,
                 n_jobs=self.n_jobs,
-                verbose=self.verbose,
                 raises=raises,
+                task=task,
+                told=told,
             )
             tell_failures([part.error for parts in found for part in parts])
             drawn = None
             if self.refit is not False or not isinstance(scorer, _MultimetricScorer):
                 drawn = draw_for(scorer, metric, targets.kind, len(Y), int(seeds[2]))
+            self._tell(f"Fitting and scoring the decisions of {len(pairs)} pairs")
             of_setting = [[pair for pair in pairs if pair.setting == s] for s in range(len(found))]
             decisions = (
                 (own, parts, folds, X, y, Y, weight, targets, scorer, score_params, drawn, metric,
@@ -323,14 +340,16 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
             self._sizes = tuple(np.mean([[len(part) for part in fold] for fold in folds], axis=0))
             if self.store_cv_results:
                 self.oof_scores_ = np.stack([mean_scores(parts, folds, Y) for parts in found])
-            if self.multimetric_ and self.refit is False:
-                return self
-            if metric not in metrics:
-                raise ValueError(f"refit must be False or one of {metrics}, got {self.refit!r}")
-            self._choose(metric, settings, pairs, outcomes)
+            if self.refit is not False or not self.multimetric_:
+                if metric not in metrics:
+                    raise ValueError(f"refit must be False or one of {metrics}, got {self.refit!r}")
+                self._choose(metric, settings, pairs, outcomes)
             if self.refit:
                 rows = pool(found[pairs[self.best_index_].setting], folds, Y, weight)
-                self._refit(estimator, settings, pairs, X, y, fit_params, targets.kind, rows)
+                self._refit(estimator, settings, pairs, X, y, fit_params, targets.kind, rows, task)
+            if task is not None:
+                task.end({})
+            self._tell(f"Done in {spell(time.perf_counter() - start)}")
         return self
 
     # ------------------------------------------------------------------ telling
@@ -562,6 +581,10 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
                 )
         return any(found)
 
+    def _tell(self, line: str) -> None:
+        if self.verbose:
+            print(line, flush=True)
+
     def _choose(self, metric: str, settings: list, pairs: list, outcomes: list) -> None:
         """Choose a pair, and tell how good it is."""
         results = self.cv_results_
@@ -584,12 +607,17 @@ class LossDecoderSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     def _refit(
         self, estimator: Any, settings: list, pairs: list, X: Any, y: Any, fit_params: dict,
-        kind: str, rows: Any,
+        kind: str, rows: Any, task: Task | None,
     ) -> None:  # fmt: skip
         """Train the chosen setting on all rows; its decision learns on out-of-fold scores."""
         start = time.perf_counter()
         pair = pairs[self.best_index_]
-        model = train_one(estimator, settings[pair.setting].params, X, y, fit_params, kind)
+        setting = settings[pair.setting]
+        name = f"{setting.title}, all rows"
+        self._tell(f"Training {name}")
+        if task is not None:
+            task = task.part(name, len(settings) * self.n_splits_, X=X, y=y)
+        model = train_one(estimator, setting.params, X, y, fit_params, kind, task)
         net = last_step(model)
         decoder = KEEP if kind == "multiclass" else pair.decoder_spec
         with warnings.catch_warnings():

@@ -68,6 +68,12 @@ class Setting:
     unfitted_loss: Loss
 
     @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        grid = "".join(f", {name}={value!r}" for name, value in self.grid.items())
+        return " ".join(f"{self.loss}{grid}".split())
+
+    @property
     def tuned(self) -> bool:
         """Whether the loss has other hyperparameters than its defaults."""
         kind = type(self.unfitted_loss)

@@ -22,6 +22,7 @@ def call_all(
     common: dict[str, Any] | None = None,
     *,
     n_jobs: int | None = None,
+    told: Callable[[int, Any], None] | None = None,
 ) -> list:
     """Return what a function gives for each tuple of arguments, in their order.
 
@@ -35,6 +36,9 @@ def call_all(
         Keyword arguments of all calls.
     n_jobs : int, optional
         Calls at a time, as in joblib.
+    told : callable, optional
+        Called with the number and the result of each call: as soon as it is over, if the backend
+        gives results one by one, and else in the end.
 
     Returns
     -------
@@ -60,6 +64,8 @@ def call_all(
             with _everywhere(backend, tables, again=attempt > 1):
                 for number, result in Parallel(n_jobs=n_jobs, return_as=return_as)(calls):
                     results[number] = result
+                    if told is not None:
+                        told(number, result)
             break
         except (BrokenExecutor, CancelledError):
             if attempt == N_TRIES:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,7 @@ from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
 
 from ..decoders import Argmax, Decoder
+from ..progress import Task
 from .search_candidates import last_step, prefix_of
 from .search_parallel import call_all
 
@@ -56,6 +59,7 @@ class FoldScores:
 def train(
     estimator: Any,
     settings: list[dict],
+    names: list[str],
     folds: list[tuple[np.ndarray, np.ndarray]],
     X: Any,
     y: Any,
@@ -63,8 +67,9 @@ def train(
     kind: str,
     *,
     n_jobs: int | None = None,
-    verbose: int = 0,
     raises: bool = False,
+    task: Task | None = None,
+    told: Callable[[int, FoldScores], None] | None = None,
 ) -> list[list[FoldScores]]:
     """Train each setting on each fold, and score the rows of the fold.
 
@@ -74,6 +79,8 @@ def train(
         With a random state that is an int, so that all settings start from the same one.
     settings : list of dict
         Parameters for ``estimator.set_params``.
+    names : list of str
+        What each training is: of each setting, each fold.
     folds : list of (train, test)
         Numbers of rows.
     X, y : as they were given to `fit`
@@ -83,32 +90,37 @@ def train(
         Of y.
     n_jobs : int, optional
         Tasks at a time, one for each setting and fold.
-    verbose : int, default=0
-        Above 1, a line for each fit.
     raises : bool, default=False
         Whether an error ends the search.
+    task : Task, optional
+        Told of each training.
+    told : callable, optional
+        Called with number and result of each training, as it ends.
 
     Returns
     -------
     list of lists of FoldScores
         For each setting, those of each fold.
     """
-    tasks = (
-        (estimator, params, X, y, *fold, kind, raises, verbose, (s, k))
-        for s, params in enumerate(settings)
-        for k, fold in enumerate(folds)
+    trainings = ((params, fold) for params in settings for fold in folds)
+    calls = (
+        (estimator, params, X, y, *fold, kind, raises, task, names[number], number)
+        for number, (params, fold) in enumerate(trainings)
     )
-    found = call_all(_train_task, tasks, fit_params, n_jobs=n_jobs)
+    found = call_all(_train_task, calls, fit_params, n_jobs=n_jobs, told=told)
     return [found[start : start + len(folds)] for start in range(0, len(found), len(folds))]
 
 
-def train_one(estimator: Any, params: dict, X: Any, y: Any, fit_params: dict, kind: str) -> Any:
+def train_one(
+    estimator: Any, params: dict, X: Any, y: Any, fit_params: dict, kind: str, task: Task | None
+) -> Any:
     """Return the estimator fitted with the parameters of a setting, and no decision."""
     prefix = prefix_of(estimator)
     undecided = Argmax() if kind == "multiclass" else Undecided()
     model = clone(estimator).set_params(**clone(params, safe=False))
     model.set_params(**{prefix + "decoder": undecided, prefix + "calibration": None})
-    return model.fit(X, y, **fit_params)
+    with nullcontext() if task is None else task.fitting(model):
+        return model.fit(X, y, **fit_params)
 
 
 def raw_scores(model: Any, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
@@ -129,8 +141,9 @@ def _train_task(
     test: np.ndarray,
     kind: str,
     raises: bool,
-    verbose: int,
-    place: tuple[int, int],
+    task: Task | None,
+    name: str,
+    number: int,
     /,
     **fit_params: Any,
 ) -> FoldScores:
@@ -138,7 +151,9 @@ def _train_task(
     try:
         X_train, y_train = _safe_split(estimator, X, y, train)
         own = _check_method_params(X, fit_params, indices=train)
-        model = train_one(estimator, params, X_train, y_train, own, kind)
+        if task is not None:
+            task = task.part(name, number, X=X_train, y=y_train)
+        model = train_one(estimator, params, X_train, y_train, own, kind, task)
         fitted = time.perf_counter()
         X_test, _ = _safe_split(estimator, X, y, test, train)
         scores, count = raw_scores(model, X_test)
@@ -156,8 +171,4 @@ def _train_task(
             raise
         message = "".join(traceback.format_exception_only(error)).strip()
         found = FoldScores(None, None, time.perf_counter() - start, error=message)
-    if verbose > 1:
-        net = type(last_step(estimator)).__name__
-        state = found.error or f"{found.fit_time:.1f} s"
-        print(f"{net} {place[0] + 1}, fold {place[1] + 1}: {params}: {state}", flush=True)
     return found

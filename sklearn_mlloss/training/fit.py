@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +49,7 @@ def train_on(
     device: torch.device,
     seed: int,
     whole_fit: bool = True,
+    task: Any = None,
 ) -> Trained:
     """Train a net for at most so many epochs more."""
     before = len(net.history)
@@ -58,7 +58,7 @@ def train_on(
     net.to(device)
     try:
         with seeded(seed, device):
-            improving = net.train(train.table(device), held_out, epochs, seed, whole_fit)
+            improving = net.train(train.table(device), held_out, epochs, seed, whole_fit, task)
     finally:
         # Predicting moves a copy; the memory of the device is given back here.
         net.to("cpu")
@@ -76,11 +76,12 @@ def train_net(
     device: torch.device,
     seeds: list[int],
     last: TableNet | None = None,
+    task: Any = None,
 ) -> Trained:
-    """Build a net by the parameters of an estimator and train it."""
+    """Build a net by the parameters of an estimator and train it; `task` is told of its epochs."""
     encoder = fit_encoder(estimator.encoding, train, seeds[0]) if last is None else last.encoder_
     net = build_net(estimator, loss, encoder, len(train), device, seeds[0], last)
-    trained = train_on(net, train, valid, epochs, device, seeds[1])
+    trained = train_on(net, train, valid, epochs, device, seeds[1], task=task)
     # The moments of a finished training serve nobody, and treble the size of a pickle.
     net.optimizer_.state.clear()
     return trained
@@ -90,12 +91,13 @@ def train_folds(
     estimator: Any,
     loss: Loss,
     rows: Rows,
-    folds: Iterable[tuple[np.ndarray, np.ndarray]],
+    folds: list[tuple[np.ndarray, np.ndarray]],
     device: torch.device,
     entropy: int,
     n_jobs: int | None = None,
+    task: Any = None,
 ) -> list[tuple[Trained, np.ndarray, np.ndarray, np.ndarray | None]]:
-    """Train a net a fold, stopped early on that fold.
+    """Train a net a fold, stopped early on that fold; `task` is told of folds and their epochs.
 
     Returns
     -------
@@ -103,11 +105,12 @@ def train_folds(
         For each fold the net, the rows that it has not been trained on, and what it says of them.
     """
     # X is an argument of its own, which joblib maps into memory once for all processes.
+    table = rows.X, rows.Y, rows.weight
     jobs = (
         delayed(_train_fold)(
-            estimator, loss, rows.X, rows.Y, rows.weight, fold, device, [entropy, number]
+            estimator, loss, *table, fold, device, [entropy, k], task, f"fold {k}/{len(folds)}"
         )
-        for number, fold in enumerate(folds, 1)
+        for k, fold in enumerate(folds, 1)
     )
     return Parallel(n_jobs=n_jobs)(jobs)
 
@@ -122,11 +125,19 @@ def _train_fold(
     fold: tuple[np.ndarray, np.ndarray],
     device: torch.device,
     entropy: list[int],
+    task: Any,
+    name: str,
 ) -> tuple[Trained, np.ndarray, np.ndarray, np.ndarray | None]:
     rows, (train, test) = Rows(X, Y, weight), fold
     part, rest = rows[train].scaled(), rows[test].scaled()
     own = clone(loss).fit(part.Y, part.weight)
     valid = rest if estimator.early_stopping else None
     seeds = [int(seed) for seed in np.random.SeedSequence(entropy).generate_state(2)]
-    trained = train_net(estimator, own, part, valid, estimator.max_epochs, device, seeds)
-    return (trained, test, *trained.net.scores(rest.X, device))
+    epochs = estimator.max_epochs
+    if task is not None:
+        task = task.part(name, entropy[1] - 1, epochs).begin()
+    trained = train_net(estimator, own, part, valid, epochs, device, seeds, task=task)
+    scores = trained.net.scores(rest.X, device)
+    if task is not None:
+        task.end()
+    return (trained, test, *scores)

@@ -197,6 +197,9 @@ class TableNet(NeuralNet):
     half_products_: bool = False
     # The fast way through an epoch, while training lasts and where it can be taken.
     fused_: FusedTraining | None = None
+    # What is told of epochs, and the one under way, while training lasts.
+    task_: Any = None
+    epoch_: Any = None
 
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
         """Return skorch's epoch log if verbose; losses are recorded without callbacks."""
@@ -242,7 +245,13 @@ class TableNet(NeuralNet):
             )
 
     def train(
-        self, table: Table, valid: Table | None, epochs: int, seed: int, whole_fit: bool = True
+        self,
+        table: Table,
+        valid: Table | None,
+        epochs: int,
+        seed: int,
+        whole_fit: bool = True,
+        task: Any = None,
     ) -> bool:
         """Train for at most `epochs`, in an order of the rows that `seed` determines.
 
@@ -254,13 +263,15 @@ class TableNet(NeuralNet):
         epochs, seed : int
         whole_fit : bool, default=True
             Whether a learning rate schedule runs over these epochs.
+        task : Task, optional
+            What is told of each epoch, and may end training.
 
         Returns
         -------
         bool
             Whether the end came while the score of the held-out rows still improved.
         """
-        before, self.whole_fit_ = len(self.history), whole_fit
+        before, self.whole_fit_, self.task_ = len(self.history), whole_fit, task
         self.n_rows_ = (len(table), 0 if valid is None else len(valid))
         self.place_ = str(self.device)
         self.iterator_train__generator = torch.Generator().manual_seed(seed + 1)
@@ -278,6 +289,7 @@ class TableNet(NeuralNet):
             # A fitted net holds no rows, and a generator cannot be pickled.
             self.iterator_train__generator = None
             self.train_split = None
+            self.task_ = self.epoch_ = None
         rule = dict(self.callbacks_).get("early_stopping")
         watched = rule is not None and valid is not None
         return watched and rule.is_improving() and len(self.history) - before == epochs
@@ -290,7 +302,7 @@ class TableNet(NeuralNet):
         try:
             self.fit_loop(X, y, **fit_params)
         except StopTraining:
-            pass
+            self._end_epoch()
         self.notify("on_train_end", X=X, y=y)
         return self
 
@@ -310,6 +322,13 @@ class TableNet(NeuralNet):
             if not self._has_user_callbacks():
                 raise
             raise StopTraining from None
+        if method_name == "on_epoch_end" and self._end_epoch():
+            raise StopTraining
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Begin an epoch."""
+        super().on_epoch_begin(net, **kwargs)
+        self.epoch_ = None if self.task_ is None else self.task_.epoch()
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Run one pass over the batches and record its mean loss."""
@@ -436,6 +455,13 @@ class TableNet(NeuralNet):
                     counts.append(count[:real].double().numpy())
         return scores, np.concatenate(counts) if counts else None
 
+    def snapshot(self) -> TableNet:
+        """Return a net of its own that is what this one is now, in the middle of training."""
+        # By way of `__getstate__`, which copies what is learned.
+        net = copy.copy(self)
+        net.history_ = copy.copy(self.history_)
+        return net
+
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """Return a copy of what is learned by the network and by the criterion."""
         return {
@@ -498,7 +524,8 @@ class TableNet(NeuralNet):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to a training that is under way: rows, generator and buffers."""
         state = super().__getstate__()
-        return {**state, "train_split": None, "iterator_train__generator": None, "fused_": None}
+        under_way = ("train_split", "iterator_train__generator", "fused_", "task_", "epoch_")
+        return state | dict.fromkeys(under_way)
 
     def _set_output_bias(self, bias: np.ndarray) -> None:
         """Set the bias of the last linear layer that has as many outputs, if there is one."""
@@ -538,6 +565,11 @@ class TableNet(NeuralNet):
         if self.fused_ is not None:
             self.fused_.release()
             self.fused_ = None
+
+    def _end_epoch(self) -> bool:
+        """Tell that the epoch is over, if one is under way; return whether it is to be the last."""
+        epoch, self.epoch_ = self.epoch_, None
+        return epoch is not None and epoch.end_epoch(self)
 
     def _follows_batches(self) -> bool:
         """Return whether a callback of the user's is to be told of each batch."""

@@ -844,13 +844,6 @@ def test_summary_where_all_is_told_apart(reference):
     assert "is to be expected of the chosen pair on new rows" in alone.summary()
 
 
-def test_verbose(capsys):
-    search(verbose=2).fit(X, Y)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "Training 2 settings on 3 folds, 6 fits, to compare 4 pairs"
-    assert len(lines) == 7
-
-
 # ------------------------------------------------------------------ scores of decisions
 
 
