@@ -197,7 +197,7 @@ def test_partial_fit_tells_nothing(recorder):
         {"early_stopping": False, "decoder": "risk_control"},
         {"early_stopping": False, "callbacks": [Callback()], "device": "cpu"},
     ],
-    ids=str,
+    ids=["plain", "calibrated", "reserved rows", "callbacks of skorch"],
 )
 def test_an_epoch_gives_the_estimator_as_if_it_were_the_last(params):
     keeper = Keeper()
