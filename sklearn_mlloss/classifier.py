@@ -12,27 +12,26 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .calibration import Calibrator
 from .deciding import DecidingClassifier, Scored
-from .decision import is_auto, make_calibrator, make_decoder
+from .decision import make_calibrator, make_decoder
 from .decoders import Decoder
 from .held_out import make_folds, pool, split_rows
+from .inputs import InputCodec, check_rows, takes_missing
 from .losses import Loss, get_loss
-from .networks import ENCODINGS, get_encoding
+from .networks import get_encoding
 from .parameters import (
     PRECISIONS,
     check_params,
     draw_entropy,
     naming_columns,
     unchanged_on_error,
-    warn_of_lost_digits,
 )
 from .presets import preset_for
 from .progress import CallbackSupportMixin, Task, begin_fit, callbacks_torn_down
-from .recall import as_trained, cached
+from .recall import train_or_recall
 from .summary import describe_nets
 from .targets import TargetCodec
 from .training import (
@@ -41,9 +40,9 @@ from .training import (
     Trained,
     build_net,
     check_accepts,
-    check_weight,
     fit_encoder,
     make_loss,
+    mean_scores,
     resolve_device,
     train_folds,
     train_net,
@@ -76,12 +75,20 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         the network: "standard", "robust", "quantile", "piecewise_linear" (names of
         `sklearn_mlloss.networks.ENCODINGS`) or an encoding object, which become part of the
         network; None for X as it is; or a transformer of scikit-learn with dense output, which is
-        cloned, fitted and run on the CPU, without column names. X has the `precision` by then,
-        and NaN is refused in any case. "auto" takes "piecewise_linear" [1]_ for dense numbers,
-        "quantile" or less where that would be too wide, "standard" for fewer than 50 rows, and
-        None for sparse or binary X: see `sklearn_mlloss.networks.choose_encoding`, and
-        `encoding_reason_` for what it has found. Parameters of a named encoding can be set as
-        ``encoding__n_bins``.
+        cloned, fitted and run on the CPU, without column names; X has the `precision` by then.
+        "auto" takes "piecewise_linear" [1]_ for dense numbers, "quantile" or less where that would
+        be too wide, "standard" for fewer than 50 rows, and None for sparse or binary X: see
+        `sklearn_mlloss.networks.choose_encoding`, and `encoding_reason_` for what it has found.
+        Parameters of a named encoding can be set as ``encoding__n_bins``.
+    categorical_features : "from_dtype", None or array-like of bool, int or str, \
+            default="from_dtype"
+        Which columns of X hold categories, as for `HistGradientBoostingClassifier`: those of a
+        DataFrame whose dtype is categorical, none, or those given by a mask, by numbers or by
+        names. Their values may be anything that is hashable. They become inputs of 0 and 1, see
+        `sklearn_mlloss.networks.OneHotEncoding`, beside what `encoding` makes of the others; of
+        more than 256 in a column, those after the 255 most frequent share one. A category that was
+        not among the rows that trained the network counts as one of these, or as none where there
+        are none. Not with a sparse X or a transformer.
     hidden_layer_sizes : sequence of int, default=(256,)
         Units of each hidden layer; empty for a linear model.
     activation : str, default="relu"
@@ -200,9 +207,13 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         Columns of X, if they are all strings.
     loss_ : Loss
         The fitted loss.
+    is_categorical_ : ndarray of bool, shape (n_features,), or None
+        Which columns hold categories; None if none does.
+    categories_ : list of ndarray
+        The categories of each of these columns in the rows of the (first) fit, sorted.
     encoding_ : Encoding, transformer or None
         The fitted encoding of the first net; each net of an ensemble has its own, in
-        ``net.encoder_.fitted``.
+        ``net.encoder_.fitted``, and for categories in ``net.encoder_.categories``.
     encoding_reason_ : str
         Why "auto" has chosen it, else "as given".
     decoder_ : Decoder
@@ -211,7 +222,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         The calibration in use.
     net_ : skorch.NeuralNet
         The trained net; ``net_.module_`` is the torch module, on the CPU, which takes rows of X
-        (or what a transformer made of them). The first of an ensemble.
+        (or what a transformer made of them), where a category is its place in `categories_`, or
+        -1 if it is not there, and what is missing is NaN. The first of an ensemble.
     nets_ : list of skorch.NeuralNet
         All nets.
     oof_scores_ : ndarray of shape (n_samples, n_labels)
@@ -235,6 +247,10 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     vector of classes. In an indicator, NaN means not observed: such entries are left out of the
     loss, and rows without any observed entry out of training. Values between 0 and 1 are
     probabilities of the label, where the loss accepts them.
+
+    NaN in a dense X means missing. Every encoding puts a typical value of the column in its place,
+    and gives columns where some of the training rows had it an input more that tells. So does
+    "auto"; a transformer must fill it in; ``encoding=None`` refuses it, except in categories.
 
     `sample_weight` is one weight a row, or for losses that are sums over labels one weight a row
     and label. A weight of 0 equals leaving the row (or entry) out. `fit` scales weights to mean 1;
@@ -272,6 +288,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         decoder: str | Decoder = "auto",
         *,
         encoding: Any = "auto",
+        categorical_features: Any = "from_dtype",
         hidden_layer_sizes: Sequence[int] = (256,),
         activation: str = "relu",
         dropout: float | str = "auto",
@@ -306,6 +323,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         self.loss = loss
         self.decoder = decoder
         self.encoding = encoding
+        self.categorical_features = categorical_features
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.dropout = dropout
@@ -368,7 +386,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         Parameters
         ----------
         X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
-            Numbers. Sparse input is never made dense as a whole.
+            Numbers, NaN for missing ones, and categories. Sparse input, which may hold neither, is
+            never made dense as a whole.
         y : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_labels) or (n_samples,)
             Targets; see the notes of the class.
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), optional
@@ -418,9 +437,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
 
         No rows are held out. A decoder that must be fitted waits for `fit_decoder`, and `predict`
         raises until then. Encoding, network, loss and optimiser are those of the first call, whose
-        rows should be like those to come: with fewer than 50 of them, ``encoding="auto"`` is None.
-        A learning rate schedule is not used. After a fit with `cv`, every net of the ensemble goes
-        on.
+        rows should be like those to come: with fewer than 50 of them, ``encoding="auto"`` leaves
+        columns as they are, and categories that come later stay unknown. A learning rate schedule
+        is not used. After a fit with `cv`, every net of the ensemble goes on.
 
         Parameters
         ----------
@@ -447,7 +466,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
                 self.calibrator_ = make_calibrator(self.calibration)
                 self.decoder_ = self._make_decoder(self.decoder, loss)
                 seeds = self._seeds(0)
-                encoder = fit_encoder(self.encoding, rows, seeds[0], more_to_come=True)
+                encoder = fit_encoder(
+                    self.encoding, rows, seeds[0], self.is_categorical_, more_to_come=True
+                )
                 nets = [build_net(self, loss, encoder, len(rows), device, seeds[0])]
             else:
                 nets = self.nets_
@@ -528,45 +549,36 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
             params["loss"] = get_loss(params.get("loss", self.loss))
         if any(key.startswith("encoding__") for key in params):
             encoding = params.get("encoding", self.encoding)
-            if is_auto(encoding):
-                raise ValueError(
-                    "encoding='auto' has no parameters: set encoding='piecewise_linear' or another "
-                    f"name along, one of {', '.join(ENCODINGS)}"
-                )
             if not hasattr(encoding, "transform"):
                 params["encoding"] = get_encoding(encoding)
         return super().set_params(**params)
 
     def __sklearn_tags__(self):
-        """Return scikit-learn's tags: multi-label targets and sparse input are taken."""
+        """Return scikit-learn's tags: which targets, sparse input and missing values are taken."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
-        tags.input_tags.sparse = True
+        features = self.categorical_features
+        tags.input_tags.sparse = features is None or isinstance(features, str)
+        tags.input_tags.allow_nan = takes_missing(self.encoding)
         return tags
 
     # ------------------------------------------------------------------ rows
 
     def _check_X(self, X: Any, reset: bool = False) -> np.ndarray | sp.csr_matrix | sp.csr_array:
         with naming_columns(X):
-            return validate_data(
-                self, X, accept_sparse="csr", dtype=self._dtype, order="C", reset=reset
-            )
+            if not reset:
+                return self._inputs.transform(self, X)
+            self._inputs = InputCodec(self.encoding, self.categorical_features)
+            X = self._inputs.fit_transform(self, X)
+            self.is_categorical_ = self._inputs.is_categorical_
+            self.categories_ = self._inputs.categories_
+            return X
 
     def _check_rows(
         self, X: Any, y: Any, sample_weight: Any, reset: bool
     ) -> tuple[Rows, np.ndarray]:
         """Return the rows that have something to learn from, and which of X they are."""
-        given, X = X, self._check_X(X, reset=reset)
-        if reset:
-            warn_of_lost_digits(given, X, getattr(self, "feature_names_in_", None))
-        Y = self._targets.transform(y)
-        check_consistent_length(X, Y)
-        weight = check_weight(sample_weight, Y)
-        if weight is not None and weight.ndim == 2 and self._targets.kind != "multilabel":
-            raise ValueError(
-                f"sample_weight must have shape {Y.shape[:1]} for a 1-D y, got {weight.shape}"
-            )
-        return Rows(X, Y, weight).informative()
+        return check_rows(self._check_X(X, reset), self._targets, y, sample_weight)
 
     def _rows_to_decide(
         self, X: Any, y: Any, sample_weight: Any
@@ -615,21 +627,13 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
 
         if task is not None:
             task.finish = finish
-        train_cached = (
-            cached(self.memory, train_net, ignore=["task"]) if last is None else train_net
-        )
-        trained = train_cached(
-            as_trained(MultiLabelNetClassifier, self, loss),
-            loss,
-            train,
-            valid,
-            self.max_epochs,
-            device,
-            seeds,
-            last,
-            task,
+        trained = self._train(
+            train_net, loss, train, valid, self.max_epochs, device, seeds, last, task
         )
         return trained, finish
+
+    def _train(self, train: Callable, loss: Loss, *args: Any) -> Any:
+        return train_or_recall(self, MultiLabelNetClassifier, train, loss, *args)
 
     def _learn_decision(self, scored: Scored | None, rows: Rows, reserved: Rows | None) -> None:
         own = None if reserved is None else self._score(reserved)
@@ -652,16 +656,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     ) -> Scored:  # fmt: skip
         """Train a net a fold; return all rows with their out-of-fold scores."""
         self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
-        train_cached = cached(self.memory, train_folds, ignore=["n_jobs", "task"])
-        found = train_cached(
-            as_trained(MultiLabelNetClassifier, self, loss),
-            loss,
-            rows,
-            folds,
-            device,
-            self._entropy,
-            self.n_jobs,
-            task,
+        found = self._train(
+            train_folds, loss, rows, folds, device, self._entropy, self.n_jobs, task
         )
         scores, count, seen = pool([fold[1:] for fold in found], rows.Y.shape)
         trained = [fold[0] for fold in found]
@@ -669,18 +665,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
             epochs = max(1, int(np.median([part.n_epochs for part in trained])))
             if task is not None:
                 task = task.part("all rows", len(folds), epochs).begin()
-            train_cached = cached(self.memory, train_net, ignore=["task"])
-            final = train_cached(
-                as_trained(MultiLabelNetClassifier, self, loss),
-                loss,
-                rows,
-                None,
-                epochs,
-                device,
-                self._seeds(0),
-                task=task,
-            )
-            trained = [final]
+            seeds = self._seeds(0)
+            trained = [self._train(train_net, loss, rows, None, epochs, device, seeds, None, task)]
             if task is not None:
                 task.end()
         self._keep(trained)
@@ -711,10 +697,4 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     # ------------------------------------------------------------------ parts of a prediction
 
     def _raw_scores(self, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        device = resolve_device(self.device, fall_back=True)
-        found = [net.scores(X, device) for net in self.nets_]
-        if len(found) == 1:
-            return found[0]
-        scores, counts = zip(*found, strict=True)
-        count = None if counts[0] is None else np.mean(counts, axis=0)
-        return np.mean(scores, axis=0), count
+        return mean_scores(self.nets_, X, resolve_device(self.device, fall_back=True))

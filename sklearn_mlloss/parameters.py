@@ -78,6 +78,7 @@ def check_params(estimator: Any) -> None:
     if estimator.warm_start and estimator.cv is not None:
         raise ValueError(f"warm_start=True works with cv=None only, got cv={estimator.cv!r}")
     _check_encoding(estimator.encoding)
+    _check_categorical(estimator.categorical_features)
     _check_callbacks(estimator.callbacks)
     if estimator.module is None:
         _check_network(estimator)
@@ -133,26 +134,26 @@ def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
         raise
 
 
-def warn_of_lost_digits(given: Any, X: Any, names: np.ndarray | None) -> None:
-    """Warn of columns whose differences are hardly there any more in the precision of X.
+def warn_of_lost_digits(given: Any, dtype: Any, names: np.ndarray) -> None:
+    """Warn of columns whose differences are hardly there any more in another precision.
 
     Such as seconds since 1970: float32 has 24 bits, and the last of a billion is worth 64.
     """
-    if X.dtype != np.float32 or sp.issparse(X):
+    if dtype != np.float32 or sp.issparse(given):
         return
     given = np.asarray(given)
     if given.dtype.kind not in "fiu" or given.dtype.itemsize <= 4:
         return
-    low, high = given.min(axis=0).astype(float), given.max(axis=0).astype(float)
+    # NaN is left out.
+    low, high = (f.reduce(given, axis=0).astype(float) for f in (np.fmin, np.fmax))
     largest = np.maximum(np.abs(low), np.abs(high))
     lost = (high > low) & (high - low < 1000 * np.finfo(np.float32).eps * largest)
     if lost.any():
-        which = np.flatnonzero(lost) if names is None else names[lost]
         warnings.warn(
             f"{lost.sum()} column(s) of X lie so far from 0 that float32 keeps fewer than a "
-            f"thousand of their values apart: {', '.join(map(str, which[:10]))}. Subtract their "
-            "minimum, put a StandardScaler before, or set precision='float64'",
-            stacklevel=4,
+            f"thousand of their values apart: {', '.join(map(str, names[lost][:10]))}. Subtract "
+            "their minimum, put a StandardScaler before, or set precision='float64'",
+            stacklevel=6,
         )
 
 
@@ -204,6 +205,20 @@ def _check_encoding(encoding: Any) -> None:
         f"encoding must be None, 'auto', one of {names}, an Encoding, or a transformer of "
         f"scikit-learn, got {encoding!r}{did_you_mean(encoding, ENCODINGS)}"
     )
+
+
+def _check_categorical(features: Any) -> None:
+    if features is None or (isinstance(features, str) and features == "from_dtype"):
+        return
+    array = np.asarray(features)
+    known = array.ndim == 1 and (array.dtype.kind in "biuU" or not array.size)
+    if array.ndim == 1 and array.dtype.kind == "O":
+        known = all(isinstance(name, str) for name in array)
+    if not known:
+        raise ValueError(
+            "categorical_features must be None, 'from_dtype' or an array-like of bool, int or str, "
+            f"got {features!r}"
+        )
 
 
 def _check_callbacks(callbacks: Any) -> None:

@@ -13,48 +13,50 @@ from sklearn.utils.validation import check_memory
 from .digests import code_digest
 from .losses import Loss
 
-__all__ = ["as_trained", "cached"]
+__all__ = ["train_or_recall"]
 
-# Parameters that the training of networks does not see, or is given in another form.
+# Parameters of an estimator that the training of networks does not see, or is given in another
+# form.
 NOT_TRAINED = {
     "loss", "decoder", "calibration", "cv", "repeats", "ensemble", "store_cv_results",
     "validation_fraction", "random_state", "device", "n_jobs", "warm_start", "memory",
+    "categorical_features",
 }  # fmt: skip
+# Arguments of training that its result does not depend on.
+IGNORED = ("n_jobs", "task")
 
 
-def cached(memory: Any, train: Callable, **options: Any) -> Callable:
-    """Return a function that trains, or recalls what it made of the same arguments.
+def train_or_recall(
+    estimator: BaseEstimator, kind: type[BaseEstimator], train: Callable, loss: Loss, *args: Any
+) -> Any:
+    """Train with the parameters of an estimator, or recall what came of the same arguments.
 
     Parameters
     ----------
-    memory : None, str or joblib.Memory
-    train : callable
-    **options : dict
-        Of `joblib.Memory.cache`.
-    """
-    function = check_memory(memory).cache(train, **options)
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except PicklingError as error:
-            raise ValueError(
-                f"memory={memory!r} keeps networks by what they are trained with, and this cannot "
-                f"be pickled: {error}"
-            ) from error
-
-    return call
-
-
-def as_trained(kind: type[BaseEstimator], estimator: BaseEstimator, loss: Loss) -> BaseEstimator:
-    """Return an estimator of a kind with those parameters that training depends on.
-
-    What else training depends on, such as the fitted loss, is passed along. With `memory` it has
-    the code of what it is made of as well.
+    estimator : MultiLabelNetClassifier
+    kind : type
+        Its class, or that of which it is a subclass.
+    train : callable ``(estimator, loss, *args)``
+        Reads parameters and `is_categorical_`.
+    loss : Loss
+        Fitted.
+    *args : object
+        Whatever else training depends on.
     """
     names = inspect.signature(kind).parameters.keys() - NOT_TRAINED
     params = {name: getattr(estimator, name) for name in sorted(names)}
     trained = kind(**params)
-    if estimator.memory is not None:
-        trained.code_ = code_digest([loss, *params.values()])
-    return trained
+    trained.is_categorical_ = estimator.is_categorical_
+    memory = estimator.memory
+    # What goes on from the weights of the last fit is no result of its arguments alone.
+    if memory is None or estimator.warm_start:
+        return train(trained, loss, *args)
+    trained.code_ = code_digest([loss, *params.values()])
+    ignored = [name for name in IGNORED if name in inspect.signature(train).parameters]
+    try:
+        return check_memory(memory).cache(train, ignore=ignored)(trained, loss, *args)
+    except PicklingError as error:
+        raise ValueError(
+            f"memory={memory!r} keeps networks by what they are trained with, and this cannot be "
+            f"pickled: {error}"
+        ) from error

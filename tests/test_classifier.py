@@ -100,6 +100,27 @@ def encoded(net, X):
     return net.encoding_.module()(torch.tensor(X, dtype=torch.float32)).numpy()
 
 
+def effect_of_categorical_features():
+    colors = np.array(["red", "green", "blue"])[np.digitize(X[:, 0], [-0.5, 0.5])]
+    frame = pd.DataFrame({"x": X[:, 1], "color": pd.Categorical(colors)})
+    net = make(encoding=None).fit(frame, Y)
+    assert net.is_categorical_.tolist() == [False, True]
+    assert [list(own) for own in net.categories_] == [["blue", "green", "red"]]
+    hot = frame[["x"]].join(pd.get_dummies(frame["color"]))
+    expected = make(encoding=None).fit(hot, Y).predict_proba(hot)
+    np.testing.assert_array_equal(net.predict_proba(frame), expected)
+    for given in ([1], [False, True], ["color"]):
+        named = make(encoding=None, categorical_features=given).fit(frame.astype(object), Y)
+        np.testing.assert_array_equal(named.predict_proba(frame), expected)
+    frame["color"] = frame["color"].cat.codes
+    number = make(encoding=None).fit(frame, Y)
+    assert number.is_categorical_ is None and not number.categories_
+    assert (number.predict_proba(frame) != expected).any()
+    frame["color"] = frame["color"].astype("category")
+    coded = make(encoding=None, categorical_features=None).fit(frame, Y)
+    np.testing.assert_array_equal(coded.predict_proba(frame), number.predict_proba(frame))
+
+
 def effect_of_hidden_layer_sizes():
     linear = layers(make(hidden_layer_sizes=[7, 5]).fit(X, Y), nn.Linear)
     assert [layer.out_features for layer in linear] == [7, 5, 3]
@@ -377,6 +398,7 @@ OUT_OF_RANGE = {
     "loss": ["focale", 5, None],
     "decoder": ["treshold", 5, None],
     "encoding": ["standart", 5, StandardScaler, FocalLoss(), ["quantile"], True],
+    "categorical_features": ["dtype", 5, [0.5], [4], [-1], [True], ["a"], [[0]], [None, "a"], {}],
     "hidden_layer_sizes": [5, (0,), (2.5,), "ab", (-1,), None],
     "activation": ["rely", None, 5, ["relu"]],
     "dropout": [1, -0.1, "a", None, NAN, "automatic"],

@@ -24,6 +24,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss.decoders import DECODERS, FixedThreshold, GlobalThreshold, get_decoder
 from sklearn_mlloss.losses import BinaryCrossEntropy, FactorizedLoss, FocalLoss, get_loss
+from sklearn_mlloss.networks import IdentityEncoding
 
 # The checks fit tiny tables for a handful of epochs: what is warned of here is true and expected.
 pytestmark = [
@@ -44,6 +45,9 @@ EXACT = dict(
 CONFIGURATIONS = [
     dict(),
     dict(encoding="standard"),
+    dict(encoding=IdentityEncoding()),
+    # Numbers as categories, without sparse X.
+    dict(categorical_features=[0], encoding="standard"),
     # With its own encoding it decides as the check demands, which is chance.
     dict(loss="focal", decoder="per_label_threshold", encoding=None),
     dict(loss="asymmetric", decoder="global_threshold", early_stopping=False),
@@ -70,6 +74,8 @@ def expected_failed_checks(estimator):
         reason = "weight 2 and a repeated row give other minibatches and another hold-out"
         expected["check_sample_weight_equivalence_on_dense_data"] = reason
         expected["check_sample_weight_equivalence_on_sparse_data"] = reason
+    if estimator.categorical_features == [0]:
+        expected["check_classifiers_train"] = "nearly every row is a category of its own"
     decoder = estimator.decoder
     if decoder == "auto":
         decoder = get_loss(estimator.loss).default_decoder

@@ -83,7 +83,6 @@ def test_every_name_of_a_registry_is_found_again(get, names):
         (dict(optimizer_params={"beta": (0.9, 0.99)}), "betas"),
         (dict(decoder=GlobalThreshold(average="marco")), "macro"),
     ],
-    ids=str,
 )
 def test_names_of_a_net_that_are_nearly_right(params, meant):
     with pytest.raises(ValueError, match=f"did you mean '{meant}'"):
@@ -118,7 +117,6 @@ def test_scorers_that_are_nearly_right(scoring):
         (dict(monitor=lambda Y, scores: None), "monitor returned None for the 8 held-out rows"),
         (dict(monitor=lambda Y, scores: [1, 2]), r"monitor returned \[1, 2\] for the 8"),
     ],
-    ids=str,
 )
 def test_parameters_of_a_net(params, message):
     clf = net(**params)
@@ -179,7 +177,6 @@ def test_a_schedule_that_needs_more_than_the_optimizer():
             r"OneVsRestClassifier\(LogisticRegression\(...\)\)",
         ),
     ],
-    ids=str,
 )
 def test_parameters_of_a_decoded_classifier(params, error, message):
     clf = DecodedClassifierCV(**(dict(estimator=LINEAR) | params))
@@ -194,7 +191,6 @@ def test_parameters_of_a_decoded_classifier(params, error, message):
         (dict(losses=3), TypeError, "losses must be a name, an object, a list or a dict, got 3"),
         (dict(random_state="x"), ValueError, "random_state must be .*got 'x'"),
     ],
-    ids=str,
 )
 def test_parameters_of_a_search(params, error, message):
     search = LossDecoderSearchCV(net(), **(dict(losses=["bce"], decoders=["threshold"]) | params))

@@ -495,6 +495,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
         tags.estimator_type = inner.estimator_type
         tags.classifier_tags = inner.classifier_tags
         tags.input_tags.sparse = inner.input_tags.sparse
+        tags.input_tags.allow_nan = inner.input_tags.allow_nan
         return tags
 
     # ------------------------------------------------------------------ parts of a fit

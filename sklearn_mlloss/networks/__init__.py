@@ -16,6 +16,7 @@ from .encoding import (
     get_encoding,
 )
 from .mlp import ACTIVATIONS, MLP, NORMALIZATIONS
+from .one_hot import OneHotEncoding
 
 __all__ = [
     "ACTIVATIONS",
@@ -24,6 +25,7 @@ __all__ = [
     "NORMALIZATIONS",
     "Encoding",
     "IdentityEncoding",
+    "OneHotEncoding",
     "PiecewiseLinearEncoding",
     "QuantileEncoding",
     "RobustEncoding",

@@ -38,6 +38,7 @@ def choose_encoding(X: np.ndarray | CSR) -> tuple[str | None, str]:
     X                                                                     encoding
     ====================================================================  ==================
     all values 0 or 1                                                     None
+    all values 0, 1 or missing                                            "piecewise_linear"
     sparse, stored values of unit size (median 0.01-10, largest to 100)   None
     sparse                                                                "robust" (no shift)
     fewer than 50 rows                                                    "standard"
@@ -54,7 +55,8 @@ def choose_encoding(X: np.ndarray | CSR) -> tuple[str | None, str]:
     Parameters
     ----------
     X : ndarray or CSR matrix of shape (n_samples, n_features)
-        Training rows, or a view of some rows of a table as `Columns` takes it.
+        Training rows, with NaN for what is missing in dense ones, or a view of some rows of a
+        table as `Columns` takes it.
 
     Returns
     -------
@@ -77,7 +79,10 @@ def choose_encoding(X: np.ndarray | CSR) -> tuple[str | None, str]:
     columns = Columns(X[sample(n_samples, size)])
     stored = columns.X.data if columns.sparse else columns.X
     if ((stored == 0) | (stored == 1) | np.isnan(stored)).all():
-        return None, "all values are 0 or 1"
+        if columns.sparse or not Columns(X).missing.any():
+            return None, "all values are 0 or 1"
+        # The same, where values are not missing, as columns as they are.
+        return "piecewise_linear", "all values are 0, 1 or missing"
     if columns.sparse and columns.X.nnz < AUTO_SHARE * np.prod(columns.X.shape):
         size = np.abs(stored[stored != 0])
         typical, largest = np.median(size), size.max()

@@ -99,13 +99,18 @@ class Columns:
                 values, counts = np.append(values, self.high[j]), np.append(counts, 1)
             yield values, counts
 
+    def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield the rows some at a time, each with where they are."""
+        for rows in gen_batches(self.n_samples, max(1, BLOCK // self.n_features)):
+            yield rows, self.X[rows]
+
     def _ranges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         missing = np.zeros(self.n_features, dtype=bool)
         if self.sparse:
             low, high = min_max_axis(self.X, axis=0)
         else:
             low, high = np.full((2, self.n_features), [[np.inf], [-np.inf]])
-            for _, block in self._blocks():
+            for _, block in self.blocks():
                 low = np.fmin(low, np.fmin.reduce(block, axis=0))
                 high = np.fmax(high, np.fmax.reduce(block, axis=0))
                 missing |= np.isnan(block).any(axis=0)
@@ -121,7 +126,7 @@ class Columns:
     def _sum(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return the weighted sums over rows of a function of them, NaN left out."""
         total = np.zeros(self.n_features)
-        for rows, block in self._blocks():
+        for rows, block in self.blocks():
             values = function(block)
             if self.weight is not None:
                 values = values * self.weight[rows, None]
@@ -146,10 +151,6 @@ class Columns:
             j, w = self.X.indices[some], weight[some]
             square += np.bincount(j, (self.X.data[some] - mean[j]) ** 2 * w, self.n_features)
         return mean, (square + (self.n_samples - stored) * mean**2) / self.n_samples
-
-    def _blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
-        for rows in gen_batches(self.n_samples, max(1, BLOCK // self.n_features)):
-            yield rows, self.X[rows]
 
     def _sampled(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """Yield each column, and weights; of a sparse one a single zero stands for all."""

@@ -27,7 +27,7 @@ from torch import nn
 
 from ..names import did_you_mean
 from .columns import CSR, SLACK, Columns, quantiles
-from .layers import PiecewiseLinear, Quantile, Scaled, WithIndicator, inverse
+from .layers import Filled, PiecewiseLinear, Quantile, Scaled, WithIndicator, inverse
 
 __all__ = [
     "ENCODINGS",
@@ -52,7 +52,7 @@ class Encoding(BaseEstimator, ABC):
     To write an encoding, store the parameters in ``__init__`` (``missing_indicator`` among them),
     implement ``_fit(columns)``, which learns arrays and returns the number of outputs, and
     ``_module(dtype)``, which returns a torch module from (..., n_features) to (..., n_outputs)
-    that encodes NaN as 0. The public methods are not to be overridden.
+    that encodes NaN as a typical value of the column. The public methods are not to be overridden.
 
     Attributes
     ----------
@@ -61,7 +61,8 @@ class Encoding(BaseEstimator, ABC):
     n_outputs_ : int
         Columns of the encoded X.
     missing_features_ : ndarray of int
-        Columns of X with NaN in the training rows: those with an indicator, if asked for.
+        Columns of X with NaN in some of the training rows, not all: those with an indicator, if
+        asked for.
     constant_ : ndarray of bool, shape (n_features_in_,)
         Columns of X with less than two values, which contribute nothing.
 
@@ -69,7 +70,7 @@ class Encoding(BaseEstimator, ABC):
     --------
     >>> import numpy as np, torch
     >>> from sklearn_mlloss.networks import StandardEncoding
-    >>> encoding = StandardEncoding(missing_indicator=True).fit(np.array([[1.0], [3.0], [np.nan]]))
+    >>> encoding = StandardEncoding().fit(np.array([[1.0], [3.0], [np.nan]]))
     >>> encoding.module()(torch.tensor([[4.0], [torch.nan]]))
     tensor([[2., 0.],
             [0., 1.]])
@@ -104,7 +105,7 @@ class Encoding(BaseEstimator, ABC):
         check_scalar(self.missing_indicator, "missing_indicator", (bool, np.bool_))
         columns = Columns(X, sample_weight)
         self.constant_ = columns.constant
-        self.missing_features_ = np.flatnonzero(columns.missing)
+        self.missing_features_ = np.flatnonzero(columns.missing & (columns.low <= columns.high))
         n_outputs = self._fit(columns)
         self.n_features_in_ = columns.n_features
         self.n_outputs_ = n_outputs + (len(self.missing_features_) if self.missing_indicator else 0)
@@ -140,23 +141,38 @@ class Encoding(BaseEstimator, ABC):
 
 
 class IdentityEncoding(Encoding):
-    """Rows as they are: what ``encoding=None`` means.
+    """Rows as they are: what ``encoding=None`` means, but for NaN, which becomes the mean.
 
-    NaN stays NaN.
+    Of a sparse X, which has no NaN, nothing is learned.
+
+    Parameters
+    ----------
+    missing_indicator : bool, default=True
+        Whether each column with NaN in some of the training rows has one more output, 1 for NaN.
+
+    Attributes
+    ----------
+    mean_ : ndarray of shape (n_features_in_,), or None for a sparse X
+        What takes the place of NaN.
 
     Examples
     --------
-    >>> import numpy as np
+    >>> import numpy as np, torch
     >>> from sklearn_mlloss.networks import IdentityEncoding
-    >>> IdentityEncoding().fit(np.eye(3)).module()
-    Identity()
+    >>> module = IdentityEncoding().fit(np.array([[1.0, 5.0], [3.0, np.nan]])).module()
+    >>> module(torch.tensor([[torch.nan, torch.nan]]))
+    tensor([[2., 5., 1.]])
     """
 
+    def __init__(self, missing_indicator: bool = True):
+        self.missing_indicator = missing_indicator
+
     def _fit(self, columns: Columns) -> int:
+        self.mean_ = None if columns.sparse else columns.moments[0]
         return columns.n_features
 
     def _module(self, dtype: torch.dtype) -> nn.Module:
-        return nn.Identity()
+        return nn.Identity() if self.mean_ is None else Filled(self.mean_, dtype)
 
 
 class StandardEncoding(Encoding):
@@ -167,8 +183,8 @@ class StandardEncoding(Encoding):
 
     Parameters
     ----------
-    missing_indicator : bool, default=False
-        Whether each column with NaN in the training rows has one more output, 1 for NaN.
+    missing_indicator : bool, default=True
+        Whether each column with NaN in some of the training rows has one more output, 1 for NaN.
 
     Attributes
     ----------
@@ -188,7 +204,7 @@ class StandardEncoding(Encoding):
     tensor([[2., 0.]])
     """
 
-    def __init__(self, missing_indicator: bool = False):
+    def __init__(self, missing_indicator: bool = True):
         self.missing_indicator = missing_indicator
 
     def _fit(self, columns: Columns) -> int:
@@ -212,8 +228,8 @@ class RobustEncoding(Encoding):
 
     Parameters
     ----------
-    missing_indicator : bool, default=False
-        Whether each column with NaN in the training rows has one more output, 1 for NaN.
+    missing_indicator : bool, default=True
+        Whether each column with NaN in some of the training rows has one more output, 1 for NaN.
 
     Attributes
     ----------
@@ -236,7 +252,7 @@ class RobustEncoding(Encoding):
             [3.0000]])
     """
 
-    def __init__(self, missing_indicator: bool = False):
+    def __init__(self, missing_indicator: bool = True):
         self.missing_indicator = missing_indicator
 
     def _fit(self, columns: Columns) -> int:
@@ -268,8 +284,8 @@ class QuantileEncoding(Encoding):
     ----------
     n_quantiles : int, default=32
         Knots of the piecewise-linear map, at least 2. Time and working memory are proportional.
-    missing_indicator : bool, default=False
-        Whether each column with NaN in the training rows has one more output, 1 for NaN.
+    missing_indicator : bool, default=True
+        Whether each column with NaN in some of the training rows has one more output, 1 for NaN.
 
     Attributes
     ----------
@@ -289,7 +305,7 @@ class QuantileEncoding(Encoding):
     tensor([[-1.2816, -0.5244,  0.0000,  0.5244,  1.2816]])
     """
 
-    def __init__(self, n_quantiles: int = 32, missing_indicator: bool = False):
+    def __init__(self, n_quantiles: int = 32, missing_indicator: bool = True):
         self.n_quantiles = n_quantiles
         self.missing_indicator = missing_indicator
 
@@ -323,20 +339,22 @@ class PiecewiseLinearEncoding(Encoding):
     go on beyond the training rows as in the reference, but for the width of one bin only: -1 and
     2 are the limits there. Edges are quantiles, without repetitions; a column of at the most
     ``n_bins + 1`` distinct values has just these as edges, so a binary column gives one output. A
-    constant column gives none. A sparse X counts with its zeros.
+    constant column gives none. NaN fills the bins as the median does. A sparse X counts with its
+    zeros.
 
     Parameters
     ----------
     n_bins : int, default=8
         Bins of a column, at the most. The network's first layer grows in proportion.
-    missing_indicator : bool, default=False
-        Whether each column with NaN in the training rows has one more output, 1 for NaN. Without
-        it NaN is encoded as the smallest value is, since both leave all bins empty.
+    missing_indicator : bool, default=True
+        Whether each column with NaN in some of the training rows has one more output, 1 for NaN.
 
     Attributes
     ----------
     edges_ : list of ndarray
         Of each column, increasing; less than two for a constant column.
+    median_ : ndarray of shape (n_features_in_,)
+        Of each column; 0 where all is missing.
 
     References
     ----------
@@ -354,15 +372,17 @@ class PiecewiseLinearEncoding(Encoding):
             [1.0000, 1.0000, 2.0000]])
     """
 
-    def __init__(self, n_bins: int = 8, missing_indicator: bool = False):
+    def __init__(self, n_bins: int = 8, missing_indicator: bool = True):
         self.n_bins = n_bins
         self.missing_indicator = missing_indicator
 
     def _fit(self, columns: Columns) -> int:
         check_scalar(self.n_bins, "n_bins", Integral, min_val=1)
         fractions = np.linspace(0, 1, self.n_bins + 1)
-        self.edges_ = []
-        for values, counts in columns.distinct():
+        self.edges_, self.median_ = [], np.zeros(columns.n_features)
+        for j, (values, counts) in enumerate(columns.distinct()):
+            if len(values):
+                self.median_[j] = quantiles(values, counts, np.array([0.5]))[0]
             if len(values) > len(fractions):
                 # Rounded as the rows are, or an edge could lie between neighbouring numbers.
                 values = np.unique(quantiles(values, counts, fractions).astype(columns.X.dtype))
@@ -370,7 +390,7 @@ class PiecewiseLinearEncoding(Encoding):
         return max(1, sum(max(0, len(edges) - 1) for edges in self.edges_))
 
     def _module(self, dtype: torch.dtype) -> nn.Module:
-        return PiecewiseLinear(self.edges_, dtype)
+        return PiecewiseLinear(self.edges_, self.median_, dtype)
 
 
 ENCODINGS: dict[str, type[Encoding]] = {
@@ -418,6 +438,11 @@ def get_encoding(spec: Any) -> Encoding:
         raise TypeError(
             f"encoding must be None, a name, an Encoding class or an Encoding, got {spec!r}; "
             f"the names are: {names}"
+        )
+    if spec == "auto":
+        raise ValueError(
+            "encoding='auto' has no parameters: set encoding='piecewise_linear' or another name "
+            f"along, one of {names}"
         )
     if spec not in ENCODINGS:
         near = did_you_mean(spec, ENCODINGS)

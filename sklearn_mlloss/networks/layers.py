@@ -6,7 +6,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["FIXED", "PiecewiseLinear", "Quantile", "Scaled", "WithIndicator", "inverse"]
+__all__ = [
+    "FIXED",
+    "Filled",
+    "Mixed",
+    "OneHot",
+    "PiecewiseLinear",
+    "Quantile",
+    "Scaled",
+    "WithIndicator",
+    "inverse",
+]
 
 # Standard deviations at which scaled values end. No training row of a table with fewer than a
 # million rows is that far out: the largest possible distance is sqrt(n_samples - 1).
@@ -18,6 +28,18 @@ EXTRAPOLATION = 1.0
 # Numbers that `Quantile` computes at once: on a CPU so few that they stay in the cache, which takes
 # a third of the time; elsewhere a call costs more than they do.
 BLOCK, DEVICE_BLOCK = 2**17, 2**24
+
+
+class Filled(nn.Module):
+    """Rows as they are, with a value for each column in the place of NaN."""
+
+    def __init__(self, values: np.ndarray, dtype: torch.dtype):
+        super().__init__()
+        self.register_buffer("values", torch.tensor(values, dtype=dtype))
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Encode rows."""
+        return torch.where(X.isnan(), self.values, X)
 
 
 class Scaled(nn.Module):
@@ -69,7 +91,7 @@ class Quantile(nn.Module):
 class PiecewiseLinear(nn.Module):
     """How much of each bin is filled."""
 
-    def __init__(self, edges: list[np.ndarray], dtype: torch.dtype):
+    def __init__(self, edges: list[np.ndarray], typical: np.ndarray, dtype: torch.dtype):
         super().__init__()
         bins = [max(0, len(edge) - 1) for edge in edges]
         parts = [(np.zeros(1),) * 4] if not any(bins) else []  # a layer needs an input
@@ -88,12 +110,11 @@ class PiecewiseLinear(nn.Module):
             self.register_buffer(name, value.reshape(shape))
         feature = np.repeat(np.arange(len(bins)), bins) if any(bins) else np.zeros(1, int)
         self.register_buffer("feature", torch.tensor(feature))
-        empty = np.array([edge[0] if len(edge) else 0.0 for edge in edges])
-        self.register_buffer("empty", torch.tensor(empty, dtype=dtype))
+        self.register_buffer("typical", torch.tensor(typical, dtype=dtype))
 
     def forward(self, X: Tensor) -> Tensor:
         """Encode rows."""
-        X = torch.where(X.isnan(), self.empty, X)
+        X = torch.where(X.isnan(), self.typical, X)
         X = X.unsqueeze(-1) if self.even else X.index_select(-1, self.feature)
         # Not ``X * slope + bias``: far from 0 narrow bins would lose their digits.
         filled = (X - self.left).mul_(self.slope).clamp(self.low, self.high)
@@ -115,8 +136,62 @@ class WithIndicator(nn.Module):
         return torch.cat([encoded, missing], dim=-1)
 
 
+class OneHot(nn.Module):
+    """1 in one place for the code of each column, 0 elsewhere.
+
+    Parameters
+    ----------
+    slots : list of ndarray of int
+        For each column the places among the outputs of the codes 0, 1, ..., of any other number,
+        and of NaN; -1 where all stays 0.
+    n_outputs : int
+    dtype : torch.dtype
+    """
+
+    def __init__(self, slots: list[np.ndarray], n_outputs: int, dtype: torch.dtype):
+        super().__init__()
+        sizes = np.array([len(slot) for slot in slots])
+        places = np.concatenate(slots)
+        self.n_outputs = n_outputs
+        # One output more, which is cut off, takes what has no place.
+        self.register_buffer("places", torch.tensor(np.where(places < 0, n_outputs, places)))
+        self.register_buffer("starts", torch.tensor(sizes.cumsum() - sizes))
+        self.register_buffer("n_codes", torch.tensor(sizes - 2, dtype=dtype))
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Encode rows of codes."""
+        known = (X >= 0) & (X < self.n_codes)
+        code = torch.where(known, X, self.n_codes + X.isnan())
+        place = self.places[self.starts + code.long()]
+        encoded = X.new_zeros(*X.shape[:-1], self.n_outputs + 1)
+        return encoded.scatter_(-1, place, 1)[..., :-1]
+
+
+class Mixed(nn.Module):
+    """An encoding of some columns beside one of the others.
+
+    Parameters
+    ----------
+    numbers, categories : nn.Module
+    is_categorical : ndarray of bool, shape (n_features,)
+        Which columns `categories` encodes.
+    """
+
+    def __init__(self, numbers: nn.Module, categories: nn.Module, is_categorical: np.ndarray):
+        super().__init__()
+        self.numbers, self.categories = numbers, categories
+        self.register_buffer("number_columns", torch.tensor(np.flatnonzero(~is_categorical)))
+        self.register_buffer("category_columns", torch.tensor(np.flatnonzero(is_categorical)))
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Encode rows."""
+        numbers = self.numbers(X.index_select(-1, self.number_columns))
+        categories = self.categories(X.index_select(-1, self.category_columns))
+        return torch.cat([numbers, categories], dim=-1)
+
+
 # Those that do the same in training as in prediction.
-FIXED = (Scaled, Quantile, PiecewiseLinear, WithIndicator)
+FIXED = (nn.Identity, Filled, Scaled, Quantile, PiecewiseLinear, OneHot, WithIndicator, Mixed)
 
 
 def inverse(width: np.ndarray) -> np.ndarray:

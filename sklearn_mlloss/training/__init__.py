@@ -4,7 +4,7 @@ from .batches import Batches, Table
 from .build import build_net, check_accepts, make_loss
 from .device import resolve_device
 from .encoding import Encoder, fit_encoder
-from .fit import Trained, train_folds, train_net, train_on
+from .fit import Trained, mean_scores, train_folds, train_net, train_on
 from .net import TableNet, seeded
 from .optimizers import OPTIMIZERS, SCHEDULES
 from .rows import Rows, check_weight
@@ -23,6 +23,7 @@ __all__ = [
     "check_weight",
     "fit_encoder",
     "make_loss",
+    "mean_scores",
     "resolve_device",
     "seeded",
     "train_folds",

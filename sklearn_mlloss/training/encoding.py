@@ -14,8 +14,15 @@ from sklearn.utils import gen_batches
 from sklearn.utils.validation import has_fit_parameter
 from torch import Tensor, nn
 
-from ..networks import Encoding, IdentityEncoding, choose_encoding, get_encoding
-from .batches import BLOCK_ENTRIES, Matrix
+from ..networks import (
+    Encoding,
+    IdentityEncoding,
+    OneHotEncoding,
+    choose_encoding,
+    get_encoding,
+)
+from ..networks.layers import Mixed
+from .batches import BLOCK_ENTRIES, Matrix, RowView
 from .rows import Rows
 
 __all__ = ["Encoder", "fit_encoder"]
@@ -38,12 +45,18 @@ class Encoder:
         Why it is this one.
     n_inputs, n_outputs : int
         Columns of the rows that the network gets, and of those that its layers get.
+    is_categorical : ndarray of bool, shape (n_inputs,), optional
+        Columns of codes, which `fitted` does not see.
+    categories : OneHotEncoding, optional
+        What becomes of them.
     """
 
     fitted: Any
     reason: str
     n_inputs: int
     n_outputs: int
+    is_categorical: np.ndarray | None = None
+    categories: OneHotEncoding | None = None
 
     @property
     def transforms(self) -> bool:
@@ -52,9 +65,14 @@ class Encoder:
 
     def module(self, dtype: torch.dtype) -> nn.Module | None:
         """Return the part of the network, if there is one."""
-        if self.transforms or self.fitted is None or isinstance(self.fitted, IdentityEncoding):
-            return None
-        return self.fitted.module(dtype)
+        as_they_are = self.transforms or self.fitted is None
+        numbers = nn.Identity() if as_they_are else self.fitted.module(dtype)
+        if self.categories is not None:
+            categories = self.categories.module(dtype)
+            if self.is_categorical.all():
+                return categories
+            return Mixed(numbers, categories, self.is_categorical)
+        return None if type(numbers) is nn.Identity else numbers
 
     def transform(self, rows: Rows) -> Rows:
         """Return rows for the network to train on, as a table in memory."""
@@ -79,7 +97,25 @@ class Encoder:
             yield torch.from_numpy(rows).to(device), min(size, X.shape[0] - start)
 
 
-def fit_encoder(spec: Any, rows: Rows, seed: int, more_to_come: bool = False) -> Encoder:
+class _SomeColumns:
+    """Some columns of an array, copied when rows of them are asked for."""
+
+    def __init__(self, matrix: np.ndarray, columns: np.ndarray):
+        self.matrix, self.columns = matrix, columns
+        self.shape, self.dtype = (len(matrix), len(columns)), matrix.dtype
+
+    def __getitem__(self, key: np.ndarray | tuple[np.ndarray, slice]) -> np.ndarray:
+        rows, some = key if isinstance(key, tuple) else (key, slice(None))
+        return self.matrix[np.ix_(rows, self.columns[some])]
+
+
+def fit_encoder(
+    spec: Any,
+    rows: Rows,
+    seed: int,
+    is_categorical: np.ndarray | None = None,
+    more_to_come: bool = False,
+) -> Encoder:
     """Learn an encoding from the rows that train a network.
 
     Parameters
@@ -89,6 +125,8 @@ def fit_encoder(spec: Any, rows: Rows, seed: int, more_to_come: bool = False) ->
     rows : Rows
     seed : int
         Of a transformer that draws random numbers and has no random state of its own.
+    is_categorical : ndarray of bool, shape (n_features,), optional
+        Columns of rows that hold codes of categories.
     more_to_come : bool, default=False
         Whether these are the first rows of many: "auto" then wants some of them.
 
@@ -96,6 +134,27 @@ def fit_encoder(spec: Any, rows: Rows, seed: int, more_to_come: bool = False) ->
     -------
     Encoder
     """
+    if is_categorical is None:
+        return _fit_numbers(spec, rows, seed, more_to_come)
+    numbers = Encoder(None, "all columns are categories", 0, 0)
+    if not is_categorical.all():
+        numbers = _fit_numbers(spec, _part(rows, ~is_categorical), seed, more_to_come)
+    categories = OneHotEncoding()
+    part = _part(rows, is_categorical)
+    categories.fit(part.X, sample_weight=part.row_weight())
+    width = numbers.n_outputs + categories.n_outputs_
+    n_inputs = len(is_categorical)
+    return Encoder(numbers.fitted, numbers.reason, n_inputs, width, is_categorical, categories)
+
+
+def _part(rows: Rows, columns: np.ndarray) -> Rows:
+    """Return the rows with some of their columns."""
+    view = rows.X if isinstance(rows.X, RowView) else RowView(rows.X, np.arange(len(rows)))
+    some = _SomeColumns(view.matrix, np.flatnonzero(columns))
+    return Rows(RowView(some, view.index), rows.Y, rows.weight)
+
+
+def _fit_numbers(spec: Any, rows: Rows, seed: int, more_to_come: bool) -> Encoder:
     reason = "as given"
     if isinstance(spec, str) and spec == "auto":
         if more_to_come and len(rows) < AUTO_FIRST_ROWS:
@@ -103,6 +162,9 @@ def fit_encoder(spec: Any, rows: Rows, seed: int, more_to_come: bool = False) ->
             reason = f"the first {len(rows)} rows of partial_fit are too few to learn from"
         else:
             spec, reason = choose_encoding(rows.X)
+        if spec is None and not sp.issparse(getattr(rows.X, "matrix", rows.X)):
+            # Values may be missing, now or later.
+            spec = IdentityEncoding()
     n_features = rows.X.shape[1]
     if spec is None:
         return Encoder(None, reason, n_features, n_features)

@@ -18,7 +18,7 @@ from .encoding import fit_encoder
 from .net import TableNet, seeded
 from .rows import Rows
 
-__all__ = ["Trained", "train_folds", "train_net", "train_on"]
+__all__ = ["Trained", "mean_scores", "train_folds", "train_net", "train_on"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,10 @@ def train_net(
     task: Any = None,
 ) -> Trained:
     """Build a net by the parameters of an estimator and train it; `task` is told of its epochs."""
-    encoder = fit_encoder(estimator.encoding, train, seeds[0]) if last is None else last.encoder_
+    if last is None:
+        encoder = fit_encoder(estimator.encoding, train, seeds[0], estimator.is_categorical_)
+    else:
+        encoder = last.encoder_
     net = build_net(estimator, loss, encoder, len(train), device, seeds[0], last)
     trained = train_on(net, train, valid, epochs, device, seeds[1], task=task)
     # The moments of a finished training serve nobody, and treble the size of a pickle.
@@ -141,3 +144,14 @@ def _train_fold(
     if task is not None:
         task.end()
     return (trained, test, *scores)
+
+
+def mean_scores(
+    nets: list[TableNet], X: Matrix, device: torch.device
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the means over nets of their scores and, if they have such, of their counts."""
+    found = [net.scores(X, device) for net in nets]
+    if len(found) == 1:
+        return found[0]
+    scores, counts = zip(*found, strict=True)
+    return np.mean(scores, axis=0), None if counts[0] is None else np.mean(counts, axis=0)

@@ -226,7 +226,8 @@ def has_known_layers(network: MLP) -> bool:
     if type(network.layers) is not nn.Sequential:
         return False
     *hidden, last = (tuple(map(_kind, part)) for part in _parts(network))
-    fixed = network.encoding is None or type(network.encoding) in FIXED
+    encoding = [] if network.encoding is None else network.encoding.modules()
+    fixed = all(type(part) in FIXED for part in encoding)
     return fixed and last == ("linear",) and all(part in _HIDDEN for part in hidden)
 
 

@@ -30,7 +30,10 @@ COLLECTED = {
     "check_dtype_object": (
         "demands a TypeError; where errors are collected, and not raised, it is a ValueError that "
         "tells of them, as with GridSearchCV"
-    )
+    ),
+    "check_estimators_nan_inf": (
+        "demands that NaN is refused: a Pipeline of scikit-learn never tells that it takes NaN"
+    ),
 }
 
 

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import QuantileTransformer, RobustScaler, StandardScaler
 
 from sklearn_mlloss.networks import (
@@ -65,7 +66,8 @@ def with_nan(X):
 def test_standard_is_the_scaler_of_sklearn():
     X = with_nan(table())
     expected = StandardScaler().fit_transform(X)
-    np.testing.assert_allclose(encode(StandardEncoding().fit(X), X), np.nan_to_num(expected))
+    encoded = encode(StandardEncoding().fit(X), X)
+    np.testing.assert_allclose(encoded[:, :6], np.nan_to_num(expected))
 
 
 def test_standard_of_sparse_rows_only_scales():
@@ -388,32 +390,49 @@ def test_rows_are_not_written_to_and_gradients_pass(name):
 # --- missing values -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_missing_values_are_left_out_and_encoded_as_0(name):
+# What an imputer takes for a typical value; a quantile encoding has 0 for it.
+TYPICAL = {"identity": "mean", "standard": "mean", "robust": "median", "piecewise_linear": "median"}
+
+
+def named(name, **params):
+    cls = IdentityEncoding if name == "identity" else ENCODINGS[name]
+    return cls(**params)
+
+
+@pytest.mark.parametrize("name", ["identity", *NAMES])
+def test_missing_values_are_left_out(name):
     X = table()
     holes = np.vstack([X, X[:50]])
     holes[200:] = NAN
-    one, other = get_encoding(name).fit(X), get_encoding(name).fit(holes)
-    np.testing.assert_allclose(encode(one, X), encode(other, X), atol=1e-12)
-    assert (encode(one, np.full((2, 6), NAN)) == 0).all()
-    assert other.n_outputs_ == one.n_outputs_
+    one, other = named(name).fit(X), named(name).fit(holes)
     assert one.missing_features_.tolist() == [] and other.missing_features_.tolist() == [*range(6)]
+    assert other.n_outputs_ == one.n_outputs_ + 6
+    np.testing.assert_allclose(encode(one, X), encode(other, X)[:, :-6], atol=1e-12)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_missing_indicator_of_columns_with_nan_in_the_training_rows(name):
-    X = with_nan(table())
-    plain = get_encoding(name).fit(X)
-    encoding = clone(plain).set_params(missing_indicator=True).fit(X)
-    assert encoding.missing_features_.tolist() == [0, 3]
-    assert encoding.n_outputs_ == plain.n_outputs_ + 2
-    new = table(5, seed=1)
-    new[1, 0] = new[2, 1] = new[3, 3] = NAN
-    encoded = encode(encoding, new)
-    np.testing.assert_array_equal(encoded[:, :-2], encode(plain, new))
-    np.testing.assert_array_equal(encoded[:, -2:], np.isnan(new)[:, [0, 3]])
-    full = get_encoding(name).set_params(missing_indicator=True).fit(table())
-    assert full.n_outputs_ == plain.n_outputs_
+@pytest.mark.parametrize("name", ["identity", *NAMES])
+@pytest.mark.parametrize("seen", [True, False], ids=["seen", "not seen in training"])
+def test_missing_values_are_those_of_an_imputer(name, seen):
+    train = with_nan(table(201)) if seen else table(201)
+    new = with_nan(table(50, seed=1))
+    encoding = named(name).fit(train)
+    plain = named(name, missing_indicator=False).fit(train)
+    imputer = SimpleImputer(strategy=TYPICAL.get(name, "mean"), add_indicator=True).fit(train)
+    filled = imputer.transform(new)
+    expected = encode(plain, filled[:, :6])
+    if name == "quantile":
+        expected[:, [0, 3]] *= ~np.isnan(new[:, [0, 3]])
+    expected = np.hstack([expected, filled[:, 6:]])
+    assert filled.shape[1] == 8 if seen else 6
+    np.testing.assert_allclose(encode(encoding, new), expected, atol=1e-9)
+    assert encoding.n_outputs_ == expected.shape[1]
+
+
+def test_missing_values_of_an_even_number_of_rows_fill_bins_as_the_median_does():
+    X = np.array([[1.0], [2], [4], [9]])
+    encoding = PiecewiseLinearEncoding(n_bins=3).fit(X)
+    assert encoding.median_ == [3]
+    np.testing.assert_array_equal(encode(encoding, [[NAN]]), encode(encoding, [[3]]))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -422,8 +441,11 @@ def test_a_column_without_any_value_is_constant(name):
     X[:, 0] = NAN
     encoding = get_encoding(name).fit(X)
     assert encoding.constant_.tolist() == [True, False, False, False, False, True]
-    X[0, 0] = 3
-    assert np.isfinite(encode(encoding, X)).all()
+    # An indicator that is always 1 would be a second bias, and wrong for a value that comes.
+    assert encoding.missing_features_.tolist() == []
+    other = X.copy()
+    other[0, 0] = 3
+    np.testing.assert_array_equal(encode(encoding, other), encode(encoding, X))
 
 
 # --- sparse rows --------------------------------------------------------------------------------
@@ -602,8 +624,11 @@ def test_identity():
     X = with_nan(table())
     encoding = get_encoding(None).fit(X)
     assert isinstance(encoding, IdentityEncoding)
-    assert encoding.n_outputs_ == encoding.n_features_in_ == 6
-    np.testing.assert_array_equal(encode(encoding, X), X)
+    assert encoding.n_outputs_ == 8
+    there = ~np.isnan(X)
+    np.testing.assert_array_equal(encode(encoding, X)[:, :6][there], X[there])
+    sparse = get_encoding(None).fit(sp.csr_array(table()))
+    assert type(sparse.module()) is torch.nn.Identity and sparse.mean_ is None
 
 
 def test_names_classes_and_instances():
@@ -663,6 +688,11 @@ def heavy(*shape):
     ("X", "name", "reason"),
     [
         ((normal(99, 4) > 0) * 1.0, None, "0 or 1"),
+        (np.where(normal(99, 4) > 1, NAN, normal(99, 4) > 0), "piecewise_linear", "or missing"),
+        (np.where(normal(9, 4) > 1, NAN, normal(9, 4) > 0), "piecewise_linear", "or missing"),
+        (np.full((99, 4), NAN), "piecewise_linear", "or missing"),
+        (with_nan(normal(30, 4)), "standard", "30 rows"),
+        (np.where(normal(999, 4) < 2.5, NAN, normal(999, 4)), "piecewise_linear", "dense columns"),
         (sp.csr_matrix((normal(99, 4) > 1) * 1.0), None, "0 or 1"),
         (sp.csr_matrix((5, 3)), None, "0 or 1"),
         (sparse_table(0.2) / 10, None, "sparse"),
@@ -670,7 +700,7 @@ def heavy(*shape):
         (sparse_table(0.2) / 1e6, "robust", "sparse"),
         (sparse_table(0.4), "piecewise_linear", "dense columns"),
         (normal(30, 4), "standard", "30 rows"),
-        (with_nan(table()), "piecewise_linear", "6 dense columns give 29 outputs"),
+        (with_nan(table()), "piecewise_linear", "6 dense columns give 31 outputs"),
         (normal(700, 600), "quantile", "4800 piecewise-linear outputs"),
         (normal(60, 61), "quantile", "60 rows are few for 61 dense columns"),
         (normal(60, 60), "piecewise_linear", "480 outputs"),
@@ -694,6 +724,16 @@ def test_choice_for_tables_of_many_rows_looks_at_some(monkeypatch):
     monkeypatch.setattr(choice, "Columns", lambda X: seen.append(X.shape) or columns.Columns(X))
     assert choose_encoding(X)[0] == "piecewise_linear"
     assert seen == [(100, 5)]
+
+
+def test_choice_finds_missing_values_among_rows_that_it_does_not_look_at(monkeypatch):
+    X = (normal(5000, 3) > 0) * 1.0
+    monkeypatch.setattr(choice, "AUTO_ROWS", 1000)
+    assert choose_encoding(X)[0] is None
+    looked_at = columns.sample(5000, 1000)
+    X[np.setdiff1d(np.arange(5000), looked_at)[0], 1] = NAN
+    assert choose_encoding(X)[0] == "piecewise_linear"
+    assert choose_encoding(RowView(X, looked_at))[0] is None
 
 
 def test_choice_is_cheaper_where_rows_are_many(monkeypatch):

@@ -157,7 +157,7 @@ def test_partial_fit_learns_the_encoding_in_the_first_call():
 
 def test_partial_fit_does_not_choose_by_a_handful_of_rows():
     net = make().partial_fit(X[:49], Y[:49]).partial_fit(X, Y)
-    assert net.encoding_ is None and "first 49 rows" in net.encoding_reason_
+    assert type(net.encoding_) is IdentityEncoding and "first 49 rows" in net.encoding_reason_
     assert isinstance(make().partial_fit(X[:50], Y[:50]).encoding_, PiecewiseLinearEncoding)
     assert make(encoding="standard").partial_fit(X[:9], Y[:9]).encoding_ is not None
 
@@ -238,11 +238,13 @@ def test_precision_is_that_of_the_weights(name):
     assert np.abs(net.predict_proba(X + 1e-10) - net.predict_proba(X)).max() < 1e-6
 
 
-def test_identity_costs_nothing():
+def test_identity_is_no_encoding_but_for_missing_values():
     net = make(encoding=IdentityEncoding()).fit(X, Y)
-    assert net.net_.module_.encoding is None and isinstance(net.encoding_, IdentityEncoding)
+    assert isinstance(net.encoding_, IdentityEncoding)
     expected = make(encoding=None).fit(X, Y).predict_proba(X)
     np.testing.assert_array_equal(net.predict_proba(X), expected)
+    sparse = make(encoding=IdentityEncoding()).fit(sp.csr_array(X), Y)
+    assert sparse.net_.module_.encoding is None
 
 
 # ------------------------------------------------------------------ forms of X

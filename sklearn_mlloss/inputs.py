@@ -1,0 +1,325 @@
+"""Kinds of X: what is accepted, and how it becomes rows of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils import _safe_indexing, check_array, check_consistent_length
+from sklearn.utils.validation import validate_data
+
+from .parameters import warn_of_lost_digits
+from .targets import TargetCodec
+from .training import Rows, check_weight
+
+__all__ = ["InputCodec", "check_rows", "takes_missing"]
+
+# Types of columns of categories, in pandas and polars.
+CATEGORICAL = ("CategoricalDtype", "Categorical", "Enum")
+UNKNOWN = -1
+
+
+def takes_missing(encoding: Any) -> bool:
+    """Return whether NaN in X is represented by what the parameter `encoding` stands for.
+
+    A transformer is asked when it runs.
+    """
+    return encoding is not None and not hasattr(encoding, "transform")
+
+
+class InputCodec:
+    """Turns X into numbers.
+
+    A missing value becomes NaN. A category becomes its place among those of the column in the
+    first X, which are sorted; one that was not there becomes -1.
+
+    Parameters
+    ----------
+    encoding, categorical_features : see `MultiLabelNetClassifier`
+
+    Attributes
+    ----------
+    is_categorical_ : ndarray of bool, shape (n_features,), or None
+        Which columns hold categories; None if none does.
+    categories_ : list of ndarray
+        The categories of each of these columns.
+    """
+
+    def __init__(self, encoding: Any, categorical_features: Any):
+        self.encoding = encoding
+        self.categorical_features = categorical_features
+
+    def fit_transform(self, estimator: Any, X: Any) -> np.ndarray | sp.csr_matrix | sp.csr_array:
+        """Return X as `transform` does, after learning which columns hold which categories."""
+        if not isinstance(self.categorical_features, str | None):
+            X = _as_table(X)
+        self.is_categorical_ = _find_categorical(X, self.categorical_features)
+        self.categories_ = []
+        if self.is_categorical_ is not None and hasattr(self.encoding, "transform"):
+            raise ValueError(
+                f"X has columns of categories, which do not go with encoding={self.encoding!r}: "
+                "take encoding='auto' or another name, or set categorical_features=None and put "
+                "the transformer into a Pipeline, before this classifier"
+            )
+        found = self.transform(estimator, X, reset=True)
+        # Where rows are sparse the network may have no place for missing values.
+        self._refuses_missing = self.encoding is None or sp.issparse(found)
+        self._check_missing(estimator, found)
+        names = getattr(estimator, "feature_names_in_", np.arange(found.shape[1]))
+        if self.is_categorical_ is None:
+            warn_of_lost_digits(X, found.dtype, names)
+        elif not self.is_categorical_.all():
+            numbers = np.flatnonzero(~self.is_categorical_)
+            warn_of_lost_digits(_some_columns(X, numbers), found.dtype, names[numbers])
+        return found
+
+    def transform(
+        self, estimator: Any, X: Any, reset: bool = False
+    ) -> np.ndarray | sp.csr_matrix | sp.csr_array:
+        """Return X as rows of finite numbers and NaN, in the precision of the estimator.
+
+        Parameters
+        ----------
+        estimator : MultiLabelNetClassifier
+            Gets, or has, the names and the number of columns.
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+        reset : bool, default=False
+            Whether this is the X to learn from.
+
+        Returns
+        -------
+        ndarray or CSR matrix of shape (n_samples, n_features)
+        """
+        if self.is_categorical_ is None:
+            found = _numbers(
+                X, lambda: validate_data(
+                    estimator, X, accept_sparse="csr", dtype=estimator._dtype, order="C",
+                    ensure_all_finite="allow-nan", reset=reset,
+                )
+            )  # fmt: skip
+        else:
+            found = self._mixed(estimator, X, reset)
+        if not reset:
+            self._check_missing(estimator, found)
+        return found
+
+    def _mixed(self, estimator: Any, X: Any, reset: bool) -> np.ndarray:
+        X = _as_table(X)
+        if sp.issparse(X):
+            raise ValueError(
+                "X is sparse, but training was on columns of categories: give a dense X"
+            )
+        validate_data(estimator, X, skip_check_array=True, reset=reset)
+        found = np.empty(X.shape, dtype=estimator._dtype)
+        check_array(found, ensure_all_finite=False, input_name="X", estimator=estimator)  # any rows
+        numbers = np.flatnonzero(~self.is_categorical_)
+        if len(numbers):
+            part = _some_columns(X, numbers)
+            found[:, numbers] = _numbers(
+                X, lambda: check_array(
+                    part, dtype=estimator._dtype, ensure_all_finite="allow-nan", input_name="X",
+                    estimator=estimator,
+                ), numbers,
+            )  # fmt: skip
+        for number, j in enumerate(np.flatnonzero(self.is_categorical_)):
+            found[:, j] = self._codes(X, j, number, reset)
+        return found
+
+    def _codes(self, X: Any, j: int, number: int, reset: bool) -> np.ndarray:
+        """Return the codes of a column, which is that of a number among those of categories."""
+        try:
+            levels, places = _factorize(_column(X, j))
+        except TypeError as error:
+            raise TypeError(
+                f"{_name(X, j)} has values that cannot be categories: {error}. What is to be one "
+                "as an argument must be hashable, such as a string or a number"
+            ) from error
+        used = np.unique(places[places >= 0])
+        levels = [levels[place] for place in used]
+        if any(isinstance(level, float) and np.isinf(level) for level in levels):
+            raise ValueError(f"{_name(X, j)} contains infinity")
+        if reset:
+            self.categories_.append(np.fromiter(_sorted(levels), dtype=object, count=len(levels)))
+        codes = {level: code for code, level in enumerate(self.categories_[number])}
+        # The last one is for places of -1.
+        table = np.full(max(places.max(), 0) + 2, np.nan)
+        table[used] = [codes.get(level, UNKNOWN) for level in levels]
+        return table[places]
+
+    def _check_missing(self, estimator: Any, X: np.ndarray | sp.csr_matrix | sp.csr_array) -> None:
+        """Raise if values are missing that the network has no place for."""
+        if sp.issparse(X):
+            if X.nnz and np.isnan(X.data.min()):
+                raise ValueError(
+                    "Input X contains NaN and is sparse: missing values are taken in dense X only"
+                )
+            return
+        # The minimum is NaN if anything is, and needs no memory.
+        if not self._refuses_missing or not np.isnan(X.min()):
+            return
+        missing = np.isnan(X).any(axis=0)
+        if self.is_categorical_ is not None:
+            missing &= ~self.is_categorical_
+        if missing.any():
+            names = getattr(estimator, "feature_names_in_", np.arange(X.shape[1]))[missing]
+            why = "encoding=None has" if self.encoding is None else "training on a sparse X left"
+            raise ValueError(
+                f"Input X contains NaN in {len(names)} column(s): {', '.join(map(str, names[:10]))}"
+                f". {why} no place for missing values: use encoding='auto' or another name on "
+                "dense X, or fill them in before, with a SimpleImputer for instance"
+            )
+
+
+def check_rows(
+    X: np.ndarray | sp.csr_matrix | sp.csr_array, targets: TargetCodec, y: Any, sample_weight: Any
+) -> tuple[Rows, np.ndarray]:
+    """Return the rows that have something to learn from, and which of X they are."""
+    Y = targets.transform(y)
+    check_consistent_length(X, Y)
+    weight = check_weight(sample_weight, Y)
+    if weight is not None and weight.ndim == 2 and targets.kind != "multilabel":
+        raise ValueError(
+            f"sample_weight must have shape {Y.shape[:1]} for a 1-D y, got {weight.shape}"
+        )
+    return Rows(X, Y, weight).informative()
+
+
+def _find_categorical(X: Any, spec: Any) -> np.ndarray | None:
+    """Return which columns hold categories, or None, as HistGradientBoostingClassifier has it."""
+    if isinstance(spec, str):  # "from_dtype"
+        spec = [_is_category(dtype) for dtype in X.dtypes] if _is_frame(X) else None
+    if spec is None or np.size(spec) == 0:
+        return None
+    spec = np.asarray(spec)
+    n_features = X.shape[1]
+    found = np.zeros(n_features, dtype=bool)
+    if spec.dtype.kind == "b":
+        if spec.shape != found.shape:
+            raise ValueError(
+                "categorical_features set as a boolean mask must have shape (n_features,) = "
+                f"{found.shape}, got {spec.shape}"
+            )
+        found = spec
+    elif spec.dtype.kind in "iu":
+        if spec.min() < 0 or spec.max() >= n_features:
+            raise ValueError(
+                "categorical_features set as integer indices must be in [0, n_features - 1] = "
+                f"[0, {n_features - 1}], got {spec.tolist()}"
+            )
+        found[spec] = True
+    elif not _is_frame(X):
+        raise ValueError(
+            "categorical_features holds names, but X has none: give the numbers of the columns, "
+            "or a boolean mask"
+        )
+    else:
+        names = list(X.columns)
+        unknown = [name for name in spec.tolist() if name not in names]
+        if unknown:
+            raise ValueError(
+                f"categorical_features has names that X has not: {unknown}; the columns are {names}"
+            )
+        found[[names.index(name) for name in spec.tolist()]] = True
+    if not found.any():
+        return None
+    if sp.issparse(X):
+        raise ValueError(
+            f"categorical_features={spec.tolist()} needs a dense X or a DataFrame, got a sparse one"
+        )
+    return found
+
+
+def _is_frame(X: Any) -> bool:
+    return hasattr(X, "columns") and hasattr(X, "dtypes")
+
+
+def _is_category(dtype: Any) -> bool:
+    # Some types of polars are classes.
+    return getattr(dtype, "__name__", type(dtype).__name__) in CATEGORICAL
+
+
+def _as_table(X: Any) -> Any:
+    """Return X as a DataFrame, a sparse matrix or a 2-D array of whatever it holds."""
+    if _is_frame(X) or sp.issparse(X):
+        return X
+    # A list of lists with text would become text as a whole.
+    X = np.asarray(X, dtype=object if isinstance(X, list | tuple) else None)
+    return check_array(X, dtype=None, ensure_all_finite=False, input_name="X")
+
+
+def _column(X: Any, j: int) -> Any:
+    return X.iloc[:, j] if hasattr(X, "iloc") else X[:, int(j)]
+
+
+def _some_columns(X: Any, columns: Sequence[int]) -> Any:
+    return _safe_indexing(_as_table(X), columns, axis=1)
+
+
+def _name(X: Any, j: int) -> str:
+    return f"column {X.columns[j]!r} of X" if _is_frame(X) else f"column {j} of X"
+
+
+def _numbers(X: Any, convert: Callable[[], Any], columns: np.ndarray | None = None) -> Any:
+    """Return what `convert` makes of columns of X; if one of them holds no numbers, name it."""
+    try:
+        return convert()
+    except (ValueError, TypeError) as error:
+        if isinstance(error, ValueError) and "could not convert" not in str(error):
+            raise
+        if not _is_frame(X) and isinstance(error, TypeError):
+            raise
+        X = _as_table(X)
+        for j in range(X.shape[1]) if columns is None else columns:
+            try:
+                check_array(_some_columns(X, [int(j)]), dtype=np.float64, ensure_all_finite=False)
+            except (ValueError, TypeError) as reason:
+                raise ValueError(f"{_name(X, j)} is not numeric ({reason}): {_remedy(X, j)}") from (
+                    error
+                )
+        raise
+
+
+def _remedy(X: Any, j: int) -> str:
+    if not _is_frame(X):
+        return "leave it out, or name it in categorical_features"
+    name = X.columns[j]
+    if _is_category(list(X.dtypes)[j]):
+        return f"leave it out, or set categorical_features='from_dtype' or to [..., {name!r}]"
+    return (
+        f"leave it out, make it a category by X[{name!r}].astype('category'), or name it in "
+        "categorical_features"
+    )
+
+
+def _factorize(column: Any) -> tuple[list, np.ndarray]:
+    """Return the values of a column, and for each row which it has; -1 if it is missing."""
+    if hasattr(column, "cat") and hasattr(column.cat, "codes"):
+        return column.cat.categories.tolist(), np.asarray(column.cat.codes, dtype=np.int64)
+    values = np.asarray(column)
+    if values.dtype.kind == "O":
+        known: dict[Any, int] = {}
+        places = np.array([known.setdefault(value, len(known)) for value in values.tolist()])
+        levels = list(known)
+    else:
+        levels, places = np.unique(values, return_inverse=True)
+        levels = levels.tolist()
+    place = np.array([-1 if _is_missing(level) else i for i, level in enumerate(levels)])
+    return levels, place[places]
+
+
+def _is_missing(value: Any) -> bool:
+    # NaN and NaT do not equal themselves, and of pandas.NA nobody knows.
+    same = value == value
+    return value is None or not isinstance(same, bool | np.bool_) or not same
+
+
+def _sorted(levels: list) -> list:
+    try:
+        return sorted(levels)
+    except TypeError:  # of several kinds; numbers of any type may be equal, and go by value
+        return sorted(
+            levels, key=lambda v: (0, v) if isinstance(v, Real) else (1, str(type(v)), str(v))
+        )

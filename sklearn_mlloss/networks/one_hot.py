@@ -1,0 +1,114 @@
+"""Categories as inputs of a network."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+import torch
+from sklearn.utils import check_scalar
+from torch import nn
+
+from .columns import SLACK, Columns
+from .encoding import Encoding
+from .layers import OneHot
+
+__all__ = ["OneHotEncoding"]
+
+# Whole numbers that float32 can tell apart.
+MOST_CODES = 2**24
+
+
+class OneHotEncoding(Encoding):
+    """Each column of codes as one output a category, 1 for the one that it holds.
+
+    A code is the place of a category in a list: 0, 1, and so on. The columns of a first layer that
+    belong to these outputs are an embedding as wide as the layer. So that it stays bounded, of a
+    column with more than `max_categories` categories the most frequent ones have an output each,
+    the rest one together. NaN has an output of its own if it was among the training rows. A code
+    that was not among them, or NaN if it was not, counts as one of the rest, or without a rest
+    leaves all outputs 0. A column that never changed in the training rows gives no output.
+
+    Parameters
+    ----------
+    max_categories : int, default=256
+        Largest number of outputs of a column, that for NaN not counted, at least 2.
+
+    Attributes
+    ----------
+    slots_ : list of ndarray of int
+        For each column the outputs that stand for its codes 0, 1, and so on, for any other number,
+        and for NaN; -1 where all outputs are 0.
+
+    See Also
+    --------
+    sklearn.preprocessing.OneHotEncoder : With ``handle_unknown="infrequent_if_exist"``.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.networks import OneHotEncoding
+    >>> module = OneHotEncoding().fit(np.array([[0.0], [2.0], [np.nan]])).module()
+    >>> module(torch.tensor([[0.0], [1.0], [2.0], [torch.nan]]))
+    tensor([[1., 0., 0.],
+            [0., 0., 0.],
+            [0., 1., 0.],
+            [0., 0., 1.]])
+    """
+
+    def __init__(self, max_categories: int = 256):
+        self.max_categories = max_categories
+
+    def _fit(self, columns: Columns) -> int:
+        check_scalar(self.max_categories, "max_categories", Integral, min_val=2)
+        self.slots_, n_outputs = [], 0
+        for counts, missing in zip(_counts(columns), columns.missing, strict=True):
+            slots = np.full(len(counts) + 2, -1)
+            kept = np.flatnonzero(counts)
+            width = min(len(kept), self.max_categories)
+            if len(kept) > width:
+                kept = np.sort(_by_frequency(counts)[1 - width :])
+                slots[:] = width - 1
+            slots[kept] = np.arange(len(kept))
+            if missing:
+                slots[-1] = width
+                width += 1
+            if width < 2:
+                slots[:], width = -1, 0
+            slots[slots >= 0] += n_outputs
+            self.slots_.append(slots)
+            n_outputs += width
+        return max(1, n_outputs)  # a layer needs an input
+
+    def _module(self, dtype: torch.dtype) -> nn.Module:
+        return OneHot(self.slots_, self.n_outputs_, dtype)
+
+
+def _by_frequency(counts: np.ndarray) -> np.ndarray:
+    """Return the codes in the order of their counts, of equal ones in their own order."""
+    share = counts / counts.sum()
+    order = np.argsort(share, kind="stable")
+    # Weights that stand for repeated rows have other last digits.
+    rank = (np.diff(share[order], prepend=0) > SLACK).cumsum()
+    return order[np.lexsort((order, rank))]
+
+
+def _counts(columns: Columns) -> list[np.ndarray]:
+    """Return for each column how often each code occurs, weights counted."""
+    if columns.sparse:
+        raise ValueError("OneHotEncoding takes dense arrays of codes, got a sparse matrix")
+    there = columns.low <= columns.high
+    if (columns.low[there] < 0).any() or (columns.high[there] >= MOST_CODES).any():
+        raise ValueError(f"codes of categories must be whole numbers from 0 to {MOST_CODES - 1}")
+    n_codes = np.where(there, columns.high, -1).astype(np.int64) + 1
+    ends = n_codes.cumsum()
+    counts = np.zeros(ends[-1])
+    for rows, block in columns.blocks():
+        there = ~np.isnan(block)
+        codes = np.where(there, block, 0).astype(np.int64)
+        if (codes != block)[there].any():
+            raise ValueError("codes of categories must be whole numbers, got fractions")
+        weight = 1.0 if columns.weight is None else columns.weight[rows, None]
+        weight = np.broadcast_to(weight, block.shape)
+        np.add.at(counts, (codes + ends - n_codes)[there], weight[there])
+    return np.split(counts, ends[:-1])
