@@ -26,7 +26,7 @@ from .parameters import (
     PRECISIONS,
     check_params,
     draw_entropy,
-    naming_columns,
+    naming_tensors,
     unchanged_on_error,
 )
 from .presets import preset_for
@@ -565,7 +565,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     # ------------------------------------------------------------------ rows
 
     def _check_X(self, X: Any, reset: bool = False) -> np.ndarray | sp.csr_matrix | sp.csr_array:
-        with naming_columns(X):
+        with naming_tensors(X):
             if not reset:
                 return self._inputs.transform(self, X)
             self._inputs = InputCodec(self.encoding, self.categorical_features)

@@ -20,6 +20,8 @@ __all__ = ["InputCodec", "check_rows", "takes_missing"]
 # Types of columns of categories, in pandas and polars.
 CATEGORICAL = ("CategoricalDtype", "Categorical", "Enum")
 UNKNOWN = -1
+# What numpy and pandas say of columns that are no numbers.
+NOT_NUMBERS = ("could not convert", "could not be promoted", "Cannot cast")
 
 
 def takes_missing(encoding: Any) -> bool:
@@ -267,14 +269,17 @@ def _numbers(X: Any, convert: Callable[[], Any], columns: np.ndarray | None = No
     try:
         return convert()
     except (ValueError, TypeError) as error:
-        if isinstance(error, ValueError) and "could not convert" not in str(error):
+        if isinstance(error, ValueError) and not any(known in str(error) for known in NOT_NUMBERS):
             raise
         if not _is_frame(X) and isinstance(error, TypeError):
             raise
         X = _as_table(X)
         for j in range(X.shape[1]) if columns is None else columns:
             try:
-                check_array(_some_columns(X, [int(j)]), dtype=np.float64, ensure_all_finite=False)
+                part = np.asarray(_some_columns(X, [int(j)]))
+                if part.dtype.kind in "mM":  # alone, these would be numbers
+                    raise TypeError(f"its values are {part.dtype}")
+                check_array(part, dtype=np.float64, ensure_all_finite=False)
             except (ValueError, TypeError) as reason:
                 raise ValueError(f"{_name(X, j)} is not numeric ({reason}): {_remedy(X, j)}") from (
                     error

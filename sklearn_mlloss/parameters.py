@@ -22,16 +22,13 @@ __all__ = [
     "check_n_jobs",
     "check_params",
     "draw_entropy",
-    "naming_columns",
+    "naming_tensors",
     "unchanged_on_error",
     "warn_of_lost_digits",
 ]
 
 # The type of weights; "bf16" changes the products of training only.
 PRECISIONS = {"float32": np.float32, "float64": np.float64, "bf16": np.float32}
-
-# What numpy and pandas say of columns that are no numbers.
-NOT_NUMBERS = ("could not convert", "could not be promoted", "Cannot cast")
 
 # Parameters of the built-in network, with their defaults.
 NETWORK = {
@@ -93,33 +90,17 @@ def check_n_jobs(n_jobs: Any) -> None:
 
 
 @contextmanager
-def naming_columns(X: Any) -> Iterator[None]:
-    """Say which columns of X are no numbers, where that is what fails."""
+def naming_tensors(X: Any) -> Iterator[None]:
+    """Say what to do with a tensor that numpy cannot read, where that is what fails."""
     try:
         yield
-    except (TypeError, ValueError, RuntimeError) as error:
-        if hasattr(X, "detach") and not isinstance(error, ValueError):
-            raise ValueError(
-                f"X is a torch tensor that numpy cannot read ({error}): give "
-                "X.detach().cpu().float().numpy()"
-            ) from error
-        text = str(error)
-        others = [
-            f"{name!r} ({dtype})"
-            for name, dtype in getattr(getattr(X, "dtypes", None), "items", tuple)()
-            if not _is_number(dtype)
-        ]
-        if others and any(known in text for known in NOT_NUMBERS):
-            raise ValueError(
-                f"X must hold numbers, but these columns do not: {', '.join(others[:10])}. Encode "
-                "them, for instance by OneHotEncoder or OrdinalEncoder in a ColumnTransformer, or "
-                f"leave them out ({text.splitlines()[0]})"
-            ) from error
-        if text.startswith("could not convert string"):
-            raise ValueError(
-                f"X must hold numbers: {text}. Encode categories, for instance by OneHotEncoder"
-            ) from error
-        raise
+    except (TypeError, RuntimeError) as error:
+        if not hasattr(X, "detach"):
+            raise
+        raise ValueError(
+            f"X is a torch tensor that numpy cannot read ({error}): give "
+            "X.detach().cpu().float().numpy()"
+        ) from error
 
 
 @contextmanager
@@ -250,12 +231,6 @@ def _check_network(estimator: Any) -> None:
         _check_real(estimator, "dropout", min_val=0, max_val=1, include_boundaries="left")
     if estimator.normalization is not None:
         _check_name(estimator, "normalization", NORMALIZATIONS, "None or ")
-
-
-def _is_number(dtype: Any) -> bool:
-    """Return whether a column of a DataFrame, or each of its categories, is a number."""
-    dtype = getattr(getattr(dtype, "categories", None), "dtype", dtype)
-    return dtype.kind in "biuf"
 
 
 def _is_size(value: Any) -> bool:

@@ -205,24 +205,29 @@ HALVES = ["x", "y"] * 40
 
 
 @pytest.mark.parametrize(
-    "column, shown",
+    "column",
     [
-        (pd.Categorical(HALVES), r"'a' \(category\)"),
-        (np.array(HALVES, dtype=object), r"'a' \((object|str)\)"),
-        (pd.date_range("2020", periods=80), r"'a' \(datetime64"),
-        (pd.to_timedelta(range(80), unit="s"), r"'a' \(timedelta64"),
+        np.array(HALVES, dtype=object),
+        pd.date_range("2020", periods=80),
+        pd.to_timedelta(range(80), unit="s"),
     ],
-    ids=["categories", "strings", "dates", "durations"],
+    ids=["strings", "dates", "durations"],
 )
-def test_columns_that_are_no_numbers_are_named(column, shown):
+def test_columns_that_are_no_numbers_are_named(column):
     table = FRAME.assign(a=column, b=FRAME.b > 0)
-    message = f"X must hold numbers, but these columns do not: {shown}.*OneHotEncoder"
+    message = r"column 'a' of X is not numeric .*X\['a'\].astype\('category'\)"
     with pytest.raises(ValueError, match=message) as caught:
         net().fit(table, Y)
     assert "'b'" not in str(caught.value) and "'c'" not in str(caught.value)
     fitted = net().fit(FRAME, Y)
     with pytest.raises(ValueError, match=message):
         fitted.predict(table)
+
+
+def test_categories_where_training_had_numbers_are_named():
+    table = FRAME.assign(a=pd.Categorical(HALVES))
+    with pytest.raises(ValueError, match="column 'a' of X is not numeric .*leave it out"):
+        net().fit(FRAME, Y).predict(table)
 
 
 def test_categories_that_are_numbers_are_numbers():
@@ -233,7 +238,7 @@ def test_categories_that_are_numbers_are_numbers():
 def test_strings_in_an_array():
     words = X.astype(object)
     words[0, 0] = "red"
-    with pytest.raises(ValueError, match="X must hold numbers: could not convert.*'red'. Encode"):
+    with pytest.raises(ValueError, match="column 0 of X is not numeric .*'red'.*categorical"):
         net().fit(words, Y)
 
 
@@ -241,7 +246,7 @@ def test_other_errors_of_X_are_those_of_scikit_learn():
     with pytest.raises(ValueError, match="^X has 2 features, but MultiLabelNetClassifier is exp"):
         net().fit(X, Y).predict(torch.tensor(X[:, :2]))
     with pytest.raises(ValueError, match="^Input X contains NaN"):
-        net().fit(FRAME.mask(FRAME > 1), Y)
+        net(encoding=None).fit(FRAME.mask(FRAME > 1), Y)
 
 
 @pytest.mark.parametrize(

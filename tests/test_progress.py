@@ -222,7 +222,13 @@ def test_epochs_of_early_stopping_tell_both_losses():
     net = make(monitor=lambda Y, scores: -((Y - scores) ** 2).mean()).set_callbacks(keeper)
     net.fit(X, Y)
     for fitted in [fitted for *_, fitted in keeper.kept]:
-        assert set(fitted.history_) == {"epoch", "train_loss", "valid_loss", "valid_score"}
+        assert set(fitted.history_) == {
+            "epoch",
+            "train_loss",
+            "valid_loss",
+            "valid_score",
+            "is_best",
+        }
         assert np.isfinite(list(fitted.history_.values())).all()
 
 
