@@ -65,7 +65,7 @@ scores["focal"]["sigmoid of the outputs"] = np.mean([s.sigmoid().numpy() for s i
 # All labels together. The sigmoid after the focal loss is far too close to 1/2, and the link of the
 # loss mends it without learning anything. The scores of balanced_bce are too high for most
 # entries, those of softmax_ce far too low, since they share a mass of 1 among the four labels of a
-# row. After calibration all are close to the diagonal, and there is hardly a difference in log loss.
+# row. After calibration all are close to the diagonal, and hardly differ in log loss.
 figure, axes = plt.subplots(2, 3, figsize=(10, 7.4), layout="constrained")
 for axis, (loss, sets) in zip(axes.flat, scores.items(), strict=True):
     flat = {name: proba.reshape(-1, 1) for name, proba in sets.items()}

@@ -59,8 +59,8 @@ for repeat in range(n_repeats):
 # absent, they ruin the decision: probabilities are then those of a label that is there and was
 # looked at, and sink below 1/2 one after the other. The ranking suffers less. Hill is no cure here.
 # SPLC takes likely labels for present ones: too many of them where none was hidden, about the right
-# number around 60 %, and at 80 % it no longer helps. So the best that can be known of a hidden label
-# is that it is hidden. (Bands are the lowest and the highest of the repeats.)
+# number around 60 %, and at 80 % it no longer helps. So it is worth knowing which labels were
+# hidden. (Bands are the lowest and the highest of the repeats.)
 figure, axes = plt.subplots(1, 3, figsize=(12, 4.2), layout="constrained")
 colours, markers = ["#0072B2", "#D55E00", "#E69F00", "#009E73"], "os^D"
 for k, (axis, measure) in enumerate(zip(axes, measures, strict=True)):

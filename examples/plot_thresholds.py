@@ -70,7 +70,7 @@ rows = np.arange(1, len(order) + 1)
 (fitted,) = left.plot(model.decoder_.thresholds_[order], rows, "D", color="#D55E00", markersize=5)
 (frequency,) = left.plot(Y.mean(axis=0)[order], rows, "|", color="0.3", markersize=13)
 (half,) = right.plot(f1_of_half[order], rows, "x", color="black", markersize=7)
-left.set_yticks(rows, [f"label {k}, {n} positives" for k, n in zip(order, Y.sum(0)[order])])
+left.set_yticks(rows, [f"label {k}, {Y[:, k].sum()} positives" for k in order])
 left.set(xlabel="threshold", xlim=(0, 1))
 right.set(xlabel="F1 on test rows", xlim=(-0.02, 1))
 figure.legend(
