@@ -24,7 +24,9 @@ SMALL = os.environ.get("SKLEARN_MLLOSS_EXAMPLES_SMALL") == "1"
 # %%
 X, Y = load_yeast(subset="train", return_X_y=True)
 X_test, Y_test = load_yeast(subset="test", return_X_y=True)
-size = 10 if SMALL else 100
+size = 100
+if SMALL:
+    X, Y, size = X[::3], Y[::3], 10
 models = {
     "random forest": RandomForestClassifier(size, min_samples_leaf=3, random_state=0),
     "gradient boosting": MultiOutputClassifier(
@@ -69,20 +71,20 @@ for name, estimator in models.items():
     )
 
 # %%
-# Each measure has a decision of its own: one threshold is good for micro-F1 and one a label best for
-# macro-F1, `expected_fbeta` for samples-F1, `label_set` for rows that are right as a whole. What is
-# best for one of them may be worse than plain `predict` for another: with a threshold a label, fewer
-# rows are right. And the decision matters more than the model: from circle to square it is a small
-# step beside that from plain to best.
+# Each measure has a decision of its own: one threshold is good for micro-F1 and one a label best
+# for macro-F1, `expected_fbeta` for samples-F1, `label_set` for rows that are right as a whole.
+# What is best for one may be worse than plain `predict` for another: with a threshold a label,
+# fewer rows are right. And the decision matters more than the model: from the best dot to the best
+# square it is a small step beside that from plain to best.
 figure, axes = plt.subplots(1, 4, figsize=(13, 4.2), layout="constrained", sharey=True)
 styles = {"random forest": ("#009E73", "o"), "gradient boosting": ("#0072B2", "s")}
 for k, (axis, measure) in enumerate(zip(axes, measures, strict=True)):
-    for name, (colour, marker) in styles.items():
-        values = found[name][:, k]
-        axis.plot(values, range(len(rows)), marker, color=colour, markersize=7, label=name)
+    for shift, (name, (colour, marker)) in zip((-0.14, 0.14), styles.items(), strict=True):
+        values, height = found[name][:, k], np.arange(len(rows)) + shift
+        axis.plot(values, height, marker, color=colour, markersize=7, label=name)
         axis.axvline(values[0], color=colour, linestyle=":", linewidth=1)
         best = values.argmax()
-        axis.plot(values[best], best, "o", markersize=15, fillstyle="none", color=colour)
+        axis.plot(values[best], height[best], "o", markersize=13, fillstyle="none", color=colour)
     axis.set(title=measure, ylim=(len(rows) - 0.5, -0.5))
     axis.margins(x=0.12)
     axis.grid(axis="y", color="0.93")
