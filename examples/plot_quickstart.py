@@ -36,7 +36,8 @@ print("frequency of the first labels:       ", Y_test.mean(axis=0)[:4].round(2))
 genes = np.arange(30)
 labels = np.argsort(-Y_train.mean(axis=0))  # the most frequent first
 figure, axis = plt.subplots(figsize=(10, 4.8), layout="constrained")
-image = axis.imshow(proba[np.ix_(genes, labels)].T, cmap="Blues", vmin=0, vmax=1.2, aspect="auto")
+shades = {"cmap": "Blues", "vmin": 0, "vmax": 1, "alpha": 0.8, "aspect": "auto"}
+image = axis.imshow(proba[np.ix_(genes, labels)].T, **shades)
 for marks, style in (
     (Y_hat, {"marker": "s", "s": 170, "facecolor": "none", "label": "predicted"}),
     (Y_test, {"marker": "o", "s": 22, "color": "#D55E00", "label": "true"}),

@@ -87,5 +87,12 @@ plt.show()
 # band, the chosen cut, and where the best cut of resampled test rows lies. A wide bar below a flat
 # curve is a threshold that hardly matters, a wide bar below a steep one a label with too few
 # positives to tell.
-ThresholdDisplay.from_estimator(model, X_test, Y_test, labels=[1, 2, 3, 5, 9, 13], random_state=0)
+ThresholdDisplay.from_estimator(
+    model,
+    X_test,
+    Y_test,
+    labels=[1, 2, 3, 5, 9, 13],
+    label_names=[f"label {k}" for k in range(Y.shape[1])],
+    random_state=0,
+)
 plt.show()
