@@ -70,8 +70,8 @@ except AssertionError as error:
 
 # %%
 # The link needs no code: it is derived from the two methods. For this loss it is the sigmoid of
-# (1 − q) s, which is what theory gives, up to a tiny slope that keeps scores apart where other links
-# are flat.
+# (1 − q) s, which is what theory gives, up to a tiny slope that keeps scores apart where other
+# links are flat.
 s = torch.linspace(-6, 6, 241, dtype=torch.float64).unsqueeze(1)
 loss = GeneralisedCrossEntropy().fit([[0], [1]])
 print("largest error of the link:", float((loss.link(s) - (0.3 * s).sigmoid()).abs().max()))
