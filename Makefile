@@ -22,10 +22,8 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 
 examples: .venv/installed
-	$(BIN)/python examples/grid_search.py
-	$(BIN)/python examples/demo.py --quick
-	printf '%s\n' examples/plot_*.py | \
-		SKLEARN_MLLOSS_EXAMPLES_SMALL=1 MPLBACKEND=agg $(ONE_THREAD) xargs -n 1 -P 2 $(BIN)/python
+	printf '%s\n' 'examples/demo.py --quick' examples/grid_search.py examples/plot_*.py | \
+		SKLEARN_MLLOSS_EXAMPLES_SMALL=1 MPLBACKEND=agg $(ONE_THREAD) xargs -L 1 -P 2 $(BIN)/python
 
 check: lint test examples
 

@@ -50,6 +50,8 @@ class Reporting(MultiLabelNetClassifier):
 # %%
 # Within ``parallel_config``, `fit` does all that is left to do.
 X, Y = load_yeast(subset="train", return_X_y=True)
+if SMALL:
+    X, Y = X[::3], Y[::3]
 network = {"hidden_layer_sizes": (64,), "learning_rate": 3e-3}
 search = LossDecoderSearchCV(
     Reporting(**network),

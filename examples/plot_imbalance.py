@@ -83,10 +83,10 @@ print(f"macro-F1 of the true probabilities: {ceiling.mean():.3f}")
 
 # %%
 # The decision matters more than the loss. With a threshold of 1/2 hardly any rare label is
-# predicted; balanced_bce does better there, because its scores are too high for probabilities. With
-# a cut for each label, none of the five losses is ahead of plain cross-entropy, and balanced_bce is
-# behind. Under 50 positives, all are far from what the true probabilities would give: what is
-# missing there are rows.
+# predicted; balanced_bce does better there, because its scores are too high for probabilities.
+# With a cut for each label, none of the five gains anything of note on plain cross-entropy, and
+# balanced_bce falls behind. Under 50 positives, all are far from what the true probabilities would
+# give: what is missing there are rows.
 figure, (left, right) = plt.subplots(
     1, 2, figsize=(13, 5), layout="constrained", width_ratios=[1.15, 1]
 )
