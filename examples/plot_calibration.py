@@ -45,7 +45,7 @@ losses = ["focal", "bce", "zlpr", "balanced_bce", "lsep", "softmax_ce"]
 models = {loss: train(loss) for loss in losses}
 
 # %%
-# For each loss the scores as `predict_proba` gives them, and calibrated: a slope and a shift a
+# For each loss the scores as ``predict_proba`` gives them, and calibrated: a slope and a shift a
 # label.
 scores = {}
 for loss, model in models.items():

@@ -2,7 +2,7 @@
 A search on a cluster
 =====================
 
-`LossDecoderSearchCV` hands its trainings to joblib, and joblib to a Dask cluster: each loss and
+``LossDecoderSearchCV`` hands its trainings to joblib, and joblib to a Dask cluster: each loss and
 fold is a task of its own. Here the cluster has two workers on this machine; with the address of a
 scheduler in place of ``LocalCluster`` it may have many. The picture shows which worker trained what
 when.
@@ -30,7 +30,7 @@ RUN = HAS_DASK and __name__ == "__main__"
 
 # %%
 # A network that notes in the cluster's log what it has trained. It serves the picture: otherwise
-# the search would be given a `MultiLabelNetClassifier`.
+# the search would be given a ``MultiLabelNetClassifier``.
 
 
 class Reporting(MultiLabelNetClassifier):
@@ -48,7 +48,7 @@ class Reporting(MultiLabelNetClassifier):
 
 
 # %%
-# Within ``parallel_config``, `fit` does all that is left to do.
+# Within ``parallel_config``, ``fit`` does all that is left to do.
 X, Y = load_yeast(subset="train", return_X_y=True)
 if SMALL:
     X, Y = X[::3], Y[::3]

@@ -105,12 +105,12 @@ for table, (X, Y, X_test, Y_test) in tables.items():
 # about four labels.
 #
 # Below: three decisions on the same probabilities. A count pays in the first table and in subset
-# accuracy, which asks for exactly the right labels: `cardinality` with any of the count models is
-# ahead of all that cross-entropy has. In samples-F1 it gains little over `expected_fbeta` on
+# accuracy, which asks for exactly the right labels: ``cardinality`` with any of the count models is
+# ahead of all that cross-entropy has. In samples-F1 it gains little over ``expected_fbeta`` on
 # cross-entropy. On the other two tables it gains nothing of note.
 #
 # What a count costs: cut at 1/2, cross-entropy alone is ahead everywhere. For poisson_softmax that
-# cut is a mistake, since ``1 - exp(-rate)`` is too low for likely labels; `cardinality`, its
+# cut is a mistake, since ``1 - exp(-rate)`` is too low for likely labels; ``cardinality``, its
 # default, does not depend on it.
 colours = dict(zip(losses, ["#0072B2", "#D55E00", "#E69F00", "#009E73"], strict=True))
 markers = dict(zip(decoders, "os^", strict=True))

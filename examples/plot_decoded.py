@@ -2,7 +2,7 @@
 Decisions for anyone's probabilities
 ====================================
 
-`DecodedClassifierCV` gives calibrations and decoders to any scikit-learn classifier: here to a
+``DecodedClassifierCV`` gives calibrations and decoders to any scikit-learn classifier: here to a
 random forest, and to gradient boosting with a model a label. Neither needs a network.
 """
 
@@ -72,8 +72,8 @@ for name, estimator in models.items():
 
 # %%
 # Each measure has a decision of its own: one threshold is good for micro-F1 and one a label best
-# for macro-F1, `expected_fbeta` for samples-F1, `label_set` for rows that are right as a whole.
-# What is best for one may be worse than plain `predict` for another: with a threshold a label,
+# for macro-F1, ``expected_fbeta`` for samples-F1, ``label_set`` for rows that are right as a whole.
+# What is best for one may be worse than plain ``predict`` for another: with a threshold a label,
 # fewer rows are right. And the decision matters more than the model: from the best dot to the best
 # square it is a small step beside that from plain to best.
 figure, axes = plt.subplots(1, 4, figsize=(13, 4.2), layout="constrained", sharey=True)

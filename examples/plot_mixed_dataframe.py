@@ -121,7 +121,7 @@ def codes(X):
 
 
 def filled(X):
-    """Return the table with the median income in place of what is missing."""
+    """Return the table with a typical income in place of what is missing."""
     return X.fillna({"income": np.exp(10)})
 
 
@@ -129,7 +129,7 @@ net = MultiLabelNetClassifier(learning_rate=3e-3, random_state=0)
 boosting = MultiOutputClassifier(HistGradientBoostingClassifier(max_iter=30, random_state=0))
 ways = {
     "as it is": (net, as_it_is),
-    "gaps filled with the median": (net, filled),
+    "gaps filled with one number": (net, filled),
     "categories as numbers": (net, codes),
     "as it is, gradient boosting": (boosting, as_it_is),
 }
@@ -147,9 +147,9 @@ for j, size in enumerate(sizes):
             losses[i, j, repeat] = multilabel_log_loss(Y_test, proba)
 
 # %%
-# Cities as numbers cost most, since neighbouring numbers have nothing in common. What a gap says is
-# lost when it is filled. (Bands are the lowest and the highest of the repeats; neither model is
-# tuned.)
+# Cities as numbers cost most, since neighbouring numbers have nothing in common. Gaps that are
+# filled with the same number every time cost little. (Bands are the lowest and the highest of the
+# repeats; neither model is tuned.)
 figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
 for name, values, colour, marker in zip(
     ways, losses, ["#0072B2", "#56B4E9", "#D55E00", "#009E73"], "osD^", strict=True

@@ -98,9 +98,9 @@ for repeat in range(n_repeats):
 # The decision
 # ------------
 #
-# Somebody checks the predicted labels by hand, and has time for two a gene on average. `TopK` gives
-# two to each gene; this one spends them where the probability is highest. What `_fit` gets is
-# checked already, and weights of rows are above 0.
+# Somebody checks the predicted labels by hand, and has time for two a gene on average. ``TopK``
+# gives two to each gene; this one spends them where the probability is highest. What ``_fit`` gets
+# is checked already, and weights of rows are above 0.
 
 
 class Budget(Decoder):
