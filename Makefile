@@ -22,13 +22,8 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 
 examples: .venv/installed
-	$(BIN)/python examples/quickstart.py
-	$(BIN)/python examples/grid_search.py
-	$(BIN)/python examples/demo.py --quick
-	MPLBACKEND=agg $(BIN)/python examples/plot_losses.py
-	MPLBACKEND=agg $(BIN)/python examples/plot_thresholds.py
-	MPLBACKEND=agg $(BIN)/python examples/plot_search.py
-	MPLBACKEND=agg $(BIN)/python examples/plot_training.py
+	printf '%s\n' 'examples/demo.py --quick' examples/grid_search.py examples/plot_*.py | \
+		SKLEARN_MLLOSS_EXAMPLES_SMALL=1 MPLBACKEND=agg $(ONE_THREAD) xargs -L 1 -P 2 $(BIN)/python
 
 check: lint test examples
 
