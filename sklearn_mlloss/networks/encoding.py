@@ -61,7 +61,7 @@ class Encoding(BaseEstimator, ABC):
         Columns of the encoded X.
     missing_features_ : ndarray of int
         Columns of X with NaN in the training rows: those with an indicator, if asked for.
-    constant_ : ndarray of bool, shape (n_features_in_,)
+    constant_ : ndarray of bool, shape (n_features,)
         Columns of X with less than two values, which contribute nothing.
 
     Examples
@@ -121,7 +121,7 @@ class Encoding(BaseEstimator, ABC):
         Returns
         -------
         nn.Module
-            From (..., n_features_in_) to (..., n_outputs_), without parameters to train. A new one
+            From (..., n_features) to (..., n_outputs), without parameters to train. A new one
             at each call.
         """
         if not hasattr(self, "n_outputs_"):
@@ -171,12 +171,12 @@ class StandardEncoding(Encoding):
 
     Attributes
     ----------
-    center_, factor_ : ndarray of shape (n_features_in_,)
+    center_, factor_ : ndarray of shape (n_features,)
         What is subtracted, and what the rest is multiplied by; 0 for constant columns.
 
     See Also
     --------
-    sklearn.preprocessing.StandardScaler
+    sklearn.preprocessing.StandardScaler : The same before a network, not as a part of it.
 
     Examples
     --------
@@ -216,7 +216,7 @@ class RobustEncoding(Encoding):
 
     Attributes
     ----------
-    center_, factor_ : ndarray of shape (n_features_in_,)
+    center_, factor_ : ndarray of shape (n_features,)
         What is subtracted, and what the rest is multiplied by; 0 for constant columns.
 
     References
@@ -277,7 +277,7 @@ class QuantileEncoding(Encoding):
 
     See Also
     --------
-    sklearn.preprocessing.QuantileTransformer
+    sklearn.preprocessing.QuantileTransformer : The same before a network.
 
     Examples
     --------
