@@ -78,6 +78,10 @@ html_theme = "pydata_sphinx_theme"
 html_title = "sklearn_mlloss"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
+# Pages of the first level that have none below them.
+html_sidebars = {
+    name: [] for name in ("choosing", "folklore", "coming_from", "contributing", "changelog")
+}
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
