@@ -38,6 +38,7 @@ GALLERY ?= 1
 	touch $@
 
 docs: .venv/docs-installed
+	rm -rf docs/api docs/_build
 	$(ONE_THREAD) $(BIN)/python -m sphinx -W --keep-going -n -D plot_gallery=$(GALLERY) \
 		docs docs/_build/html
 	$(BIN)/python docs/check_links.py docs/_build/html
