@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One thread a process: the tests already run in as many processes as there are cores.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test lint examples check bench clean
+.PHONY: demo test lint examples check bench docs clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -27,6 +27,18 @@ examples: .venv/installed
 
 check: lint test examples
 
+# make docs: the pages, in docs/_build/html. GALLERY=0 shows the examples without running them.
+GALLERY ?= 1
+.venv/docs-installed: .venv/installed
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[docs]"
+	touch $@
+
+docs: .venv/docs-installed
+	rm -rf docs/api docs/_build
+	$(ONE_THREAD) $(BIN)/python -m sphinx -W --keep-going -n -D plot_gallery=$(GALLERY) \
+		docs docs/_build/html
+	$(BIN)/python docs/check_links.py docs/_build/html
+
 bench: .venv/installed
 	$(BIN)/python benchmarks/fit.py --quick --repeats 3
 	$(BIN)/python benchmarks/predict.py --repeats 1
@@ -35,4 +47,4 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/memory.py --repeats 1
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build *.egg-info docs/_build docs/api docs/auto_examples

@@ -507,6 +507,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         Parameters
         ----------
         proba : array-like of the shape of `predict_proba`
+            What `predict_proba` returns, or scores from elsewhere.
         count : array-like of shape (n_samples,), optional
             What `predict_count` returns, for a loss that has a count.
 

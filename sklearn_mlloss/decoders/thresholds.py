@@ -84,9 +84,9 @@ class GlobalThreshold(Decoder):
 
     Parameters
     ----------
-    metric : {"f1", "fbeta", "jaccard", "accuracy", "balanced_accuracy", "hamming"} or callable, \
-            default="f1"
-        What to maximise. "accuracy" counts single labels, which is 1 − Hamming loss, so that
+    metric : str or callable, default="f1"
+        What to maximise: "f1", "fbeta", "jaccard", "accuracy", "balanced_accuracy", "hamming", or
+        a function. "accuracy" counts single labels, which is 1 − Hamming loss, so that
         "hamming" is another name for it. A ratio 0/0 counts as 0, as in scikit-learn; balanced
         accuracy averages over the classes that are present.
         A callable ``metric(Y, Y_hat) -> float``, greater is better, gets integer arrays (`Y` as

@@ -44,6 +44,16 @@ class ThresholdCurve(NamedTuple):
         The metric there.
     best_interval : tuple of float or None
         Bootstrap limits of `best`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_mlloss.inspection import ThresholdDisplay
+    >>> Y, scores = np.array([[0], [1], [1]]), np.array([[0.2], [0.6], [0.9]])
+    >>> display = ThresholdDisplay.from_predictions(Y, scores, n_bootstrap=0)
+    >>> curve = display.curves[0]
+    >>> print(curve.best, curve.best_value, round(curve.value_at(0.7), 2))
+    0.4 1.0 0.67
     """
 
     thresholds: np.ndarray
@@ -55,7 +65,7 @@ class ThresholdCurve(NamedTuple):
     best_interval: tuple[float, float] | None
 
     def value_at(self, threshold: float) -> float:
-        """Return the metric at a threshold, as drawn."""
+        """Return the metric at `threshold`, as drawn."""
         return float(self.values[np.searchsorted(self.thresholds, threshold)])
 
 

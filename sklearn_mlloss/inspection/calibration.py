@@ -58,6 +58,16 @@ class ReliabilityCurve(NamedTuple):
     ece : float
         Expected calibration error, as `sklearn_mlloss.metrics.expected_calibration_error` and
         the report have it: of 15 bins of equal width, whatever the bins of the curve.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_mlloss.inspection import CalibrationDisplay
+    >>> Y, proba = np.array([[0], [1], [1]]), np.array([[0.2], [0.6], [0.6]])
+    >>> display = CalibrationDisplay.from_predictions(Y, proba, strategy="uniform")
+    >>> curve = display.curves["predictions"][0]
+    >>> print(curve.prob_pred, curve.prob_true, curve.counts)
+    [0.2 0.6] [0. 1.] [1 2]
     """
 
     prob_pred: np.ndarray

@@ -230,9 +230,10 @@ class ThresholdDisplay:
             the most positives, the most that is readable on a page.
         label_names : sequence of length n_labels, default=None
             None takes the columns of a DataFrame, else numbers.
-        metric : {"f1", "fbeta", "precision", "recall", "jaccard", "balanced_accuracy", \
-                "accuracy"} or callable, default="f1"
-            A ratio 0/0 counts as 0; balanced accuracy averages over the classes that are present.
+        metric : str or callable, default="f1"
+            "f1", "fbeta", "precision", "recall", "jaccard", "balanced_accuracy", "accuracy", or
+            a function. A ratio 0/0 counts as 0; balanced accuracy averages over the classes that
+            are present.
             A callable ``metric(y_true, y_pred) -> float``, greater is better, gets the 0/1 arrays
             of one label. It is called at up to 50 thresholds of every bootstrap sample, which
             takes seconds a label: a smaller `n_bootstrap` helps.

@@ -62,6 +62,17 @@ class Loss(BaseEstimator, ABC):
         labels (a count, a threshold) are the last columns.
     label_count_, positive_count_ : ndarray of shape (n_labels,)
         Total weight of observed entries and of positive entries of each label.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from sklearn_mlloss.losses import BinaryCrossEntropy
+    >>> loss = BinaryCrossEntropy().fit(np.array([[0, 1], [1, 1]]))
+    >>> outputs = torch.tensor([[0.0, 2.0]])
+    >>> loss.objective(outputs, torch.tensor([[0.0, 1.0]]))
+    tensor([0.4100])
+    >>> loss.link(outputs).round(decimals=2)
+    tensor([[0.5000, 0.8800]], dtype=torch.float64)
     """
 
     default_decoder: str = "threshold"
@@ -185,7 +196,8 @@ class Loss(BaseEstimator, ABC):
     def link(self, outputs: Tensor) -> Tensor:
         """Return scores of shape (..., n, n_labels): probabilities where theory gives them.
 
-        Float64, strictly inside (0, 1) and strictly increasing in the output of the label.
+        `outputs` has shape (..., n, n_outputs). Float64, strictly inside (0, 1) and strictly
+        increasing in the output of the label.
         """
 
     @abstractmethod
@@ -214,15 +226,15 @@ class Loss(BaseEstimator, ABC):
         return None
 
     def decision(self, outputs: Tensor) -> Tensor:
-        """Return the raw margin of each label, shape (..., n, n_labels)."""
+        """Return the raw margin of each label in `outputs`, shape (..., n, n_labels)."""
         return outputs[..., : self.n_labels_]
 
     def count(self, outputs: Tensor) -> Tensor | None:
-        """Return the predicted number of labels, shape (..., n); None if the loss has no such."""
+        """Return the number of labels that `outputs` predict, shape (..., n), or None."""
         return None
 
     def set_epoch(self, epoch: int) -> None:
-        """Receive the index of the epoch that begins, from 0."""
+        """Receive the index `epoch`, from 0, of the epoch that begins."""
 
     @property
     def module(self) -> nn.Module | None:
@@ -341,7 +353,7 @@ class SeparableLoss(Loss):
         return None
 
     def entry_weight(self, targets: Tensor, mask: Tensor | None) -> Tensor | None:
-        """Return weights that follow from the targets of the row, of their shape, or None."""
+        """Return weights of the shape of `targets` that follow from these and `mask`, or None."""
         return None
 
     def eta(self, s: Tensor) -> Tensor:
@@ -471,7 +483,7 @@ class Criterion(nn.Module):
         self.inner = loss.module
 
     def set_epoch(self, epoch: int) -> None:
-        """Tell the loss which epoch begins, from 0."""
+        """Tell the loss which `epoch` begins, from 0."""
         self.loss.set_epoch(epoch)
 
     def forward(
@@ -486,6 +498,7 @@ class Criterion(nn.Module):
         Parameters
         ----------
         outputs : Tensor of shape (..., n, n_outputs)
+            What the network returned.
         targets : Tensor of shape (..., n, n_labels)
             Any dtype. NaN means not observed; integers and booleans are never inspected for it.
         sample_weight : Tensor of shape (..., n), or of the shape of `targets`, optional

@@ -1,4 +1,4 @@
-"""Distances between target and score: squared errors and the symmetric |KL|."""
+"""Distances between target and score: squared errors and the symmetric KL divergence."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class SquaredErrorLoss(SeparableLoss):
 
 
 class AbsKLLoss(SeparableLoss):
-    r"""Symmetric |KL| between target and sigmoid, taken as unnormalised distributions.
+    r"""Symmetric KL divergence of target and sigmoid, taken as unnormalised distributions.
 
     .. math:: \ell = |P - Q|\,|\log (P/Q)| = (P - Q) \log (P/Q), \qquad
         P = \max(y, \epsilon),\; Q = \max(\sigma(s), \epsilon)

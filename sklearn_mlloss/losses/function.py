@@ -40,20 +40,22 @@ class FunctionLoss(Loss):
     func : callable, nn.Module or nn.Module class
         Called with outputs and targets of shape (n, n_labels). A class is instantiated without
         arguments; a module is copied, and one with an attribute `reduction` gets "none" there.
-        Its parameters are trained along with the network. What is returned decides what is
-        possible:
-
-        ============  =====================================================================
-        (n, L)        labels are averaged; unobserved targets and all weights are handled
-        (n,)          weights of rows are handled; unobserved targets are refused
-        a scalar      neither weights nor unobserved targets can be handled: refused
-        ============  =====================================================================
-
+        Its parameters are trained along with the network.
     link : {"auto", "sigmoid", "softmax", "identity"} or callable, default="auto"
         How outputs become scores. "identity" takes outputs as probabilities and clips them; a
         callable maps (n, n_labels) outputs to scores in [0, 1] of the same shape. "auto" is the
         softmax for `torch.nn.CrossEntropyLoss`, the identity for torch's regression losses, and
         the sigmoid for everything else.
+
+    Notes
+    -----
+    What `func` returns decides what is possible:
+
+    ============  =====================================================================
+    (n, L)        labels are averaged; unobserved targets and all weights are handled
+    (n,)          weights of rows are handled; unobserved targets are refused
+    a scalar      neither weights nor unobserved targets can be handled: refused
+    ============  =====================================================================
 
     Examples
     --------

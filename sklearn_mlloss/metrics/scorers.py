@@ -33,9 +33,9 @@ __all__ = [
 
 
 def multilabel_scorers(k: int = 1, propensities: ArrayLike | None = None) -> dict[str, _Scorer]:
-    """Scorers by name, for ``scoring=`` of scikit-learn's searches and cross-validation.
+    """Return scorers by name, for ``scoring=`` of scikit-learn's searches.
 
-    Greater is better for all: losses are negated, and their names begin with "neg_". They take
+    Greater is better for all: losses are negated, and their names begin with ``"neg_"``. They take
     what the metrics take, NaN in y included, and any classifier: an array (n, L), a list of
     arrays (a label without positives in training has probability 0), or for one label what a
     binary classifier gives. scikit-learn's own scorers raise where a label is constant in

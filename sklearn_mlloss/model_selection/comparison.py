@@ -35,6 +35,13 @@ class PairedTest:
         Its standard error, corrected for training rows that splits share.
     p_value : ndarray
         Of a difference at least as large where there is none.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.model_selection import corrected_t_test
+    >>> found = corrected_t_test([0.03, 0.01, 0.02, 0.05, 0.01], n_train=80, n_test=20)
+    >>> print(found.std_error.round(3))
+    0.011
     """
 
     difference: np.ndarray
@@ -49,6 +56,13 @@ class PracticalDifference:
     Attributes
     ----------
     better, equivalent, worse : ndarray
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.model_selection import practical_difference
+    >>> found = practical_difference([0.03, 0.01, 0.02, 0.05, 0.01], n_train=80, n_test=20)
+    >>> print((found.better + found.equivalent + found.worse).round(6))
+    1.0
     """
 
     better: np.ndarray
@@ -66,6 +80,17 @@ class BootstrapCorrection:
         Mean score, on the rows left out, of the candidate that was the best on the rows drawn.
     interval : tuple of float
         The 2.5 and the 97.5 per cent point of these scores.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_mlloss.model_selection import bootstrap_corrected_score
+    >>> rng = np.random.default_rng(1)
+    >>> y, guesses = rng.integers(0, 2, 100), rng.integers(0, 2, (30, 100))
+    >>> accuracy = lambda y, guess: np.mean(y == guess)
+    >>> found = bootstrap_corrected_score(y, guesses, accuracy, random_state=0)
+    >>> found.interval[0] < found.score < found.interval[1]
+    True
     """
 
     score: float

@@ -63,7 +63,7 @@ class Encoding(BaseEstimator, ABC):
     missing_features_ : ndarray of int
         Columns of X with NaN in some of the training rows, not all: those with an indicator, if
         asked for.
-    constant_ : ndarray of bool, shape (n_features_in_,)
+    constant_ : ndarray of bool, shape (n_features,)
         Columns of X with less than two values, which contribute nothing.
 
     Examples
@@ -123,7 +123,7 @@ class Encoding(BaseEstimator, ABC):
         Returns
         -------
         nn.Module
-            From (..., n_features_in_) to (..., n_outputs_), without parameters to train. A new one
+            From (..., n_features) to (..., n_outputs), without parameters to train. A new one
             at each call.
         """
         if not hasattr(self, "n_outputs_"):
@@ -188,12 +188,12 @@ class StandardEncoding(Encoding):
 
     Attributes
     ----------
-    center_, factor_ : ndarray of shape (n_features_in_,)
+    center_, factor_ : ndarray of shape (n_features,)
         What is subtracted, and what the rest is multiplied by; 0 for constant columns.
 
     See Also
     --------
-    sklearn.preprocessing.StandardScaler
+    sklearn.preprocessing.StandardScaler : The same before a network, not as a part of it.
 
     Examples
     --------
@@ -233,7 +233,7 @@ class RobustEncoding(Encoding):
 
     Attributes
     ----------
-    center_, factor_ : ndarray of shape (n_features_in_,)
+    center_, factor_ : ndarray of shape (n_features,)
         What is subtracted, and what the rest is multiplied by; 0 for constant columns.
 
     References
@@ -294,7 +294,7 @@ class QuantileEncoding(Encoding):
 
     See Also
     --------
-    sklearn.preprocessing.QuantileTransformer
+    sklearn.preprocessing.QuantileTransformer : The same before a network.
 
     Examples
     --------

@@ -1,0 +1,98 @@
+"""How Sphinx builds the pages: `make docs`, or `make docs GALLERY=0` to run no example."""
+
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
+os.environ.setdefault("MPLBACKEND", "agg")
+# One thread: a page that runs beside others must not fight them for the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+project = "sklearn_mlloss"
+author = copyright = "the sklearn_mlloss developers"
+version = release = metadata.version("sklearn_mlloss")
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+    "api_tables",
+]
+root_doc = "index"
+exclude_patterns = ["_build", "auto_examples/*.ipynb", "sg_execution_times.rst"]
+templates_path = ["templates"]
+
+# -- Markdown: the pages are also read as they stand, so headings are the anchors.
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+
+# -- Docstrings. Words in single backticks are parameters, or names that become links.
+default_role = "py:obj"
+autosummary_generate = True
+autosummary_ignore_module_all = False
+autosummary_imported_members = True
+autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
+numpydoc_show_class_members = False
+nitpicky = True
+nitpick_ignore_regex = [
+    # Other packages' names: without a network there is nothing to look them up in.
+    (r"py:.*", r"(?!sklearn_mlloss\.).*"),
+]
+
+# -- Links to other packages' pages need the network, and are therefore asked for.
+if os.environ.get("SKLEARN_MLLOSS_INTERSPHINX"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "sklearn": ("https://scikit-learn.org/stable", None),
+        "skorch": ("https://skorch.readthedocs.io/en/stable", None),
+        "torch": ("https://docs.pytorch.org/docs/stable", None),
+    }
+
+# -- The gallery: examples/plot_*.py
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples"],
+    "gallery_dirs": ["auto_examples"],
+    "filename_pattern": r"/plot_",
+    "ignore_pattern": r"(^|/)(?!plot_)[^/]*\.py$",
+    "backreferences_dir": "api/backreferences",
+    "doc_module": ("sklearn_mlloss",),
+    "reference_url": {"sklearn_mlloss": None},
+    "download_all_examples": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+    "show_memory": False,
+    "min_reported_time": 1,
+}
+
+# -- Looks
+html_theme = "pydata_sphinx_theme"
+html_title = "sklearn_mlloss"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+# Pages of the first level that have none below them.
+html_sidebars = {
+    name: [] for name in ("choosing", "folklore", "coming_from", "contributing", "changelog")
+}
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {
+    "navbar_align": "left",
+    "header_links_before_dropdown": 7,
+    "show_toc_level": 2,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "tango",
+}
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
