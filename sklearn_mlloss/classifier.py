@@ -22,13 +22,7 @@ from .held_out import make_folds, pool, split_rows
 from .inputs import InputCodec, check_rows, takes_missing
 from .losses import Loss, get_loss
 from .networks import get_encoding
-from .parameters import (
-    PRECISIONS,
-    check_params,
-    draw_entropy,
-    naming_tensors,
-    unchanged_on_error,
-)
+from .parameters import PRECISIONS, check_params, draw_entropy, naming_tensors, unchanged_on_error
 from .presets import preset_for
 from .progress import CallbackSupportMixin, Task, begin_fit, callbacks_torn_down
 from .recall import train_or_recall

@@ -12,11 +12,13 @@ from typing import Any
 import joblib
 from sklearn.base import BaseEstimator
 
+from . import __version__
+
 __all__ = ["code_digest"]
 
 # Of these, versions say all.
 PACKAGES = ("sklearn_mlloss", "torch", "skorch", "sklearn", "numpy", "scipy")
-DISTRIBUTIONS = ("sklearn_mlloss", "torch", "skorch", "scikit-learn", "numpy")
+DISTRIBUTIONS = ("torch", "skorch", "scikit-learn", "numpy")
 
 
 def code_digest(values: list[Any]) -> str:
@@ -24,7 +26,8 @@ def code_digest(values: list[Any]) -> str:
 
     Names alone would not do: a function may be written anew under its name.
     """
-    return joblib.hash([[version(name) for name in DISTRIBUTIONS], list(_sources(values))])
+    versions = [__version__, *(version(name) for name in DISTRIBUTIONS)]
+    return joblib.hash([versions, list(_sources(values))])
 
 
 def _sources(value: Any) -> Iterator[str]:

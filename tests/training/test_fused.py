@@ -260,7 +260,7 @@ SLOW = {
 def test_when_autograd_is_needed(fused, name):
     params = {**FAST, **SLOW}[name]
     if "module" in params:
-        params = {**params, "hidden_layer_sizes": (256,), "dropout": 0.1}
+        params = {**params, "hidden_layer_sizes": (256,), "dropout": "auto"}
     make(**params).fit(X, Y)
     assert bool(fused) == (name in FAST)
 
@@ -332,7 +332,7 @@ def test_altered_networks_are_trained_by_autograd(monkeypatch, fused, name):
         ALTERED[name](network)
         return network
 
-    params = {"module": factory, "hidden_layer_sizes": (256,), "dropout": 0.1, "encoding": None}
+    params = {"module": factory, "hidden_layer_sizes": (256,), "dropout": "auto", "encoding": None}
     fast, slow = both_ways(monkeypatch, make(**params))
     np.testing.assert_array_equal(fast.predict_proba(X), slow.predict_proba(X))
     assert fused == []
