@@ -9,6 +9,7 @@ measures: log loss, Hamming loss, ranking loss, 1 - LRAP, 1 - macro-averaged pre
 F1 a row of `expected_fbeta`; mean over measures and tables. Errors are means over splits.
 
     python benchmarks/defaults.py --data FOLDER --jobs 2 --out defaults.jsonl
+    python benchmarks/defaults.py --data FOLDER --vary dropout --tables sim-7500 sim-30000 --rounds 1
 
 Tables are FOLDER/NAME.npz. Every fit is appended to the file of results, which a later run takes
 up again.
@@ -18,6 +19,7 @@ import argparse
 import json
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,8 @@ CHANGES = {
     "validation_fraction": [0.1, 0.15, 0.2],
     "encoding": ["auto", "standard", "quantile"],
 }
+# Not defaults of one kind for all tables: looked at with --vary.
+MORE = {"loss": ["bce", "brier", "poly1", "abs_kl", "ldam", "focal", "asymmetric"]}
 OF_ENSEMBLES = {
     "hidden_layer_sizes": [(128,), (256,), (512,), (256, 256), (512, 256)],
     "dropout": [0.1, 0.25, 0.4, 0.5, 0.6],
@@ -66,7 +70,7 @@ SIZES = [
 DEFAULTS = {
     "weight_decay": 0.01, "learning_rate": 0.001, "batch_size": "auto", "n_iter_no_change": 20,
     "lr_schedule": None, "normalization": None, "activation": "relu", "validation_fraction": 0.1,
-    "encoding": "auto", "cv": None, "repeats": 1, "ensemble": True,
+    "encoding": "auto", "loss": "bce", "cv": None, "repeats": 1, "ensemble": True,
 }  # fmt: skip
 
 MEASURES = ("log", "hamming", "ranking", "1-lrap", "1-map", "1-f1")
@@ -92,12 +96,13 @@ SIMULATED = {
     "sim-2000": lambda: simulate(2000, 50, 20, 0.1, 0.5, 2),
     "sim-rare": lambda: simulate(3000, 40, 40, 0.02, 0.7, 3),
 }
+LARGER = {f"sim-{n}": partial(simulate, n, 40, 10, 0.2, 0.3, 5) for n in (3750, 7500, 15000, 30000)}
 
 
 def read(name, folder, rows=2000):
-    """Return the training part of a table, or the first `rows` of it, and labels that occur."""
-    if name in SIMULATED:
-        return SIMULATED[name]()
+    """Return `rows` rows of the training part of a table, and labels that occur."""
+    if name in SIMULATED or name in LARGER:
+        return (SIMULATED | LARGER)[name]()
     X, Y, _, _ = read_table(folder, name)
     some = np.sort(np.random.default_rng(0).permutation(len(Y))[:rows])
     X, Y = X[some], Y[some]
@@ -118,9 +123,9 @@ def errors(Y, scores):
     }
 
 
-def measure(name, params, split, folder):
+def measure(name, params, split, folder, rows=2000):
     """Fit one setting on one split of a table and measure it on the rest."""
-    X, Y = read(name, folder)
+    X, Y = read(name, folder, rows)
     splitter = MultilabelStratifiedShuffleSplit(1, test_size=1 / 3, random_state=split)
     train, test = next(splitter.split(Y, Y))
     given = {**params, "hidden_layer_sizes": tuple(params["hidden_layer_sizes"])}
@@ -169,7 +174,7 @@ class Results:
             for params in settings
             if (key(params), table, split) not in self.rows
         ]
-        jobs = (delayed(measure)(*job, o.data) for job in todo if time.time() < o.deadline)
+        jobs = (delayed(measure)(*job, o.data, o.rows) for job in todo if time.time() < o.deadline)
         for row in Parallel(o.jobs, return_as="generator_unordered")(jobs):
             row = json.loads(json.dumps(row))
             self._add(row)
@@ -227,10 +232,12 @@ def main():
     parser.add_argument("--data", type=Path, required=True)
     tables = ["emotions", "yeast", "birds", "enron", "corel5k", *SIMULATED]
     parser.add_argument("--tables", nargs="+", default=tables)
-    parser.add_argument("--splits", type=int, default=3)
+    parser.add_argument("--splits", type=int, default=4)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--rows", type=int, default=2000, help="of a table, at most")
+    parser.add_argument("--vary", nargs="+", choices=[*CHANGES, *MORE], help="nothing but these")
     parser.add_argument("--ensembles", action="store_true", help="leave single networks out")
     parser.add_argument("--start", type=json.loads, default=START)
     parser.add_argument("--least", type=float, default=0.3, help="gain in %% worth a change")
@@ -240,6 +247,9 @@ def main():
     results = Results(options)
     best = {**DEFAULTS, **options.start}
     best["hidden_layer_sizes"] = list(best["hidden_layer_sizes"])
+    if options.vary:
+        climb(results, best, {name: (CHANGES | MORE)[name] for name in options.vary}, "one network")
+        return
     if not options.ensembles:
         best = climb(results, best, CHANGES, "one network")
     settings = [{**best, **size} for size in SIZES]
