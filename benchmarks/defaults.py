@@ -9,7 +9,7 @@ measures: log loss, Hamming loss, ranking loss, 1 - LRAP, 1 - macro-averaged pre
 F1 a row of `expected_fbeta`; mean over measures and tables. Errors are means over splits.
 
     python benchmarks/defaults.py --data FOLDER --jobs 2 --out defaults.jsonl
-    python benchmarks/defaults.py --data FOLDER --vary dropout --tables sim-7500 sim-30000 --rounds 1
+    python benchmarks/defaults.py --data FOLDER --vary dropout --tables sim-7500 sim-30000
 
 Tables are FOLDER/NAME.npz. Every fit is appended to the file of results, which a later run takes
 up again.
