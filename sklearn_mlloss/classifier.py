@@ -432,8 +432,10 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         No rows are held out. A decoder that must be fitted waits for `fit_decoder`, and `predict`
         raises until then. Encoding, network, loss and optimiser are those of the first call, whose
         rows should be like those to come: with fewer than 50 of them, ``encoding="auto"`` leaves
-        columns as they are, and categories that come later stay unknown. A learning rate schedule
-        is not used. After a fit with `cv`, every net of the ensemble goes on.
+        columns as they are, and categories that come later stay unknown. Where ``"auto"`` goes by
+        the number of rows, as for `dropout` and `batch_size`, these are counted: for a large table
+        in small parts set both. A learning rate schedule is not used. After a fit with `cv`, every
+        net of the ensemble goes on.
 
         Parameters
         ----------
@@ -446,6 +448,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         MultiLabelNetClassifier
         """
         with unchanged_on_error(self):
+            vars(self).pop("oof_scores_", None)
             check_params(self)
             device = resolve_device(self.device)
             first = not hasattr(self, "net_")

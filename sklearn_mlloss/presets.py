@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from .names import did_you_mean
@@ -27,7 +28,10 @@ _DECODERS = {
     "label_ranking_average_precision": "auto",
     "ranking_loss": "auto",
     "coverage_error": "auto",
+    "one_error": "auto",
     "ndcg": "auto",
+    "precision_at_k": "auto",
+    "propensity_scored_precision_at_k": "auto",
     "log_loss": "auto",
     "brier_score": "auto",
     "calibration_error": "auto",
@@ -38,8 +42,10 @@ _ALIASES = {
     "hamming": "hamming_loss",
     "subset_accuracy": "accuracy",
     "macro_ap": "average_precision",
+    "macro_average_precision": "average_precision",
     "lrap": "label_ranking_average_precision",
     "ece": "calibration_error",
+    "expected_calibration_error": "calibration_error",
 }
 PRESETS: dict[str, dict[str, Any]] = {
     name: {"loss": "bce", "decoder": decoder, "cv": 10} for name, decoder in _DECODERS.items()
@@ -53,7 +59,7 @@ def preset_for(metric: Any) -> dict[str, Any]:
     Parameters
     ----------
     metric : str
-        A name of `PRESETS`; "neg_" before it means the same.
+        A name of `PRESETS`; "neg_" before it means the same, and so does a number for k.
 
     Returns
     -------
@@ -64,8 +70,10 @@ def preset_for(metric: Any) -> dict[str, Any]:
     ValueError
         If the metric is not known.
     """
-    name = metric.removeprefix("neg_") if isinstance(metric, str) else None
-    if name in PRESETS:
+    name = metric
+    if isinstance(metric, str):
+        name = re.sub(r"_at_\d+$", "_at_k", metric.removeprefix("neg_"))
+    if isinstance(name, str) and name in PRESETS:
         return dict(PRESETS[name])
     raise ValueError(
         f"metric must be one of {', '.join(PRESETS)}, got {metric!r}{did_you_mean(metric, PRESETS)}"

@@ -1047,6 +1047,16 @@ def test_a_callback_may_end_training_within_an_epoch():
     assert math.isfinite(net.history_["train_loss"][0])
 
 
+@pytest.mark.parametrize("moment", ["on_train_begin", "on_epoch_begin", "on_batch_end"])
+def test_a_callback_that_ends_training_before_an_epoch_is_named(moment):
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    callback = type("Impatient", (Callback,), {moment: stop})()
+    with pytest.raises(ValueError, match="callbacks ended training before its first epoch"):
+        make(callbacks=[callback]).fit(X, Y)
+
+
 @pytest.mark.parametrize("callbacks", [None, [Notes()]])
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_an_interrupt_is_not_swallowed(monkeypatch, callbacks, method):

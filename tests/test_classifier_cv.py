@@ -53,6 +53,11 @@ def test_a_row_that_is_in_several_test_parts_has_the_mean_of_their_scores(loss):
     assert np.isnan(net.oof_scores_[60:]).all()
 
 
+def test_out_of_fold_scores_are_those_of_the_present_nets_or_none():
+    net = make(store_cv_results=True).fit(X, Y)
+    assert not hasattr(net.partial_fit(X, Y), "oof_scores_")
+
+
 def test_repeats_split_in_another_way_each_time():
     net = make(repeats=2, store_cv_results=True).fit(X, Y)
     seed = net._seeds(0)[2]

@@ -6,6 +6,7 @@ import pytest
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss.decoders import DECODERS, get_decoder
 from sklearn_mlloss.losses import LOSSES
+from sklearn_mlloss.metrics import multilabel_scorers
 from sklearn_mlloss.presets import PRESETS
 
 rng = np.random.default_rng(0)
@@ -39,12 +40,15 @@ def test_parameters_that_are_given_take_precedence():
 
 
 def test_names_of_scorers_mean_the_same():
-    for name in ("hamming_loss", "log_loss"):
-        one, other = (MultiLabelNetClassifier.for_metric(n) for n in (name, f"neg_{name}"))
+    for name in multilabel_scorers(k=7):
+        one = MultiLabelNetClassifier.for_metric(name)
+        other = MultiLabelNetClassifier.for_metric(name.removeprefix("neg_").replace("_7", "_k"))
         assert one.get_params() == other.get_params()
 
 
-@pytest.mark.parametrize("metric, hint", [("f1_makro", "did you mean 'f1_macro'"), (None, "None")])
+@pytest.mark.parametrize(
+    "metric, hint", [("f1_makro", "did you mean 'f1_macro'"), (None, "None"), ([], r"\[\]")]
+)
 def test_unknown_metrics_are_named(metric, hint):
     with pytest.raises(ValueError, match=f"metric must be one of f1_micro, .*{hint}"):
         MultiLabelNetClassifier.for_metric(metric)

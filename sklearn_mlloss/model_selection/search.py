@@ -383,20 +383,24 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
             return table
         return pd.DataFrame(table)
 
-    def summary(self, metric: str | None = None, rope: float = 0.01, n_rows: int = 10) -> str:
+    def summary(
+        self, metric: str | None = None, rope: float = 0.01, n_rows: int | None = 10
+    ) -> str:
         """Return a table of the best pairs, and what can be told from it, in words.
 
         Parameters
         ----------
         metric, rope : see `compare`
-        n_rows : int, default=10
-            Number of pairs that are shown.
+        n_rows : int or None, default=10
+            Number of pairs that are shown; None shows all.
 
         Returns
         -------
         str
         """
         check_is_fitted(self)
+        if n_rows is not None:
+            check_scalar(n_rows, "n_rows", Integral, min_val=0)
         metric = self._metric(metric)
         table = compare(self.cv_results_, metric, self._sizes, rope)
         own = metric == getattr(self, "_best_metric", None)

@@ -167,7 +167,7 @@ def describe(
     chosen: int | None,
     corrected: float | None,
     rope: float,
-    n_rows: int,
+    n_rows: int | None,
 ) -> str:
     """Return a table of the first pairs, and in words what can be told from it."""
     n_pairs = len(table["score"])
@@ -177,6 +177,7 @@ def describe(
     stop = list(table).index("score")
     names = list(table)[:stop]
     rows = [[*names, metric, "difference", "p", "worse in practice", ""]]
+    n_rows = n_pairs if n_rows is None else n_rows
     shown = [row for row in range(n_pairs) if row < n_rows or table["index"][row] == chosen]
     for row in shown:
         cells = ["-" if table[name][row] is None else str(table[name][row]) for name in names]

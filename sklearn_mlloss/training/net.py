@@ -298,11 +298,13 @@ class TableNet(NeuralNet):
         """Train on; unlike skorch's, an interrupt by the user is not swallowed."""
         if not self.initialized_:
             self.initialize()
-        self.notify("on_train_begin", X=X, y=y)
         try:
+            self.notify("on_train_begin", X=X, y=y)
             self.fit_loop(X, y, **fit_params)
         except StopTraining:
             self._end_epoch()
+        if not any("train_loss" in row for row in self.history):
+            raise ValueError("callbacks ended training before its first epoch was over")
         self.notify("on_train_end", X=X, y=y)
         return self
 
