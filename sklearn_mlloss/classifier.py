@@ -76,8 +76,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         `sklearn_mlloss.networks.ENCODINGS`) or an encoding object, which become part of the
         network; None for X as it is; or a transformer of scikit-learn with dense output, which is
         cloned, fitted and run on the CPU, without column names; X has the `precision` by then.
-        "auto" takes "piecewise_linear" [1]_ for dense numbers, "quantile" or less where that would
-        be too wide, "standard" for fewer than 50 rows, and None for sparse or binary X: see
+        "auto" takes "piecewise_linear" [1]_ for dense numbers, "quantile" where rows are fewer than
+        columns, that or less where it would be too wide, "standard" for fewer than 50 rows, and
+        None for sparse or binary X: see
         `sklearn_mlloss.networks.choose_encoding`, and `encoding_reason_` for what it has found.
         Parameters of a named encoding can be set as ``encoding__n_bins``.
     categorical_features : "from_dtype", None or array-like of bool, int or str, \
