@@ -27,7 +27,7 @@ search = LossDecoderSearchCV(
 ).fit(X, Y)
 
 # %%
-# In words. The decoder matters most; with the right one, most losses cannot be told apart.
+# In words. The decoder matters more than the loss, and some pairs cannot be told from the best.
 print(search.summary())
 
 # %%
