@@ -87,7 +87,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         names. Their values may be anything that is hashable. They become inputs of 0 and 1, see
         `sklearn_mlloss.networks.OneHotEncoding`, beside what `encoding` makes of the others; of
         more than 256 in a column, those after the 255 most frequent share one. Those that the
-        network has not seen count as one of these, or as none. Not with a sparse X or a transformer.
+        network has not seen count as one of these or as none. Not with a sparse X or a transformer.
     hidden_layer_sizes : sequence of int, default=(256,)
         Units of each hidden layer; empty for a linear model.
     activation : str, default="relu"
@@ -362,7 +362,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         ----------
         metric : str
             Mostly a name of scikit-learn, such as "f1_macro", "f1_samples", "jaccard_samples",
-            "hamming_loss", "accuracy" or "average_precision"; see `sklearn_mlloss.presets.PRESETS`.
+            "hamming_loss" or "average_precision"; see ``sklearn_mlloss.presets.PRESETS``.
         **params : dict
             Parameters of the classifier, which take precedence.
 
