@@ -142,9 +142,11 @@ for budget in budgets:
 print("spent for a budget of 1, 2, ..., 7 labels a row:", np.round(spent["Budget"], 2))
 
 # %%
-# The bounded loss loses less by wrong labels (the band is the lowest and the highest of the
-# repeats), and nothing where there are none. And a small budget is better spent over all genes than
-# gene by gene; from four labels a gene on, which is what they have on average, it matters less.
+# Here the bounded loss helps little: what it gains where labels are wrong, and loses where none is,
+# is hardly more than repeats differ (the band is their lowest and highest). Early stopping and
+# dropout keep a network from learning wrong labels by heart, too. But a small budget is better
+# spent over all genes than gene by gene; from four labels a gene on, which is what they have on
+# average, it matters less.
 BLUE, VERMILLION = "#0072B2", "#D55E00"
 figure, axes = plt.subplots(1, 4, figsize=(14, 3.8), layout="constrained")
 for name, loss, colour in zip(losses, losses.values(), (BLUE, VERMILLION), strict=True):

@@ -71,7 +71,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         network; None for X as it is; or a transformer of scikit-learn with dense output, which is
         cloned, fitted and run on the CPU, without column names; X has the `precision` by then.
         "auto" takes "piecewise_linear" [1]_ for dense numbers, "quantile" or less where that would
-        be too wide, "standard" for fewer than 50 rows, and None for sparse or binary X: see
+        be too wide or rows are few, and None for sparse or binary X: see
         `sklearn_mlloss.networks.choose_encoding`, and `encoding_reason_` for what it has found.
         Parameters of a named encoding can be set as ``encoding__n_bins``.
     categorical_features : "from_dtype", None or array-like of bool, int or str, \
@@ -80,16 +80,16 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         DataFrame whose dtype is categorical, none, or those given by a mask, by numbers or by
         names. Their values may be anything that is hashable. They become inputs of 0 and 1, see
         `sklearn_mlloss.networks.OneHotEncoding`, beside what `encoding` makes of the others; of
-        more than 256 in a column, those after the 255 most frequent share one. A category that was
-        not among the rows that trained the network counts as one of these, or as none where there
-        are none. Not with a sparse X or a transformer.
+        more than 256 in a column, those after the 255 most frequent share one. Those that the
+        network has not seen count as one of these or as none. Not with a sparse X or a transformer.
     hidden_layer_sizes : sequence of int, default=(256,)
         Units of each hidden layer; empty for a linear model.
     activation : str, default="relu"
         A name of `sklearn_mlloss.networks.ACTIVATIONS`.
     dropout : float in [0, 1) or "auto", default="auto"
-        Probability that a hidden unit is left out of a training step. "auto" is 1/2 up to 4000
-        training rows, and beyond 2000 divided by their number, in steps of 1/16.
+        Probability that a hidden unit is left out of a training step. "auto" is 1/2, but at most
+        2000 divided by the number of training rows, and the units of the narrowest layer divided
+        by 128; in steps of 1/16.
     normalization : None, "batch" or "layer", default=None
         Normalisation before each activation.
     module : callable ``(n_features, n_outputs) -> torch.nn.Module``, optional
@@ -357,7 +357,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         ----------
         metric : str
             Mostly a name of scikit-learn, such as "f1_macro", "f1_samples", "jaccard_samples",
-            "hamming_loss", "accuracy" or "average_precision"; see `sklearn_mlloss.presets.PRESETS`.
+            "hamming_loss" or "average_precision"; see ``sklearn_mlloss.presets.PRESETS``.
         **params : dict
             Parameters of the classifier, which take precedence.
 

@@ -140,8 +140,12 @@ def effect_of_dropout():
     assert differ(net, make(dropout=0.2).fit(X, Y))
     for n, rate in ((100, 0.5), (4000, 0.5), (10_000, 0.1875), (80_000, 0.0625)):
         rows = np.arange(n) % len(X)
-        net = make(dropout="auto", max_epochs=1).fit(X[rows], Y[rows])
+        net = make(dropout="auto", hidden_layer_sizes=(64,), max_epochs=1).fit(X[rows], Y[rows])
         assert [layer.p for layer in layers(net, nn.Dropout)] == [rate]
+    for sizes, rate in (((300, 32), 0.25), ((16, 64), 0.125), ((2,), 0.0625)):
+        net = make(dropout="auto", hidden_layer_sizes=sizes, max_epochs=1).fit(X, Y)
+        assert [layer.p for layer in layers(net, nn.Dropout)] == [rate] * len(sizes)
+    make(dropout="auto", hidden_layer_sizes=(), max_epochs=1).fit(X, Y)
 
 
 def effect_of_normalization():

@@ -42,7 +42,7 @@ def choose_encoding(X: np.ndarray | CSR) -> tuple[str | None, str]:
     sparse, stored values of unit size (median 0.01-10, largest to 100)   None
     sparse                                                                "robust" (no shift)
     fewer than 50 rows                                                    "standard"
-    dense, fewer rows than columns                                        "quantile"
+    dense, fewer rows than columns, at most 1000 columns                  "quantile"
     dense, at most 4096 piecewise-linear outputs, times rows to 2**27     "piecewise_linear"
     dense, at most 1000 columns, times rows to 2**26                      "quantile"
     dense, a value more than 10 standard deviations out                   "robust"

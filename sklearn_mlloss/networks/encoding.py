@@ -152,7 +152,7 @@ class IdentityEncoding(Encoding):
 
     Attributes
     ----------
-    mean_ : ndarray of shape (n_features_in_,), or None for a sparse X
+    mean_ : ndarray of shape (n_features,), or None for a sparse X
         What takes the place of NaN.
 
     Examples
@@ -353,7 +353,7 @@ class PiecewiseLinearEncoding(Encoding):
     ----------
     edges_ : list of ndarray
         Of each column, increasing; less than two for a constant column.
-    median_ : ndarray of shape (n_features_in_,)
+    median_ : ndarray of shape (n_features,)
         Of each column; 0 where all is missing.
 
     References

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -82,7 +82,8 @@ def build_net(
     if network is None:
         settings_of_network = {name: getattr(estimator, name) for name in NETWORK}
         if isinstance(estimator.dropout, str):
-            settings_of_network["dropout"] = _auto_dropout(n_rows)
+            sizes = estimator.hidden_layer_sizes
+            settings_of_network["dropout"] = _auto_dropout(n_rows, sizes)
         network = partial(MLP, **settings_of_network)
     own = {
         "module": partial(_make_network, network, encoder, loss.n_outputs_, dtype),
@@ -169,9 +170,10 @@ def _monitored(
     return monitor(table.Y.cpu().numpy(), net.table_scores(table))
 
 
-def _auto_dropout(n_rows: int) -> float:
+def _auto_dropout(n_rows: int, sizes: Sequence[int]) -> float:
     # In steps of 1/16: masks of such rates are cheap to draw.
-    return float(np.clip(round(16 * 2000 / n_rows), 1, 8) / 16)
+    rate = min([0.5, 2000 / n_rows, *(size / 128 for size in sizes)])
+    return max(1, round(16 * rate)) / 16
 
 
 def _auto_batch_size(n_rows: int) -> int:
