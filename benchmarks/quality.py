@@ -396,33 +396,48 @@ def tell_table(name, table, problems):
         print(f"\n{problem}.")
 
 
+def tell_counts(who, found):
+    """Print how many cells are better, won, tied and lost, by either standard error."""
+    for place, title in ((1, "seeds"), (2, "seeds and test rows")):
+        n, better = len(found), sum(f[0] > 0 for f in found)
+        wins, losses = (sum(sign * f[0] > f[place] for f in found) for sign in (1, -1))
+        shares = (f"{c} ({c / n:.0%})" for c in (better, wins, n - wins - losses, losses))
+        print(f"| {who} | {title} | {n} | " + " | ".join(shares) + " |")
+
+
 def report(paths):
     """Print tables in Markdown."""
     rows, problems = collect(paths)
     for name, table in rows.items():
         tell_table(name, table, problems[name])
     lost = []
-    print("\n## Against the best peer in each cell of table and measure\n")
-    print("| peers | standard error of | cells | better on average | wins | ties | losses |")
+    print("\n## Cells of table and measure\n")
+    print(
+        "| mlloss against | standard error of | cells | better on average | wins | ties | losses |"
+    )
     print("| --- " * 7 + "|")
     for kind in ("shipped", "decoded"):
+        end = " + decisions" if kind == "decoded" else ""
         found = []
+        against = {name: [] for name in PEERS}
         for name, table in rows.items():
             own = table.get(("mlloss", "shipped"))
+            if own is None:
+                continue
             for measure in MEASURES:
-                peer = best_of(table, kind, measure)
-                if own is None or peer is None:
-                    continue
-                found.append(compare(own, table[peer], measure))
-                if found[-1][0] < -found[-1][1]:
-                    lost.append((name, measure, peer, own, table[peer], found[-1]))
-        for place, title in ((1, "seeds"), (2, "seeds and test rows")):
-            n, better = len(found), sum(f[0] > 0 for f in found)
-            wins, losses = (sum(s * f[0] > f[place] for f in found) for s in (1, -1))
-            shares = [
-                f"{c} ({c / max(n, 1):.0%})" for c in (better, wins, n - wins - losses, losses)
-            ]
-            print(f"| {kind} | {title} | {n} | " + " | ".join(shares) + " |")
+                for peer, cells in against.items():
+                    if (peer, kind) in table:
+                        cells.append(compare(own, table[peer, kind], measure))
+                best = best_of(table, kind, measure)
+                if best is not None:
+                    found.append(compare(own, table[best], measure))
+                    if found[-1][0] < -found[-1][1]:
+                        lost.append((name, measure, best, own, table[best], found[-1]))
+        if found:
+            tell_counts(f"the best in each cell{end}", found)
+        for peer, cells in against.items():
+            if cells:
+                tell_counts(f"{peer}{end}", cells)
     print("\n| lost | measure | to | mlloss | peer | errors behind, with test rows |")
     print("| --- " * 6 + "|")
     for name, measure, (peer, kind), own, other, (difference, _, error) in lost:
