@@ -78,10 +78,11 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
             default="from_dtype"
         Which columns of X hold categories, as for `HistGradientBoostingClassifier`: those of a
         DataFrame whose dtype is categorical, none, or those given by a mask, by numbers or by
-        names. Their values may be anything that is hashable. They become inputs of 0 and 1, see
-        `sklearn_mlloss.networks.OneHotEncoding`, beside what `encoding` makes of the others; of
-        more than 256 in a column, those after the 255 most frequent share one. Those that the
-        network has not seen count as one of these or as none. Not with a sparse X or a transformer.
+        names. Their values may be anything that is hashable; fractions that are the same in float32
+        are one. They become inputs of 0 and 1, see `sklearn_mlloss.networks.OneHotEncoding`, beside
+        what `encoding` makes of the others; of more than 256 in a column, those after the 255 most
+        frequent share one. Those that the network has not seen count as one of these or as none.
+        Not with a sparse X or a transformer.
     hidden_layer_sizes : sequence of int, default=(256,)
         Units of each hidden layer; empty for a linear model.
     activation : str, default="relu"
@@ -166,7 +167,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     warm_start : bool, default=False
         Whether `fit` starts from the weights of the last fit. Statistics, optimiser and decision
         start anew, and the loss may be another one with as many outputs. The encoding stays as
-        the first fit has learned it.
+        the first fit has learned it, and the columns of categories must be the same.
     memory : None, str or joblib.Memory, default=None
         Where trained networks are kept, a folder for instance. A `fit` that differs from an
         earlier one in nothing but the decision (`decoder`, `calibration`) takes its networks from
@@ -399,6 +400,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
             device = resolve_device(self.device)
             last = getattr(self, "net_", None) if self.warm_start else None
             self._set_targets(TargetCodec().fit(y), same=last is not None)
+            if last is not None:
+                self._inputs.check_columns(self, X)
             rows, kept = self._check_rows(X, y, sample_weight, reset=last is None)
             rows = rows.scaled()
             if last is None:
@@ -566,10 +569,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         with naming_tensors(X):
             if not reset:
                 return self._inputs.transform(self, X)
-            self._inputs = InputCodec(self.encoding, self.categorical_features)
-            X = self._inputs.fit_transform(self, X)
-            self.is_categorical_ = self._inputs.is_categorical_
-            self.categories_ = self._inputs.categories_
+            inputs = self._inputs = InputCodec(self.encoding, self.categorical_features)
+            X = inputs.fit_transform(self, X)
+            self.is_categorical_, self.categories_ = inputs.is_categorical_, inputs.categories_
             return X
 
     def _check_rows(

@@ -51,7 +51,8 @@ def make_folds(
     targets[kept] = rows.Y
     folds = []
     for parts in check_cv(cv).split(np.zeros(len(kept)), targets):
-        train, test = (place[part[kept[part]]] for part in map(np.asarray, parts))
+        parts = (np.arange(len(kept))[part] for part in parts)  # masks as well as numbers
+        train, test = (place[part[kept[part]]] for part in parts)
         if not len(train) or not len(test):
             raise ValueError("cv has a fold without rows to learn from, or to be decided")
         folds.append((train, test))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any
@@ -19,6 +20,8 @@ __all__ = ["InputCodec", "check_rows", "takes_missing"]
 
 # Types of columns of categories, in pandas and polars.
 CATEGORICAL = ("CategoricalDtype", "Categorical", "Enum")
+# Types of columns of times, in polars; those of pandas and numpy are of a kind.
+TIMES = ("Date", "Datetime", "Duration", "Time")
 UNKNOWN = -1
 # What numpy and pandas say of columns that are no numbers.
 NOT_NUMBERS = ("could not convert", "could not be promoted", "Cannot cast")
@@ -36,7 +39,8 @@ class InputCodec:
     """Turns X into numbers.
 
     A missing value becomes NaN. A category becomes its place among those of the column in the
-    first X, which are sorted; one that was not there becomes -1.
+    first X, which are sorted; one that was not there becomes -1. Fractions that are the same in
+    float32 are one category, so that it does not matter in which precision they come.
 
     Parameters
     ----------
@@ -56,8 +60,6 @@ class InputCodec:
 
     def fit_transform(self, estimator: Any, X: Any) -> np.ndarray | sp.csr_matrix | sp.csr_array:
         """Return X as `transform` does, after learning which columns hold which categories."""
-        if not isinstance(self.categorical_features, str | None):
-            X = _as_table(X)
         self.is_categorical_ = _find_categorical(X, self.categorical_features)
         self.categories_ = []
         if self.is_categorical_ is not None and hasattr(self.encoding, "transform"):
@@ -77,6 +79,23 @@ class InputCodec:
             numbers = np.flatnonzero(~self.is_categorical_)
             warn_of_lost_digits(_some_columns(X, numbers), found.dtype, names[numbers])
         return found
+
+    def check_columns(self, estimator: Any, X: Any) -> None:
+        """Raise if the estimator now asks for other columns of categories than the first X had."""
+        validate_data(estimator, X, skip_check_array=True, reset=False)
+        now = _find_categorical(X, estimator.categorical_features)
+        first, now = (
+            [] if found is None else np.flatnonzero(found).tolist()
+            for found in (self.is_categorical_, now)
+        )
+        if first != now:
+            names = getattr(estimator, "feature_names_in_", np.arange(estimator.n_features_in_))
+            raise ValueError(
+                f"categorical_features={estimator.categorical_features!r} stands for "
+                f"{names[now].tolist() or 'no column'} of X, but for "
+                f"{names[first].tolist() or 'no column'} in the first fit, which warm_start=True "
+                "goes on from: set warm_start=False, or ask for the same columns"
+            )
 
     def transform(
         self, estimator: Any, X: Any, reset: bool = False
@@ -141,14 +160,25 @@ class InputCodec:
             ) from error
         used = np.unique(places[places >= 0])
         levels = [levels[place] for place in used]
-        if any(isinstance(level, float) and np.isinf(level) for level in levels):
+        if any(isinstance(level, float | np.floating) and np.isinf(level) for level in levels):
             raise ValueError(f"{_name(X, j)} contains infinity")
         if reset:
-            self.categories_.append(np.fromiter(_sorted(levels), dtype=object, count=len(levels)))
-        codes = {level: code for code, level in enumerate(self.categories_[number])}
+            first: dict[Any, Any] = {}
+            for level in _sorted(levels):
+                first.setdefault(_key(level), level)
+            self.categories_.append(np.fromiter(first.values(), dtype=object, count=len(first)))
+        known = self.categories_[number]
+        codes = {_key(level): code for code, level in enumerate(known)}
+        found = [codes.get(_key(level), UNKNOWN) for level in levels]
+        if found and max(found) == UNKNOWN:
+            warnings.warn(
+                f"{_name(X, j)} has none of the categories that it had in training, so that all "
+                f"its values count as unknown: such as {levels[:3]} now, {known[:3].tolist()} then",
+                stacklevel=7,
+            )
         # The last one is for places of -1.
         table = np.full(max(places.max(), 0) + 2, np.nan)
-        table[used] = [codes.get(level, UNKNOWN) for level in levels]
+        table[used] = found
         return table[places]
 
     def _check_missing(self, estimator: Any, X: np.ndarray | sp.csr_matrix | sp.csr_array) -> None:
@@ -167,11 +197,20 @@ class InputCodec:
             missing &= ~self.is_categorical_
         if missing.any():
             names = getattr(estimator, "feature_names_in_", np.arange(X.shape[1]))[missing]
-            why = "encoding=None has" if self.encoding is None else "training on a sparse X left"
+            if self.encoding is not None:
+                why = "training on a sparse X left no place for missing values: use"
+            elif estimator.encoding is None:
+                why = "encoding=None has no place for missing values: use"
+            else:
+                why = (
+                    "The first fit was with encoding=None, which has no place for missing values, "
+                    f"and encoding={estimator.encoding!r} was set later: fit anew with "
+                    "warm_start=False and"
+                )
             raise ValueError(
                 f"Input X contains NaN in {len(names)} column(s): {', '.join(map(str, names[:10]))}"
-                f". {why} no place for missing values: use encoding='auto' or another name on "
-                "dense X, or fill them in before, with a SimpleImputer for instance"
+                f". {why} encoding='auto' or another name on dense X, or fill them in before, with "
+                "a SimpleImputer for instance"
             )
 
 
@@ -195,6 +234,7 @@ def _find_categorical(X: Any, spec: Any) -> np.ndarray | None:
         spec = [_is_category(dtype) for dtype in X.dtypes] if _is_frame(X) else None
     if spec is None or np.size(spec) == 0:
         return None
+    X = _as_table(X)
     spec = np.asarray(spec)
     n_features = X.shape[1]
     found = np.zeros(n_features, dtype=bool)
@@ -204,7 +244,7 @@ def _find_categorical(X: Any, spec: Any) -> np.ndarray | None:
                 "categorical_features set as a boolean mask must have shape (n_features,) = "
                 f"{found.shape}, got {spec.shape}"
             )
-        found = spec
+        found = spec.copy()
     elif spec.dtype.kind in "iu":
         if spec.min() < 0 or spec.max() >= n_features:
             raise ValueError(
@@ -239,8 +279,16 @@ def _is_frame(X: Any) -> bool:
 
 
 def _is_category(dtype: Any) -> bool:
+    return _type_name(dtype) in CATEGORICAL
+
+
+def _is_time(dtype: Any) -> bool:
+    return getattr(dtype, "kind", None) in ("m", "M") or _type_name(dtype) in TIMES
+
+
+def _type_name(dtype: Any) -> str:
     # Some types of polars are classes.
-    return getattr(dtype, "__name__", type(dtype).__name__) in CATEGORICAL
+    return getattr(dtype, "__name__", type(dtype).__name__)
 
 
 def _as_table(X: Any) -> Any:
@@ -266,6 +314,7 @@ def _name(X: Any, j: int) -> str:
 
 def _numbers(X: Any, convert: Callable[[], Any], columns: np.ndarray | None = None) -> Any:
     """Return what `convert` makes of columns of X; if one of them holds no numbers, name it."""
+    _refuse_times(X, columns)
     try:
         return convert()
     except (ValueError, TypeError) as error:
@@ -277,26 +326,41 @@ def _numbers(X: Any, convert: Callable[[], Any], columns: np.ndarray | None = No
         for j in range(X.shape[1]) if columns is None else columns:
             try:
                 part = np.asarray(_some_columns(X, [int(j)]))
-                if part.dtype.kind in "mM":  # alone, these would be numbers
-                    raise TypeError(f"its values are {part.dtype}")
                 check_array(part, dtype=np.float64, ensure_all_finite=False)
             except (ValueError, TypeError) as reason:
-                raise ValueError(f"{_name(X, j)} is not numeric ({reason}): {_remedy(X, j)}") from (
-                    error
-                )
+                raise _not_numeric(X, j, reason) from error
         raise
 
 
+def _refuse_times(X: Any, columns: np.ndarray | None) -> None:
+    """Raise if columns hold times, which numpy takes for numbers where all of them do."""
+    if not _is_frame(X) and not _is_time(getattr(X, "dtype", None)):
+        return
+    X = _as_table(X)
+    dtypes = list(X.dtypes) if _is_frame(X) else [X.dtype] * X.shape[1]
+    for j in range(len(dtypes)) if columns is None else columns:
+        if _is_time(dtypes[j]):
+            raise _not_numeric(X, j, f"its values are {dtypes[j]}")
+
+
+def _not_numeric(X: Any, j: int, reason: Any) -> ValueError:
+    return ValueError(f"{_name(X, j)} is not numeric ({reason}): {_remedy(X, j)}")
+
+
 def _remedy(X: Any, j: int) -> str:
+    by_name = "name it in categorical_features"
     if not _is_frame(X):
-        return "leave it out, or name it in categorical_features"
-    name = X.columns[j]
-    if _is_category(list(X.dtypes)[j]):
+        return f"leave it out, or {by_name}"
+    name, dtype = X.columns[j], list(X.dtypes)[j]
+    if _is_category(dtype):
         return f"leave it out, or set categorical_features='from_dtype' or to [..., {name!r}]"
-    return (
-        f"leave it out, make it a category by X[{name!r}].astype('category'), or name it in "
-        "categorical_features"
-    )
+    if hasattr(X, "iloc"):
+        cast = f"X[{name!r}].astype('category')"
+    elif _is_time(dtype):  # polars has no cast from these
+        return f"leave it out, or {by_name}"
+    else:
+        cast = f"X.with_columns(pl.col({name!r}).cast(pl.Categorical))"
+    return f"leave it out, make it a category by {cast}, or {by_name}"
 
 
 def _factorize(column: Any) -> tuple[list, np.ndarray]:
@@ -304,6 +368,8 @@ def _factorize(column: Any) -> tuple[list, np.ndarray]:
     if hasattr(column, "cat") and hasattr(column.cat, "codes"):
         return column.cat.categories.tolist(), np.asarray(column.cat.codes, dtype=np.int64)
     values = np.asarray(column)
+    if values.dtype.kind in "mM":  # the same moment whatever the unit
+        values = values.astype(f"{values.dtype.kind}8[us]")
     if values.dtype.kind == "O":
         known: dict[Any, int] = {}
         places = np.array([known.setdefault(value, len(known)) for value in values.tolist()])
@@ -313,6 +379,13 @@ def _factorize(column: Any) -> tuple[list, np.ndarray]:
         levels = levels.tolist()
     place = np.array([-1 if _is_missing(level) else i for i, level in enumerate(levels)])
     return levels, place[places]
+
+
+def _key(level: Any) -> Any:
+    """Return what a level has in common with those that are the same category."""
+    if isinstance(level, float | np.floating) and not level.is_integer():
+        return float(np.float32(level))
+    return level
 
 
 def _is_missing(value: Any) -> bool:

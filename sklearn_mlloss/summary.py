@@ -66,6 +66,9 @@ def describe_nets(clf: Any) -> list[tuple[str, str]]:
         else ("not proper: its scores are no probabilities without a calibration")
     )
     encoding = "none" if clf.encoding_ is None else with_params(clf.encoding_)
+    encoding = f"{encoding}; {clf.encoding_reason_}"
+    if net.encoder_.categories is not None:
+        encoding += f"; {_hot(clf.categories_, net.encoder_.categories.n_outputs_)}"
     network = getattr(net.module_, "network", net.module_)
     widths = [layer for layer in network.modules() if hasattr(layer, "out_features")]
     layers = type(network).__name__
@@ -75,7 +78,7 @@ def describe_nets(clf: Any) -> list[tuple[str, str]]:
     several = f"{len(clf.nets_)} networks of " if len(clf.nets_) > 1 else ""
     return [
         ("loss", f"{with_params(loss)}; {kind}"),
-        ("encoding", f"{encoding}; {clf.encoding_reason_}"),
+        ("encoding", encoding),
         ("network", f"{several}{layers}; {n_parameters:,} parameters, trained on {net.place_}"),
         ("training", "\n".join(_course(net) for net in clf.nets_)),
     ]
@@ -116,12 +119,22 @@ def align(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
+def _hot(categories: list[np.ndarray], n_inputs: int) -> str:
+    """Return what became of columns of categories."""
+    number, total = len(categories), sum(map(len, categories))
+    held = f"{total:,} {'category' if total == 1 else 'categories'}"
+    gives = "gives" if number == 1 else "in all give"
+    return f"{count(number, 'column')} of {held} {gives} {count(n_inputs, 'input')}"
+
+
 def _course(net: Any) -> str:
     """Return how the training of a net went."""
     n_train, n_valid = net.n_rows_
     curves = net.curves()
     n_epochs = len(curves["epoch"])
-    text = f"{count(n_epochs, 'epoch')} on {count(n_train, 'row')}"
+    n_last = n_epochs - net.epochs_before_
+    last = "" if n_last == n_epochs else ", the last" if n_last == 1 else f", the last {n_last:,}"
+    text = f"{count(n_epochs, 'epoch')}{last} on {count(n_train, 'row')}"
     rule = dict(net.callbacks_).get("early_stopping")
     if rule is None or not n_valid:
         return text

@@ -59,6 +59,7 @@ class TargetCodec:
         -------
         TargetCodec
         """
+        names = getattr(y, "columns", None)
         y = _as_array(y)
         if y.ndim == 2:
             if classes is not None:
@@ -67,9 +68,9 @@ class TargetCodec:
                 )
             self.kind = "multilabel"
             self.n_labels_ = y.shape[1]
-            self.named = hasattr(y, "columns")
+            self.named = names is not None
             self.classes_ = np.tile([0, 1], (self.n_labels_, 1))
-            self.label_names_ = np.asarray(getattr(y, "columns", np.arange(self.n_labels_)))
+            self.label_names_ = np.asarray(names if self.named else np.arange(self.n_labels_))
             self.sparse_type = None
             if sp.issparse(y):
                 self.sparse_type = sp.csr_array if isinstance(y, sp.sparray) else sp.csr_matrix
@@ -122,6 +123,7 @@ class TargetCodec:
         uint8 where every target is 0 or 1, else float32 with NaN where nothing was observed. An
         indicator that has such a form already is not copied: do not write into the result.
         """
+        names = getattr(y, "columns", None)
         y = _as_array(y)
         if self.kind == "multilabel":
             if y.ndim != 2 or y.shape[1] != self.n_labels_:
@@ -129,7 +131,7 @@ class TargetCodec:
                     f"y must be an indicator matrix with {self.n_labels_} columns as in the first "
                     f"fit, got shape {y.shape}"
                 )
-            columns = np.asarray(getattr(y, "columns", self.label_names_))
+            columns = np.asarray(self.label_names_ if names is None else names)
             if self.named and not np.array_equal(columns, self.label_names_):
                 raise ValueError(
                     f"y must have the columns {self.label_names_.tolist()} of the first fit in "
@@ -158,12 +160,12 @@ class TargetCodec:
 
 
 def _as_array(y: Any) -> Any:
-    """Return y as a sparse matrix, a DataFrame or an array of one or two dimensions."""
+    """Return y as a sparse matrix, a DataFrame of pandas or an array of one or two dimensions."""
     if y is None:
         raise ValueError("this estimator requires y to be passed, but the target y is None")
     if sp.issparse(y) and y.ndim != 2:
         raise ValueError(f"a sparse y must be an indicator matrix, got shape {y.shape}")
-    if not sp.issparse(y) and not hasattr(y, "columns"):
+    if not sp.issparse(y) and not (hasattr(y, "columns") and hasattr(y, "ndim")):
         y = _array_of(y)
     if y.ndim == 2 and y.shape[1] == 0:
         raise ValueError("y has no columns: there is no label to learn")

@@ -198,6 +198,19 @@ def test_given_splits_count_the_rows_that_were_passed():
     np.testing.assert_allclose(net.oof_scores_[kept], other.oof_scores_, atol=1e-6)
 
 
+@pytest.mark.parametrize("listed", [False, True])
+def test_splits_may_be_masks(listed):
+    weight = np.ones(len(X))
+    weight[[0, 3, 60]] = 0
+    splits = list(KFold(3).split(X))
+    masks = [tuple(np.isin(np.arange(len(X)), part) for part in fold) for fold in splits]
+    if listed:
+        masks = [tuple(mask.tolist() for mask in fold) for fold in masks]
+    net = make(cv=masks, store_cv_results=True).fit(X, Y, weight)
+    expected = make(cv=splits, store_cv_results=True).fit(X, Y, weight)
+    np.testing.assert_array_equal(net.oof_scores_, expected.oof_scores_)
+
+
 def test_missing_labels_and_weights_of_labels():
     partly = np.where(rng.random(Y.shape) < 0.2, np.nan, Y)
     partly[:5] = np.nan

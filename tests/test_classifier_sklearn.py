@@ -33,6 +33,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*takes scores for probabilities"),
     pytest.mark.filterwarnings("ignore:.*label\\(s\\) have only positives or no positive"),
     pytest.mark.filterwarnings("ignore:.*labels have too few positives"),
+    pytest.mark.filterwarnings("ignore:.*none of the categories that it had in training"),
 ]
 
 SMALL = dict(

@@ -202,8 +202,11 @@ def test_no_encoding_refuses_missing_values_by_name(frame):
         net.partial_fit(X, Y)
     assert not get_tags(net).input_tags.allow_nan
     # What has been learned counts, not what a parameter says by now.
-    with pytest.raises(ValueError, match=words):
-        net.set_params(encoding="auto").predict(X)
+    words = f"{names}\\. The first fit was with encoding=None, .*'standard' was set later: fit anew"
+    net.set_params(encoding="standard", warm_start=True)
+    for use in (net.predict, lambda X: net.fit(X, Y)):
+        with pytest.raises(ValueError, match=words):
+            use(X)
 
 
 def test_after_sparse_rows_there_is_no_place_for_missing_values():
@@ -349,8 +352,55 @@ def test_frames_of_polars(kind):
     expected = make().fit(frame, Y).predict_proba(frame)
     np.testing.assert_array_equal(net.predict_proba(data), expected)
     assert net.feature_names_in_.tolist() == ["weight", "color", "price", "size"]
-    with pytest.raises(ValueError, match="column 'text' of X is not numeric"):
-        make().fit(data.with_columns(text=pl.Series(["a"] * N)), Y)
+    data = data.with_columns(text=pl.Series(["a"] * N))
+    with pytest.raises(ValueError, match="column 'text' of X is not numeric") as caught:
+        make().fit(data, Y)
+    # What the message tells to do can be done.
+    remedy = str(caught.value).split("make it a category by ")[1].split(", or")[0]
+    assert make().fit(eval(remedy, {"X": data, "pl": pl}), Y).is_categorical_[-1]
+
+
+def test_a_mask_is_not_kept_by_reference():
+    mask = np.array([False, True, False, True])
+    net = make(categorical_features=mask).fit(mixed(), Y)
+    expected = net.predict_proba(mixed())
+    mask[:] = [True, False, False, False]
+    np.testing.assert_array_equal(net.predict_proba(mixed()), expected)
+    assert net.is_categorical_.tolist() == [False, True, False, True]
+
+
+@pytest.mark.parametrize("trained, asked", [("f8", "f4"), ("f4", "f8"), ("f8", object)])
+def test_fractions_are_the_same_category_in_every_precision(trained, asked):
+    X = np.column_stack([NUMBERS[:, 0], rng.integers(0, 10, N) / 10])
+    net = make(categorical_features=[1]).fit(X.astype(trained), Y)
+    again = X.astype("f4").astype(asked)
+    if asked is object:  # of both precisions, with what a sum may add
+        again[:, 1] = [np.float32(v) if i % 2 else v * (1 + 1e-12) for i, v in enumerate(X[:, 1])]
+    codes = net._check_X(again)[:, 1]
+    np.testing.assert_array_equal(codes, np.round(10 * X[:, 1]))
+    if trained == "f8":
+        assert net.categories_[0].tolist() == [k / 10 for k in range(10)]
+
+
+def test_whole_numbers_are_never_the_same_category():
+    numbers = 2.0**40 + np.arange(N)  # float32 would have one for all of them
+    net = make(categorical_features=[0]).fit(numbers[:, None], Y)
+    assert net.categories_[0].tolist() == numbers.tolist()
+    np.testing.assert_array_equal(net._check_X(numbers[:, None])[:, 0], np.arange(N))
+
+
+def test_a_column_without_any_known_category_is_named():
+    frame = mixed().assign(size=np.arange(N) % 4)
+    net = make(categorical_features=["color", "size"]).fit(frame, Y)
+    text = frame.assign(size=frame["size"].astype(str))
+    words = "column 'size' of X has none of the categories .*'1'.* now, \\[0, 1, 2\\] then"
+    for use in (net.predict, net.predict_proba, net.decision_function):
+        with pytest.warns(UserWarning, match=words) as caught:
+            use(text)
+        assert len(caught) == 1 and caught[0].filename == __file__
+    # One that is known, or none at all, is no reason to warn.
+    net.predict(frame.assign(size=[3, *["?"] * (N - 1)]))
+    net.predict(frame.assign(size=None))
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.float32, np.float64, bool, "category"])
@@ -471,7 +521,9 @@ def test_columns_that_never_change_contribute_nothing():
     expected = make().fit(mixed(holes=False), Y).predict_proba(mixed(holes=False))
     np.testing.assert_array_equal(net.predict_proba(frame), expected)
     frame["same"], frame["gone"] = pd.Categorical(["y"] * N), pd.Categorical(["a"] * N)
-    np.testing.assert_array_equal(net.predict_proba(frame), expected)
+    with pytest.warns(UserWarning, match="none of the categories") as caught:
+        np.testing.assert_array_equal(net.predict_proba(frame), expected)
+    assert [str(warning.message).split()[1] for warning in caught] == ["'same'", "'gone'"]
 
 
 # ------------------------------------------------------------------ which rows are learned from
@@ -536,13 +588,44 @@ def test_going_on_keeps_the_first_categories():
     frame = mixed()
     net = make(warm_start=True).fit(frame[:90], Y[:90])
     kept = net.categories_
-    later = frame.assign(color=pd.Categorical(["violet"] * N))
-    net.set_params(categorical_features=None).fit(later, Y)
-    net.partial_fit(later, Y)
+    later = frame.assign(color=pd.Categorical(["violet", *COLOR[1:]]))
+    net.fit(later, Y)
+    net.set_params(categorical_features=None).partial_fit(later, Y)
     assert net.categories_ is kept and net.is_categorical_.tolist() == [False, True, False, True]
     assert np.isfinite(net.predict_proba(later)).all()
     two = make().partial_fit(frame[:80], Y[:80]).partial_fit(later, Y)
     assert two.categories_[0].tolist() == ["blue", "green", "red"]
+
+
+@pytest.mark.parametrize(
+    "features, asks",
+    [
+        (None, "no column of X, but for \\['color', 'size'\\] in the first fit"),
+        (["size"], "\\['size'\\] of X, but for \\['color', 'size'\\] in the first fit"),
+        (["size", "color", "price"], "\\['color', 'price', 'size'\\] of X, but for"),
+    ],
+)
+def test_a_warm_start_with_other_columns_of_categories_is_refused(features, asks):
+    net = make(warm_start=True).fit(mixed(), Y)
+    expected = net.predict_proba(mixed())
+    net.set_params(categorical_features=features)
+    with pytest.raises(ValueError, match=f"(?s)categorical_features=.*{asks}.*warm_start=False"):
+        net.fit(mixed(), Y)
+    np.testing.assert_array_equal(net.predict_proba(mixed()), expected)
+    net.set_params(warm_start=False, categorical_features=["color", "size"]).fit(mixed(), Y)
+
+
+def test_a_warm_start_may_name_the_same_columns_in_another_way():
+    net = make(warm_start=True).fit(mixed(), Y)
+    for n, features in enumerate(([3, 1], ["color", "size"], [False, True, False, True]), 2):
+        net.set_params(categorical_features=features).fit(mixed(), Y)
+        assert net.n_iter_ == 4 * n
+    with pytest.raises(ValueError, match="feature names"):
+        net.fit(mixed()[["color", "weight", "price", "size"]], Y)
+    plain = make(warm_start=True, categorical_features=None).fit(NUMBERS, Y)
+    plain.set_params(categorical_features=[False] * 4).fit(NUMBERS, Y)
+    with pytest.raises(ValueError, match="stands for \\[2\\] of X, but for no column in the first"):
+        plain.set_params(categorical_features=[2]).fit(NUMBERS, Y)
 
 
 def test_pickles_clones_and_memory(tmp_path):
@@ -618,6 +701,67 @@ def test_text_is_named_with_what_to_do(kind):
         fitted.predict(array)
 
 
+DAYS = np.arange(N).astype("M8[D]")
+TIMES = {
+    "dates": pd.Series(DAYS),
+    "with a zone": pd.Series(DAYS).dt.tz_localize("UTC"),
+    "durations": pd.Series(np.arange(N).astype("m8[s]")),
+}
+
+
+def refuses_times(X, name, features="from_dtype"):
+    with pytest.raises(ValueError, match=f"column {name} of X is not numeric \\(its values are "):
+        make(categorical_features=features).fit(X, Y)
+
+
+@pytest.mark.parametrize("kind", TIMES)
+def test_times_are_no_numbers(kind):
+    times = TIMES[kind]
+    refuses_times(pd.DataFrame({"day": times}), "'day'")
+    refuses_times(pd.DataFrame({"x": NUMBERS[:, 0], "day": times}), "'day'")
+    refuses_times(mixed()[["color"]].assign(day=times, other=times), "'day'")
+    refuses_times(pd.DataFrame({"color": COLOR, "day": times}), "'day'", ["color"])
+    net = make().fit(pd.DataFrame({"day": NUMBERS[:, 0]}), Y)
+    with pytest.raises(ValueError, match="column 'day' of X is not numeric"):
+        net.predict(pd.DataFrame({"day": times}))
+
+
+@pytest.mark.parametrize("dtype", ["M8[D]", "M8[ns]", "m8[s]"])
+def test_arrays_of_times_are_no_numbers(dtype):
+    X = np.arange(2 * N).astype(dtype).reshape(N, 2)
+    refuses_times(X, "0")
+    refuses_times(X, "1", [0])
+    with pytest.raises(ValueError, match="Expected 2D array"):
+        make().fit(X[:, 0], Y)
+
+
+@pytest.mark.parametrize("kind", ["Date", "Datetime", "Duration"])
+def test_times_of_polars_are_no_numbers(kind):
+    pl = pytest.importorskip("polars")
+    day = pl.Series(np.arange(N)).cast(getattr(pl, kind))
+    refuses_times(pl.DataFrame({"day": day}), "'day'")
+    refuses_times(pl.DataFrame({"x": NUMBERS[:, 0], "day": day}), "'day'")
+    net = make(categorical_features=["day"]).fit(pl.DataFrame({"day": day}), Y)
+    np.testing.assert_array_equal(net._check_X(pl.DataFrame({"day": day}))[:, 0], np.arange(N))
+
+
+@pytest.mark.parametrize("unit", ["D", "s", "us", "ns"])
+def test_dates_may_be_categories_in_any_unit(unit):
+    frame = pd.DataFrame({"x": NUMBERS[:, 0], "day": DAYS})
+    frame.loc[:2, "day"] = pd.NaT
+    net = make(categorical_features=["day"]).fit(frame, Y)
+    expected = [NAN] * 3 + list(range(N - 3))
+    for table in (
+        frame,
+        frame.assign(day=frame["day"].astype(f"M8[{'s' if unit == 'D' else unit}]")),
+    ):
+        np.testing.assert_array_equal(net._check_X(table)[:, 1], expected)
+    array = frame[["day"]].to_numpy().astype(f"M8[{unit}]")
+    net = make(categorical_features=[0]).fit(array, Y)
+    np.testing.assert_array_equal(net._check_X(array)[:, 0], expected)
+    np.testing.assert_array_equal(net._check_X(array.astype("M8[us]"))[:, 0], expected)
+
+
 def spoiled(column):
     X = NUMBERS.copy()
     X[3, column] = np.inf
@@ -634,6 +778,12 @@ def spoiled(column):
         ([True], NUMBERS, ValueError, "shape \\(n_features,\\) = \\(4,\\), got \\(1,\\)"),
         ([0], np.array([[{}, 1]] * N), TypeError, "column 0 of X has .*unhashable type: 'dict'"),
         ([0], spoiled(0), ValueError, "column 0 of X contains infinity"),
+        (
+            [0],
+            np.array([[np.float32(np.inf)]] * N, dtype=object),
+            ValueError,
+            "column 0 of X contains infinity",
+        ),
         ([1], spoiled(1), ValueError, "column 1 of X contains infinity"),
         ([0], NUMBERS[:, 0], ValueError, "Expected 2D array"),
         ([0], np.zeros((0, 2)), ValueError, "0 sample"),
@@ -690,16 +840,23 @@ def test_codes_are_places_among_the_categories(first, later, seed):
     codec = InputCodec("auto", [0, 1])
     X = table(first)
     found = codec.fit_transform(estimator, X)
-    new = codec.transform(estimator, table(later))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*none of the categories")
+        new = codec.transform(estimator, table(later))
+
+    def same(value):
+        fraction = isinstance(value, float) and value != int(value)
+        return float(np.float32(value)) if fraction else value
+
     for j in range(2):
-        known = list(codec.categories_[j])
+        known = list(map(same, codec.categories_[j]))
         assert len(set(known)) == len(known)
         for rows, codes in ((first, found), (later, new)):
             for row, code in zip(rows, codes[:, j], strict=True):
                 if pd.isna(row[j]) is True:
                     assert np.isnan(code)
-                elif row[j] in known:
-                    assert known[int(code)] == row[j]
+                elif same(row[j]) in known:
+                    assert known[int(code)] == same(row[j])
                 else:
                     assert code == -1 and rows is later
     # The order of rows is no matter.

@@ -14,6 +14,7 @@ from torch import nn
 from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier
 from sklearn_mlloss.calibration import CALIBRATORS
 from sklearn_mlloss.decoders import DECODERS, AtLeastOne, FixedThreshold, HierarchyClosure
+from sklearn_mlloss.training.fused import FusedTraining
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning", "ignore:.*labels have too few positives"
@@ -95,6 +96,26 @@ def test_why_an_encoding_was_chosen():
     assert parts(net(encoding=None).fit(X, Y).summary())["encoding"] == "none; as given"
 
 
+def test_what_became_of_categories():
+    frame = pd.DataFrame(X[:, :2], columns=["a", "b"])
+    frame["color"] = pd.Categorical(np.array(["red", "blue", "green"])[np.arange(150) % 3])
+    frame.loc[:9, "color"] = None
+    said = parts(net().fit(frame, Y).summary())["encoding"]
+    assert said.endswith("; as given; 1 column of 3 categories gives 4 inputs")
+    frame["id"] = pd.Categorical(np.arange(150) // 75)
+    clf = net(cv=3).fit(frame[["color", "id"]], Y)
+    assert parts(clf.summary())["encoding"] == (
+        "none; all columns are categories; 2 columns of 5 categories in all give 6 inputs"
+    )
+    assert clf.net_.module_.layers[0].in_features == 6
+    many = pd.DataFrame({"id": pd.Categorical(np.arange(3000) % 1500)})
+    labels = np.column_stack([np.arange(3000) % 2, np.arange(3000) % 3 == 0]).astype(int)
+    clf = net(max_epochs=1, early_stopping=False).fit(many, labels)
+    assert "1 column of 1,500 categories gives 256 inputs" in clf.summary()
+    one = net().fit(frame[["a"]].assign(one=pd.Categorical(["x"] * 150)), Y)
+    assert "1 column of 1 category gives 1 input" in one.summary()
+
+
 def test_the_end_of_training():
     def training(**params):
         return parts(net(**params).fit(X, Y).summary())["training"]
@@ -114,6 +135,26 @@ def test_epochs_of_a_warm_start_go_on():
     assert f"epoch {6 + rule.best_epoch_} kept: valid_loss " in text
     value = clf.history_["valid_loss"][5 + rule.best_epoch_]
     assert f"valid_loss {value:.3g} on" in text
+
+
+def test_the_rows_of_the_last_epochs(monkeypatch):
+    def training(clf):
+        return parts(clf.summary())["training"]
+
+    clf = net(early_stopping=False, warm_start=True).fit(X[:80], Y[:80])
+    assert training(clf) == "6 epochs on 80 rows"
+    assert training(clf.partial_fit(X[:120], Y[:120])) == "7 epochs, the last on 120 rows"
+    # Other rows, for all one knows.
+    assert training(clf.partial_fit(X[30:], Y[30:])) == "8 epochs, the last on 120 rows"
+    assert training(clf.fit(X, Y)) == "14 epochs, the last 6 on 150 rows"
+    assert training(clf.fit(X, Y)) == "20 epochs, the last 12 on 150 rows"
+    before = clf.summary()
+    with monkeypatch.context() as patch, pytest.raises(TypeError):
+        patch.setattr(FusedTraining, "_backward", None)
+        clf.partial_fit(X[:40], Y[:40])
+    assert clf.summary() == before
+    several = net(cv=2).fit(X, Y).partial_fit(X[:40], Y[:40])
+    assert training(several).split("\n") == ["7 epochs, the last on 40 rows"] * 2
 
 
 def test_an_ensemble_has_a_line_a_network():

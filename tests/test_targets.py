@@ -68,6 +68,28 @@ def test_frames_name_the_labels():
     assert codec.inverse_transform(Y.astype(bool)).dtype == np.int64
 
 
+def test_frames_of_polars():
+    pl = pytest.importorskip("polars")
+    frame = pl.DataFrame(Y, schema=["a", "b", "c"])
+    codec, targets = same(frame, Y)
+    assert targets.dtype == np.uint8 and codec.label_names_.tolist() == ["a", "b", "c"]
+    assert codec.inverse_transform(Y.astype(bool)).dtype == np.int64
+    with pytest.raises(ValueError, match="must have the columns \\['a', 'b', 'c'\\]"):
+        codec.transform(frame[["b", "a", "c"]])
+    np.testing.assert_array_equal(codec.transform(pd.DataFrame(Y, columns=list("abc"))), Y)
+    missing = frame.with_columns(b=pl.Series([None, False, False, True]))
+    expected = Y.astype(float)
+    expected[0, 1] = NAN
+    same(missing, expected)
+    codec, _ = same(frame[["a"]], Y[:, :1])
+    assert codec.kind == "multilabel" and codec.label_names_.tolist() == ["a"]
+    with pytest.warns(DataConversionWarning):
+        codec = TargetCodec().fit(pl.DataFrame({"a": ["x", "y", "x"]}))
+    assert codec.kind == "binary" and codec.label_names_.tolist() == ["y"]
+    with pytest.raises(ValueError, match="y must hold 0 and 1"):
+        TargetCodec().fit(frame).transform(frame.with_columns(a=pl.lit("x")))
+
+
 @pytest.mark.parametrize("dtype", ["Int64", "boolean", "Float64", object])
 def test_missing_values_of_frames(dtype):
     frame = pd.DataFrame(Y.astype(bool) if dtype == "boolean" else Y).astype(dtype)

@@ -192,6 +192,8 @@ class TableNet(NeuralNet):
     encoder_: Encoder
     # The rows of the last training, and those held out from it; where it took place.
     n_rows_: tuple[int, int] = (0, 0)
+    # The epochs that were made on others: on another number of rows, or in an earlier pass.
+    epochs_before_: int = 0
     place_: str = "cpu"
     # Whether matrices are multiplied in bfloat16 while training.
     half_products_: bool = False
@@ -229,6 +231,7 @@ class TableNet(NeuralNet):
                 "module and the number of outputs of the loss as they were"
             ) from None
         self.history.extend(last.history)
+        self.n_rows_, self.epochs_before_ = last.n_rows_, last.epochs_before_
 
     def check_outputs(self, n_features: int, n_outputs: int) -> None:
         """Raise if the network does not map (n, n_features) to (n, n_outputs)."""
@@ -272,6 +275,8 @@ class TableNet(NeuralNet):
             Whether the end came while the score of the held-out rows still improved.
         """
         before, self.whole_fit_, self.task_ = len(self.history), whole_fit, task
+        if len(table) != self.n_rows_[0] or not whole_fit:
+            self.epochs_before_ = sum("train_loss" in row for row in self.history)
         self.n_rows_ = (len(table), 0 if valid is None else len(valid))
         self.place_ = str(self.device)
         self.iterator_train__generator = torch.Generator().manual_seed(seed + 1)
@@ -494,6 +499,7 @@ class TableNet(NeuralNet):
         # Not by `state_dict`, the first call of which imports torch._dynamo.
         states = {p: copy.deepcopy(state) for p, state in self.optimizer_.state.items()}
         groups = [dict(group) for group in self.optimizer_.param_groups]
+        rows = self.n_rows_, self.epochs_before_
         try:
             yield
         except BaseException:
@@ -504,6 +510,7 @@ class TableNet(NeuralNet):
             for group, before in zip(self.optimizer_.param_groups, groups, strict=True):
                 group.update(before)
             del self.history[n_epochs:]
+            self.n_rows_, self.epochs_before_ = rows
             raise
 
     def curves(self) -> dict[str, list]:
