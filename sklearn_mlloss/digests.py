@@ -43,10 +43,11 @@ ATTRIBUTES: dict[type, tuple[str, ...]] = {
     functools.partialmethod: ("func", "args", "keywords"),
     type(functools.cache(len)): ("__wrapped__",),
 }  # fmt: skip
-# Beginnings of the names of what classes have beside their code, some of it made when asked for.
+# Beginnings of the names of what a class has beside its code. Some of it comes with use, such as
+# the names of slots with the first pickle.
 NOT_CODE = (
     "__module__", "__doc__", "__dict__", "__weakref__", "__annot", "__firstlineno__",
-    "__static_attributes__",
+    "__static_attributes__", "__slotnames__",
 )  # fmt: skip
 
 

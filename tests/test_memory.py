@@ -1,5 +1,6 @@
 """Networks that are kept: searches over the decision do not train again."""
 
+import copy
 import logging
 import os
 import subprocess
@@ -232,6 +233,17 @@ def test_digests_tell_all_of_code_but_its_place(source):
     digest = code_digest([define(source, 1)])
     assert digest == code_digest([define("\n# Moved.\n" + source, 1, "elsewhere")])
     assert digest != code_digest([define(source, 2)])
+
+
+def test_use_of_a_class_is_no_change():
+    class Own:
+        pass
+
+    before = code_digest([Own])
+    # Both leave something behind in the class.
+    assert not Own.__annotations__ and copy.copy(Own())
+    assert {"__annotations__", "__slotnames__"} <= vars(Own).keys()
+    assert code_digest([Own]) == before
 
 
 def test_digests_are_the_same_in_other_processes():
