@@ -170,13 +170,14 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         the first fit has learned it, and the columns of categories must be the same.
     memory : None, str or joblib.Memory, default=None
         Where trained networks are kept, a folder for instance. A `fit` that differs from an
-        earlier one in nothing but the decision (`decoder`, `calibration`) takes its networks from
-        there: a search over decoders by `GridSearchCV` trains once a fold. Without early
-        stopping, a decoder with nothing to learn trains on all rows, and others do not. Not for
-        ``warm_start`` and `partial_fit`, which go on from what is there. `random_state` must be
-        an int, or no fit equals another; loss, `module` and `callbacks` must be picklable.
-        Functions and classes of your own count as changed when their own code is, not when what
-        they call is.
+        earlier one in nothing but the decision (`decoder`, `calibration`), `n_jobs` and `verbose`
+        takes its networks from there: a search over decoders by `GridSearchCV` trains once a
+        fold. Without early stopping, a decoder with nothing to learn trains on all rows, and
+        others do not. Not for ``warm_start`` and `partial_fit`, which go on from what is there.
+        `random_state` must be an int, or no fit equals another; loss, `module` and `callbacks`
+        must be picklable. Functions and classes of your own count as changed when their own code
+        is, with its default arguments, closures, class attributes and base classes, or the
+        version of a package; not when what they call by a global name is.
     callbacks : list of skorch callbacks, optional
         Notified as skorch documents it, for each batch as well, which makes training slower.
         Copied, never written to. Those that score predictions themselves (`EpochScoring`,
@@ -648,6 +649,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         loss = net.criterion_.loss
         self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
         seed = self._seeds(len(net.history))[1]
+        net.verbose = int(self.verbose)
         return train_on(net, rows, None, 1, device, seed, whole_fit=False)
 
     def _fit_folds(

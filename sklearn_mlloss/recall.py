@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from pickle import PicklingError
@@ -20,7 +21,7 @@ __all__ = ["train_or_recall"]
 NOT_TRAINED = {
     "loss", "decoder", "calibration", "cv", "repeats", "ensemble", "store_cv_results",
     "validation_fraction", "random_state", "device", "n_jobs", "warm_start", "memory",
-    "categorical_features",
+    "categorical_features", "verbose",
 }  # fmt: skip
 # Arguments of training that its result does not depend on.
 IGNORED = ("n_jobs", "task")
@@ -48,13 +49,20 @@ def train_or_recall(
     trained = kind(**params)
     trained.is_categorical_ = estimator.is_categorical_
     memory = estimator.memory
+
+    @functools.wraps(train)
+    def told(trained: BaseEstimator, *args: Any) -> Any:
+        # Only now, when the key is made: what is printed changes no result.
+        trained.verbose = estimator.verbose
+        return train(trained, *args)
+
     # What goes on from the weights of the last fit is no result of its arguments alone.
     if memory is None or estimator.warm_start:
-        return train(trained, loss, *args)
+        return told(trained, loss, *args)
     trained.code_ = code_digest([loss, *params.values()])
     ignored = [name for name in IGNORED if name in inspect.signature(train).parameters]
     try:
-        return check_memory(memory).cache(train, ignore=ignored)(trained, loss, *args)
+        return check_memory(memory).cache(told, ignore=ignored)(trained, loss, *args)
     except PicklingError as error:
         raise ValueError(
             f"memory={memory!r} keeps networks by what they are trained with, and this cannot be "

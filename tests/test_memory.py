@@ -1,6 +1,13 @@
 """Networks that are kept: searches over the decision do not train again."""
 
+import copy
+import logging
+import os
+import subprocess
+import sys
+import threading
 from functools import partial
+from pathlib import Path
 from unittest import mock
 
 import joblib
@@ -104,6 +111,15 @@ def test_networks_from_memory_are_of_one_s_own(tmp_path):
     np.testing.assert_array_equal(make(str(tmp_path)).fit(X, Y).predict_proba(X), before)
 
 
+def test_what_is_printed_is_no_part_of_it(tmp_path, trained, capsys):
+    make(str(tmp_path), verbose=1).fit(X, Y)
+    assert "train_loss" in capsys.readouterr().out
+    quiet = make(str(tmp_path)).fit(X, Y)
+    assert trained() == 1
+    quiet.partial_fit(X, Y)
+    assert capsys.readouterr().out == ""
+
+
 def test_warm_start_goes_on_and_is_not_kept(tmp_path, trained):
     net = make(str(tmp_path), warm_start=True).fit(X, Y)
     first = net.predict_proba(X)
@@ -156,3 +172,113 @@ def test_digests_tell_code_apart():
     assert code_digest([[First()]]) != code_digest([[Second()]])
     assert code_digest([partial(one)]) != code_digest([partial(two)])
     assert code_digest([FunctionLoss(one)]) != code_digest([FunctionLoss(two)])
+
+
+# Each names A, whose code or values change with k.
+SOURCES = {
+    "constant": "def A(x): return {k}",
+    "default": "def A(x, k={k}): return k",
+    "keyword default": "def A(x, *, k={k}): return k",
+    "attribute of a function": "def A(x): return A.k\nA.k = {k}",
+    "names of arguments": "def A(x{k}, y): return y",
+    "comprehension": "def A(x): return [i + {k} for i in x]",
+    "lambda": "def A(x): return sorted(x, key=lambda i: i * {k})",
+    "frozenset": "def A(x): return x in {{'a', 'b', 'c', 'd', {k}}}",
+    "closure": "def make(k):\n  def A(x): return k\n  return A\nA = make({k})",
+    "empty cell": "def make():\n  def A(x): return k, {k}\n  return A\n  k = 1\nA = make()",
+    "wrapped": "import torch\n@torch.no_grad()\ndef A(x): return {k}",
+    "cached": "from functools import cache\n@cache\ndef A(x): return {k}",
+    "class attribute": "class A:\n  k = {k}",
+    "list": "class A:\n  k = [1, [{k}]]",
+    "order of a dict": "class A:\n  k = {{i: 0 for i in sorted((1, 2), key=lambda i: i % {k})}}",
+    "array": "import numpy\nclass A:\n  k = numpy.array([{k}])",
+    "tensor": "import torch\nclass A:\n  k = torch.tensor([{k}])",
+    "method": "class A:\n  def f(x): return {k}",
+    "default of a method": "class A:\n  def f(x, k={k}): return k",
+    "static method": "class A:\n  @staticmethod\n  def f(x): return {k}",
+    "class method": "class A:\n  @classmethod\n  def f(x): return {k}",
+    "property": "class A:\n  @property\n  def f(x): return {k}",
+    "setter": "class A:\n  f = property()\n  @f.setter\n  def f(x, y): x.k = {k}",
+    "cached property": (
+        "from functools import cached_property\n"
+        "class A:\n  @cached_property\n  def f(x): return {k}"
+    ),
+    "base": "class B:\n  def f(x): return {k}\nclass A(B): pass",
+    "metaclass": "class M(type):\n  k = {k}\nclass A(metaclass=M): pass",
+    "inner class": "class A:\n  class B:\n    k = {k}",
+    "itself": "class A:\n  k = {k}\n  def __init__(x): super().__init__()\nA.me = A",
+    "dict": "A = {{'a': lambda x: {k}}}",
+    "object": "class B: pass\nA = B()\nA.f = lambda x: {k}",
+    "slots": "class B: __slots__ = 'f'\nA = B()\nA.f = lambda x: {k}",
+    "bound method": "class B:\n  def f(x): return x.k\nb = B()\nb.k = {k}\nA = b.f",
+    "partial": "from functools import partial\nA = partial(lambda x, f: f(x), f=lambda x: {k})",
+    "callback": (
+        "from skorch.callbacks import EpochScoring\nA = EpochScoring(lambda net, X, y: {k})"
+    ),
+    "loss": (
+        "from sklearn_mlloss.losses import SeparableLoss\n"
+        "class A(SeparableLoss):\n  gamma = {k}\n  def positive(self, s): return -s"
+    ),
+}
+
+
+def define(source, k, name="<string>"):
+    namespace = {"__name__": "__main__"}
+    exec(compile(source.format(k=k), name, "exec"), namespace)
+    return namespace["A"]
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+def test_digests_tell_all_of_code_but_its_place(source):
+    digest = code_digest([define(source, 1)])
+    assert digest == code_digest([define("\n# Moved.\n" + source, 1, "elsewhere")])
+    assert digest != code_digest([define(source, 2)])
+
+
+def test_use_of_a_class_is_no_change():
+    class Own:
+        pass
+
+    before = code_digest([Own])
+    # Both leave something behind in the class.
+    assert not Own.__annotations__ and copy.copy(Own())
+    assert {"__annotations__", "__slotnames__"} <= vars(Own).keys()
+    assert code_digest([Own]) == before
+
+
+def test_digests_are_the_same_in_other_processes():
+    script = (
+        "from test_memory import SOURCES, code_digest, define\n"
+        "print(*(code_digest([define(source, 1)]) for source in SOURCES.values()))"
+    )
+    # Of which the order of sets depends.
+    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+    found = subprocess.check_output(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parent,
+        env={**os.environ, "PYTHONHASHSEED": seed},
+        text=True,
+    )
+    assert found.split() == [code_digest([define(source, 1)]) for source in SOURCES.values()]
+
+
+class Holder(Callback):
+    """Of what has no digest."""
+
+    lock = threading.Lock()
+    log = logging.getLogger(__name__)
+    rows = (row for row in [])
+    file = sys.stdout
+
+
+def test_what_has_no_digest_does_no_harm(tmp_path, trained):
+    for _ in range(2):
+        make(str(tmp_path), callbacks=[Holder()]).fit(X, Y)
+    assert trained() == 1
+
+
+def test_digests_end_however_deep_values_are():
+    deep = []
+    for _ in range(10_000):
+        deep = [deep]
+    assert code_digest([deep])
