@@ -175,9 +175,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         fold. Without early stopping, a decoder with nothing to learn trains on all rows, and
         others do not. Not for ``warm_start`` and `partial_fit`, which go on from what is there.
         `random_state` must be an int, or no fit equals another; loss, `module` and `callbacks`
-        must be picklable. Functions and classes of your own count as changed when their own code
-        is, with its default arguments, closures, class attributes and base classes, or the
-        version of a package; not when what they call by a global name is.
+        must be picklable. Functions and classes of your own count as changed when their own code,
+        defaults, closures, attributes or bases are, or a package is; not when what they call is.
     callbacks : list of skorch callbacks, optional
         Notified as skorch documents it, for each batch as well, which makes training slower.
         Copied, never written to. Those that score predictions themselves (`EpochScoring`,
