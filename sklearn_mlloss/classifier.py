@@ -174,14 +174,13 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         takes its networks from there: a search over decoders by `GridSearchCV` trains once a
         fold. Without early stopping, a decoder with nothing to learn trains on all rows, and
         others do not. Not for ``warm_start`` and `partial_fit`, which go on from what is there.
-        `random_state` must be an int, or no fit equals another; loss, `module` and `callbacks`
-        must be picklable. Functions and classes of your own count as changed when their own code,
-        defaults, closures, attributes or bases are, or a package is; not when what they call is.
+        `random_state` must be an int, or no fit equals another; loss, `module` and `callbacks` must
+        be picklable. Your own functions and classes count as changed when their code, defaults,
+        closures, attributes or bases are, or a package is; not when what they call is.
     callbacks : list of skorch callbacks, optional
         Notified as skorch documents it, for each batch as well, which makes training slower.
-        Copied, never written to. Those that score predictions themselves (`EpochScoring`,
-        `BatchScoring`) do not work on tables in memory: use `monitor`. Callbacks of scikit-learn,
-        such as its progress bar, are for `set_callbacks`: see the notes.
+        Copied, never written to. Those that score predictions (`EpochScoring`, `BatchScoring`) do
+        not work on tables in memory: use `monitor`. For those of scikit-learn see the notes.
     net_params : dict, optional
         Further arguments of `skorch.NeuralNet`: ``optimizer__param_groups``,
         ``torch_load_kwargs`` and ``callbacks__...``.
@@ -357,8 +356,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         Parameters
         ----------
         metric : str
-            Mostly a name of scikit-learn, such as "f1_macro", "f1_samples", "jaccard_samples",
-            "hamming_loss" or "average_precision"; see ``sklearn_mlloss.presets.PRESETS``.
+            Such as "f1_macro", "jaccard_samples", "hamming_loss" or "average_precision": names of
+            scikit-learn and of `sklearn_mlloss.metrics.multilabel_scorers`.
         **params : dict
             Parameters of the classifier, which take precedence.
 
