@@ -65,6 +65,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/plot_",
     "ignore_pattern": r"(^|/)(?!plot_)[^/]*\.py$",
     "backreferences_dir": "api/backreferences",
+    "within_subsection_order": "gallery_order.Order",
     "doc_module": ("sklearn_mlloss",),
     "reference_url": {"sklearn_mlloss": None},
     "download_all_examples": False,
