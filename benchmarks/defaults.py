@@ -50,7 +50,7 @@ CHANGES = {
     "normalization": [None, "batch", "layer"],
     "activation": ["relu", "gelu", "silu"],
     "validation_fraction": [0.1, 0.15, 0.2],
-    "encoding": ["auto", "standard", "quantile"],
+    "encoding": ["auto", "standard", "quantile", "piecewise_linear"],
 }
 # Not defaults of one kind for all tables: looked at with --vary.
 MORE = {"loss": ["bce", "brier", "poly1", "abs_kl", "ldam", "focal", "asymmetric"]}

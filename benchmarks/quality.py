@@ -17,7 +17,7 @@ argument. Labels that the training part does not have are left out.
 
 Tables are FOLDER/NAME.npz. Results are appended to a file, which a later run takes up again. Each
 table and contender has a process of its own, which may take so many minutes a seed, and so much
-memory. Peers that are not installed are named, and count nothing.
+memory. Peers that are not installed (``pip install -e ".[peers]"``) are named, and count nothing.
 """
 
 import argparse

@@ -15,10 +15,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from .calibration import Calibrator
-from .deciding import DecidingClassifier, Scored
+from .deciding import DecidingClassifier, Scored, row_means
 from .decision import make_calibrator, make_decoder
 from .decoders import Decoder
-from .held_out import make_folds, pool, split_rows
+from .held_out import make_folds, split_rows
 from .inputs import InputCodec, check_rows, takes_missing
 from .losses import Loss, get_loss
 from .networks import get_encoding
@@ -100,8 +100,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     optimizer : str or torch optimizer class, default="adamw"
         "adadelta", "adagrad", "adam", "adamw", "nadam", "rmsprop", "sgd", or a class.
     learning_rate : float, optional
-        None means the default of the optimiser itself in torch (0.001 for adamw, 1.0 for
-        adadelta).
+        None means the default of the optimiser itself in torch, such as 0.001 for adamw.
     weight_decay : float >= 0, default=0.01
         For adamw a shrinkage of the weights by ``learning_rate * weight_decay`` each step, apart
         from the gradient; for the other optimisers an L2 penalty ``weight_decay / 2 * w ** 2``
@@ -155,8 +154,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         label.
     repeats : int, default=1
         With an int `cv`, how often the rows are split into so many folds, each time in another
-        way: ``cv * repeats`` networks. A row's out-of-fold score is then the mean of `repeats`
-        networks.
+        way. A row's out-of-fold score is then the mean of so many networks.
     ensemble : bool, default=True
         With `cv`, whether to keep the networks of all folds and average their probabilities, or
         to train one more on all rows, for the median of their best numbers of epochs.
@@ -169,18 +167,18 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         start anew, and the loss may be another one with as many outputs. The encoding stays as
         the first fit has learned it, and the columns of categories must be the same.
     memory : None, str or joblib.Memory, default=None
-        Where trained networks are kept, a folder for instance. A `fit` that differs from an
-        earlier one in nothing but the decision (`decoder`, `calibration`), `n_jobs` and `verbose`
-        takes its networks from there: a search over decoders by `GridSearchCV` trains once a
-        fold. Without early stopping, a decoder with nothing to learn trains on all rows, and
-        others do not. Not for ``warm_start`` and `partial_fit`, which go on from what is there.
-        `random_state` must be an int, or no fit equals another; loss, `module` and `callbacks` must
-        be picklable. Your own functions and classes count as changed when their code, defaults,
-        closures, attributes or bases are, or a package is; not when what they call is.
+        Where trained networks are kept. A `fit` that differs from an earlier one in nothing but the
+        decision (`decoder`, `calibration`), `n_jobs` and `verbose` takes its networks from there: a
+        search over decoders by `GridSearchCV` trains once a fold. Without early stopping, a decoder
+        with nothing to learn trains on all rows, and others do not. Not for ``warm_start`` and
+        `partial_fit`, which go on from what is there. `random_state` must be an int, or no fit
+        equals another; loss, `module` and `callbacks` must be picklable. Your own functions and
+        classes count as changed when their code, defaults, closures, attributes or bases are, or a
+        package is; not when what they call is.
     callbacks : list of skorch callbacks, optional
-        Notified as skorch documents it, for each batch as well, which makes training slower.
-        Copied, never written to. Those that score predictions (`EpochScoring`, `BatchScoring`) do
-        not work on tables in memory: use `monitor`. For those of scikit-learn see the notes.
+        Notified as skorch documents it, for each batch too, which slows training. Copied. Those
+        that score predictions (`EpochScoring`, `BatchScoring`) do not work on tables in memory: use
+        `monitor`. For those of scikit-learn see the notes.
     net_params : dict, optional
         Further arguments of `skorch.NeuralNet`: ``optimizer__param_groups``,
         ``torch_load_kwargs`` and ``callbacks__...``.
@@ -659,7 +657,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         found = self._train(
             train_folds, loss, rows, folds, device, self._entropy, self.n_jobs, task
         )
-        scores, count, seen = pool([fold[1:] for fold in found], rows.Y.shape)
+        _, tests, fold_scores, counts = zip(*found, strict=True)
+        scores = row_means(tests, fold_scores, len(rows))
+        count = None if counts[0] is None else row_means(tests, counts, len(rows))
         trained = [fold[0] for fold in found]
         if not self.ensemble:
             epochs = max(1, int(np.median([part.n_epochs for part in trained])))
@@ -673,7 +673,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         if self.store_cv_results:
             self.oof_scores_ = np.full((len(kept), rows.Y.shape[1]), np.nan)
             self.oof_scores_[kept] = scores
-        return Scored(scores, rows.Y, rows.weight, count)[seen]
+        return Scored(scores, rows.Y, rows.weight, count)[~np.isnan(scores).any(axis=1)]
 
     def _keep(self, trained: list[Trained]) -> None:
         """Keep what was trained."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_array, check_scalar, estimator_html_repr
@@ -21,7 +23,7 @@ from .parameters import unchanged_on_error
 from .summary import describe, with_details
 from .targets import TargetCodec
 
-__all__ = ["DecidingClassifier", "Scored", "reserve"]
+__all__ = ["DecidingClassifier", "Scored", "reserve", "row_means"]
 
 # Share of the rows kept for a decoder whose rows may serve nothing else: a fold of a usual cv.
 RESERVED = 0.2
@@ -51,6 +53,23 @@ class Scored:
         """Return some of the rows."""
         parts = (self.scores, self.Y, self.weight, self.count)
         return Scored(*(None if part is None else part[rows] for part in parts))
+
+
+def row_means(tests: Sequence[np.ndarray], values: Sequence[np.ndarray], n_rows: int) -> np.ndarray:
+    """Return the mean of what the folds say of each row; NaN where none does.
+
+    Parameters
+    ----------
+    tests : sequence of ndarray of int
+        The rows that each fold says something of.
+    values : sequence of ndarray of shape (n_test,) or (n_test, n_labels)
+    n_rows : int
+    """
+    rows, found = np.concatenate(tests), np.concatenate(values)
+    places = rows, np.arange(len(rows))
+    total = sp.csr_array((np.ones(len(rows)), places), shape=(n_rows, len(rows))) @ found
+    with np.errstate(invalid="ignore"):
+        return (total.T / np.bincount(rows, minlength=n_rows)).T
 
 
 class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):

@@ -14,7 +14,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 from .calibration import Calibrator
 from .cross_fit import fit_models, is_prefit, make_parts, pool, route
-from .deciding import DecidingClassifier, Scored, reserve
+from .deciding import DecidingClassifier, Scored, reserve, row_means
 from .decision import make_calibrator, make_plain_decoder
 from .decoders import Decoder
 from .parameters import check_n_jobs, draw_entropy, unchanged_on_error
@@ -105,7 +105,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         The calibration in use.
     oof_scores_ : ndarray of shape (n_samples, n_labels)
         With `store_cv_results`, the uncalibrated score of each row by the model that has not seen
-        it (the last, if `cv` tests it several times); NaN for rows that were never tested.
+        it (their mean, if `cv` tests it several times); NaN for rows that were never tested.
 
     See Also
     --------
@@ -216,8 +216,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
                 rows, scores = self._train(X, y, Y, rest, fold_seed, routed, wanted)
             self._set_features()
             if self.store_cv_results:
-                self.oof_scores_ = np.full(Y.shape, np.nan)
-                self.oof_scores_[rows] = scores
+                self.oof_scores_ = row_means([rows], [scores], len(Y))
             scored = None if scores is None else Scored(scores, Y[rows], weight[rows])
             reserved = None
             if own is not None:

@@ -11,7 +11,7 @@ from sklearn.model_selection import check_cv
 from .model_selection import MultilabelStratifiedKFold, MultilabelStratifiedShuffleSplit
 from .training import Rows
 
-__all__ = ["make_folds", "pool", "split_rows"]
+__all__ = ["make_folds", "split_rows"]
 
 
 def split_rows(rows: Rows, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -59,32 +59,3 @@ def make_folds(
     if not folds:
         raise ValueError(f"cv must have a fold at least, got {cv!r}")
     return folds
-
-
-def pool(
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]], shape: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """Return the scores of all rows from those of the test rows of each fold.
-
-    Parameters
-    ----------
-    parts : list of (test, scores, count)
-    shape : (n_samples, n_labels)
-
-    Returns
-    -------
-    scores, count : ndarray of `shape`, ndarray of shape (n_samples,) or None
-        The mean over the folds that have a row among their test rows; NaN if none has.
-    seen : ndarray of bool, shape (n_samples,)
-        Whether one has.
-    """
-    scores, times = np.zeros(shape), np.zeros(shape[0])
-    count = None if parts[0][2] is None else np.zeros(shape[0])
-    for test, own, own_count in parts:
-        scores[test] += own
-        times[test] += 1
-        if count is not None:
-            count[test] += own_count
-    seen = times > 0
-    times[~seen] = np.nan
-    return scores / times[:, None], None if count is None else count / times, seen

@@ -152,6 +152,18 @@ def test_out_of_fold_scores_are_those_of_cross_val_predict():
     np.testing.assert_array_equal(clf.oof_scores_, expected)
 
 
+def test_a_row_that_is_in_several_test_parts_has_the_mean_of_their_scores():
+    rows = np.arange(150)
+    tests = [rows[:50], rows[30:60]]
+    splits = [(np.setdiff1d(rows, test), test) for test in tests]
+    clf = make(cv=splits, store_cv_results=True, ensemble=True).fit(X, Y)
+    parts = [positives(model.predict_proba(X)) for model in clf.estimators_]
+    expected = np.full(Y.shape, np.nan)
+    expected[:30], expected[50:60] = parts[0][:30], parts[1][50:60]
+    expected[30:50] = (parts[0] + parts[1])[30:50] / 2
+    np.testing.assert_allclose(clf.oof_scores_, expected, atol=1e-12)
+
+
 @pytest.mark.parametrize("constant", [0, 1])
 @pytest.mark.parametrize("name", ["forest", "neighbours", "tree", "one-vs-rest"])
 @pytest.mark.filterwarnings("ignore:Label .* is present in all training examples")

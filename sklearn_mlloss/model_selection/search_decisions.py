@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import clone
 
 from ..calibration import Calibrator
-from ..deciding import Scored, reserve
+from ..deciding import Scored, reserve, row_means
 from ..decoders import Decoder
 from ..targets import TargetCodec
 from .comparison import correct_for_selection
@@ -214,13 +214,15 @@ def corrected_score(outcomes: Sequence[Outcome], choose: Callable[[np.ndarray], 
 
 def mean_scores(parts: list, folds: list, Y: np.ndarray) -> np.ndarray:
     """Return the mean out-of-fold score of each row, NaN where there is none."""
-    total, times = np.zeros(Y.shape), np.zeros((len(Y), 1))
-    for part, (_, test) in zip(parts, folds, strict=True):
-        if part.scores is not None:
-            total[test] += part.scores
-            times[test] += 1
-    with np.errstate(invalid="ignore"):
-        return total / times
+    found = [
+        (test, part.scores)
+        for part, (_, test) in zip(parts, folds, strict=True)
+        if part.scores is not None
+    ]
+    if not found:
+        return np.full(Y.shape, np.nan)
+    tests, scores = zip(*found, strict=True)
+    return row_means(tests, scores, len(Y))
 
 
 def _calibrate(
