@@ -42,6 +42,8 @@ START = {"hidden_layer_sizes": (256,), "dropout": 0.1}
 CHANGES = {
     "hidden_layer_sizes": [(), (64,), (128,), (256,), (512,), (256, 256), (512, 256), (512, 512)],
     "dropout": [0.0, 0.1, 0.25, 0.4, 0.5, 0.6],
+    "input_dropout": [0.0, 0.15, 0.3, 0.5],
+    "mixup": [0.0, 0.2, 0.5, 1.0],
     "weight_decay": [0.0, 0.01, 0.1, 0.5],
     "learning_rate": [0.0003, 0.001, 0.003],
     "batch_size": [32, 64, 128, "auto"],
@@ -71,6 +73,7 @@ DEFAULTS = {
     "weight_decay": 0.01, "learning_rate": 0.001, "batch_size": "auto", "n_iter_no_change": 20,
     "lr_schedule": None, "normalization": None, "activation": "relu", "validation_fraction": 0.1,
     "encoding": "auto", "loss": "bce", "cv": None, "repeats": 1, "ensemble": True,
+    "input_dropout": 0.0, "mixup": 0.0,
 }  # fmt: skip
 
 MEASURES = ("log", "hamming", "ranking", "1-lrap", "1-map", "1-f1")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, Self
@@ -11,7 +10,6 @@ from typing import Any, Self
 import numpy as np
 import scipy.sparse as sp
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from .calibration import Calibrator
@@ -41,6 +39,7 @@ from .training import (
     train_folds,
     train_net,
     train_on,
+    warn_of_early_end,
 )
 
 __all__ = ["MultiLabelNetClassifier"]
@@ -93,12 +92,19 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         by 128; in steps of 1/16.
     normalization : None, "batch" or "layer", default=None
         Normalisation before each activation.
+    input_dropout : float in [0, 1) or "auto", default="auto"
+        Probability that an encoded input is left out of a training step. "auto" is 5/8 of the rate
+        of `dropout`, so that ``dropout=0`` is without this and `mixup`, too.
+    mixup : float >= 0 or "auto", default="auto"
+        Trains on mixtures of two encoded rows each, with shares from Beta(mixup, mixup), see
+        `sklearn_mlloss.networks.Mixup`; 0 for the rows themselves. "auto" is twice the rate of
+        `dropout`, so at most 1 (uniform shares) unless you set that higher.
     module : callable ``(n_features, n_outputs) -> torch.nn.Module``, optional
         A network of your own instead of the built-in one, whose parameters above must then be
         left at their defaults. If its last linear layer with `n_outputs` outputs has a bias, it
         starts from the label priors. `n_features` are those of the encoded X.
     optimizer : str or torch optimizer class, default="adamw"
-        "adadelta", "adagrad", "adam", "adamw", "nadam", "rmsprop", "sgd", or a class.
+        A name of `sklearn_mlloss.training.OPTIMIZERS`, or a class.
     learning_rate : float, optional
         None means the default of the optimiser itself in torch, such as 0.001 for adamw.
     weight_decay : float >= 0, default=0.01
@@ -139,9 +145,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         predictions in float32: faster for wide networks on processors that have it, at the cost
         of gradients of three digits.
     random_state : int, RandomState or None, default=None
-        Steers initialisation, split, order of the rows and dropout. The same int gives the same
-        model bit by bit on the CPU. Global generators are neither used nor disturbed (torch's is
-        borrowed and restored, so do not draw from it in another thread meanwhile).
+        Steers initialisation, split, order of the rows, dropout and mixup. The same int gives the
+        same model bit by bit on the CPU. Global generators are neither used nor disturbed (torch's
+        is borrowed and restored, so do not draw from it in another thread meanwhile).
     calibration : None, str or Calibrator, default=None
         Corrects the scores before the decoder sees them: a name of
         `sklearn_mlloss.calibration.CALIBRATORS`, such as "sigmoid" or "isotonic". Learned on the
@@ -285,6 +291,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         activation: str = "relu",
         dropout: float | str = "auto",
         normalization: str | None = None,
+        input_dropout: float | str = "auto",
+        mixup: float | str = "auto",
         module: Callable[[int, int], torch.nn.Module] | None = None,
         optimizer: str | type[torch.optim.Optimizer] = "adamw",
         learning_rate: float | None = None,
@@ -320,6 +328,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         self.activation = activation
         self.dropout = dropout
         self.normalization = normalization
+        self.input_dropout = input_dropout
+        self.mixup = mixup
         self.module = module
         self.optimizer = optimizer
         self.learning_rate = learning_rate
@@ -588,8 +598,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
 
     def _make_decoder(self, spec: Any, loss: Loss | None = None) -> Decoder:
         # In `fit` the decoder is made before there is a `loss_`, or while that is of the last fit.
-        loss = self.loss_ if loss is None else loss
-        return make_decoder(spec, loss, self._targets, self.calibrator_ is not None)
+        return make_decoder(spec, loss or self.loss_, self._targets, self.calibrator_ is not None)
 
     def _model_lines(self) -> list[tuple[str, str]]:
         return describe_nets(self)
@@ -637,12 +646,10 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         self._fit_decision(scored, own, every=(rows.Y, rows.weight))
 
     def _pass_over(self, net: TableNet, rows: Rows, device: torch.device, first: bool) -> Trained:
-        """Train a net for one epoch more, with statistics of its own of all rows so far."""
+        loss = net.criterion_.loss
         if not first:
             # A copy, so that a failure can go back to the statistics as they were.
-            loss = copy.copy(net.criterion_.loss)
-            net.criterion_.loss = loss.partial_fit(rows.Y, rows.weight)
-        loss = net.criterion_.loss
+            loss = net.criterion_.loss = copy.copy(loss).partial_fit(rows.Y, rows.weight)
         self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
         seed = self._seeds(len(net.history))[1]
         net.verbose = int(self.verbose)
@@ -682,13 +689,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         curves = [net.curves() for net in self.nets_]
         self.history_ = curves[0] if len(curves) == 1 else curves
         self.n_iter_ = max(len(curve["epoch"]) for curve in curves)
-        if any(part.improving for part in trained):
-            warnings.warn(
-                f"the validation score still improved when max_epochs={self.max_epochs} ended "
-                "training: raise max_epochs or learning_rate",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
+        warn_of_early_end(trained, self.max_epochs)
 
     def _score(self, rows: Rows) -> Scored:
         scores, count = self._raw_scores(rows.X)

@@ -36,6 +36,8 @@ NETWORK = {
     "activation": "relu",
     "dropout": "auto",
     "normalization": None,
+    "input_dropout": "auto",
+    "mixup": "auto",
 }
 
 
@@ -225,10 +227,12 @@ def _check_network(estimator: Any) -> None:
             f"{sizes!r}"
         )
     _check_name(estimator, "activation", ACTIVATIONS)
-    if isinstance(estimator.dropout, str):
-        _check_name(estimator, "dropout", ("auto",), "a number in [0, 1) or ")
-    else:
-        _check_real(estimator, "dropout", min_val=0, max_val=1, include_boundaries="left")
+    for name, top in ("dropout", 1), ("input_dropout", 1), ("mixup", None):
+        if isinstance(getattr(estimator, name), str):
+            numbers = "a number >= 0" if top is None else "a number in [0, 1)"
+            _check_name(estimator, name, ("auto",), f"{numbers} or ")
+        else:
+            _check_real(estimator, name, min_val=0, max_val=top, include_boundaries="left")
     if estimator.normalization is not None:
         _check_name(estimator, "normalization", NORMALIZATIONS, "None or ")
 

@@ -15,7 +15,7 @@ from .encoding import (
     StandardEncoding,
     get_encoding,
 )
-from .mlp import ACTIVATIONS, MLP, NORMALIZATIONS
+from .mlp import ACTIVATIONS, MLP, NORMALIZATIONS, Mixup
 from .one_hot import OneHotEncoding
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "NORMALIZATIONS",
     "Encoding",
     "IdentityEncoding",
+    "Mixup",
     "OneHotEncoding",
     "PiecewiseLinearEncoding",
     "QuantileEncoding",

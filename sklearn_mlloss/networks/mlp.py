@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
-__all__ = ["ACTIVATIONS", "MLP", "NORMALIZATIONS"]
+__all__ = ["ACTIVATIONS", "MLP", "NORMALIZATIONS", "Mixup"]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "elu": nn.ELU,
@@ -21,6 +23,69 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 NORMALIZATIONS: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
+
+
+class Mixup(nn.Module):
+    r"""Mixtures of two rows each, while training.
+
+    .. math:: \lambda x_i + (1 - \lambda) x_{\pi(i)}, \qquad
+              \lambda \, \ell(z_i, y_i) + (1 - \lambda) \, \ell(z_i, y_{\pi(i)})
+
+    with :math:`\lambda \sim \mathrm{Beta}(\alpha, \alpha)` and a permutation :math:`\pi` for each
+    batch. The loss is mixed rather than the targets, which is the same for cross-entropies and
+    defined for every other loss, too.
+
+    Parameters
+    ----------
+    alpha : float > 0
+        The larger, the nearer are shares to 1/2; at 1 they are uniform.
+
+    Attributes
+    ----------
+    share, partners : float, Tensor of int
+        Those of the last batch.
+
+    References
+    ----------
+    H. Zhang, M. Cisse, Y. N. Dauphin, D. Lopez-Paz. "mixup: Beyond empirical risk minimization".
+    ICLR 2018.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_mlloss.networks import Mixup
+    >>> mixup = Mixup(1.0)
+    >>> mixed = mixup(torch.eye(3))
+    >>> mixed.sum(dim=1)
+    tensor([1., 1., 1.])
+    >>> mixup.eval()(torch.ones(1, 2))
+    tensor([[1., 1.]])
+    """
+
+    def __init__(self, alpha: float):
+        super().__init__()
+        self.alpha = alpha
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return mixtures of the rows in training, and the rows in prediction."""
+        if not self.training:
+            return X
+        generator = np.random.default_rng(int(torch.randint(2**62, ())))
+        self.share = generator.beta(self.alpha, self.alpha)
+        self.partners = torch.from_numpy(generator.permutation(len(X))).to(X.device)
+        return torch.lerp(X[self.partners], X, self.share)
+
+    def loss(
+        self,
+        criterion: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+        outputs: Tensor,
+        targets: Tensor,
+        weight: Tensor | None = None,
+    ) -> Tensor:
+        """Return the loss of outputs for the last batch, whose targets and weights these are."""
+        others = targets[self.partners], None if weight is None else weight[self.partners]
+        own = criterion(outputs, targets, weight)
+        return self.share * own + (1 - self.share) * criterion(outputs, *others)
 
 
 class MLP(nn.Module):
@@ -40,6 +105,10 @@ class MLP(nn.Module):
         Probability that a hidden unit is left out of a training step.
     normalization : None, "batch" or "layer", default=None
         Batch or layer normalisation before each activation.
+    input_dropout : float in [0, 1), default=0
+        Probability that an input is left out of a training step, after `encoding` and `mixup`.
+    mixup : float >= 0, default=0
+        If not 0, the `alpha` of a `Mixup` of the encoded rows, whose `loss` training must use.
     encoding : nn.Module, optional
         What the rows go through before the first layer: from their columns to `n_features`, and
         without parameters to train, such as `Encoding.module` returns it.
@@ -65,10 +134,14 @@ class MLP(nn.Module):
         activation: str = "relu",
         dropout: float = 0.0,
         normalization: str | None = None,
+        input_dropout: float = 0.0,
+        mixup: float = 0.0,
         encoding: nn.Module | None = None,
     ):
         super().__init__()
         self.encoding = encoding
+        self.mixup = Mixup(mixup) if mixup else None
+        self.input_dropout = nn.Dropout(input_dropout) if input_dropout else None
         layers: list[nn.Module] = []
         width = n_features
         for size in hidden_layer_sizes:
@@ -84,4 +157,6 @@ class MLP(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """Return the outputs, shape (n, n_outputs), of rows X of shape (n, n_features)."""
-        return self.layers(X if self.encoding is None else self.encoding(X))
+        for part in (self.encoding, self.mixup, self.input_dropout):
+            X = X if part is None else part(X)
+        return self.layers(X)

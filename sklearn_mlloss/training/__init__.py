@@ -4,7 +4,7 @@ from .batches import Batches, Table
 from .build import build_net, check_accepts, make_loss
 from .device import resolve_device
 from .encoding import Encoder, fit_encoder
-from .fit import Trained, mean_scores, train_folds, train_net, train_on
+from .fit import Trained, mean_scores, train_folds, train_net, train_on, warn_of_early_end
 from .net import TableNet, seeded
 from .optimizers import OPTIMIZERS, SCHEDULES
 from .rows import Rows, check_weight
@@ -29,4 +29,5 @@ __all__ = [
     "train_folds",
     "train_net",
     "train_on",
+    "warn_of_early_end",
 ]

@@ -25,6 +25,8 @@ from .rows import Rows
 
 __all__ = ["build_net", "check_accepts", "make_loss"]
 
+# What "auto" is for them, times the rate of `dropout`: where that is needed, so are they.
+INPUT_DROPOUT, MIXUP = 0.625, 2.0
 # What of skorch.NeuralNet has no counterpart among the estimator's parameters, and works.
 NET_PARAMS = ("optimizer__param_groups", "torch_load_kwargs")
 
@@ -80,11 +82,7 @@ def build_net(
     dtype = torch.float64 if estimator.precision == "float64" else torch.float32
     network = estimator.module
     if network is None:
-        settings_of_network = {name: getattr(estimator, name) for name in NETWORK}
-        if isinstance(estimator.dropout, str):
-            sizes = estimator.hidden_layer_sizes
-            settings_of_network["dropout"] = _auto_dropout(n_rows, sizes)
-        network = partial(MLP, **settings_of_network)
+        network = partial(MLP, **_settings_of_network(estimator, n_rows))
     own = {
         "module": partial(_make_network, network, encoder, loss.n_outputs_, dtype),
         "criterion": Criterion(loss),
@@ -168,6 +166,17 @@ def _monitored(
     monitor: Callable[[np.ndarray, np.ndarray], float], net: TableNet, table: Table
 ) -> float:
     return monitor(table.Y.cpu().numpy(), net.table_scores(table))
+
+
+def _settings_of_network(estimator: Any, n_rows: int) -> dict[str, Any]:
+    """Return the arguments of the built-in network, with numbers for "auto"."""
+    settings = {name: getattr(estimator, name) for name in NETWORK}
+    if isinstance(settings["dropout"], str):
+        settings["dropout"] = _auto_dropout(n_rows, settings["hidden_layer_sizes"])
+    for name, times in (("input_dropout", INPUT_DROPOUT), ("mixup", MIXUP)):
+        if isinstance(settings[name], str):
+            settings[name] = times * settings["dropout"]
+    return settings
 
 
 def _auto_dropout(n_rows: int, sizes: Sequence[int]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from ..losses import Loss
 from .batches import Matrix
@@ -18,7 +20,14 @@ from .encoding import fit_encoder
 from .net import TableNet, seeded
 from .rows import Rows
 
-__all__ = ["Trained", "mean_scores", "train_folds", "train_net", "train_on"]
+__all__ = [
+    "Trained",
+    "mean_scores",
+    "train_folds",
+    "train_net",
+    "train_on",
+    "warn_of_early_end",
+]
 
 
 @dataclass(frozen=True)
@@ -155,3 +164,14 @@ def mean_scores(
         return found[0]
     scores, counts = zip(*found, strict=True)
     return np.mean(scores, axis=0), None if counts[0] is None else np.mean(counts, axis=0)
+
+
+def warn_of_early_end(trained: list[Trained], max_epochs: int) -> None:
+    """Warn if the end came while the score of held-out rows still improved."""
+    if any(part.improving for part in trained):
+        warnings.warn(
+            f"the validation score still improved when max_epochs={max_epochs} ended training: "
+            "raise max_epochs or learning_rate",
+            ConvergenceWarning,
+            stacklevel=5,
+        )

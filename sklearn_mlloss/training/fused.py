@@ -4,12 +4,13 @@ On small tables most of a training step is not arithmetic but bookkeeping: of au
 of the optimiser. Here the parameters lie in one buffer and so do their gradients; the backward pass
 of the layers is written out, the derivative of the loss by the logits comes in closed form where
 there is one, and the optimiser is one kernel over the buffer. Without dropout the results are those
-of the ordinary path up to rounding; dropout draws other masks.
+of the ordinary path up to rounding; dropout and mixup draw other numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -83,6 +84,7 @@ class FusedTraining:
         self.hidden, self.output = split_layers(module, half)
         self.step = make_step(optimizer, self.flat)
         self.masks = Masks([(layer.dropout, len(layer.bias)) for layer in self.hidden], seed)
+        self.mixup, self.input_dropout = module.mixup, module.input_dropout
         self.kept: list[Batch] | None = None
         self.described = _describe(module)
         self.encoding, self.encoded = module.encoding, None
@@ -131,31 +133,32 @@ class FusedTraining:
                 X, (targets, weight) = self.encoded.index_select(0, rows), table.targets(rows)
             closed = self.closed and not targets.is_floating_point()
             closed = closed and (weight is None or weight.ndim == 1)
+            if closed:
+                targets = targets.to(like.dtype)
+            X, goals = self._mix(X, targets, weight, sizes)
+            if self.input_dropout is not None:
+                X = self.masks.drop(X, self.input_dropout.p)
             logits = like.new_empty(len(X), len(self.output.bias))
-            Y = targets.to(like.dtype) if closed else targets
-            nothing = [None] * len(sizes)
             parts = zip(
                 X.split(sizes),
-                Y.split(sizes),
-                nothing if weight is None else weight.split(sizes),
                 logits.split(sizes),
                 self.masks.draw(sizes, like),
+                *(goal.split(sizes) for goal in goals),
                 strict=True,
             )
-            for x, y, w, outputs, masks in parts:
+            for x, outputs, masks, *sides in parts:
                 units, gradients, ones = self._buffers(len(x))
                 self._forward(x, masks, units, outputs)
                 if closed:
-                    g = loss.gradient(outputs, y)
-                    g.mul_(1 / len(x) if w is None else (w / len(x)).unsqueeze(1))
+                    g = self._gradient(outputs, sides)
                 else:
-                    g, value = self._differentiate(outputs, y, w)
+                    g, value = self._differentiate(outputs, sides)
                     total += value * len(x)
                 self._backward(x, masks, gradients, ones, g)
                 self.step()
             if closed:
-                values = loss.objective(logits, Y)
-                total += (values if weight is None else values * weight).sum()
+                for goal in goals:
+                    total += goal.sum_of(loss.objective(logits, goal.targets), sizes)
         return float(total) / len(table)
 
     @torch.no_grad()
@@ -193,6 +196,22 @@ class FusedTraining:
         X, targets = table.batch(rows)
         return self.encoding(X), targets
 
+    def _mix(
+        self, X: Tensor | SparseRows, targets: Tensor, weight: Tensor | None, sizes: list[int]
+    ) -> tuple[Tensor | SparseRows, list[Goal]]:
+        """Return the inputs, mixed within each batch or not, and what they are trained for."""
+        if self.mixup is None:
+            return X, [Goal(targets, weight, [1.0] * len(sizes))]
+        partners, shares = self.masks.pair(self.mixup.alpha, sizes)
+        partners = torch.from_numpy(partners).to(targets.device)
+        others = targets[partners], None if weight is None else weight[partners]
+        goals = [Goal(targets, weight, shares.tolist()), Goal(*others, (1 - shares).tolist())]
+        like = self.flat.values
+        of_rows = torch.from_numpy(shares.repeat(sizes)).to(like.device, like.dtype)
+        if isinstance(X, SparseRows):
+            return X.mixed(partners, of_rows), goals
+        return torch.lerp(X[partners], X, of_rows.unsqueeze(1)), goals
+
     def _forward(
         self, x: Tensor | SparseRows, masks: list, units: list[Tensor], outputs: Tensor
     ) -> None:
@@ -213,11 +232,20 @@ class FusedTraining:
             layer = below
         layer.learn(x, g, ones)
 
-    def _differentiate(self, outputs: Tensor, y: Tensor, w: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _gradient(self, outputs: Tensor, sides: list[Side]) -> Tensor:
+        """Return the gradient of the loss by the outputs, in closed form."""
+        total = None
+        for y, w, share in sides:
+            g, factor = self.criterion.loss.gradient(outputs, y), share / len(outputs)
+            g.mul_(factor if w is None else (w * factor).unsqueeze(1))
+            total = g if total is None else total.add_(g)
+        return total
+
+    def _differentiate(self, outputs: Tensor, sides: list[Side]) -> tuple[Tensor, Tensor]:
         """Return the gradient of the loss by the outputs, by autograd, and the loss."""
         leaf = outputs.detach().requires_grad_()
         with torch.enable_grad():
-            value = self.criterion(leaf, y, w)
+            value = sum(share * self.criterion(leaf, y, w) for y, w, share in sides)
         return torch.autograd.grad(value, leaf)[0], value.detach()
 
     def _buffers(self, n: int) -> tuple[list[Tensor], list[Tensor], Tensor]:
@@ -229,10 +257,42 @@ class FusedTraining:
         return self.buffers[n]
 
 
-class Masks:
-    """Which units dropout lets through: 1, and 0 with a probability.
+# Targets of a batch, weights of its rows, and the share that these have in the loss.
+Side = tuple[Tensor, Tensor | None, float]
 
-    On the CPU they are drawn as bytes by a generator of numpy, several times as fast as torch's
+
+class Goal(NamedTuple):
+    """What some batches are trained for, or one of two sides of it.
+
+    Attributes
+    ----------
+    targets : Tensor of shape (n, n_labels)
+    weight : Tensor of shape (n,) or (n, n_labels), optional
+    shares : list of float
+        Of each batch.
+    """
+
+    targets: Tensor
+    weight: Tensor | None
+    shares: list[float]
+
+    def split(self, sizes: list[int]) -> Iterator[Side]:
+        """Yield that of each batch."""
+        weights = [None] * len(sizes) if self.weight is None else self.weight.split(sizes)
+        return zip(self.targets.split(sizes), weights, self.shares, strict=True)
+
+    def sum_of(self, values: Tensor, sizes: list[int]) -> Tensor:
+        """Return the weighted sum of the losses of all rows."""
+        if self.weight is not None:
+            values = values * self.weight
+        parts = zip(values.split(sizes), self.shares, strict=True)
+        return sum(share * part.sum() for part, share in parts)
+
+
+class Masks:
+    """Which units and inputs dropout lets through, and which rows mixup mixes.
+
+    On the CPU masks are drawn as bytes by a generator of numpy, several times as fast as torch's
     Bernoulli numbers.
 
     Parameters
@@ -251,6 +311,22 @@ class Masks:
         self.layers = layers
         self.width = max([units for rate, units in layers if rate], default=0)
         self.generator = np.random.SFC64(seed)
+
+    def pair(self, alpha: float, sizes: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Return with which row of its batch each row is mixed, and the share of the row itself.
+
+        Shares are those of a `Mixup`, one for each batch.
+        """
+        generator = np.random.Generator(self.generator)
+        starts = np.cumsum(sizes) - sizes
+        partners = [at + generator.permutation(n) for at, n in zip(starts, sizes, strict=True)]
+        return np.concatenate(partners), generator.beta(alpha, alpha, size=len(sizes))
+
+    def drop(self, X: Tensor | SparseRows, rate: float) -> Tensor | SparseRows:
+        """Return rows some of whose values are 0, and the others so much larger."""
+        if isinstance(X, SparseRows):
+            return X.scaled(self._draw(rate, (1, len(X.values)), X.values)[0].div_(1 - rate))
+        return X * self._draw(rate, tuple(X.shape), X).div_(1 - rate)
 
     def draw(self, sizes: list[int], like: Tensor) -> Iterator[tuple]:
         """Return, for each batch, a mask or None for each layer."""
@@ -279,7 +355,9 @@ def _numbers_for(rate: float) -> type[np.unsignedinteger]:
 
 def _describe(module: MLP) -> list:
     """Return what was read of the layers: which they are, and the rates of dropout."""
-    return [(id(layer), getattr(layer, "p", None)) for layer in (*module.layers, module.encoding)]
+    alpha = getattr(module.mixup, "alpha", None)
+    parts = (*module.layers, module.encoding, module.mixup, module.input_dropout)
+    return [(id(part), getattr(part, "p", alpha)) for part in parts]
 
 
 def _chunks(batches: Batches, width: int) -> Iterator[tuple[Tensor, list[int]]]:

@@ -6,12 +6,13 @@ A layer keeps what its backward pass needs in buffers of its own, which the next
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import NoneType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ..networks import MLP
+from ..networks import MLP, Mixup
 from ..networks.layers import FIXED
 from .sparse import SparseRows
 
@@ -228,7 +229,9 @@ def has_known_layers(network: MLP) -> bool:
     *hidden, last = (tuple(map(_kind, part)) for part in _parts(network))
     encoding = [] if network.encoding is None else network.encoding.modules()
     fixed = all(type(part) in FIXED for part in encoding)
-    return fixed and last == ("linear",) and all(part in _HIDDEN for part in hidden)
+    known = type(network.mixup) in (NoneType, Mixup)
+    known = known and type(network.input_dropout) in (NoneType, nn.Dropout)
+    return fixed and known and last == ("linear",) and all(part in _HIDDEN for part in hidden)
 
 
 def _kind(module: nn.Module) -> str:

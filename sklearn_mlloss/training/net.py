@@ -413,8 +413,11 @@ class TableNet(NeuralNet):
             return {"loss": self.get_loss(outputs, targets), "y_pred": outputs}
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Return the criterion for targets and weights."""
+        """Return the criterion for targets and weights, or for those of mixtures."""
         Y, sample_weight = y_true
+        module = self.module_
+        if type(module) is MLP and module.mixup is not None and module.training:
+            return module.mixup.loss(self.criterion_, y_pred, Y, sample_weight)
         return self.criterion_(y_pred, Y, sample_weight)
 
     def outputs(self, X: Any, device: torch.device | str) -> Iterator[tuple[Tensor, int]]:

@@ -57,15 +57,31 @@ class SparseRows:
             )
             first += size
 
+    def mixed(self, partners: Tensor, shares: Tensor) -> SparseRows:
+        """Return ``shares * rows + (1 - shares) * rows[partners]``, shares of shape (n,)."""
+        n = len(self)
+        weights = torch.stack((shares, 1 - shares), dim=1).flatten().numpy()
+        places = torch.stack((torch.arange(n), partners), dim=1).flatten().numpy()
+        mix = sp.csr_matrix((weights, places, np.arange(0, 2 * n + 1, 2)), shape=(n, n))
+        rows = mix @ self._matrix()
+        parts = map(torch.from_numpy, (rows.indices, rows.data, rows.indptr))
+        return SparseRows(*parts, self.n_features)
+
+    def scaled(self, factors: Tensor) -> SparseRows:
+        """Return the rows with each value multiplied by a factor."""
+        return SparseRows(self.columns, self.values * factors, self.starts, self.n_features)
+
+    def _matrix(self) -> sp.csr_matrix:
+        parts = (part.numpy() for part in (self.values, self.columns, self.starts))
+        return sp.csr_matrix(tuple(parts), shape=(len(self), self.n_features), copy=False)
+
     def times(self, matrix: Tensor) -> Tensor:
         """Return the product with a contiguous matrix of shape (n_features, k)."""
         return _weighted_sums(matrix, self.columns, self.values, self.starts)
 
     def transposed_times(self, matrix: Tensor, out: Tensor) -> None:
         """Write the product of the transpose with a contiguous matrix of shape (n, k)."""
-        parts = (part.numpy() for part in (self.values, self.columns, self.starts))
-        shape = (len(self), self.n_features)
-        by_column = sp.csr_matrix(tuple(parts), shape=shape, copy=False).tocsc()
+        by_column = self._matrix().tocsc()
         starts = by_column.indptr
         # Most features do not occur in a batch; their rows cost nothing but zeros.
         present = np.flatnonzero(np.diff(starts))
