@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # for editors
     from .decoded import DecodedClassifierCV
     from .model_selection.search import LossDecoderSearchCV
     from .versions import show_versions
+    from .voting import SoftVotingClassifier
 
 __version__ = "0.1.0.dev0"
 
@@ -18,6 +19,7 @@ _LAZY = {
     "DecodedClassifierCV": "decoded",
     "LossDecoderSearchCV": "model_selection.search",
     "MultiLabelNetClassifier": "classifier",
+    "SoftVotingClassifier": "voting",
     "show_versions": "versions",
 }
 
@@ -25,6 +27,7 @@ __all__ = [
     "DecodedClassifierCV",
     "LossDecoderSearchCV",
     "MultiLabelNetClassifier",
+    "SoftVotingClassifier",
     "__version__",
     "show_versions",
 ]

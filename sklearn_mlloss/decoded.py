@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import MetaEstimatorMixin
+from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.utils import _safe_indexing, check_scalar, get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
@@ -18,9 +19,11 @@ from .deciding import DecidingClassifier, Scored, reserve, row_means
 from .decision import make_calibrator, make_plain_decoder
 from .decoders import Decoder
 from .parameters import check_n_jobs, draw_entropy, unchanged_on_error
+from .presets import preset_for
 from .responses import choose_method, label_scores
 from .summary import count, shown
 from .targets import TargetCodec
+from .voting import SoftVotingClassifier
 
 __all__ = ["DecodedClassifierCV"]
 
@@ -66,11 +69,14 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         `FrozenEstimator`, `estimator` is fitted already and is not trained; calibration and
         decoder are fitted on all rows, which must not be those that it was trained on.
         Without anything to learn (a decoder that needs no fit, no calibration,
-        ``store_cv_results=False``) there is no cross-validation: `estimator` is fitted once.
+        ``store_cv_results=False``) there is no cross-validation, and `estimator` is fitted once,
+        unless ``ensemble=True`` asks for the models of the folds.
     ensemble : bool or "auto", default="auto"
         Whether to keep the models of all folds and average their scores, or to fit one more on
-        all rows, which predicts as fast as the plain estimator. "auto" is True except for kernel
-        and distance matrices, of which each model would need other columns; see the notes.
+        all rows, which predicts as fast as the plain estimator. "auto" keeps those that there are
+        for the sake of the decision, except for kernel and distance matrices, of which each model
+        would need other columns; True asks for them also where there is nothing to learn. See the
+        notes.
     response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
         Where scores come from. "auto" is `predict_proba` where the estimator has it. Scores of
         `decision_function` are mapped to (0, 1) by the sigmoid, which keeps their order but does
@@ -110,6 +116,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
     See Also
     --------
     MultiLabelNetClassifier : A network with the same decisions.
+    SoftVotingClassifier : A mean of classifiers, as `estimator`.
     sklearn.model_selection.TunedThresholdClassifierCV : One threshold for a binary classifier.
     sklearn.calibration.CalibratedClassifierCV : Calibration of one label.
 
@@ -166,6 +173,49 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         self.store_cv_results = store_cv_results
         self.n_jobs = n_jobs
         self.random_state = random_state
+
+    @classmethod
+    def for_metric(cls, metric: str, estimator: Any = None, **params: Any) -> Self:
+        """Return a classifier whose decoder suits a metric, averaged over ten folds.
+
+        Parameters
+        ----------
+        metric : str
+            Such as "f1_macro", "jaccard_samples", "hamming_loss" or "average_precision"; see
+            `MultiLabelNetClassifier.for_metric`.
+        estimator : classifier, optional
+            None is a `SoftVotingClassifier` of a network, "net", and 300 extra trees, "trees",
+            with the `random_state` of `params`: the strongest that was measured on small tables.
+            It takes an X of numbers without categories, and a dense y without NaN. torch is
+            imported for it.
+        **params : dict
+            Parameters of this class, which take precedence.
+
+        Returns
+        -------
+        DecodedClassifierCV
+            With ``ensemble=True``: it keeps the models of all folds, whatever the decoder.
+
+        Examples
+        --------
+        >>> from sklearn.ensemble import RandomForestClassifier
+        >>> from sklearn_mlloss import DecodedClassifierCV
+        >>> DecodedClassifierCV.for_metric("f1_macro", RandomForestClassifier(), random_state=0)
+        DecodedClassifierCV(cv=10, decoder='per_label_threshold', ensemble=True,
+                            estimator=RandomForestClassifier(), random_state=0)
+        """
+        preset = preset_for(metric)
+        chosen = {"decoder": preset["decoder"], "cv": preset["cv"], "ensemble": True}
+        if estimator is None:
+            from . import MultiLabelNetClassifier  # no other classifier needs torch
+
+            seed = params.get("random_state")
+            members = [
+                ("net", MultiLabelNetClassifier(random_state=seed)),
+                ("trees", ExtraTreesClassifier(300, random_state=seed)),
+            ]
+            estimator = SoftVotingClassifier(members)
+        return cls(estimator, **{**chosen, **params})
 
     # ------------------------------------------------------------------ learning
 
@@ -336,7 +386,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         """Fit the models; return rows that they have not seen with their scores, if wanted."""
         fit_params, split_params = routed
         folds = []
-        if wanted:
+        if wanted or (not isinstance(self.ensemble, str) and self.ensemble):
             folds = make_parts(self.cv, X, y, Y, rest, seed, split_params)
         parts = folds if folds and self._ensembles() else [*folds, (rest, None)]
         try:

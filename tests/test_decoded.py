@@ -34,7 +34,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier
+from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier, SoftVotingClassifier
 from sklearn_mlloss.calibration import CALIBRATORS, BetaCalibrator, SigmoidCalibrator
 from sklearn_mlloss.decoders import (
     DECODERS,
@@ -42,7 +42,9 @@ from sklearn_mlloss.decoders import (
     GlobalThreshold,
     PerLabelThreshold,
     RiskControl,
+    get_decoder,
 )
+from sklearn_mlloss.presets import PRESETS
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*labels have too few positives"),
@@ -294,12 +296,28 @@ def test_labels_not_observed_are_left_out_of_the_decision():
 def test_without_anything_to_learn_there_is_one_fit():
     Counting.fits = 0
     y = Y[:, 0]
-    make(Counting(), "threshold", ensemble=True).fit(X, y)
-    assert Counting.fits == 1
+    for ensemble in ("auto", False):
+        make(Counting(), "threshold", ensemble=ensemble).fit(X, y)
+    assert Counting.fits == 2
     make(Counting(), "threshold", store_cv_results=True).fit(X, y)
-    assert Counting.fits == 1 + 4
+    assert Counting.fits == 2 + 4
     make(Counting(), ensemble=True).fit(X, y)
-    assert Counting.fits == 1 + 4 + 3
+    assert Counting.fits == 2 + 4 + 3
+
+
+@pytest.mark.parametrize("ensemble", [True, np.True_], ids=repr)
+@pytest.mark.parametrize("decoder", ["threshold", "expected_fbeta", "top_k", "risk_control"])
+def test_an_ensemble_that_is_asked_for_is_there_without_anything_to_learn(decoder, ensemble):
+    clf = make(TREE, decoder, ensemble=ensemble).fit(X, Y)
+    assert len(clf.estimators_) == 3 and not hasattr(clf, "oof_scores_")
+    scores = np.mean([positives(m.predict_proba(X)) for m in clf.estimators_], axis=0)
+    np.testing.assert_allclose(clf.predict_proba(X), scores, atol=1e-12)
+    if decoder != "risk_control":  # whose rows are left out of the folds
+        folds = [clone(TREE).fit(X[train], Y[train]) for train, _ in CV.split(X)]
+        scores = np.mean([positives(m.predict_proba(X)) for m in folds], axis=0)
+        np.testing.assert_allclose(clf.predict_proba(X), scores, atol=1e-12)
+        by_hand = DECODERS[decoder]().fit(scores, Y)
+        np.testing.assert_array_equal(clf.predict(X), by_hand.decode(clf.predict_proba(X)))
 
 
 def test_a_number_of_folds_is_stratified_and_seeded():
@@ -418,6 +436,52 @@ def test_kernel_matrices_are_cut_along_both_axes():
         make(SVC(kernel="precomputed"), ensemble=True).fit(K, y)
     assert len(make(SVC(kernel="precomputed"), ensemble="auto").fit(K, y).estimators_) == 1
     assert len(make(SVC(), ensemble="auto").fit(X, y).estimators_) == 3
+
+
+# ------------------------------------------------------------------ what suits a metric
+
+
+@pytest.mark.parametrize("metric", PRESETS)
+def test_decisions_for_a_metric(metric):
+    clf = DecodedClassifierCV.for_metric(metric, TREE, random_state=0)
+    preset = PRESETS[metric]
+    assert clf.estimator is TREE and (clf.decoder, clf.cv) == (preset["decoder"], preset["cv"])
+    assert clf.ensemble is True and clf.random_state == 0
+    assert len(clf.fit(X, Y).estimators_) == preset["cv"]
+    expected = get_decoder("per_label_threshold" if clf.decoder == "auto" else clf.decoder)
+    assert type(clf.decoder_) is type(expected)
+
+
+def test_what_is_given_besides_the_metric_takes_precedence():
+    clf = DecodedClassifierCV.for_metric(
+        "neg_hamming_loss", LINEAR, cv=CV, ensemble="auto", decoder="top_k", calibration="beta"
+    )
+    assert (clf.cv, clf.ensemble, clf.decoder, clf.calibration) == (CV, "auto", "top_k", "beta")
+    with pytest.raises(ValueError, match="metric must be one of .*did you mean 'f1_macro'"):
+        DecodedClassifierCV.for_metric("f1_makro")
+    with pytest.raises(TypeError, match="folds"):
+        DecodedClassifierCV.for_metric("f1_macro", folds=3)
+
+
+@pytest.mark.parametrize("metric", ["hamming_loss", "f1_macro"])
+def test_the_strongest_for_a_metric(metric):
+    clf = DecodedClassifierCV.for_metric(metric, random_state=3, cv=2, store_cv_results=True)
+    voting = clf.estimator
+    assert isinstance(voting, SoftVotingClassifier)
+    net, trees = voting.named_estimators.net, voting.named_estimators.trees
+    assert isinstance(net, MultiLabelNetClassifier) and isinstance(trees, ExtraTreesClassifier)
+    assert net.random_state == trees.random_state == 3 and trees.n_estimators == 300
+    clf.set_params(
+        estimator__net__max_epochs=3, estimator__net__device="cpu", estimator__trees__n_estimators=5
+    ).fit(X, Y)
+    assert len(clf.estimators_) == 2
+    parts = [part for model in clf.estimators_ for part in model.estimators_]
+    scores = np.mean([positives(part.predict_proba(X)) for part in parts], axis=0)
+    np.testing.assert_allclose(clf.predict_proba(X), scores, atol=1e-12)
+    by_hand = get_decoder(clf.decoder).fit(clf.oof_scores_, Y)
+    np.testing.assert_array_equal(clf.predict(X), by_hand.decode(clf.predict_proba(X)))
+    np.testing.assert_array_equal(clone(clf).fit(X, Y).predict_proba(X), clf.predict_proba(X))
+    assert DecodedClassifierCV.for_metric(metric).estimator.estimators[0][1].random_state is None
 
 
 # ------------------------------------------------------------------ swapping the decision
@@ -651,6 +715,7 @@ warnings.simplefilter("ignore")
 X = np.arange(40.0).reshape(20, 2)
 clf = sklearn_mlloss.DecodedClassifierCV(DecisionTreeClassifier(), calibration="sigmoid")
 clf.fit(X, (X > 20).astype(int)).fit_decoder(X, (X > 20).astype(int), "top_k").predict(X)
+sklearn_mlloss.DecodedClassifierCV.for_metric("f1_micro", DecisionTreeClassifier())
 print(*[name for name in ("torch", "skorch", "sklearn_mlloss.decoded") if name in sys.modules])
 """
     done = subprocess.run(

@@ -76,7 +76,7 @@ def test_decisions_and_splits_know_nothing_of_torch(path):
     assert not reaches(path, "torch", "skorch")
 
 
-@within("deciding.py", "decoded.py", "cross_fit.py", "responses.py", "targets.py")
+@within("deciding.py", "decoded.py", "cross_fit.py", "responses.py", "targets.py", "voting.py")
 def test_decisions_of_other_classifiers_know_nothing_of_networks(path):
     networks = ("classifier", "losses", "networks", "training", "held_out")
     assert not reaches(path, "torch", "skorch", *(f"sklearn_mlloss.{name}" for name in networks))

@@ -1,0 +1,317 @@
+"""The mean of the probabilities of several classifiers, for one label or many."""
+
+from __future__ import annotations
+
+from inspect import signature
+from numbers import Real
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.ensemble import VotingClassifier
+from sklearn.ensemble._base import _BaseHeterogeneousEnsemble
+from sklearn.utils import Bunch, get_tags
+from sklearn.utils.metadata_routing import (
+    UNUSED,
+    MetadataRouter,
+    MethodMapping,
+    _raise_for_params,
+    _routing_enabled,
+    process_routing,
+)
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted
+
+from .parameters import check_n_jobs, unchanged_on_error
+from .responses import label_scores
+from .targets import TargetCodec
+
+__all__ = ["SoftVotingClassifier"]
+
+
+class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
+    """Mean of the probabilities of several classifiers, for one label or many.
+
+    What scikit-learn's ``VotingClassifier(voting="soft")`` does for 1-D targets and refuses for
+    multi-label ones. Models of different kinds, such as a network and a forest, make different
+    errors, and their mean fewer than either as a rule.
+
+    Parameters
+    ----------
+    estimators : list of (str, classifier)
+        Names and classifiers with `predict_proba`, which are cloned. Multi-label probabilities
+        may come as an array of shape (n, n_labels), (n, n_labels, 2), or a list with an array of
+        shape (n, n_classes) a label. "drop" in place of a classifier leaves it out. Parameters are
+        set as ``trees__max_depth=3``, and a classifier is replaced as ``trees="drop"``.
+    weights : array-like of shape (n_estimators,), optional
+        A number >= 0 for each of `estimators`, dropped ones as well; their sum does not matter.
+        None weighs all alike.
+    n_jobs : int, optional
+        Number of classifiers that are fitted at a time, as in joblib.
+
+    Attributes
+    ----------
+    classes_ : ndarray
+        Classes of a 1-D y. For an indicator the array with a row [0, 1] a label.
+    n_labels_ : int
+        Number of labels (classes of a multi-class y; 1 for a binary y).
+    label_names_ : ndarray of shape (n_labels,)
+        Columns of a DataFrame y, else numbers; classes of a 1-D y.
+    n_features_in_ : int
+        Number of columns of X, if a classifier tells it.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Columns of X, if a classifier tells them.
+    estimators_ : list of classifiers
+        The fitted classifiers without dropped ones. They have seen y as it was given.
+    named_estimators_ : Bunch
+        The same by name, with "drop" for dropped ones.
+    weights_ : ndarray of shape (n_fitted,)
+        Share of each of `estimators_` in the mean; they sum to 1.
+
+    See Also
+    --------
+    DecodedClassifierCV : Decisions for this classifier as for any other.
+    sklearn.ensemble.VotingClassifier : Hard and soft votes for a 1-D y.
+
+    Notes
+    -----
+    X and y go to the classifiers as they were given: sparse X, NaN or a sparse y are fine where
+    all of them take these. The same is true of `sample_weight`. With metadata routing it reaches
+    those that request it.
+
+    A label that is constant in y has its constant as its probability wherever a classifier returns
+    a list, as forests do.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_multilabel_classification
+    >>> from sklearn.ensemble import ExtraTreesClassifier
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from sklearn_mlloss import SoftVotingClassifier
+    >>> X, Y = make_multilabel_classification(n_samples=300, n_classes=4, random_state=0)
+    >>> trees = ExtraTreesClassifier(20, random_state=0)
+    >>> both = SoftVotingClassifier([("trees", trees), ("near", KNeighborsClassifier())]).fit(X, Y)
+    >>> both.predict_proba(X[:2]).shape
+    (2, 4)
+    >>> both.set_params(trees__max_depth=5, weights=[2, 1]).fit(X, Y).weights_.round(2)
+    array([0.67, 0.33])
+    """
+
+    # It is for the members to request weights: a request of this object would do nothing.
+    __metadata_request__fit = {"sample_weight": UNUSED}
+
+    def __init__(
+        self,
+        estimators: list[tuple[str, Any]],
+        *,
+        weights: Any = None,
+        n_jobs: int | None = None,
+    ):
+        self.estimators = estimators
+        self.weights = weights
+        self.n_jobs = n_jobs
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, **fit_params: Any) -> Self:
+        """Fit the classifiers.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+            What all `estimators` take.
+        y : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_labels) or (n_samples,)
+            An indicator matrix, or a vector of classes.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights for all classifiers, or with metadata routing for those that request them.
+        **fit_params : dict
+            With metadata routing, more arguments of the classifiers.
+
+        Returns
+        -------
+        SoftVotingClassifier
+            The fitted estimator. If anything fails, it is left as it was.
+        """
+        with unchanged_on_error(self):
+            self._check_members()
+            self.weights_ = self._shares()
+            check_n_jobs(self.n_jobs)
+            targets = TargetCodec().fit(y)
+            targets.transform(y)  # raises before anything is trained if y is no indicator
+            self._targets = targets
+            self.classes_ = targets.classes_
+            self.n_labels_ = targets.n_labels_
+            self.label_names_ = targets.label_names_
+            routed = self._route(sample_weight, fit_params)
+            self.estimators_ = Parallel(n_jobs=self.n_jobs)(
+                delayed(_fit_member)(name, clone(member), X, y, routed[name])
+                for name, member in self._members()
+            )
+            names = [name for name, _ in self._members()]
+            fitted = dict(zip(names, self.estimators_, strict=True))
+            self.named_estimators_ = Bunch(
+                **{name: fitted.get(name, "drop") for name, _ in self.estimators}
+            )
+            for attribute in ("n_features_in_", "feature_names_in_"):
+                vars(self).pop(attribute, None)
+                told = [m for m in self.estimators_ if hasattr(m, attribute)]
+                if told:
+                    setattr(self, attribute, getattr(told[0], attribute))
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the weighted mean of the probabilities of the classifiers.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels) or (n_samples, n_classes)
+            For an indicator y the probability of each label; for a 1-D y those of the classes,
+            with rows that sum to 1.
+        """
+        scores = self._mean_scores(X)
+        if self._targets.kind == "binary":
+            return np.hstack([1 - scores, scores])
+        if self._targets.kind == "multiclass":
+            return scores / scores.sum(axis=1, keepdims=True)
+        return scores
+
+    def predict(self, X: Any) -> Any:
+        """Return the labels whose probability is above 1/2, or the most probable class.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array or sparse matrix of shape (n_samples, n_labels) or (n_samples,)
+            In the form of the y that was fitted.
+        """
+        scores = self._mean_scores(X)
+        decided = scores if self._targets.kind == "multiclass" else scores > 0.5
+        return self._targets.inverse_transform(decided)
+
+    # ------------------------------------------------------------------ parameters and tags
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return who gets which metadata in `fit`: the classifiers, each as it requests."""
+        router = MetadataRouter(owner=self)
+        for name, member in self.estimators:
+            mapping = MethodMapping().add(caller="fit", callee="fit")
+            router.add(**{name: member}, method_mapping=mapping)
+        return router
+
+    def __sklearn_tags__(self):
+        """Return scikit-learn's tags: the mean is for any number of labels."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    # The diagram of notebooks, with the classifiers side by side.
+    _sk_visual_block_ = VotingClassifier._sk_visual_block_
+
+    # ------------------------------------------------------------------ parts
+
+    def _members(self) -> list[tuple[str, Any]]:
+        """Return names and classifiers that are not dropped."""
+        return [(name, member) for name, member in self.estimators if not _is_dropped(member)]
+
+    def _check_members(self) -> None:
+        try:
+            if not isinstance(self.estimators, list):
+                raise TypeError(f"it is a {type(self.estimators).__name__}")
+            self._validate_estimators()
+        except (AttributeError, TypeError, ValueError) as error:
+            kind = ValueError if isinstance(error, ValueError) else TypeError
+            raise kind(
+                "estimators must be a list of pairs (name, classifier) with different names, got "
+                f"{self.estimators!r}: {error}"
+            ) from error
+        for name, member in self._members():
+            if not hasattr(member, "predict_proba"):
+                raise TypeError(
+                    f"estimators must have predict_proba, and {name!r} has none, got {member!r}: "
+                    f"use DecodedClassifierCV({type(member).__name__}(...), calibration='sigmoid')"
+                )
+
+    def _shares(self) -> np.ndarray:
+        """Return the weights of the classifiers that are not dropped, scaled to sum 1."""
+        given = self.weights
+        if given is None:
+            given = np.ones(len(self.estimators))
+        weights = list(given) if np.iterable(given) else []
+        if len(weights) != len(self.estimators) or not all(map(_is_weight, weights)):
+            raise ValueError(
+                f"weights must be None or {len(self.estimators)} numbers >= 0, one for each of "
+                f"estimators, got {given!r}"
+            )
+        kept = np.array(
+            [
+                weight
+                for weight, (_, member) in zip(weights, self.estimators, strict=True)
+                if not _is_dropped(member)
+            ],
+            dtype=np.float64,
+        )
+        if not kept.any():
+            raise ValueError(
+                "weights must be above 0 for one of estimators at least that is not dropped, got "
+                f"{given!r}"
+            )
+        return kept / kept.sum()
+
+    def _route(self, sample_weight: Any, fit_params: dict) -> dict[str, dict]:
+        """Return the arguments of `fit` of each classifier, by name."""
+        given = {} if sample_weight is None else {"sample_weight": sample_weight}
+        names = [name for name, _ in self._members()]
+        if _routing_enabled():
+            routed = process_routing(self, "fit", **given, **fit_params)
+            return {name: routed[name].fit for name in names}
+        _raise_for_params(fit_params, self, "fit")
+        for name, member in self._members():
+            if given and not _takes_weights(member):
+                raise TypeError(
+                    f"sample_weight was given, and {name!r} of estimators takes none, got "
+                    f"{member!r}: fit without weights, set {name}='drop', or use metadata routing"
+                )
+        return dict.fromkeys(names, given)
+
+    def _mean_scores(self, X: Any) -> np.ndarray:
+        """Return the mean scores, with one column a label as `label_scores` returns them."""
+        check_is_fitted(self)
+        found = [label_scores(m, X, "predict_proba", self._targets) for m in self.estimators_]
+        # Rounding may leave the interval.
+        return np.clip(np.average(found, axis=0, weights=self.weights_), 0, 1)
+
+
+def _fit_member(name: str, member: Any, X: Any, y: Any, params: dict) -> Any:
+    try:
+        return member.fit(X, y, **params)
+    except Exception as error:
+        note = f"This was raised by {name!r} of estimators."
+        tags = get_tags(member).classifier_tags
+        plain = tags is not None and not isinstance(member, MetaEstimatorMixin)
+        if np.ndim(y) == 2 and plain and not tags.multi_label:
+            kind = type(member).__name__
+            note += (
+                f" If it takes one label only, give OneVsRestClassifier({kind}(...)) of "
+                "sklearn.multiclass."
+            )
+        error.add_note(note)
+        raise
+
+
+def _is_dropped(member: Any) -> bool:
+    return isinstance(member, str) and member == "drop"
+
+
+def _is_weight(value: Any) -> bool:
+    return isinstance(value, Real) and np.isfinite(value) and value >= 0
+
+
+def _takes_weights(member: Any) -> bool:
+    """Return whether `fit` has the argument, or passes on what it is given, as a search does."""
+    found = signature(member.fit).parameters
+    return "sample_weight" in found or any(p.kind is p.VAR_KEYWORD for p in found.values())
