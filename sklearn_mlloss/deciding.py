@@ -162,19 +162,28 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
         odds = np.log(scores) - np.log1p(-scores)
         return odds[:, 0] if self._targets.kind == "binary" else odds
 
-    def decode(self, proba: Any) -> Any:
+    def decode(self, proba: Any, count: Any = None) -> Any:
         """Return the labels decided from probabilities, in the form of the y that was fitted.
 
         Parameters
         ----------
         proba : array-like of the shape of `predict_proba`
-            Where there is none, the sigmoid of `decision_function`.
+            What that returns, where there is none the sigmoid of `decision_function`, or scores
+            from elsewhere.
+        count : array-like of shape (n_samples,), optional
+            Predicted number of labels of each row, for a decoder that goes by it: what
+            `predict_count` returns, where the loss has a count.
 
         Returns
         -------
         array or sparse matrix of shape (n_samples, n_labels) or (n_samples,)
         """
-        return self._decode(proba, None)
+        check_is_fitted(self)
+        proba = check_array(proba, dtype=np.float64, input_name="proba")
+        width = 2 if self._targets.kind == "binary" else self.n_labels_
+        if proba.shape[1] != width:
+            raise ValueError(f"proba must have {width} columns, got {proba.shape[1]}")
+        return self._decide(proba[:, -self.n_labels_ :], count)
 
     # ------------------------------------------------------------------ another decision
 
@@ -373,14 +382,6 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
             return scores
         _check_learned(self.calibrator_)
         return self.calibrator_.transform(scores)
-
-    def _decode(self, proba: Any, count: Any) -> Any:
-        check_is_fitted(self)
-        proba = check_array(proba, dtype=np.float64, input_name="proba")
-        width = 2 if self._targets.kind == "binary" else self.n_labels_
-        if proba.shape[1] != width:
-            raise ValueError(f"proba must have {width} columns, got {proba.shape[1]}")
-        return self._decide(proba[:, -self.n_labels_ :], count)
 
     def _decide(self, scores: np.ndarray, count: np.ndarray | None) -> Any:
         if self.decoder_.requires_fit:

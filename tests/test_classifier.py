@@ -148,6 +148,33 @@ def effect_of_dropout():
     make(dropout="auto", hidden_layer_sizes=(), max_epochs=1).fit(X, Y)
 
 
+def effect_of_input_dropout():
+    net = make(dropout=0, input_dropout=0.4).fit(X, Y)
+    assert net.net_.module_.input_dropout.p == 0.4
+    np.testing.assert_array_equal(proba(net), proba(net))
+    assert differ(net, make(dropout=0, input_dropout=0.2).fit(X, Y))
+    for dropout, columns, rate in ((0.5, 64, 80), (0.5, 300, 80), (0.5, 16, 20), (0.2, 64, 32)):
+        net = make(dropout=dropout, input_dropout="auto", max_epochs=1)
+        net.fit(np.resize(X, (len(X), columns)), Y)
+        assert net.net_.module_.input_dropout.p == rate / 256
+    for sizes, dropout in (((8,), 0), ((), "auto")):
+        net = make(dropout=dropout, input_dropout="auto", hidden_layer_sizes=sizes, max_epochs=1)
+        assert net.fit(X, Y).net_.module_.input_dropout is None
+
+
+def effect_of_mixup():
+    net = make(dropout=0, mixup=1.0).fit(X, Y)
+    assert net.net_.module_.mixup.alpha == 1.0
+    np.testing.assert_array_equal(proba(net), proba(net))
+    assert differ(net, make(dropout=0).fit(X, Y))
+    for dropout, alpha in ((0.5, 0.2), (0.25, 0.1)):
+        net = make(dropout=dropout, mixup="auto", max_epochs=1).fit(X, Y)
+        assert net.net_.module_.mixup.alpha == alpha
+    for sizes, dropout in (((8,), 0), ((), "auto")):
+        net = make(dropout=dropout, mixup="auto", hidden_layer_sizes=sizes, max_epochs=1)
+        assert net.fit(X, Y).net_.module_.mixup is None
+
+
 def effect_of_normalization():
     assert layers(make(normalization="batch").fit(X, Y), nn.BatchNorm1d)
     assert layers(make(normalization="layer").fit(X, Y), nn.LayerNorm)
@@ -407,6 +434,8 @@ OUT_OF_RANGE = {
     "activation": ["rely", None, 5, ["relu"]],
     "dropout": [1, -0.1, "a", None, NAN, "automatic"],
     "normalization": ["group", 5, ["batch"]],
+    "input_dropout": [1, -0.1, "a", None, NAN, "automatic"],
+    "mixup": [-0.1, "a", None, NAN, float("inf"), "automatic"],
     "module": ["mlp", 5, nn.Linear(4, 3)],
     "optimizer": ["adm", 5, None],
     "learning_rate": [0, -1, "auto", NAN],

@@ -82,7 +82,24 @@ class Mixup(nn.Module):
         targets: Tensor,
         weight: Tensor | None = None,
     ) -> Tensor:
-        """Return the loss of outputs for the last batch, whose targets and weights these are."""
+        """Return the loss of the mixtures of the last batch.
+
+        Parameters
+        ----------
+        criterion : callable ``(outputs, targets, weight) -> Tensor``
+            The loss of rows.
+        outputs : Tensor of shape (n, n_outputs)
+            What the network returned for the mixtures.
+        targets : Tensor of shape (n, n_labels)
+            Those of the rows before they were mixed.
+        weight : Tensor of shape (n,) or (n, n_labels), optional
+            Likewise.
+
+        Returns
+        -------
+        Tensor
+            A scalar.
+        """
         others = targets[self.partners], None if weight is None else weight[self.partners]
         own = criterion(outputs, targets, weight)
         return self.share * own + (1 - self.share) * criterion(outputs, *others)

@@ -26,7 +26,9 @@ from .rows import Rows
 __all__ = ["build_net", "check_accepts", "make_loss"]
 
 # What "auto" is for them, times the rate of `dropout`: where that is needed, so are they.
-INPUT_DROPOUT, MIXUP = 0.625, 2.0
+INPUT_DROPOUT, MIXUP = 0.625, 0.4
+# Columns from which on it is so much.
+INPUT_COLUMNS = 64
 # What of skorch.NeuralNet has no counterpart among the estimator's parameters, and works.
 NET_PARAMS = ("optimizer__param_groups", "torch_load_kwargs")
 
@@ -82,7 +84,7 @@ def build_net(
     dtype = torch.float64 if estimator.precision == "float64" else torch.float32
     network = estimator.module
     if network is None:
-        network = partial(MLP, **_settings_of_network(estimator, n_rows))
+        network = partial(MLP, **_settings_of_network(estimator, n_rows, encoder.n_inputs))
     own = {
         "module": partial(_make_network, network, encoder, loss.n_outputs_, dtype),
         "criterion": Criterion(loss),
@@ -168,14 +170,20 @@ def _monitored(
     return monitor(table.Y.cpu().numpy(), net.table_scores(table))
 
 
-def _settings_of_network(estimator: Any, n_rows: int) -> dict[str, Any]:
+def _settings_of_network(estimator: Any, n_rows: int, n_columns: int) -> dict[str, Any]:
     """Return the arguments of the built-in network, with numbers for "auto"."""
     settings = {name: getattr(estimator, name) for name in NETWORK}
     if isinstance(settings["dropout"], str):
-        settings["dropout"] = _auto_dropout(n_rows, settings["hidden_layer_sizes"])
-    for name, times in (("input_dropout", INPUT_DROPOUT), ("mixup", MIXUP)):
-        if isinstance(settings[name], str):
-            settings[name] = times * settings["dropout"]
+        sizes = settings["hidden_layer_sizes"]
+        # A linear model is small as it is.
+        settings["dropout"] = _auto_dropout(n_rows, sizes) if len(sizes) else 0.0
+    rate = settings["dropout"]
+    if isinstance(settings["input_dropout"], str):
+        # Few columns seldom tell what another one would have.
+        most = INPUT_DROPOUT * min(1, n_columns / INPUT_COLUMNS)
+        settings["input_dropout"] = round(256 * most * rate) / 256
+    if isinstance(settings["mixup"], str):
+        settings["mixup"] = MIXUP * rate
     return settings
 
 

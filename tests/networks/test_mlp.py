@@ -1,10 +1,12 @@
 """The multi-layer perceptron."""
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
-from sklearn_mlloss.networks import ACTIVATIONS, MLP, NORMALIZATIONS
+from sklearn_mlloss.networks import ACTIVATIONS, MLP, NORMALIZATIONS, Mixup
 
 
 @pytest.mark.parametrize("sizes", [(), (4,), (4, 3), [5, 5, 5]])
@@ -71,3 +73,68 @@ def test_an_encoding_comes_before_the_layers():
     X = torch.randn(7, 2)
     torch.testing.assert_close(net(X), net.layers(torch.cat([X, 3 * X], dim=-1)))
     assert MLP(2, 3).encoding is None
+
+
+def test_inputs_are_left_out_after_the_encoding_in_training_only():
+    net = MLP(64, 3, hidden_layer_sizes=(), input_dropout=0.5, encoding=nn.Tanh())
+    X = torch.randn(4, 64)
+    seen = []
+    net.layers.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    net(X)
+    kept = seen[0] != 0
+    assert 0 < kept.sum() < kept.numel()
+    torch.testing.assert_close(seen[0][kept], 2 * X.tanh()[kept])
+    net.eval()(X)
+    torch.testing.assert_close(seen[1], X.tanh())
+    assert MLP(2, 3).input_dropout is None and MLP(2, 3).mixup is None
+
+
+def criterion(outputs, targets, weight=None):
+    values = (outputs - targets).square().mean(dim=1)
+    return values.mean() if weight is None else (weight * values).mean()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_rows_and_losses_are_mixed_alike(weighted):
+    torch.manual_seed(0)
+    mixup = Mixup(1.0)
+    X, Y = torch.randn(9, 4, dtype=torch.float64), torch.rand(9, 2, dtype=torch.float64)
+    weight = torch.rand(9, dtype=torch.float64) if weighted else None
+    mixed = mixup(X)
+    share, partners = mixup.share, mixup.partners
+    assert 0 < share < 1 and sorted(partners.tolist()) == list(range(9))
+    for i in range(9):
+        torch.testing.assert_close(mixed[i], share * X[i] + (1 - share) * X[partners[i]])
+    outputs = mixed[:, :2]
+    by_hand = np.mean([
+        part * float((outputs[i] - Y[j]).square().mean()) * (1 if weight is None else weight[j])
+        for i in range(9)
+        for part, j in ((share, i), (1 - share, partners[i]))
+    ]) * 2  # fmt: skip
+    assert float(mixup.loss(criterion, outputs, Y, weight)) == pytest.approx(by_hand, rel=1e-12)
+
+
+def test_mixing_the_loss_of_cross_entropy_is_mixing_its_targets():
+    torch.manual_seed(1)
+    mixup, bce = Mixup(0.4), nn.functional.binary_cross_entropy_with_logits
+    outputs, Y = mixup(torch.randn(8, 3)), torch.randint(0, 2, (8, 3)).float()
+    found = mixup.loss(lambda z, y, w: bce(z, y), outputs, Y)
+    torch.testing.assert_close(found, bce(outputs, torch.lerp(Y[mixup.partners], Y, mixup.share)))
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0])
+def test_shares_have_a_beta_distribution(alpha):
+    torch.manual_seed(0)
+    mixup, shares = Mixup(alpha), []
+    for _ in range(500):
+        mixup(torch.zeros(2, 1))
+        shares.append(mixup.share)
+    assert stats.kstest(shares, stats.beta(alpha, alpha).cdf).pvalue > 1e-3
+
+
+def test_mixup_is_for_training_only():
+    net = MLP(2, 3, mixup=1.0)
+    X = torch.randn(4, 2)
+    assert (net(X) != net(X)).any()
+    net.eval()
+    assert (net(X) == net(X)).all()

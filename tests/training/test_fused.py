@@ -9,18 +9,20 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from scipy import stats
 from skorch.callbacks import Callback, Checkpoint, Freezer, PassthroughScoring
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss.losses import LOSSES, BinaryCrossEntropy, Criterion, FunctionLoss
-from sklearn_mlloss.networks import ACTIVATIONS, MLP
+from sklearn_mlloss.networks import ACTIVATIONS, MLP, Mixup
 from sklearn_mlloss.training import fused as fused_file
 from sklearn_mlloss.training import net as net_file
 from sklearn_mlloss.training.batches import Batches, Table
-from sklearn_mlloss.training.fused import FusedTraining, can_fuse
+from sklearn_mlloss.training.fused import FusedTraining, Masks, can_fuse
 from sklearn_mlloss.training.optimizers import OPTIMIZERS
+from sklearn_mlloss.training.sparse import SparseRows
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(103, 7)).astype(np.float32)
@@ -376,6 +378,8 @@ CHANGES = {
     "new module": new_module,
     "no gradients": lambda net: net.optimizer_.zero_grad(),
     "other activation": other_activation,
+    "other mixtures": lambda net: setattr(net.module_, "mixup", Mixup(1.0)),
+    "inputs left out": lambda net: setattr(net.module_, "input_dropout", nn.Dropout(0.5)),
     "hook": lambda net: net.module_.layers[0].register_forward_hook(lambda m, i, o: o * 2),
     "hook of the optimizer": lambda net: net.optimizer_.register_step_post_hook(
         lambda *arguments: net.module_.layers[0].weight.data.mul_(0.5)
@@ -385,7 +389,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
 @pytest.mark.parametrize("name", CHANGES)
-def test_what_callbacks_change_is_followed(monkeypatch, fused, name, optimizer):
+def test_what_callbacks_change_is_followed(monkeypatch, fused, opposite, name, optimizer):
     estimator = make(
         callbacks=[Does(CHANGES[name])], optimizer=optimizer, max_epochs=4, weight_decay=0
     )
@@ -515,8 +519,6 @@ def test_dropout_is_that_of_the_masks(activation, rates):
 
 @pytest.mark.parametrize("rate", [0.5, 0.25, 0.1, 0.9, 1e-3, 0.9999, 0.99999])
 def test_share_of_units_that_are_dropped(rate):
-    from sklearn_mlloss.training.fused import Masks
-
     masks = Masks([(rate, 500)], seed=0)
     ((mask,),) = masks.draw([4000], torch.zeros(1))
     assert set(mask.unique().tolist()) == {0.0, 1.0}
@@ -537,6 +539,106 @@ def test_dropout_is_reproducible_and_depends_on_the_seed():
     np.testing.assert_array_equal(first, again)
     other = make(dropout=0.3, random_state=1).fit(X, Y).predict_proba(X)
     assert not np.allclose(first, other)
+
+
+# ---------------------------------------------------------------------------- mixtures
+
+
+@pytest.fixture
+def opposite(monkeypatch):
+    """Mix each row with the one that stands opposite in its batch, and leave out third columns."""
+
+    def leave_out(X):
+        return X * (torch.arange(X.shape[1]) % 3 > 0)
+
+    def mix(self, X):
+        if self.training:
+            self.share, self.partners = 0.3, torch.arange(len(X)).flip(0)
+            X = torch.lerp(X[self.partners], X, self.share)
+        return X
+
+    def pair(self, alpha, sizes):
+        partners = [
+            at + np.arange(n)[::-1] for at, n in zip(np.cumsum(sizes) - sizes, sizes, strict=True)
+        ]
+        return np.concatenate(partners), np.full(len(sizes), 0.3)
+
+    monkeypatch.setattr(Mixup, "forward", mix)
+    monkeypatch.setattr(nn.Dropout, "forward", lambda self, X: leave_out(X) if self.training else X)
+    monkeypatch.setattr(Masks, "pair", pair)
+    monkeypatch.setattr(Masks, "drop", lambda self, X, rate: leave_out(X))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_mixtures_of_every_loss(monkeypatch, fused, opposite, name):
+    params = dict(loss=name, mixup=1.0, input_dropout=0.5, encoding="standard")
+    assert_equal(*both_ways(monkeypatch, make(**params)))
+    assert len(fused) == 2
+
+
+@pytest.mark.parametrize("targets", TARGETS)
+@pytest.mark.parametrize("weighted", ["no", "rows", "entries"])
+@pytest.mark.parametrize("loss", ["bce", "asymmetric", "splc"])
+def test_mixtures_of_targets_and_weights(monkeypatch, fused, opposite, targets, weighted, loss):
+    weight = {
+        "no": None,
+        "rows": rng.integers(1, 4, len(Y)),
+        "entries": rng.random(TARGETS[targets].shape) + 0.5,
+    }[weighted]
+    estimator = make(loss=loss, batch_size=40, early_stopping=False, mixup=0.2, encoding=None)
+    assert_equal(*both_ways(monkeypatch, estimator, Y=TARGETS[targets], sample_weight=weight))
+    assert len(fused) == 2
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("hidden", [(), (16, 12)])
+def test_mixtures_of_sparse_rows(monkeypatch, fused, opposite, hidden, precision):
+    thin = sp.csr_array(np.where(rng.random(X.shape) < 0.1, X, 0))
+    estimator = make(mixup=1.0, hidden_layer_sizes=hidden, precision=precision)
+    assert_equal(*both_ways(monkeypatch, estimator, X=thin))
+    assert len(fused) == 2
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
+def test_pairs_are_drawn_within_each_batch(alpha):
+    sizes = [16] * 500 + [5]
+    partners, shares = Masks([], seed=1).pair(alpha, sizes)
+    starts = np.cumsum(sizes) - sizes
+    for start, size in zip(starts, sizes, strict=True):
+        assert sorted(partners[start : start + size]) == list(range(start, start + size))
+    # Each place is as likely as any other, and so is the row itself.
+    places = np.bincount((partners[:-5].reshape(-1, 16) - starts[:-1, None])[:, 3], minlength=16)
+    assert stats.chisquare(places).pvalue > 1e-3
+    assert stats.kstest(shares, stats.beta(alpha, alpha).cdf).pvalue > 1e-3
+    again, same = Masks([], seed=1).pair(alpha, sizes)
+    assert np.array_equal(again, partners) and np.array_equal(same, shares)
+
+
+@pytest.mark.parametrize("rate", [0.3125, 0.5, 0.1])
+def test_inputs_are_left_out_and_the_rest_made_larger(rate):
+    dense = torch.ones(400, 300)
+    dropped = Masks([], seed=0).drop(dense, rate)
+    assert torch.equal(dense, torch.ones(400, 300))
+    kept = dropped != 0
+    torch.testing.assert_close(dropped[kept].unique(), torch.tensor([1 / (1 - rate)]))
+    assert abs((~kept).double().mean().item() - rate) < 5 * np.sqrt(rate * (1 - rate) / 120_000)
+    thin = sp.random_array((400, 300), density=0.05, rng=0, dtype=np.float32).tocsr()
+    parts = map(torch.from_numpy, (thin.indices, thin.data, thin.indptr))
+    rows = Masks([], seed=0).drop(SparseRows(*parts, 300), rate)
+    found = rows.values.numpy() / thin.data
+    np.testing.assert_allclose(found[found != 0], 1 / (1 - rate), rtol=1e-6)
+    assert abs((found == 0).mean() - rate) < 5 * np.sqrt(rate * (1 - rate) / thin.nnz)
+
+
+@pytest.mark.parametrize("params", [{"mixup": 1.0}, {"input_dropout": 0.3}])
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array])
+def test_mixtures_are_reproducible_and_depend_on_the_seed(fused, params, kind):
+    table = kind(np.where(rng.random(X.shape) < 0.2, X, 0))
+    first, again = (make(**params).fit(table, Y).predict_proba(table) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    for other in (make(**params, random_state=1), make()):
+        assert not np.allclose(first, other.fit(table, Y).predict_proba(table))
+    assert len(fused) == 8
 
 
 # ---------------------------------------------------------------------------- the machine
@@ -616,8 +718,9 @@ def test_weights_are_those_of_autograd_on_a_gpu(monkeypatch, fused, optimizer):
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_dropout_on_a_gpu(fused):
-    estimator = make(device="cuda", dropout=0.3, max_epochs=20).fit(X, Y)
+@pytest.mark.parametrize("params", [{"dropout": 0.3}, {"input_dropout": 0.3}, {"mixup": 0.2}])
+def test_dropout_and_mixup_on_a_gpu(fused, params):
+    estimator = make(device="cuda", max_epochs=20, **params).fit(X, Y)
     assert len(fused) == 20
     assert estimator.history_["train_loss"][-1] < estimator.history_["train_loss"][0]
 
