@@ -20,7 +20,14 @@ from .held_out import make_folds, split_rows
 from .inputs import InputCodec, check_rows, takes_missing
 from .losses import Loss, get_loss
 from .networks import get_encoding
-from .parameters import PRECISIONS, check_params, draw_entropy, naming_tensors, unchanged_on_error
+from .parameters import (
+    NETWORK,
+    PRECISIONS,
+    check_params,
+    draw_entropy,
+    naming_tensors,
+    unchanged_on_error,
+)
 from .presets import preset_for
 from .progress import CallbackSupportMixin, Task, begin_fit, callbacks_torn_down
 from .recall import train_or_recall
@@ -384,7 +391,10 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         >>> MultiLabelNetClassifier.for_metric("f1_macro").decoder
         'per_label_threshold'
         """
-        return cls(**{**preset_for(metric), **params})
+        preset = preset_for(metric)
+        if params.get("module") is not None:
+            preset = {name: value for name, value in preset.items() if name not in NETWORK}
+        return cls(**{**preset, **params})
 
     # ------------------------------------------------------------------ learning
 

@@ -210,8 +210,9 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             from . import MultiLabelNetClassifier  # no other classifier needs torch
 
             seed = params.get("random_state")
+            of_net = {name: preset[name] for name in preset if name not in ("decoder", "cv")}
             members = [
-                ("net", MultiLabelNetClassifier(random_state=seed)),
+                ("net", MultiLabelNetClassifier(**of_net, random_state=seed)),
                 ("trees", ExtraTreesClassifier(300, random_state=seed)),
             ]
             estimator = SoftVotingClassifier(members)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from torch import nn
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss.decoders import DECODERS, get_decoder
@@ -37,6 +38,16 @@ def test_parameters_that_are_given_take_precedence():
     net = MultiLabelNetClassifier.for_metric("f1_micro", cv=None, loss="focal", dropout=0.3)
     assert (net.cv, net.loss, net.dropout) == (None, "focal", 0.3)
     assert net.decoder == PRESETS["f1_micro"]["decoder"]
+
+
+def test_a_network_of_ones_own_takes_the_place_of_that_of_the_preset():
+    net = MultiLabelNetClassifier.for_metric("f1_micro", module=nn.Linear, cv=None, max_epochs=2,
+                                             early_stopping=False, device="cpu")  # fmt: skip
+    assert isinstance(net.fit(X, Y).net_.module_.network, nn.Linear)
+    for metric in ("log_loss", "brier_score", "calibration_error", "ece"):
+        assert MultiLabelNetClassifier.for_metric(metric).get_params() == (
+            MultiLabelNetClassifier(cv=10).get_params()
+        )
 
 
 def test_names_of_scorers_mean_the_same():
