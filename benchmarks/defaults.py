@@ -6,10 +6,12 @@ each is split in a part to fit on and a part to measure on, several times.
 
 The gain of a setting is the share of the error of the starting point that it takes away, in six
 measures: log loss, Hamming loss, ranking loss, 1 - LRAP, 1 - macro-averaged precision, and 1 -
-F1 a row of `expected_fbeta`; mean over measures and tables. Errors are means over splits.
+F1 a row of `expected_fbeta`; mean over measures and tables. Errors are means over splits. Beside
+it stand the mean calibration error and the sum of the seconds of a fit.
 
     python benchmarks/defaults.py --data FOLDER --jobs 2 --out defaults.jsonl
     python benchmarks/defaults.py --data FOLDER --vary dropout --tables sim-7500 sim-30000
+    python benchmarks/defaults.py --data FOLDER --settings '{"mixup": "auto"}' '{"dropout": 0.1}'
 
 Tables are FOLDER/NAME.npz. Every fit is appended to the file of results, which a later run takes
 up again.
@@ -30,6 +32,7 @@ from sklearn.metrics import f1_score
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss.decoders import ExpectedFBeta
 from sklearn_mlloss.metrics import (
+    expected_calibration_error,
     hamming_loss,
     label_ranking_average_precision,
     macro_average_precision,
@@ -138,7 +141,9 @@ def measure(name, params, split, folder, rows=2000):
         start = time.perf_counter()
         net.fit(X[train], Y[train])
         seconds = time.perf_counter() - start
-        found = errors(Y[test], net.predict_proba(X[test]))
+        scores = net.predict_proba(X[test])
+        found = errors(Y[test], scores)
+        found["calibration"] = expected_calibration_error(Y[test], scores)
         if len(net.nets_) > 1:
             rows = net._check_X(X[test])
             parts = [part.scores(rows, "cpu")[0].clip(1e-9, 1 - 1e-9) for part in net.nets_]
@@ -199,23 +204,21 @@ class Results:
             ] if pairs else [np.nan] * len(MEASURES))  # fmt: skip
         return np.array(found)
 
-    def seconds(self, params):
-        """Return the sum of mean seconds over tables."""
-        return sum(
+    def means(self, params, name):
+        """Return the mean over splits of what was found for each table."""
+        return [
             np.mean([
-                row["seconds"] for (k, t, _), row in self.rows.items()
+                row[name] for (k, t, _), row in self.rows.items()
                 if k == key(params) and t == table
             ] or [0])
             for table in self.options.tables
-        )  # fmt: skip
+        ]  # fmt: skip
 
 
 def tell(results, settings, base, title):
     """Print the gains of settings over a base, the greatest first; return the mean gains."""
-    print(f"\n## {title}\n\n| setting | gain % | seconds | ", end="")
-    print(
-        " | ".join(results.options.tables) + " |\n" + "| --- " * (3 + len(results.options.tables))
-    )
+    names = ["setting", "gain %", "calibration", "seconds", *results.options.tables]
+    print(f"\n## {title}\n\n| {' | '.join(names)} |\n{'| --- ' * len(names)}|")
     gains = {key(s): results.gains(s, base) for s in settings}
     means = {k: np.nanmean(g) for k, g in gains.items()}
     for params in sorted(settings, key=lambda s: -means[key(s)]):
@@ -224,7 +227,8 @@ def tell(results, settings, base, title):
         } or "(as it is)"
         tables = " | ".join(f"{100 * g:+.1f}" for g in gains[key(params)].mean(axis=1))
         print(f"| {changed} | {100 * means[key(params)]:+.2f} "
-              f"| {results.seconds(params):.1f} | {tables} |")  # fmt: skip
+              f"| {np.mean(results.means(params, 'calibration')):.4f} "
+              f"| {sum(results.means(params, 'seconds')):.1f} | {tables} |")  # fmt: skip
     return means
 
 
@@ -241,6 +245,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--rows", type=int, default=2000, help="of a table, at most")
     parser.add_argument("--vary", nargs="+", choices=[*CHANGES, *MORE], help="nothing but these")
+    parser.add_argument("--settings", nargs="+", type=json.loads, help="compare these only")
     parser.add_argument("--ensembles", action="store_true", help="leave single networks out")
     parser.add_argument("--start", type=json.loads, default=START)
     parser.add_argument("--least", type=float, default=0.3, help="gain in %% worth a change")
@@ -250,6 +255,11 @@ def main():
     results = Results(options)
     best = {**DEFAULTS, **options.start}
     best["hidden_layer_sizes"] = list(best["hidden_layer_sizes"])
+    if options.settings:
+        settings = [best, *({**best, **given} for given in options.settings)]
+        results.run(settings)
+        tell(results, settings, best, "settings given")
+        return
     if options.vary:
         climb(results, best, {name: (CHANGES | MORE)[name] for name in options.vary}, "one network")
         return
