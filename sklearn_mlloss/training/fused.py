@@ -201,11 +201,11 @@ class FusedTraining:
     ) -> tuple[Tensor | SparseRows, list[Goal]]:
         """Return the inputs, mixed within each batch or not, and what they are trained for."""
         if self.mixup is None:
-            return X, [Goal(targets, weight, [1.0] * len(sizes))]
+            return X, [Goal(targets, weight)]
         partners, shares = self.masks.pair(self.mixup.alpha, sizes)
         partners = torch.from_numpy(partners).to(targets.device)
         others = targets[partners], None if weight is None else weight[partners]
-        goals = [Goal(targets, weight, shares.tolist()), Goal(*others, (1 - shares).tolist())]
+        goals = [Goal(targets, weight, shares), Goal(*others, 1 - shares)]
         like = self.flat.values
         of_rows = torch.from_numpy(shares.repeat(sizes)).to(like.device, like.dtype)
         if isinstance(X, SparseRows):
@@ -268,25 +268,28 @@ class Goal(NamedTuple):
     ----------
     targets : Tensor of shape (n, n_labels)
     weight : Tensor of shape (n,) or (n, n_labels), optional
-    shares : list of float
-        Of each batch.
+    shares : ndarray of shape (n_batches,), optional
+        What this side counts for in each batch.
     """
 
     targets: Tensor
     weight: Tensor | None
-    shares: list[float]
+    shares: np.ndarray | None = None
 
     def split(self, sizes: list[int]) -> Iterator[Side]:
-        """Yield that of each batch."""
-        weights = [None] * len(sizes) if self.weight is None else self.weight.split(sizes)
-        return zip(self.targets.split(sizes), weights, self.shares, strict=True)
+        """Return that of each batch."""
+        n = len(sizes)
+        weights = [None] * n if self.weight is None else self.weight.split(sizes)
+        shares = [1.0] * n if self.shares is None else self.shares.tolist()
+        return zip(self.targets.split(sizes), weights, shares, strict=True)
 
     def sum_of(self, values: Tensor, sizes: list[int]) -> Tensor:
         """Return the weighted sum of the losses of all rows."""
         if self.weight is not None:
             values = values * self.weight
-        parts = zip(values.split(sizes), self.shares, strict=True)
-        return sum(share * part.sum() for part, share in parts)
+        if self.shares is None:
+            return values.sum()
+        return values @ torch.from_numpy(self.shares.repeat(sizes)).to(values.device, values.dtype)
 
 
 class Masks:

@@ -1,0 +1,121 @@
+"""What `for_metric` takes: the network of its presets, and a network and a forest together.
+
+On the training parts of tables, split several times into rows to fit on and rows to measure on,
+like `defaults.py` and with its measures; the gain is the share of the errors of the first contender
+that another one takes away. All are averages over five folds:
+
+* "default": default networks,
+* "regularised": with `input_dropout` and `mixup`,
+* "preset": these with two layers, as in `for_metric`,
+* "extra trees": 300 of them,
+* "together": preset networks and extra trees with equal weights,
+* "together, 2:1": the networks weighted twice, as in `DecodedClassifierCV.for_metric`.
+
+    python benchmarks/together.py --data FOLDER --tables emotions yeast
+    python benchmarks/together.py --data FOLDER --tables corel5k delicious --contenders preset
+"""
+
+import argparse
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from contenders import print_machine
+from defaults import MEASURES, SIMULATED, errors, read
+from joblib import Parallel, delayed
+from sklearn.ensemble import ExtraTreesClassifier
+
+from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier
+from sklearn_mlloss.metrics import expected_calibration_error
+from sklearn_mlloss.model_selection import MultilabelStratifiedShuffleSplit
+
+REGULARISED = {"input_dropout": "auto", "mixup": "auto"}
+
+
+def networks(seed, **params):
+    return MultiLabelNetClassifier(
+        decoder="threshold", cv=5, device="cpu", random_state=seed, **params
+    )
+
+
+def preset(seed):
+    return MultiLabelNetClassifier.for_metric("hamming_loss", cv=5, device="cpu", random_state=seed)
+
+
+def trees(seed):
+    forest = ExtraTreesClassifier(300, random_state=seed)
+    return DecodedClassifierCV.for_metric("hamming_loss", forest, cv=5, random_state=seed)
+
+
+def together(seed, weights):
+    model = DecodedClassifierCV.for_metric("hamming_loss", cv=5, random_state=seed)
+    return model.set_params(estimator__weights=weights, estimator__net__device="cpu")
+
+
+CONTENDERS = {
+    "default": networks,
+    "regularised": lambda seed: networks(seed, **REGULARISED),
+    "preset": preset,
+    "extra trees": trees,
+    "together": lambda seed: together(seed, None),
+    "together, 2:1": lambda seed: together(seed, [2, 1]),
+}
+
+
+def measure(table, folder, split):
+    """Return the errors, calibration error and seconds of each contender on one split."""
+    warnings.simplefilter("ignore")
+    X, Y = read(table, folder)
+    splitter = MultilabelStratifiedShuffleSplit(1, test_size=1 / 3, random_state=split)
+    train, test = next(splitter.split(Y, Y))
+    found = {}
+    for name in options.contenders:
+        model = CONTENDERS[name](split)
+        start = time.perf_counter()
+        model.fit(X[train], Y[train])
+        seconds = time.perf_counter() - start
+        scores = model.predict_proba(X[test])
+        own = errors(Y[test], scores)
+        calibration = expected_calibration_error(Y[test], scores)
+        found[name] = [*(own[measure] for measure in MEASURES), calibration, seconds]
+    return found
+
+
+def main():
+    print_machine()
+    columns = ["table", "contender", "gain %", *(f"{m}, gain %" for m in MEASURES)]
+    columns += ["calibration", "seconds"]
+    print(f"\n| {' | '.join(columns)} |\n{'| --- ' * len(columns)}|")
+    gains = {name: [] for name in options.contenders}
+    for table in options.tables:
+        jobs = (delayed(measure)(table, options.data, split) for split in range(options.splits))
+        found = Parallel(options.jobs)(jobs)
+        means = {name: np.mean([f[name] for f in found], axis=0) for name in options.contenders}
+        for name, values in means.items():
+            of_each = 100 * (1 - values[:-2] / means[options.contenders[0]][:-2])
+            gains[name].append(of_each.mean())
+            cells = " | ".join(f"{value:+.1f}" for value in (gains[name][-1], *of_each))
+            print(
+                f"| {table} | {name} | {cells} | {values[-2]:.4f} | {values[-1]:.1f} |", flush=True
+            )
+    print()
+    for name, values in gains.items():
+        print(f"{name}: {np.mean(values):+.2f}% on average")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument(
+        "--tables", nargs="+", default=["emotions", "yeast", "birds", "enron", *SIMULATED]
+    )
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=[*CONTENDERS])
+    parser.add_argument("--splits", type=int, default=4)
+    parser.add_argument("--jobs", type=int, default=1)
+    options = parser.parse_args()
+    if options.contenders[0] != "default":
+        options.contenders.insert(0, "default")
+    main()
