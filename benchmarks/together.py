@@ -63,14 +63,14 @@ CONTENDERS = {
 }
 
 
-def measure(table, folder, split):
+def measure(table, folder, split, names):
     """Return the errors, calibration error and seconds of each contender on one split."""
     warnings.simplefilter("ignore")
     X, Y = read(table, folder)
     splitter = MultilabelStratifiedShuffleSplit(1, test_size=1 / 3, random_state=split)
     train, test = next(splitter.split(Y, Y))
     found = {}
-    for name in options.contenders:
+    for name in names:
         model = CONTENDERS[name](split)
         start = time.perf_counter()
         model.fit(X[train], Y[train])
@@ -83,28 +83,6 @@ def measure(table, folder, split):
 
 
 def main():
-    print_machine()
-    columns = ["table", "contender", "gain %", *(f"{m}, gain %" for m in MEASURES)]
-    columns += ["calibration", "seconds"]
-    print(f"\n| {' | '.join(columns)} |\n{'| --- ' * len(columns)}|")
-    gains = {name: [] for name in options.contenders}
-    for table in options.tables:
-        jobs = (delayed(measure)(table, options.data, split) for split in range(options.splits))
-        found = Parallel(options.jobs)(jobs)
-        means = {name: np.mean([f[name] for f in found], axis=0) for name in options.contenders}
-        for name, values in means.items():
-            of_each = 100 * (1 - values[:-2] / means[options.contenders[0]][:-2])
-            gains[name].append(of_each.mean())
-            cells = " | ".join(f"{value:+.1f}" for value in (gains[name][-1], *of_each))
-            print(
-                f"| {table} | {name} | {cells} | {values[-2]:.4f} | {values[-1]:.1f} |", flush=True
-            )
-    print()
-    for name, values in gains.items():
-        print(f"{name}: {np.mean(values):+.2f}% on average")
-
-
-if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -118,4 +96,27 @@ if __name__ == "__main__":
     options = parser.parse_args()
     if options.contenders[0] != "default":
         options.contenders.insert(0, "default")
+    print_machine()
+    columns = ["table", "contender", "gain %", *(f"{m}, gain %" for m in MEASURES)]
+    columns += ["calibration", "seconds"]
+    print(f"\n| {' | '.join(columns)} |\n{'| --- ' * len(columns)}|")
+    gains = {name: [] for name in options.contenders}
+    for table in options.tables:
+        found = Parallel(options.jobs)(
+            delayed(measure)(table, options.data, split, options.contenders)
+            for split in range(options.splits)
+        )
+        means = {name: np.mean([f[name] for f in found], axis=0) for name in options.contenders}
+        for name, values in means.items():
+            of_each = 100 * (1 - values[:-2] / means[options.contenders[0]][:-2])
+            gains[name].append(of_each.mean())
+            cells = " | ".join(f"{value:+.1f}" for value in (gains[name][-1], *of_each))
+            rest = f"{values[-2]:.4f} | {values[-1]:.1f}"
+            print(f"| {table} | {name} | {cells} | {rest} |", flush=True)
+    print()
+    for name, values in gains.items():
+        print(f"{name}: {np.mean(values):+.2f}% on average")
+
+
+if __name__ == "__main__":
     main()
