@@ -475,8 +475,12 @@ def test_the_strongest_for_a_metric(metric):
         estimator__net__max_epochs=3, estimator__net__device="cpu", estimator__trees__n_estimators=5
     ).fit(X, Y)
     assert len(clf.estimators_) == 2
+    given = MultiLabelNetClassifier.for_metric(metric).get_params()
+    of_net = ("loss", "hidden_layer_sizes", "input_dropout", "mixup")
+    assert {name: net.get_params()[name] for name in of_net} == {n: given[n] for n in of_net}
     parts = [part for model in clf.estimators_ for part in model.estimators_]
-    scores = np.mean([positives(part.predict_proba(X)) for part in parts], axis=0)
+    found = [positives(part.predict_proba(X)) for part in parts]
+    scores = np.average(found, axis=0, weights=[2, 1, 2, 1])
     np.testing.assert_allclose(clf.predict_proba(X), scores, atol=1e-12)
     by_hand = get_decoder(clf.decoder).fit(clf.oof_scores_, Y)
     np.testing.assert_array_equal(clf.predict(X), by_hand.decode(clf.predict_proba(X)))
