@@ -433,38 +433,40 @@ def report(paths):
     rows, problems = collect(paths)
     for name, table in rows.items():
         tell_table(name, table, problems[name])
+    for own in ("mlloss", TOGETHER):
+        tell_cells(own, {name: table for name, table in rows.items() if (own, "shipped") in table})
+
+
+def tell_cells(own, tables):
+    """Print how one contender of ours compares with each peer, and where it loses."""
     lost = []
-    print("\n## Cells of table and measure\n")
-    print(
-        "| mlloss against | standard error of | cells | better on average | wins | ties | losses |"
-    )
-    print("| --- " * 7 + "|")
+    print(f"\n## Cells of table and measure: {own}\n")
+    print(f"| {own} against | standard error of | cells | better on average "
+          "| wins | ties | losses |\n" + "| --- " * 7 + "|")  # fmt: skip
     for kind in ("shipped", "decoded"):
         end = " + decisions" if kind == "decoded" else ""
         found = []
         against = {name: [] for name in PEERS}
-        for name, table in rows.items():
-            own = table.get(("mlloss", "shipped"))
-            if own is None:
-                continue
+        for name, table in tables.items():
+            ours = table[own, "shipped"]
             for measure in MEASURES:
                 for peer, cells in against.items():
                     if (peer, kind) in table:
-                        cells.append(compare(own, table[peer, kind], measure))
+                        cells.append(compare(ours, table[peer, kind], measure))
                 best = best_of(table, kind, measure)
                 if best is not None:
-                    found.append(compare(own, table[best], measure))
+                    found.append(compare(ours, table[best], measure))
                     if found[-1][0] < -found[-1][1]:
-                        lost.append((name, measure, best, own, table[best], found[-1]))
+                        lost.append((name, measure, best, ours, table[best], found[-1]))
         if found:
             tell_counts(f"the best in each cell{end}", found)
         for peer, cells in against.items():
             if cells:
                 tell_counts(f"{peer}{end}", cells)
-    print("\n| lost | measure | to | mlloss | peer | errors behind, with test rows |")
+    print(f"\n| lost | measure | to | {own} | peer | errors behind, with test rows |")
     print("| --- " * 6 + "|")
-    for name, measure, (peer, kind), own, other, (difference, _, error) in lost:
-        means = " | ".join(f"{values(r, measure).mean():.4f}" for r in (own, other))
+    for name, measure, (peer, kind), ours, other, (difference, _, error) in lost:
+        means = " | ".join(f"{values(r, measure).mean():.4f}" for r in (ours, other))
         print(f"| {name} | {measure} | {peer}, {kind} | {means} | {-difference / error:.1f} |")
 
 

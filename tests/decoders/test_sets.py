@@ -27,23 +27,46 @@ def problems(draw, max_labels=6):
     return Y, weight, draw(hnp.arrays(float, shape[1], elements=value))
 
 
-def posterior_by_loop(Y, weight, p):
+def posterior_by_loop(Y, weight, p, dependence=0.5):
     p = np.clip(p, 1e-12, 1 - 1e-12)
     seen = {}
     for row, w in zip(Y, weight, strict=True):
         seen[tuple(row)] = seen.get(tuple(row), 0) + w / weight.sum()
     for S in seen:
+        independent = 1.0
+        for label, present in enumerate(S):
+            rate = weight[Y[:, label] == present].sum() / weight.sum()
+            independent *= rate
+        seen[S] = (seen[S] / independent) ** dependence
         seen[S] *= np.where(np.array(S) == 1, p, 1 - p).prod()
     return seen
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.parametrize("dependence", [0, 0.5, 0.8, 1])
+@settings(max_examples=80, deadline=None)
 @given(problem=problems())
-def test_label_set_is_the_most_probable_of_those_seen(problem):
+def test_label_set_is_the_most_probable_of_those_seen(dependence, problem):
     Y, weight, p = problem
-    posterior = posterior_by_loop(Y, weight, p)
-    hat = LabelSetDecoder().fit(np.zeros_like(Y), Y, weight).decode(p[None])[0]
+    posterior = posterior_by_loop(Y, weight, p, dependence)
+    hat = LabelSetDecoder(dependence).fit(np.zeros_like(Y), Y, weight).decode(p[None])[0]
     assert posterior[tuple(1.0 * hat)] >= max(posterior.values()) * (1 - 1e-8)
+
+
+@pytest.mark.parametrize("cls", [LabelSetDecoder, GFMDecoder])
+def test_sets_of_independent_labels_add_nothing(cls):
+    # Frequencies are products: what scores say of each label is all that there is to know.
+    Y = np.array([[a, b] for a in [1, 1, 1, 0] for b in [1, 0, 0, 0, 0]])
+    assert cls().fit(np.zeros(Y.shape), Y).log_lift_ == pytest.approx([0, 0, 0, 0], abs=1e-12)
+    decoder = LabelSetDecoder(dependence=1).fit(np.zeros(Y.shape), Y)
+    p = np.random.default_rng(0).random((200, 2))
+    np.testing.assert_array_equal(decoder.decode(p), p >= 0.5)
+
+
+def test_labels_that_exclude_each_other_are_not_put_together():
+    Y = [[1, 0]] * 5 + [[0, 1]] * 4 + [[1, 1]]
+    p = [[0.8, 0.55]]
+    free, bound = (LabelSetDecoder(d).fit(np.zeros((10, 2)), Y).decode(p) for d in (0, 1))
+    assert free.tolist() == [[True, True]] and bound.tolist() == [[True, False]]
 
 
 @pytest.mark.parametrize("empty", [0.0, 1.0])
@@ -129,6 +152,10 @@ def test_refuses():
         GFMDecoder(beta=-1).fit([[0.5]], [[1]])
     with pytest.raises(ValueError, match="empty must be"):
         GFMDecoder(empty=2).fit([[0.5]], [[1]])
+    for cls in (LabelSetDecoder, GFMDecoder):
+        for value in (-0.1, 1.1, "a", None):
+            with pytest.raises(ValueError, match=r"dependence must be a number in \[0, 1\]"):
+                cls(dependence=value).fit([[0.5]], [[1]])
     for cls in (LabelSetDecoder, GFMDecoder):
         with pytest.raises(ValueError, match=f"probabilities, .* {cls.__name__}"):
             cls().fit([[0.5]], [[1]]).decode([[3.0]])
