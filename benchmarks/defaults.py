@@ -208,9 +208,9 @@ class Results:
         """Return the mean over splits of what was found for each table."""
         return [
             np.mean([
-                row[name] for (k, t, _), row in self.rows.items()
+                row.get(name, np.nan) for (k, t, _), row in self.rows.items()
                 if k == key(params) and t == table
-            ] or [0])
+            ] or [np.nan])
             for table in self.options.tables
         ]  # fmt: skip
 
@@ -227,8 +227,8 @@ def tell(results, settings, base, title):
         } or "(as it is)"
         tables = " | ".join(f"{100 * g:+.1f}" for g in gains[key(params)].mean(axis=1))
         print(f"| {changed} | {100 * means[key(params)]:+.2f} "
-              f"| {np.mean(results.means(params, 'calibration')):.4f} "
-              f"| {sum(results.means(params, 'seconds')):.1f} | {tables} |")  # fmt: skip
+              f"| {np.nanmean(results.means(params, 'calibration')):.4f} "
+              f"| {np.nansum(results.means(params, 'seconds')):.1f} | {tables} |")  # fmt: skip
     return means
 
 

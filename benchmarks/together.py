@@ -94,8 +94,7 @@ def main():
     parser.add_argument("--splits", type=int, default=4)
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
-    if options.contenders[0] != "default":
-        options.contenders.insert(0, "default")
+    options.contenders = ["default", *(name for name in options.contenders if name != "default")]
     print_machine()
     columns = ["table", "contender", "gain %", *(f"{m}, gain %" for m in MEASURES)]
     columns += ["calibration", "seconds"]

@@ -101,8 +101,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         Normalisation before each activation.
     input_dropout : float in [0, 1) or "auto", default=0
         Probability that an encoded input is left out of a training step. "auto" is 5/8 of the rate
-        of `dropout`, less with under 64 columns. It draws probabilities to the middle where columns
-        do not repeat each other.
+        of `dropout`, less where X has under 64 columns. Where each column tells something that no
+        other does, this draws probabilities to the middle.
     mixup : float >= 0 or "auto", default=0
         Trains on mixtures of two encoded rows each, with shares from Beta(mixup, mixup), see
         `sklearn_mlloss.networks.Mixup`. "auto" is 2/5 of the rate of `dropout`.

@@ -171,8 +171,9 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
             What that returns, where there is none the sigmoid of `decision_function`, or scores
             from elsewhere.
         count : array-like of shape (n_samples,), optional
-            Predicted number of labels of each row, for a decoder that goes by it: what
-            `predict_count` returns, where the loss has a count.
+            Predicted number of labels of each row, for a decoder that was fitted with counts, or
+            one of your own that goes by them: what `predict_count` returns, where the loss has a
+            count.
 
         Returns
         -------

@@ -47,8 +47,8 @@ _ALIASES = {
     "ece": "calibration_error",
     "expected_calibration_error": "calibration_error",
 }
-# What makes fewest errors on real tables. Where columns do not repeat each other, it draws
-# probabilities to the middle: those who ask for probabilities get the default network.
+# What makes fewest errors on real tables. Where each column tells something that no other does,
+# it draws probabilities to the middle: those who ask for probabilities get the default network.
 _NETWORK = {"hidden_layer_sizes": (256, 256), "input_dropout": "auto", "mixup": "auto"}
 _OF_PROBABILITIES = ("log_loss", "brier_score", "calibration_error")
 PRESETS: dict[str, dict[str, Any]] = {

@@ -76,8 +76,8 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
     Notes
     -----
     X and y go to the classifiers as they were given: sparse X, NaN or a sparse y are fine where
-    all of them take these. The same is true of `sample_weight`. With metadata routing it reaches
-    those that request it.
+    all of them take these. The same is true of `sample_weight`, also within a
+    `DecodedClassifierCV`. With metadata routing it reaches those that request it.
 
     A label that is constant in y has its constant as its probability wherever a classifier returns
     a list, as forests do.

@@ -38,6 +38,7 @@ from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier, SoftVot
 from sklearn_mlloss.calibration import CALIBRATORS, BetaCalibrator, SigmoidCalibrator
 from sklearn_mlloss.decoders import (
     DECODERS,
+    Decoder,
     FixedThreshold,
     GlobalThreshold,
     PerLabelThreshold,
@@ -486,6 +487,22 @@ def test_the_strongest_for_a_metric(metric):
     np.testing.assert_array_equal(clf.predict(X), by_hand.decode(clf.predict_proba(X)))
     np.testing.assert_array_equal(clone(clf).fit(X, Y).predict_proba(X), clf.predict_proba(X))
     assert DecodedClassifierCV.for_metric(metric).estimator.estimators[0][1].random_state is None
+
+
+class AsMany(Decoder):
+    """As many labels as are said to be there."""
+
+    def _decode(self, scores, count):
+        return np.argsort(np.argsort(-scores)) < count[:, None]
+
+
+def test_a_decoder_of_ones_own_may_go_by_counts():
+    clf = make(decoder=AsMany()).fit(X, Y)
+    count = np.arange(len(X)) % 4
+    proba = clf.predict_proba(X)
+    decided = clf.decode(proba, count)
+    np.testing.assert_array_equal(decided.sum(axis=1), count)
+    np.testing.assert_array_equal(decided[count == 1].argmax(axis=1), proba[count == 1].argmax(1))
 
 
 # ------------------------------------------------------------------ swapping the decision

@@ -42,8 +42,15 @@ class Mixup(nn.Module):
 
     Attributes
     ----------
-    share, partners : float, Tensor of int
-        Those of the last batch.
+    share : float
+        :math:`\lambda` of the last batch in training.
+    partners : Tensor of int, shape (n,)
+        :math:`\pi` of it: with which row each row was mixed. None after training, like `share`.
+
+    Raises
+    ------
+    ValueError
+        If `alpha` is not above 0.
 
     References
     ----------
@@ -64,7 +71,18 @@ class Mixup(nn.Module):
 
     def __init__(self, alpha: float):
         super().__init__()
+        if not alpha > 0:
+            raise ValueError(f"alpha of Mixup must be above 0, got {alpha!r}")
         self.alpha = alpha
+        self.forget()
+
+    def extra_repr(self) -> str:
+        """Return what stands between the parentheses when the module is printed."""
+        return f"alpha={self.alpha}"
+
+    def forget(self) -> None:
+        """Let go of what was drawn for the last batch."""
+        self.share, self.partners = None, None
 
     def forward(self, X: Tensor) -> Tensor:
         """Return mixtures of the rows in training, and the rows in prediction."""

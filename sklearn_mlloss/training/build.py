@@ -174,10 +174,9 @@ def _settings_of_network(estimator: Any, n_rows: int, n_columns: int) -> dict[st
     """Return the arguments of the built-in network, with numbers for "auto"."""
     settings = {name: getattr(estimator, name) for name in NETWORK}
     if isinstance(settings["dropout"], str):
-        sizes = settings["hidden_layer_sizes"]
-        # A linear model is small as it is.
-        settings["dropout"] = _auto_dropout(n_rows, sizes) if len(sizes) else 0.0
-    rate = settings["dropout"]
+        settings["dropout"] = _auto_dropout(n_rows, settings["hidden_layer_sizes"])
+    # A linear model has nothing to drop, and is small as it is.
+    rate = settings["dropout"] if len(settings["hidden_layer_sizes"]) else 0.0
     if isinstance(settings["input_dropout"], str):
         # Few columns seldom tell what another one would have.
         most = INPUT_DROPOUT * min(1, n_columns / INPUT_COLUMNS)

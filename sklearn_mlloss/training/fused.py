@@ -23,7 +23,7 @@ from .flat import FlatParameters, make_step
 from .layers import has_known_layers, split_layers
 from .sparse import SparseRows
 
-__all__ = ["FusedTraining", "Masks", "can_fuse"]
+__all__ = ["FusedTraining", "Noise", "can_fuse"]
 
 # Bytes of rows that are gathered at once, for several steps: they stay in the cache.
 CHUNK = 1 << 20
@@ -65,7 +65,7 @@ class FusedTraining:
         Without parameters of its own.
     optimizer : torch.optim.Optimizer
     seed : int
-        Of dropout.
+        Of dropout and mixup.
     half : bool, default=False
         Whether matrices are multiplied in bfloat16.
     """
@@ -83,7 +83,7 @@ class FusedTraining:
         self.flat = FlatParameters(list(module.parameters()))
         self.hidden, self.output = split_layers(module, half)
         self.step = make_step(optimizer, self.flat)
-        self.masks = Masks([(layer.dropout, len(layer.bias)) for layer in self.hidden], seed)
+        self.noise = Noise([(layer.dropout, len(layer.bias)) for layer in self.hidden], seed)
         self.mixup, self.input_dropout = module.mixup, module.input_dropout
         self.kept: list[Batch] | None = None
         self.described = _describe(module)
@@ -123,7 +123,7 @@ class FusedTraining:
         self.step.begin_epoch()
         loss, table, like = self.criterion.loss, batches.table, self.flat.values
         total = torch.zeros((), dtype=torch.float64, device=like.device)
-        widest = max(table.n_features, self.n_inputs, self.masks.width)
+        widest = max(table.n_features, self.n_inputs, self.noise.width)
         if self.encoding is not None and self.encoded is None:
             self._encode(table)
         for rows, sizes in _chunks(batches, widest):
@@ -137,12 +137,12 @@ class FusedTraining:
                 targets = targets.to(like.dtype)
             X, goals = self._mix(X, targets, weight, sizes)
             if self.input_dropout is not None:
-                X = self.masks.drop(X, self.input_dropout.p)
+                X = self.noise.drop(X, self.input_dropout.p)
             logits = like.new_empty(len(X), len(self.output.bias))
             parts = zip(
                 X.split(sizes),
                 logits.split(sizes),
-                self.masks.draw(sizes, like),
+                self.noise.draw(sizes, like),
                 *(goal.split(sizes) for goal in goals),
                 strict=True,
             )
@@ -202,7 +202,7 @@ class FusedTraining:
         """Return the inputs, mixed within each batch or not, and what they are trained for."""
         if self.mixup is None:
             return X, [Goal(targets, weight)]
-        partners, shares = self.masks.pair(self.mixup.alpha, sizes)
+        partners, shares = self.noise.pair(self.mixup.alpha, sizes)
         partners = torch.from_numpy(partners).to(targets.device)
         others = targets[partners], None if weight is None else weight[partners]
         goals = [Goal(targets, weight, shares), Goal(*others, 1 - shares)]
@@ -292,8 +292,8 @@ class Goal(NamedTuple):
         return values @ torch.from_numpy(self.shares.repeat(sizes)).to(values.device, values.dtype)
 
 
-class Masks:
-    """Which units and inputs dropout lets through, and which rows mixup mixes.
+class Noise:
+    """What a training draws: which units and inputs dropout lets through, which rows are mixed.
 
     On the CPU masks are drawn as bytes by a generator of numpy, several times as fast as torch's
     Bernoulli numbers.
@@ -326,7 +326,7 @@ class Masks:
         return np.concatenate(partners), generator.beta(alpha, alpha, size=len(sizes))
 
     def drop(self, X: Tensor | SparseRows, rate: float) -> Tensor | SparseRows:
-        """Return rows some of whose values are 0, and the others so much larger."""
+        """Return rows with some of the values 0, and the others divided by ``1 - rate``."""
         if isinstance(X, SparseRows):
             return X.scaled(self._draw(rate, (1, len(X.values)), X.values)[0].div_(1 - rate))
         return X * self._draw(rate, tuple(X.shape), X).div_(1 - rate)
@@ -358,9 +358,8 @@ def _numbers_for(rate: float) -> type[np.unsignedinteger]:
 
 def _describe(module: MLP) -> list:
     """Return what was read of the layers: which they are, and the rates of dropout."""
-    alpha = getattr(module.mixup, "alpha", None)
     parts = (*module.layers, module.encoding, module.mixup, module.input_dropout)
-    return [(id(part), getattr(part, "p", alpha)) for part in parts]
+    return [(id(part), getattr(part, "p", None)) for part in parts]
 
 
 def _chunks(batches: Batches, width: int) -> Iterator[tuple[Tensor, list[int]]]:

@@ -24,7 +24,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor, nn
 
-from ..networks import MLP
+from ..networks import MLP, Mixup
 from .batches import Batches, Table, block_size, blocks
 from .device import cpu_by_default, threads_for
 from .encoding import Encoder
@@ -234,12 +234,16 @@ class TableNet(NeuralNet):
         self.n_rows_, self.epochs_before_ = last.n_rows_, last.epochs_before_
 
     def check_outputs(self, n_features: int, n_outputs: int) -> None:
-        """Raise if the network does not map (n, n_features) to (n, n_outputs)."""
+        """Raise if the network does not map (n, n_features) to (n, n_outputs), or mixes twice."""
         self.module_.eval()
         parameter = next(self.module_.parameters(), torch.empty(0))
         X = parameter.new_zeros(2, n_features)
         with torch.no_grad():
             outputs = self.module_(X)
+        if len(self._mixups()) > 1:
+            raise ValueError(
+                f"module may mix rows once, got {len(self._mixups())} Mixup layers: leave one"
+            )
         if getattr(outputs, "shape", None) != (2, n_outputs):
             raise ValueError(
                 f"module must return a tensor of shape (n, {n_outputs}) for X of shape "
@@ -291,6 +295,8 @@ class TableNet(NeuralNet):
             self._set_mode(False)
             for parameter in self.module_.parameters():
                 parameter.grad = None
+            for mixup in self._mixups():
+                mixup.forget()
             # A fitted net holds no rows, and a generator cannot be pickled.
             self.iterator_train__generator = None
             self.train_split = None
@@ -401,7 +407,7 @@ class TableNet(NeuralNet):
         with torch.autocast(X.device.type, torch.bfloat16, enabled=self.half_products_):
             outputs = self.module_(X)
         outputs = outputs.to(X.dtype)
-        loss = self.get_loss(outputs, targets)
+        loss = self.get_loss(outputs, targets, training=True)
         loss.backward()
         return {"loss": loss, "y_pred": outputs}
 
@@ -415,9 +421,9 @@ class TableNet(NeuralNet):
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Return the criterion for targets and weights, or for those of mixtures."""
         Y, sample_weight = y_true
-        module = self.module_
-        if type(module) is MLP and module.mixup is not None and module.training:
-            return module.mixup.loss(self.criterion_, y_pred, Y, sample_weight)
+        mixups = self._mixups() if training else []
+        if mixups:
+            return mixups[0].loss(self.criterion_, y_pred, Y, sample_weight)
         return self.criterion_(y_pred, Y, sample_weight)
 
     def outputs(self, X: Any, device: torch.device | str) -> Iterator[tuple[Tensor, int]]:
@@ -595,6 +601,9 @@ class TableNet(NeuralNet):
     def _has_user_callbacks(self) -> bool:
         own = (BestWeights, Schedule, EpochTimer, PrintLog)
         return any(type(callback) not in own for _, callback in self.callbacks_)
+
+    def _mixups(self) -> list[Mixup]:
+        return [part for part in self.module_.modules() if isinstance(part, Mixup)]
 
     def _parts(self) -> dict[str, nn.Module]:
         return {"module": self.module_, "criterion": self.criterion_}

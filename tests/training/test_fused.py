@@ -20,7 +20,7 @@ from sklearn_mlloss.networks import ACTIVATIONS, MLP, Mixup
 from sklearn_mlloss.training import fused as fused_file
 from sklearn_mlloss.training import net as net_file
 from sklearn_mlloss.training.batches import Batches, Table
-from sklearn_mlloss.training.fused import FusedTraining, Masks, can_fuse
+from sklearn_mlloss.training.fused import FusedTraining, Noise, can_fuse
 from sklearn_mlloss.training.optimizers import OPTIMIZERS
 from sklearn_mlloss.training.sparse import SparseRows
 
@@ -488,14 +488,14 @@ def test_dropout_is_that_of_the_masks(activation, rates):
     table = Table(X.astype(np.float64), Y.astype(np.uint8))
     training = FusedTraining(network, criterion, optimizer, seed=3)
     drawn = []
-    draw = training.masks.draw
+    draw = training.noise.draw
 
     def remembered(*arguments):
         for masks in draw(*arguments):
             drawn.extend(masks)
             yield masks
 
-    training.masks.draw = remembered
+    training.noise.draw = remembered
     loss = training.epoch(Batches(table, len(X)))
     training.release()
     moved = [(a - p.detach()) for a, p in zip(start, network.parameters(), strict=True)]
@@ -519,7 +519,7 @@ def test_dropout_is_that_of_the_masks(activation, rates):
 
 @pytest.mark.parametrize("rate", [0.5, 0.25, 0.1, 0.9, 1e-3, 0.9999, 0.99999])
 def test_share_of_units_that_are_dropped(rate):
-    masks = Masks([(rate, 500)], seed=0)
+    masks = Noise([(rate, 500)], seed=0)
     ((mask,),) = masks.draw([4000], torch.zeros(1))
     assert set(mask.unique().tolist()) == {0.0, 1.0}
     n = mask.numel()
@@ -528,7 +528,7 @@ def test_share_of_units_that_are_dropped(rate):
     bound = 5 * rate * (1 - rate) / np.sqrt(n)
     for a, b in ((mask[1:], mask[:-1]), (mask[:, 1:], mask[:, :-1])):
         assert abs(((a - (1 - rate)) * (b - (1 - rate))).mean().item()) < bound
-    (again,) = next(iter(Masks([(rate, 500)], seed=0).draw([4000], torch.zeros(1))))
+    (again,) = next(iter(Noise([(rate, 500)], seed=0).draw([4000], torch.zeros(1))))
     assert torch.equal(mask, again)
     (other,) = next(iter(masks.draw([4000], torch.zeros(1))))
     assert not torch.equal(mask, other)
@@ -565,8 +565,8 @@ def opposite(monkeypatch):
 
     monkeypatch.setattr(Mixup, "forward", mix)
     monkeypatch.setattr(nn.Dropout, "forward", lambda self, X: leave_out(X) if self.training else X)
-    monkeypatch.setattr(Masks, "pair", pair)
-    monkeypatch.setattr(Masks, "drop", lambda self, X, rate: leave_out(X))
+    monkeypatch.setattr(Noise, "pair", pair)
+    monkeypatch.setattr(Noise, "drop", lambda self, X, rate: leave_out(X))
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -602,7 +602,7 @@ def test_mixtures_of_sparse_rows(monkeypatch, fused, opposite, hidden, precision
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
 def test_pairs_are_drawn_within_each_batch(alpha):
     sizes = [16] * 500 + [5]
-    partners, shares = Masks([], seed=1).pair(alpha, sizes)
+    partners, shares = Noise([], seed=1).pair(alpha, sizes)
     starts = np.cumsum(sizes) - sizes
     for start, size in zip(starts, sizes, strict=True):
         assert sorted(partners[start : start + size]) == list(range(start, start + size))
@@ -610,21 +610,21 @@ def test_pairs_are_drawn_within_each_batch(alpha):
     places = np.bincount((partners[:-5].reshape(-1, 16) - starts[:-1, None])[:, 3], minlength=16)
     assert stats.chisquare(places).pvalue > 1e-3
     assert stats.kstest(shares, stats.beta(alpha, alpha).cdf).pvalue > 1e-3
-    again, same = Masks([], seed=1).pair(alpha, sizes)
+    again, same = Noise([], seed=1).pair(alpha, sizes)
     assert np.array_equal(again, partners) and np.array_equal(same, shares)
 
 
 @pytest.mark.parametrize("rate", [0.3125, 0.5, 0.1])
 def test_inputs_are_left_out_and_the_rest_made_larger(rate):
     dense = torch.ones(400, 300)
-    dropped = Masks([], seed=0).drop(dense, rate)
+    dropped = Noise([], seed=0).drop(dense, rate)
     assert torch.equal(dense, torch.ones(400, 300))
     kept = dropped != 0
     torch.testing.assert_close(dropped[kept].unique(), torch.tensor([1 / (1 - rate)]))
     assert abs((~kept).double().mean().item() - rate) < 5 * np.sqrt(rate * (1 - rate) / 120_000)
     thin = sp.random_array((400, 300), density=0.05, rng=0, dtype=np.float32).tocsr()
     parts = map(torch.from_numpy, (thin.indices, thin.data, thin.indptr))
-    rows = Masks([], seed=0).drop(SparseRows(*parts, 300), rate)
+    rows = Noise([], seed=0).drop(SparseRows(*parts, 300), rate)
     found = rows.values.numpy() / thin.data
     np.testing.assert_allclose(found[found != 0], 1 / (1 - rate), rtol=1e-6)
     assert abs((found == 0).mean() - rate) < 5 * np.sqrt(rate * (1 - rate) / thin.nnz)
@@ -639,6 +639,73 @@ def test_mixtures_are_reproducible_and_depend_on_the_seed(fused, params, kind):
     for other in (make(**params, random_state=1), make()):
         assert not np.allclose(first, other.fit(table, Y).predict_proba(table))
     assert len(fused) == 8
+
+
+def test_rows_without_entries_are_mixed_as_dense_ones():
+    dense = np.where(rng.random((40, 30)) < 0.1, rng.normal(size=(40, 30)), 0).astype(np.float32)
+    dense[::3] = 0
+    for table in (dense, np.zeros_like(dense)):
+        thin = sp.csr_array(table)
+        parts = map(torch.from_numpy, (thin.indices, thin.data, thin.indptr))
+        partners, shares = torch.randperm(40), torch.rand(40)
+        mixed = SparseRows(*parts, 30).mixed(partners, shares)
+        found = mixed.times(torch.eye(30))
+        full = torch.from_numpy(table)
+        torch.testing.assert_close(found, torch.lerp(full[partners], full, shares[:, None]))
+
+
+def test_rates_that_callbacks_change_in_place_are_followed(fused):
+    def nothing(net):
+        net.module_.input_dropout.p = 1 - 1e-7
+        net.module_.mixup.alpha = 1e6
+
+    params = dict(input_dropout=0.5, mixup=0.5, optimizer="sgd", hidden_layer_sizes=())
+    estimator = make(callbacks=[Does(nothing)], max_epochs=4, **params).fit(X, Y)
+    short = make(max_epochs=1, **params).fit(X, Y)
+    weight, before = (m.net_.module_.layers[0].weight.detach() for m in (estimator, short))
+    # No input passes, so that the weights have no gradient any more.
+    np.testing.assert_allclose(weight, before, rtol=0.01)
+    assert len(fused) == 5
+
+
+class OwnMLP(MLP):
+    """A network of a user's, for which training is by autograd."""
+
+
+class Inside(nn.Sequential):
+    """A network of a user's with mixtures of its own."""
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__(Mixup(1.0), nn.Linear(n_features, n_outputs))
+
+
+def own_mlp(n_features, n_outputs):
+    return OwnMLP(n_features, n_outputs, (), mixup=1.0)
+
+
+@pytest.mark.parametrize("module", [own_mlp, Inside])
+@pytest.mark.parametrize("encoding", [None, "standard"])
+def test_mixtures_in_a_network_of_ones_own_have_a_mixed_loss(
+    monkeypatch, opposite, module, encoding
+):
+    params = dict(encoding=encoding, hidden_layer_sizes=(), dropout="auto", early_stopping=False)
+    own = make(module=module, **{**params, "hidden_layer_sizes": (256,)}).fit(X, Y)
+    monkeypatch.setattr(net_file, "can_fuse", lambda *parts: False)
+    built_in = make(mixup=1.0, **params).fit(X, Y)
+    np.testing.assert_allclose(
+        own.history_["train_loss"], built_in.history_["train_loss"], rtol=1e-5
+    )
+    for net in (own.net_, built_in.net_):
+        (mixup,) = [m for m in net.module_.modules() if isinstance(m, Mixup)]
+        assert mixup.share is None and mixup.partners is None
+
+
+def test_rows_are_mixed_once():
+    def twice(n_features, n_outputs):
+        return nn.Sequential(Mixup(1.0), Inside(n_features, n_outputs))
+
+    with pytest.raises(ValueError, match="module may mix rows once, got 2 Mixup layers"):
+        make(module=twice, hidden_layer_sizes=(256,), dropout="auto").fit(X, Y)
 
 
 # ---------------------------------------------------------------------------- the machine
