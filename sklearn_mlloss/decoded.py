@@ -186,7 +186,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         estimator : classifier, optional
             None is a `SoftVotingClassifier` of a network, "net", with weight 2 and 300 extra trees,
             "trees", with weight 1, and the `random_state` of `params`: the strongest that was
-            measured on small tables.
+            measured on small real tables.
             It takes an X of numbers without categories, and a dense y without NaN. torch is
             imported for it.
         **params : dict
@@ -216,7 +216,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
                 ("net", MultiLabelNetClassifier(**of_net, random_state=seed)),
                 ("trees", ExtraTreesClassifier(300, random_state=seed)),
             ]
-            # As good as equal weights on training parts, and as well calibrated as the network.
+            # As few errors as with equal weights on training parts, and better calibrated.
             estimator = SoftVotingClassifier(members, weights=[2, 1])
         return cls(estimator, **{**chosen, **params})
 

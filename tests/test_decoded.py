@@ -493,6 +493,7 @@ class AsMany(Decoder):
     """As many labels as are said to be there."""
 
     def _decode(self, scores, count):
+        count = np.ones(len(scores)) if count is None else count
         return np.argsort(np.argsort(-scores)) < count[:, None]
 
 
