@@ -10,8 +10,9 @@ decisions are fitted, each measure has the one that is made for it:
 
 "mlloss" is ``MultiLabelNetClassifier.for_metric(...)`` for each of them, and for the measures of
 rankings and of calibration that for "average_precision" and "calibration_error"; "mlloss, one net"
-is the same with ``cv=None``, and "mlloss, as it is" is ``MultiLabelNetClassifier()`` with raw X and
-no other argument. "mlloss and trees" is ``DecodedClassifierCV.for_metric("hamming_loss")``, the
+is the same with ``cv=None``, "mlloss, default net" is ``MultiLabelNetClassifier(decoder=...)``, and
+"mlloss, as it is" is ``MultiLabelNetClassifier()`` with raw X and no other argument. "mlloss and
+trees" is ``DecodedClassifierCV.for_metric("hamming_loss")``, the
 mean of a network, weighted twice, and 300 extra trees over ten folds, with the decision of each of
 them. Labels that the training part does not have are left out.
 
@@ -168,7 +169,14 @@ PEERS = {
 }
 NO_SEED = ("logistic", "nearest neighbours")
 TOGETHER = "mlloss and trees"
-OURS = {"mlloss": {}, "mlloss, one net": {"cv": None}, "mlloss, as it is": None, TOGETHER: {}}
+DEFAULT_NET = {"hidden_layer_sizes": (256,), "input_dropout": 0.0, "mixup": 0.0}
+OURS = {
+    "mlloss": {},
+    "mlloss, one net": {"cv": None},
+    "mlloss, default net": {"cv": None, **DEFAULT_NET},
+    "mlloss, as it is": None,
+    TOGETHER: {},
+}
 NEEDS = {"CatBoost": "catboost"}
 
 
