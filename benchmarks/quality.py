@@ -12,9 +12,9 @@ decisions are fitted, each measure has the one that is made for it:
 rankings and of calibration that for "average_precision" and "calibration_error"; "mlloss, one net"
 is the same with ``cv=None``, "mlloss, default net" is ``MultiLabelNetClassifier(decoder=...)``, and
 "mlloss, as it is" is ``MultiLabelNetClassifier()`` with raw X and no other argument. "mlloss and
-trees" is ``DecodedClassifierCV.for_metric("hamming_loss")``, the
-mean of a network, weighted twice, and 300 extra trees over ten folds, with the decision of each of
-them. Labels that the training part does not have are left out.
+trees" is ``DecodedClassifierCV.for_metric("hamming_loss")``, the mean of a network, weighted twice,
+and 300 extra trees over ten folds, with the decision of each of them. Labels that the training part
+does not have are left out.
 
     python benchmarks/quality.py --data FOLDER --tables emotions yeast --out quality.jsonl
     python benchmarks/quality.py --report quality.jsonl [more.jsonl ...]

@@ -1,4 +1,4 @@
-"""What suits a metric: a loss, a decoder, a network, and one for each fold."""
+"""What suits a metric: loss, decoder, network and folds."""
 
 from __future__ import annotations
 
