@@ -37,7 +37,6 @@ DECODERS = (
     "proportion",
     "cardinality",
     "expected_fbeta",
-    "label_set",
 )
 AVERAGES = ("micro", "macro", "samples")
 

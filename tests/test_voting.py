@@ -324,7 +324,7 @@ def test_routing():
         (dict(estimators=[("a", TREE), ("a", TREE)]), ValueError, "with different names"),
         (dict(estimators=[("weights", TREE)]), ValueError, "conflict.*weights"),
         (dict(estimators=[("a", DecisionTreeClassifier)]), TypeError, "instance"),
-        (dict(estimators=[("a", object())]), TypeError, "estimators must be a list of pairs"),
+        (dict(estimators=[("a", 5)]), TypeError, "estimators must be a list of pairs"),
         (dict(estimators=[("a", StandardScaler())]), ValueError, "should be a classifier"),
         (dict(estimators=[("a", TREE), ("svm", LinearSVC())]), TypeError, "'svm' has none"),
         (dict(estimators=[("r", RidgeClassifier())]), TypeError, "estimators must have predict_p"),
