@@ -123,11 +123,7 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
         """
         check_is_fitted(self)
         scores, _ = self._scores(X)
-        if self._targets.kind == "binary":
-            return np.hstack([1 - scores, scores])
-        if self._targets.kind == "multiclass":
-            return scores / scores.sum(axis=1, keepdims=True)
-        return scores
+        return self._targets.probabilities(scores)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of `predict_proba`.

@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import MetaEstimatorMixin
-from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.utils import _safe_indexing, check_scalar, get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
@@ -23,7 +22,6 @@ from .presets import preset_for
 from .responses import choose_method, label_scores
 from .summary import count, shown
 from .targets import TargetCodec
-from .voting import SoftVotingClassifier
 
 __all__ = ["DecodedClassifierCV"]
 
@@ -208,7 +206,10 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         preset = preset_for(metric)
         chosen = {"decoder": preset["decoder"], "cv": preset["cv"], "ensemble": True}
         if estimator is None:
-            from . import MultiLabelNetClassifier  # no other classifier needs torch
+            # Nobody else needs torch, or a tenth of a second for forests.
+            from sklearn.ensemble import ExtraTreesClassifier
+
+            from . import MultiLabelNetClassifier, SoftVotingClassifier
 
             seed = params.get("random_state")
             of_net = {name: preset[name] for name in preset if name not in ("decoder", "cv")}

@@ -150,6 +150,14 @@ class TargetCodec:
             return position.astype(np.uint8).reshape(-1, 1)
         return (position[:, None] == np.arange(self.n_labels_)).view(np.uint8)
 
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """Return scores of shape (n_samples, n_labels) in the form of `predict_proba`."""
+        if self.kind == "binary":
+            return np.hstack([1 - scores, scores])
+        if self.kind == "multiclass":
+            return scores / scores.sum(axis=1, keepdims=True)
+        return scores
+
     def inverse_transform(self, decisions: np.ndarray) -> Any:
         """Return boolean decisions of shape (n_samples, n_labels) in the form of y."""
         if self.kind == "multilabel":

@@ -171,11 +171,7 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
             with rows that sum to 1.
         """
         scores = self._mean_scores(X)
-        if self._targets.kind == "binary":
-            return np.hstack([1 - scores, scores])
-        if self._targets.kind == "multiclass":
-            return scores / scores.sum(axis=1, keepdims=True)
-        return scores
+        return self._targets.probabilities(scores)
 
     def predict(self, X: Any) -> Any:
         """Return the labels whose probability is above 1/2, or the most probable class.
@@ -289,7 +285,7 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
 def _fit_member(name: str, member: Any, X: Any, y: Any, params: dict) -> Any:
     try:
         return member.fit(X, y, **params)
-    except Exception as error:
+    except Exception as error:  # raised again as it is, whatever a member raises
         note = f"This was raised by {name!r} of estimators."
         tags = get_tags(member).classifier_tags
         plain = tags is not None and not isinstance(member, MetaEstimatorMixin)
