@@ -111,7 +111,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         left at their defaults. If its last linear layer with `n_outputs` outputs has a bias, it
         starts from the label priors. `n_features` are those of the encoded X.
     optimizer : str or torch optimizer class, default="adamw"
-        A name of `sklearn_mlloss.training.OPTIMIZERS`, or a class.
+        "adadelta", "adagrad", "adam", "adamw", "nadam", "rmsprop", "sgd", or a class.
     learning_rate : float, optional
         None means the default of the optimiser itself in torch, such as 0.001 for adamw.
     weight_decay : float >= 0, default=0.01
