@@ -158,8 +158,10 @@ def fit_mlloss(X, Y, task, **params):
     model = MultiLabelNetClassifier(
         task.loss,
         "threshold",
-        # The others have none: what is timed is the same network.
+        # The others have none of these: what is timed is the same network.
         encoding=None,
+        input_dropout=0.0,
+        mixup=0.0,
         hidden_layer_sizes=task.hidden,
         dropout=task.dropout,
         optimizer="adam",

@@ -99,11 +99,11 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         by 128; in steps of 1/16.
     normalization : None, "batch" or "layer", default=None
         Normalisation before each activation.
-    input_dropout : float in [0, 1) or "auto", default=0
+    input_dropout : float in [0, 1) or "auto", default="auto"
         Probability that an encoded input is left out of a training step. "auto" is 5/8 of the rate
         of `dropout`, less where X has under 64 columns. Where each column tells something that no
         other does, this draws probabilities to the middle.
-    mixup : float >= 0 or "auto", default=0
+    mixup : float >= 0 or "auto", default="auto"
         Trains on mixtures of two encoded rows each, with shares from Beta(mixup, mixup), see
         `sklearn_mlloss.networks.Mixup`. "auto" is 2/5 of the rate of `dropout`.
     module : callable ``(n_features, n_outputs) -> torch.nn.Module``, optional
@@ -298,8 +298,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         activation: str = "relu",
         dropout: float | str = "auto",
         normalization: str | None = None,
-        input_dropout: float | str = 0.0,
-        mixup: float | str = 0.0,
+        input_dropout: float | str = "auto",
+        mixup: float | str = "auto",
         module: Callable[[int, int], torch.nn.Module] | None = None,
         optimizer: str | type[torch.optim.Optimizer] = "adamw",
         learning_rate: float | None = None,
@@ -369,8 +369,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         """Return a classifier whose loss, decoder, folds and network suit a metric.
 
         For what looks at probabilities themselves (log loss, Brier score, calibration) the network
-        is the default one. For decisions and rankings it has two layers, `input_dropout` and
-        `mixup`, which made fewer errors on real tables.
+        is the default one. For decisions and rankings it has two layers, which made fewer errors
+        on real tables.
 
         Parameters
         ----------

@@ -36,8 +36,8 @@ NETWORK = {
     "activation": "relu",
     "dropout": "auto",
     "normalization": None,
-    "input_dropout": 0.0,
-    "mixup": 0.0,
+    "input_dropout": "auto",
+    "mixup": "auto",
 }
 
 
