@@ -471,7 +471,8 @@ def test_the_strongest_for_a_metric(metric):
     assert isinstance(voting, SoftVotingClassifier)
     net, trees = voting.named_estimators.net, voting.named_estimators.trees
     assert isinstance(net, MultiLabelNetClassifier) and isinstance(trees, ExtraTreesClassifier)
-    assert net.random_state == trees.random_state == 3 and trees.n_estimators == 300
+    assert net.random_state == trees.random_state == 3
+    assert (trees.n_estimators, trees.max_leaf_nodes) == (50, 512)
     clf.set_params(
         estimator__net__max_epochs=3, estimator__net__device="cpu", estimator__trees__n_estimators=5
     ).fit(X, Y)
