@@ -215,7 +215,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             of_net = {name: preset[name] for name in preset if name not in ("decoder", "cv")}
             members = [
                 ("net", MultiLabelNetClassifier(**of_net, random_state=seed)),
-                # With ten folds 500 trees. Without a limit they take gigabytes for a hundred labels.
+                # With ten folds 500, which take gigabytes for a hundred labels if none limits them.
                 ("trees", ExtraTreesClassifier(50, max_leaf_nodes=512, random_state=seed)),
             ]
             # As few errors as with equal weights on training parts, and better calibrated.
