@@ -53,7 +53,7 @@ AVERAGES = ("micro", "macro", "samples")
 COLUMNS = ("train", "tenth", "folds", "folds, all rows")
 NETWORKS = {
     "network": {},
-    # Which learns its rows by heart, other than with what keeps the default network from it.
+    # Without what keeps the default network from learning its rows by heart.
     "network, 200 epochs": {
         "early_stopping": False,
         "max_epochs": 200,
