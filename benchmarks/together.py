@@ -24,7 +24,6 @@ import numpy as np
 from contenders import print_machine
 from defaults import MEASURES, SIMULATED, errors, read
 from joblib import Parallel, delayed
-from sklearn.ensemble import ExtraTreesClassifier
 
 from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier
 from sklearn_mlloss.metrics import expected_calibration_error
@@ -42,7 +41,7 @@ def preset(seed):
 
 
 def trees(seed):
-    forest = ExtraTreesClassifier(50, max_leaf_nodes=512, random_state=seed)
+    forest = together(seed, None).estimator.named_estimators.trees
     return DecodedClassifierCV.for_metric("hamming_loss", forest, cv=5, random_state=seed)
 
 
