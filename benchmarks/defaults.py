@@ -102,7 +102,10 @@ SIMULATED = {
     "sim-2000": lambda: simulate(2000, 50, 20, 0.1, 0.5, 2),
     "sim-rare": lambda: simulate(3000, 40, 40, 0.02, 0.7, 3),
 }
-LARGER = {f"sim-{n}": partial(simulate, n, 40, 10, 0.2, 0.3, 5) for n in (3750, 7500, 15000, 30000)}
+LARGER = {
+    f"sim-{n}": partial(simulate, n, 40, 10, 0.2, 0.3, 5)
+    for n in (3750, 7500, 15000, 30000, 120000, 500000)
+}
 
 
 def read(name, folder, rows=2000):

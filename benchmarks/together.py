@@ -8,8 +8,9 @@ that another one takes away. All are averages over five folds:
 * "default": default networks,
 * "preset": networks of two layers, as in `for_metric`,
 * "extra trees": those of `DecodedClassifierCV.for_metric` alone,
-* "together": preset networks and extra trees with equal weights,
-* "together, 2:1": the networks weighted twice, as in `DecodedClassifierCV.for_metric`.
+* "together": preset networks and extra trees, with weights learned on out-of-fold scores, as in
+  `DecodedClassifierCV.for_metric`,
+* "together, 1:1", "together, 2:1": with equal weights, and with the networks weighted twice.
 
     python benchmarks/together.py --data FOLDER --tables emotions yeast
     python benchmarks/together.py --data FOLDER --tables corel5k delicious --contenders preset
@@ -40,14 +41,13 @@ def preset(seed):
     return MultiLabelNetClassifier.for_metric("hamming_loss", cv=5, device="cpu", random_state=seed)
 
 
-def trees(seed):
-    forest = together(seed, None).estimator.named_estimators.trees
-    return DecodedClassifierCV.for_metric("hamming_loss", forest, cv=5, random_state=seed)
-
-
-def together(seed, weights):
+def together(seed, weights="learned"):
     model = DecodedClassifierCV.for_metric("hamming_loss", cv=5, random_state=seed)
     return model.set_params(estimator__weights=weights, estimator__net__device="cpu")
+
+
+def trees(seed):
+    return together(seed).estimator.named_estimators.trees
 
 
 CONTENDERS = {
@@ -55,7 +55,8 @@ CONTENDERS = {
     "default": networks,
     "preset": preset,
     "extra trees": trees,
-    "together": lambda seed: together(seed, None),
+    "together": together,
+    "together, 1:1": lambda seed: together(seed, None),
     "together, 2:1": lambda seed: together(seed, [2, 1]),
 }
 

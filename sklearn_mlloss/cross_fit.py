@@ -29,7 +29,7 @@ Part = tuple[np.ndarray, np.ndarray | None]
 def is_prefit(estimator: Any, cv: Any) -> bool:
     """Return whether the estimator stays as it is; raise if it must be fitted and is not."""
     frozen = isinstance(estimator, FrozenEstimator)
-    if not frozen and not isinstance(cv, str):
+    if not frozen and not (isinstance(cv, str) and cv == "prefit"):
         return False
     try:
         check_is_fitted(estimator)

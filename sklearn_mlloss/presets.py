@@ -1,4 +1,4 @@
-"""What suits a metric: loss, decoder, network and folds."""
+"""What suits a metric: loss, decoder, network, folds, and how members of a vote are weighted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from .names import did_you_mean
 
-__all__ = ["PRESETS", "preset_for"]
+__all__ = ["PRESETS", "preset_for", "vote_for"]
 
 # For a metric of decisions: the decoder that is best for it if the scores are probabilities. The
 # others look at scores only.
@@ -57,6 +57,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     for name, decoder in _DECODERS.items()
 }
 PRESETS.update({alias: PRESETS[name] for alias, name in _ALIASES.items()})
+# They go by the ranks of the rows within each label: forests have good ones, which log loss, and
+# with it weights that are learned, gives no credit for.
+_OF_RANKS_OF_ROWS = ("average_precision", "roc_auc")
 
 
 def preset_for(metric: Any) -> dict[str, Any]:
@@ -76,11 +79,25 @@ def preset_for(metric: Any) -> dict[str, Any]:
     ValueError
         If the metric is not known.
     """
+    return dict(PRESETS[_checked(metric)])
+
+
+def vote_for(metric: Any) -> str | None:
+    """Return the `weights` of a `SoftVotingClassifier` of networks and trees that suit a metric.
+
+    For the same metrics as `preset_for`, and with its errors.
+    """
+    name = _checked(metric)
+    return None if _ALIASES.get(name, name) in _OF_RANKS_OF_ROWS else "learned"
+
+
+def _checked(metric: Any) -> str:
+    """Return the name of a metric in `PRESETS`, or raise a ValueError."""
     name = metric
     if isinstance(metric, str):
         name = re.sub(r"_at_\d+$", "_at_k", metric.removeprefix("neg_"))
     if isinstance(name, str) and name in PRESETS:
-        return dict(PRESETS[name])
+        return name
     raise ValueError(
         f"metric must be one of {', '.join(PRESETS)}, got {metric!r}{did_you_mean(metric, PRESETS)}"
     )

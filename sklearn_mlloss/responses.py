@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
 from .calibration import _probability
 from .targets import TargetCodec
 
-__all__ = ["METHODS", "choose_method", "label_scores"]
+__all__ = ["METHODS", "choose_method", "label_scores", "out_of_fold_scores"]
 
 METHODS = ("predict_proba", "decision_function")
 
@@ -81,6 +82,34 @@ def label_scores(estimator: Any, X: Any, method: str, targets: TargetCodec) -> n
         )
     limits = np.finfo(np.float64)
     return np.clip(scores, limits.tiny, 1 - limits.epsneg)
+
+
+def out_of_fold_scores(estimator: Any, shape: tuple[int, int]) -> np.ndarray | None:
+    """Return what a fitted classifier says of the rows that it was fitted on, by other models.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Such as those of this package with folds and ``store_cv_results=True``.
+    shape : (n_samples, n_labels)
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_labels) or None
+        Calibrated as `predict_proba` is, and NaN for rows that have no such score; None if the
+        classifier does not keep any.
+    """
+    scores = getattr(estimator, "oof_scores_", None)
+    # A frozen one was fitted on other rows.
+    if isinstance(estimator, FrozenEstimator) or np.shape(scores) != shape:
+        return None
+    calibrator = getattr(estimator, "calibrator_", None)
+    if calibrator is None:
+        return scores
+    known = ~np.isnan(scores).any(axis=1)
+    found = np.full(shape, np.nan)
+    found[known] = calibrator.transform(scores[known])
+    return found
 
 
 def _floats(values: Any) -> np.ndarray:

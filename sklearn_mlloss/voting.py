@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any, Self
 
 import numpy as np
+from scipy.optimize import minimize
 from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.ensemble import VotingClassifier
 from sklearn.ensemble._base import _BaseHeterogeneousEnsemble
@@ -20,17 +21,20 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from .parameters import check_n_jobs, unchanged_on_error
-from .responses import label_scores
+from .responses import label_scores, out_of_fold_scores
 from .targets import TargetCodec
 
 __all__ = ["SoftVotingClassifier"]
 
+# Probabilities this near to 0 or 1 count as so near: a forest is often sure, and sometimes wrong.
+SURE = 1e-6
+
 
 class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
-    """Mean of the probabilities of several classifiers, for one label or many.
+    r"""Mean of the probabilities of several classifiers, for one label or many.
 
     What scikit-learn's ``VotingClassifier(voting="soft")`` does for 1-D targets and refuses for
     multi-label ones. Models of different kinds, such as a network and a forest, make different
@@ -43,9 +47,10 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
         may come as an array of shape (n, n_labels), (n, n_labels, 2), or a list with an array of
         shape (n, n_classes) a label. "drop" in place of a classifier leaves it out. Parameters are
         set as ``trees__max_depth=3``, and a classifier is replaced as ``trees="drop"``.
-    weights : array-like of shape (n_estimators,), optional
+    weights : array-like of shape (n_estimators,) or "learned", optional
         A number >= 0 for each of `estimators`, dropped ones as well; their sum does not matter.
-        None weighs all alike.
+        None weighs all alike. "learned" takes those with the least log loss of the mean on
+        out-of-fold scores, which all members must keep as `oof_scores_`: see the notes.
     n_jobs : int, optional
         Number of classifiers that are fitted at a time, as in joblib.
 
@@ -67,6 +72,10 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
         The same by name, with "drop" for dropped ones.
     weights_ : ndarray of shape (n_fitted,)
         Share of each of `estimators_` in the mean; they sum to 1.
+    oof_scores_ : ndarray of shape (n_samples, n_labels)
+        The weighted mean of those of the members, if all keep them; NaN for rows that a member
+        has no such score of. ``DecodedClassifierCV(vote, decoder, cv="oof")`` learns a decision
+        from them.
 
     See Also
     --------
@@ -81,6 +90,23 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
 
     A label that is constant in y has its constant as its probability wherever a classifier returns
     a list, as forests do.
+
+    Members that keep `oof_scores_`, the probability of each row by a model that has not seen it,
+    are `MultiLabelNetClassifier` with `cv`, `DecodedClassifierCV` around any classifier, and such
+    a vote, all with ``store_cv_results=True`` where they have it. Weights are learned without
+    fitting anything twice: with :math:`p_k` the score of member k and Y the targets they minimise
+
+    .. math:: -\sum_i Y_i \log \sum_k w_k p_{k,i} + (1 - Y_i) \log\Big(1 - \sum_k w_k p_{k,i}\Big),
+       \quad w \ge 0, \ \sum_k w_k = 1
+
+    over rows and labels, with `sample_weight` and without NaN [1]_. A member that adds nothing
+    gets (nearly) 0. Log loss knows little of the order of rows within a label, so equal weights may
+    be better for macro-averaged precision.
+
+    References
+    ----------
+    .. [1] M. J. van der Laan, E. C. Polley, A. E. Hubbard. "Super learner". Statistical
+       Applications in Genetics and Molecular Biology 6, 2007.
 
     Examples
     --------
@@ -131,11 +157,16 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
             The fitted estimator. If anything fails, it is left as it was.
         """
         with unchanged_on_error(self):
+            vars(self).pop("oof_scores_", None)
             self._check_members()
-            self.weights_ = self._shares()
+            if self._learns_weights():
+                # Once more below: whether there are folds is seen after the fit only.
+                self._check_out_of_fold([_stores_scores(member) for _, member in self._members()])
+            else:
+                shares = self._shares()
             check_n_jobs(self.n_jobs)
             targets = TargetCodec().fit(y)
-            targets.transform(y)  # raises before anything is trained if y is no indicator
+            Y = targets.transform(y)  # raises before anything is trained if y is no indicator
             self._targets = targets
             self.classes_ = targets.classes_
             self.n_labels_ = targets.n_labels_
@@ -145,6 +176,14 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
                 delayed(_fit_member)(name, clone(member), X, y, routed[name])
                 for name, member in self._members()
             )
+            scores = [out_of_fold_scores(model, Y.shape) for model in self.estimators_]
+            keeps = [part is not None for part in scores]
+            if self._learns_weights():
+                self._check_out_of_fold(keeps)
+                shares = _least_log_loss(scores, Y, _check_sample_weight(sample_weight, Y))
+            self.weights_ = shares
+            if all(keeps):
+                self.oof_scores_ = np.average(scores, axis=0, weights=shares)
             names = [name for name, _ in self._members()]
             fitted = dict(zip(names, self.estimators_, strict=True))
             self.named_estimators_ = Bunch(
@@ -232,6 +271,21 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
                     f"use DecodedClassifierCV({type(member).__name__}(...), calibration='sigmoid')"
                 )
 
+    def _learns_weights(self) -> bool:
+        return isinstance(self.weights, str) and self.weights == "learned"
+
+    def _check_out_of_fold(self, keeps: list[bool]) -> None:
+        for (name, member), has_scores in zip(self._members(), keeps, strict=True):
+            if not has_scores:
+                kind = type(member).__name__
+                raise ValueError(
+                    f"weights='learned' needs out-of-fold scores of each member, and {name!r} of "
+                    f"estimators keeps none, got {member!r}: give MultiLabelNetClassifier(cv=5, "
+                    "store_cv_results=True), or for any other classifier "
+                    f"DecodedClassifierCV({kind}(...), 'threshold', ensemble=True, "
+                    "store_cv_results=True)"
+                )
+
     def _shares(self) -> np.ndarray:
         """Return the weights of the classifiers that are not dropped, scaled to sum 1."""
         given = self.weights
@@ -240,8 +294,8 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
         weights = list(given) if np.iterable(given) else []
         if len(weights) != len(self.estimators) or not all(map(_is_weight, weights)):
             raise ValueError(
-                f"weights must be None or {len(self.estimators)} numbers >= 0, one for each of "
-                f"estimators, got {given!r}"
+                f"weights must be None, 'learned' or {len(self.estimators)} numbers >= 0, one for "
+                f"each of estimators, got {given!r}"
             )
         kept = np.array(
             [
@@ -297,6 +351,49 @@ def _fit_member(name: str, member: Any, X: Any, y: Any, params: dict) -> Any:
             )
         error.add_note(note)
         raise
+
+
+def _least_log_loss(scores: list[np.ndarray], Y: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the weights, with sum 1, of the mean of scores whose log loss is least.
+
+    Parameters
+    ----------
+    scores : list of ndarray of shape (n_samples, n_labels)
+        Of each member; NaN in rows that it has none of.
+    Y : ndarray of shape (n_samples, n_labels)
+        NaN where nothing was observed.
+    weight : ndarray of shape (n_samples,)
+    """
+    parts = np.array(scores)
+    seen = ~np.isnan(parts).any(axis=0) & ~np.isnan(Y)
+    parts = parts[:, seen].clip(SURE, 1 - SURE)
+    targets = Y[seen].astype(np.float64)
+    weight = np.broadcast_to(weight[:, None], Y.shape)[seen]
+    if not weight.sum() > 0:
+        raise ValueError(
+            "weights='learned' needs rows of weight above 0 that all members have out-of-fold "
+            "scores of, and there are none: give all of them the same folds"
+        )
+    weight = weight / weight.sum()
+
+    def loss(shares: np.ndarray) -> tuple[float, np.ndarray]:
+        mean = shares @ parts
+        value = -weight @ (targets * np.log(mean) + (1 - targets) * np.log1p(-mean))
+        return value, parts @ (weight * (mean - targets) / (mean * (1 - mean)))
+
+    n = len(parts)
+    total = {"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like}
+    found = minimize(
+        loss, np.full(n, 1 / n), jac=True, method="SLSQP", bounds=[(0, 1)] * n, constraints=total,
+        options={"ftol": 1e-9},
+    )  # fmt: skip
+    # Steps of the solver may leave the bounds by rounding.
+    shares = found.x.clip(0, 1)
+    return shares / shares.sum()
+
+
+def _stores_scores(member: Any) -> bool:
+    return isinstance(member, SoftVotingClassifier) or getattr(member, "store_cv_results", False)
 
 
 def _is_dropped(member: Any) -> bool:

@@ -464,30 +464,131 @@ def test_what_is_given_besides_the_metric_takes_precedence():
         DecodedClassifierCV.for_metric("f1_macro", folds=3)
 
 
-@pytest.mark.parametrize("metric", ["hamming_loss", "f1_macro"])
+@pytest.mark.parametrize(
+    "metric", ["hamming_loss", "f1_macro", "neg_calibration_error", "macro_ap"]
+)
 def test_the_strongest_for_a_metric(metric):
     clf = DecodedClassifierCV.for_metric(metric, random_state=3, cv=2, store_cv_results=True)
     voting = clf.estimator
-    assert isinstance(voting, SoftVotingClassifier)
+    assert isinstance(voting, SoftVotingClassifier) and clf.cv == "oof"
+    assert voting.weights == (None if metric == "macro_ap" else "learned")
     net, trees = voting.named_estimators.net, voting.named_estimators.trees
-    assert isinstance(net, MultiLabelNetClassifier) and isinstance(trees, ExtraTreesClassifier)
-    assert net.random_state == trees.random_state == 3
-    assert (trees.n_estimators, trees.max_leaf_nodes) == (50, 512)
+    assert isinstance(net, MultiLabelNetClassifier) and isinstance(trees, DecodedClassifierCV)
+    forest = trees.estimator
+    assert isinstance(forest, ExtraTreesClassifier)
+    assert net.random_state == trees.random_state == forest.random_state == clf.random_state == 3
+    assert (forest.n_estimators, forest.max_leaf_nodes) == (50, 512)
     clf.set_params(
-        estimator__net__max_epochs=3, estimator__net__device="cpu", estimator__trees__n_estimators=5
+        estimator__net__max_epochs=3,
+        estimator__net__device="cpu",
+        estimator__trees__estimator__n_estimators=5,
     ).fit(X, Y)
-    assert len(clf.estimators_) == 2
+    net, trees = clf.estimator_.estimators_
+    assert len(clf.estimators_) == 1 and len(net.nets_) == len(trees.estimators_) == 2
     given = MultiLabelNetClassifier.for_metric(metric).get_params()
     of_net = ("loss", "hidden_layer_sizes")
     assert {name: net.get_params()[name] for name in of_net} == {n: given[n] for n in of_net}
-    parts = [part for model in clf.estimators_ for part in model.estimators_]
-    found = [positives(part.predict_proba(X)) for part in parts]
-    scores = np.average(found, axis=0, weights=[2, 1, 2, 1])
+    weights = clf.estimator_.weights_
+    scores = np.average([net.predict_proba(X), trees.predict_proba(X)], axis=0, weights=weights)
     np.testing.assert_allclose(clf.predict_proba(X), scores, atol=1e-12)
-    by_hand = get_decoder(clf.decoder).fit(clf.oof_scores_, Y)
+    np.testing.assert_array_equal(clf.oof_scores_, clf.estimator_.oof_scores_)
+    by_hand = get_decoder("per_label_threshold" if clf.decoder == "auto" else clf.decoder)
+    by_hand.fit(clf.oof_scores_, Y)
     np.testing.assert_array_equal(clf.predict(X), by_hand.decode(clf.predict_proba(X)))
     np.testing.assert_array_equal(clone(clf).fit(X, Y).predict_proba(X), clf.predict_proba(X))
-    assert DecodedClassifierCV.for_metric(metric).estimator.estimators[0][1].random_state is None
+
+
+def test_what_is_given_for_the_strongest_is_of_its_members():
+    clf = DecodedClassifierCV.for_metric("f1_micro", cv=CV, ensemble=False, n_jobs=2)
+    net, trees = (member for _, member in clf.estimator.estimators)
+    for member in (net, trees):
+        assert member.cv is CV and member.ensemble is False and member.n_jobs == 2
+        assert member.random_state is None
+    assert clf.cv == "oof" and clf.n_jobs is None
+    net, trees = (m for _, m in DecodedClassifierCV.for_metric("f1_micro").estimator.estimators)
+    assert net.cv == trees.cv == 10 and net.ensemble is trees.ensemble is True
+    net, trees = (m for _, m in DecodedClassifierCV.for_metric("ece", cv=None).estimator.estimators)
+    assert net.cv == trees.cv == 5
+
+
+# ------------------------------------------------------------------ out-of-fold scores of its own
+
+
+def own_folds(estimator=TREE, **params):
+    given = dict(cv=3, ensemble=True, store_cv_results=True, random_state=0) | params
+    return DecodedClassifierCV(estimator, "threshold", **given)
+
+
+@pytest.mark.parametrize("calibration", [None, "sigmoid"])
+def test_scores_that_the_estimator_has_kept(calibration):
+    Counting.fits = 0
+    inner = own_folds(MultiOutputClassifier(Counting()), calibration=calibration)
+    weight = np.linspace(0, 2, len(Y))
+    clf = make(inner, cv="oof", calibration="beta", store_cv_results=True)
+    clf.fit(X, Y, sample_weight=weight)
+    assert Counting.fits == 9  # three folds of three labels
+    (model,) = clf.estimators_
+    scores = model.oof_scores_
+    if calibration is not None:
+        scores = model.calibrator_.transform(scores)
+    np.testing.assert_array_equal(clf.oof_scores_, scores)
+    calibrator = BetaCalibrator().fit(scores, Y, weight)
+    by_hand = GlobalThreshold().fit(calibrator.transform(scores), Y, weight)
+    assert clf.decoder_.threshold_ == by_hand.threshold_
+    expected = calibrator.transform(model.predict_proba(X))
+    np.testing.assert_array_equal(clf.predict_proba(X), expected)
+    np.testing.assert_array_equal(clf.predict(X), by_hand.decode(expected))
+
+
+def test_a_network_has_folds_of_its_own():
+    net = MultiLabelNetClassifier(
+        hidden_layer_sizes=(8,), max_epochs=5, cv=3, store_cv_results=True, random_state=0,
+        device="cpu", decoder="global_threshold",
+    )  # fmt: skip
+    clf = make(net, "global_threshold", cv="oof").fit(X, Y)
+    alone = clone(net).fit(X, Y)
+    assert clf.decoder_.threshold_ == alone.decoder_.threshold_
+    np.testing.assert_array_equal(clf.predict(X), alone.predict(X))
+    y = np.array(["a", "b", "c"])[Y.argmax(1)]
+    net.set_params(decoder="auto")
+    found = make(net, "auto", cv="oof").fit(X, y).predict(X)
+    np.testing.assert_array_equal(found, clone(net).fit(X, y).predict(X))
+
+
+def test_rows_that_no_fold_of_the_estimator_has_tested():
+    some = [(np.arange(100), np.arange(100, 150)), (np.arange(50, 150), np.arange(30))]
+    clf = make(own_folds(cv=some), cv="oof", store_cv_results=True).fit(X, Y)
+    scores = clf.estimator_.oof_scores_
+    known = np.r_[:30, 100:150]
+    assert np.isnan(clf.oof_scores_[30:100]).all()
+    by_hand = GlobalThreshold().fit(scores[known], Y[known])
+    assert clf.decoder_.threshold_ == by_hand.threshold_
+
+
+def test_rows_of_a_guarantee_are_kept_from_an_estimator_with_folds():
+    clf = make(own_folds(), RiskControl(0.3), cv="oof", calibration="sigmoid").fit(X, Y)
+    assert len(clf.estimator_.oof_scores_) == 120
+
+
+def test_nothing_to_learn_needs_no_scores():
+    clf = make(TREE, "threshold", cv="oof").fit(X, Y)
+    np.testing.assert_array_equal(clf.predict(X), clone(TREE).fit(X, Y).predict(X))
+
+
+@pytest.mark.parametrize(
+    "params, match",
+    [
+        (dict(estimator=LINEAR), r"OneVsRestClassifier has no oof_scores_ of shape \(150, 3\)"),
+        (dict(estimator=own_folds(store_cv_results=False)), "store_cv_results=True"),
+        (dict(estimator=own_folds(), ensemble=True), "with cv='oof' there are none"),
+    ],
+    ids=["none", "not stored", "models of folds"],
+)
+def test_scores_that_the_estimator_has_not(params, match):
+    clf = make(**params, cv="oof")
+    with pytest.raises(ValueError, match=match):
+        clf.fit(X, Y)
+    assert not hasattr(clf, "estimators_")
 
 
 class AsMany(Decoder):
@@ -671,7 +772,7 @@ def test_cross_val_predict_and_scorers():
         (dict(response_method="predict"), ValueError, "response_method must be .* got 'predict'"),
         (dict(ensemble="yes"), ValueError, "ensemble must be True, False or 'auto', got 'yes'"),
         (dict(cv=1), ValueError, "cv must be at least 2"),
-        (dict(cv="fitted"), ValueError, "'prefit', got 'fitted'"),
+        (dict(cv="fitted"), ValueError, "'oof' or 'prefit', got 'fitted'"),
         (dict(store_cv_results=1), TypeError, "store_cv_results"),
         (dict(decoder="best"), ValueError, "unknown decoder 'best'"),
         (dict(calibration="platt"), ValueError, "unknown calibration 'platt'"),

@@ -31,6 +31,11 @@ TUNED = {
 }
 
 
+OF_FOLDS = DecodedClassifierCV(
+    LINEAR, "threshold", cv=3, ensemble=True, store_cv_results=True, random_state=0
+)
+
+
 def unweighted(reason):
     return {
         f"check_sample_weight_equivalence_on_{kind}_data": reason for kind in ("dense", "sparse")
@@ -39,6 +44,7 @@ def unweighted(reason):
 
 BOOTSTRAP = unweighted("a forest draws other rows; scikit-learn expects it of the forest itself")
 NO_WEIGHTS = unweighted("the estimator takes no weights, so they reach the decision only")
+OWN_FOLDS = unweighted("scikit-learn keeps repeated rows in one fold by a `cv` of the outer object")
 
 # With the checks that are expected to fail; xfail_strict turns an unexpected pass into a failure.
 CONFIGURATIONS = [
@@ -59,6 +65,10 @@ CONFIGURATIONS = [
         NO_WEIGHTS,
     ),
     (DecodedClassifierCV(RidgeClassifier(), "threshold", cv=3, random_state=0), {}),
+    (
+        DecodedClassifierCV(OF_FOLDS, "global_threshold", cv="oof", random_state=0),
+        TUNED | OWN_FOLDS,
+    ),
 ]
 EXPECTED = {repr(estimator): expected for estimator, expected in CONFIGURATIONS}
 

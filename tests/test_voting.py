@@ -310,6 +310,149 @@ def test_routing():
     np.testing.assert_array_equal(clf.named_estimators_.near.predict_proba(X), near)
 
 
+# ------------------------------------------------------------------ weights that are learned
+
+
+def cross_fitted(estimator, **params):
+    given = dict(ensemble=True, store_cv_results=True, cv=3, random_state=0) | params
+    return DecodedClassifierCV(estimator, "threshold", **given)
+
+
+OF_FOLDS = {"linear": cross_fitted(LINEAR), "trees": cross_fitted(TREES, cv=4)}
+
+
+def learned(members, **params):
+    return SoftVotingClassifier([*members.items()], weights="learned", **params)
+
+
+def log_loss_of_mean(shares, parts, Y, weight=1.0):
+    mean = np.tensordot(shares, parts, 1).clip(1e-6, 1 - 1e-6)
+    return -np.nanmean(weight * (Y * np.log(mean) + (1 - Y) * np.log1p(-mean)))
+
+
+def best_share(parts, Y, weight=1.0):
+    """Return the first of two weights by trying a thousand of them."""
+    grid = np.linspace(0, 1, 1001)
+    return grid[np.argmin([log_loss_of_mean([a, 1 - a], parts, Y, weight) for a in grid])]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_learned_weights_have_the_least_log_loss(weighted):
+    weight = rng.uniform(0, 2, len(Y)) ** 3 if weighted else None
+    # A linear model would need routing to take weights, and is as good as these tables are made.
+    members = {"trees": OF_FOLDS["trees"], "tree": cross_fitted(TREE)}
+    clf = learned(members).fit(X, Y, sample_weight=weight)
+    parts = np.stack([model.oof_scores_ for model in clf.estimators_])
+    share = best_share(parts, Y, 1.0 if weight is None else weight[:, None])
+    assert 0.05 < share < 0.95 and abs(clf.weights_[0] - share) < 2e-3
+    assert clf.weights_.sum() == pytest.approx(1)
+    mean = np.average(parts, axis=0, weights=clf.weights_)
+    np.testing.assert_allclose(clf.oof_scores_, mean, atol=1e-12)
+    found = [model.predict_proba(X) for model in clf.estimators_]
+    expected = np.average(found, axis=0, weights=clf.weights_)
+    np.testing.assert_allclose(clf.predict_proba(X), expected, atol=1e-12)
+    again = pickle.loads(pickle.dumps(clf))
+    np.testing.assert_array_equal(again.predict_proba(X), clf.predict_proba(X))
+    np.testing.assert_array_equal(clone(clf).fit(X, Y, weight).weights_, clf.weights_)
+
+
+def test_three_weights_against_a_grid():
+    members = OF_FOLDS | {"near": cross_fitted(NEAR)}
+    clf = learned(members).fit(X, Y)
+    parts = np.stack([model.oof_scores_ for model in clf.estimators_])
+    least = min(
+        log_loss_of_mean([a, b, 1 - a - b], parts, Y)
+        for a in np.linspace(0, 1, 51)
+        for b in np.linspace(0, 1 - a, 51)
+    )
+    assert log_loss_of_mean(clf.weights_, parts, Y) <= least + 1e-9
+
+
+def test_a_member_that_knows_nothing_gets_no_weight():
+    class Noise(KNeighborsClassifier):
+        def predict_proba(self, X):
+            return np.random.default_rng(len(X)).uniform(size=(len(X), 3))
+
+    clf = learned(OF_FOLDS | {"noise": cross_fitted(Noise())}).fit(X, Y)
+    assert clf.weights_[2] < 0.02 and (clf.weights_ >= 0).all()
+    alone = learned({"noise": cross_fitted(Noise())}).fit(X, Y)
+    assert alone.weights_.tolist() == [1.0]
+    alike = learned({"one": cross_fitted(LINEAR), "two": cross_fitted(LINEAR)}).fit(X, Y)
+    np.testing.assert_allclose(alike.weights_, 0.5)
+
+
+@pytest.mark.filterwarnings("ignore:.*decided by the largest score")
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_learned_weights_of_classes(n_classes):
+    y = np.array(["b", "c", "a"])[Y[:, :2].sum(1) % n_classes]
+    members = {"lr": cross_fitted(LogisticRegression()), "nb": cross_fitted(GaussianNB())}
+    clf = learned(members).fit(X, y)
+    parts = np.stack([model.oof_scores_ for model in clf.estimators_])
+    target = y[:, None] == clf.classes_[-clf.n_labels_ :]
+    assert abs(clf.weights_[0] - best_share(parts, target)) < 2e-3
+    np.testing.assert_allclose(clf.predict_proba(X).sum(1), 1)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_votes_of_votes_networks_and_rows_without_scores():
+    some = [(np.arange(60), np.arange(60, 120)), (np.arange(60, 120), np.arange(20, 60))]
+    net = MultiLabelNetClassifier(
+        hidden_layer_sizes=(8,), max_epochs=5, cv=some, store_cv_results=True,
+        random_state=0, device="cpu", calibration="sigmoid",
+    )  # fmt: skip
+    inner = learned(OF_FOLDS | {"no": "drop"})
+    clf = SoftVotingClassifier([("net", net), ("vote", inner)], weights="learned").fit(X, Y)
+    fitted, vote = clf.estimators_
+    assert np.isnan(clf.oof_scores_[:20]).all() and not np.isnan(clf.oof_scores_[20:]).any()
+    parts = fitted.calibrator_.transform(fitted.oof_scores_[20:]), vote.oof_scores_[20:]
+    assert abs(clf.weights_[0] - best_share(np.stack(parts), Y[20:])) < 2e-3
+    mean = np.average(parts, axis=0, weights=clf.weights_)
+    np.testing.assert_allclose(clf.oof_scores_[20:], mean, atol=1e-12)
+    # What is not observed is no evidence.
+    missing = Y.astype(float)
+    missing[rng.random(Y.shape) < 0.3] = np.nan
+    wide = clone(net).set_params(hidden_layer_sizes=(32,))
+    clf = SoftVotingClassifier([("one", net), ("two", wide)], weights="learned").fit(X, missing)
+    seen = np.flatnonzero(~np.isnan(missing).all(1) & (np.arange(120) >= 20))
+    parts = [m.calibrator_.transform(m.oof_scores_[seen]) for m in clf.estimators_]
+    assert abs(clf.weights_[0] - best_share(np.stack(parts), missing[seen])) < 2e-3
+
+
+def test_scores_that_not_all_members_keep():
+    members = [("linear", OF_FOLDS["linear"]), ("trees", TREES)]
+    clf = SoftVotingClassifier(members).fit(X, Y)
+    assert not hasattr(clf, "oof_scores_")
+    clf.set_params(trees=OF_FOLDS["trees"]).fit(X, Y)
+    parts = [model.oof_scores_ for model in clf.estimators_]
+    np.testing.assert_allclose(clf.oof_scores_, np.mean(parts, axis=0), atol=1e-12)
+    assert not hasattr(clf.set_params(trees="drop", linear=LINEAR).fit(X, Y), "oof_scores_")
+
+
+@pytest.mark.parametrize(
+    "member, match",
+    [
+        (TREES, r"'odd' of estimators keeps none, got ExtraTrees.* DecodedClassifierCV\(ExtraT"),
+        (cross_fitted(TREES, store_cv_results=False), "'odd' of estimators keeps none"),
+        (FrozenEstimator(clone(OF_FOLDS["trees"]).fit(X, Y)), "'odd' of estimators keeps none"),
+        (
+            MultiLabelNetClassifier(max_epochs=1, early_stopping=False, store_cv_results=True),
+            "'odd' of estimators keeps none, got MultiLabelNet.* needs|keeps none",
+        ),
+        (
+            cross_fitted(TREES, cv=[(np.arange(80), np.arange(80, 120))]),
+            "rows of weight above 0 that all members have out-of-fold scores of",
+        ),
+    ],
+    ids=["plain", "not stored", "frozen", "no folds", "other rows"],
+)
+def test_members_that_weights_cannot_be_learned_for(member, match):
+    first = cross_fitted(LINEAR, cv=[(np.arange(20, 120), np.arange(20))])
+    clf = SoftVotingClassifier([("first", first), ("odd", member)], weights="learned")
+    with pytest.raises(ValueError, match=match):
+        clf.fit(X, Y)
+    assert vars(clf).keys() == {"estimators", "weights", "n_jobs"}
+
+
 # ------------------------------------------------------------------ errors
 
 
@@ -328,11 +471,15 @@ def test_routing():
         (dict(estimators=[("a", StandardScaler())]), ValueError, "should be a classifier"),
         (dict(estimators=[("a", TREE), ("svm", LinearSVC())]), TypeError, "'svm' has none"),
         (dict(estimators=[("r", RidgeClassifier())]), TypeError, "estimators must have predict_p"),
-        (dict(weights=[1]), ValueError, r"weights must be None or 2 numbers .* got \[1\]"),
-        (dict(weights=[1, -1]), ValueError, "weights must be None or 2 numbers >= 0"),
-        (dict(weights=[1, np.nan]), ValueError, "weights must be None or 2 numbers >= 0"),
-        (dict(weights="ab"), ValueError, "weights must be None or 2 numbers >= 0"),
-        (dict(weights=2), ValueError, "weights must be None or 2 numbers >= 0"),
+        (dict(weights=[1]), ValueError, r"weights must be None, 'learned' or 2 .* got \[1\]"),
+        (dict(weights=[1, -1]), ValueError, "weights must be None, 'learned' or 2 numbers >= 0"),
+        (
+            dict(weights=[1, np.nan]),
+            ValueError,
+            "weights must be None, 'learned' or 2 numbers >= 0",
+        ),
+        (dict(weights="ab"), ValueError, "weights must be None, 'learned' or 2 numbers >= 0"),
+        (dict(weights=2), ValueError, "weights must be None, 'learned' or 2 numbers >= 0"),
         (dict(weights=[0, 0]), ValueError, "weights must be above 0"),
         (dict(n_jobs=0), ValueError, "n_jobs must be None"),
     ],
