@@ -96,7 +96,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     dropout : float in [0, 1) or "auto", default="auto"
         Probability that a hidden unit is left out of a training step. "auto" is 1/2, but at most
         2000 divided by the number of training rows, and the units of the narrowest layer divided
-        by 128; in steps of 1/16.
+        by 128; in steps of 1/16, so that from 64,000 rows on it is 0.
     normalization : None, "batch" or "layer", default=None
         Normalisation before each activation.
     input_dropout : float in [0, 1) or "auto", default="auto"

@@ -145,16 +145,22 @@ def effect_of_dropout():
     assert not layers(keeping_inputs(dropout=0).fit(X, Y), nn.Dropout)
     np.testing.assert_array_equal(proba(net), proba(net))
     assert differ(net, keeping_inputs(dropout=0.2, mixup=0).fit(X, Y))
-    for n, rate in ((100, 0.5), (4000, 0.5), (10_000, 0.1875), (80_000, 0.0625)):
+    for n, rate in ((100, 0.5), (4000, 0.5), (10_000, 0.1875), (40_000, 0.0625)):
         rows = np.arange(n) % len(X)
         net = keeping_inputs(dropout="auto", hidden_layer_sizes=(64,), max_epochs=1).fit(
             X[rows], Y[rows]
         )
         assert [layer.p for layer in layers(net, nn.Dropout)] == [rate]
-    for sizes, rate in (((300, 32), 0.25), ((16, 64), 0.125), ((2,), 0.0625)):
+    for sizes, rate in (((300, 32), 0.25), ((16, 64), 0.125), ((8,), 0.0625)):
         net = keeping_inputs(dropout="auto", hidden_layer_sizes=sizes, max_epochs=1).fit(X, Y)
         assert [layer.p for layer in layers(net, nn.Dropout)] == [rate] * len(sizes)
     keeping_inputs(dropout="auto", hidden_layer_sizes=(), max_epochs=1).fit(X, Y)
+    # Many rows, or few units, need none; inputs and mixtures follow.
+    many = np.arange(70_000) % len(X)
+    for sizes, rows in (((64,), many), ((2,), np.arange(len(X)))):
+        net = MultiLabelNetClassifier(hidden_layer_sizes=sizes, max_epochs=1, random_state=0,
+                                      early_stopping=False).fit(X[rows], Y[rows])  # fmt: skip
+        assert not layers(net, nn.Dropout) and net.net_.module_.mixup is None
 
 
 def effect_of_input_dropout():

@@ -187,9 +187,8 @@ def _settings_of_network(estimator: Any, n_rows: int, n_columns: int) -> dict[st
 
 
 def _auto_dropout(n_rows: int, sizes: Sequence[int]) -> float:
-    # In steps of 1/16: masks of such rates are cheap to draw.
-    rate = min([0.5, 2000 / n_rows, *(size / 128 for size in sizes)])
-    return max(1, round(16 * rate)) / 16
+    # In steps of 1/16: masks of such rates are cheap to draw. So none from 64,000 rows on.
+    return round(16 * min([0.5, 2000 / n_rows, *(size / 128 for size in sizes)])) / 16
 
 
 def _auto_batch_size(n_rows: int) -> int:
