@@ -64,9 +64,10 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         `sklearn_mlloss.calibration.CALIBRATORS`, such as "sigmoid" or "isotonic".
     cv : int, splitter, iterable of (train, test), "oof" or "prefit", default=5
         An int (None is 5) is the number of folds, stratified by label. With "oof" `estimator` is
-        fitted once, on all rows, and has folds of its own: its `oof_scores_` take the place of the
-        scores of folds, as `MultiLabelNetClassifier` with `cv`, this class and
-        `SoftVotingClassifier` keep them (``store_cv_results=True``). With "prefit", as with a
+        fitted once, on all rows, and keeps scores of rows by models that have not seen them, which
+        take the place of those of folds: `oof_scores_` of `MultiLabelNetClassifier` with `cv`,
+        this class and `SoftVotingClassifier` (``store_cv_results=True``), or the out-of-bag scores
+        of a forest (``oob_score=True, bootstrap=True``). With "prefit", as with a
         `FrozenEstimator`, `estimator` is fitted already and is not trained; calibration and
         decoder are fitted on all rows, which must not be those that it was trained on.
         Without anything to learn (a decoder that needs no fit, no calibration,
@@ -438,13 +439,13 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
     def _own_scores(self, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows that the estimator has out-of-fold scores of, and these."""
         model = self.estimators_[0]
-        scores = out_of_fold_scores(model, (len(rest), self.n_labels_))
+        scores = out_of_fold_scores(model, self._targets, len(rest))
         if scores is None:
-            name = type(model).__name__
             raise ValueError(
-                f"cv='oof' needs an estimator that keeps out-of-fold scores, and {name} has no "
-                f"oof_scores_ of shape {(len(rest), self.n_labels_)} after fit: set its "
-                "store_cv_results=True and folds of its own, or use cv=5 here"
+                f"cv='oof' needs an estimator that keeps out-of-fold scores, and {model!r} has "
+                f"none of shape {(len(rest), self.n_labels_)} after fit: set its "
+                "store_cv_results=True and folds of its own, oob_score=True and bootstrap=True of "
+                "a forest, or use cv=5 here"
             )
         known = ~np.isnan(scores).any(axis=1)
         return rest[known], scores[known]

@@ -80,36 +80,61 @@ def label_scores(estimator: Any, X: Any, method: str, targets: TargetCodec) -> n
             f"{method} of {type(estimator).__name__} returned values from {scores.min():g} to "
             f"{scores.max():g}, which are no probabilities: use response_method='decision_function'"
         )
-    limits = np.finfo(np.float64)
-    return np.clip(scores, limits.tiny, 1 - limits.epsneg)
+    return _inside(scores)
 
 
-def out_of_fold_scores(estimator: Any, shape: tuple[int, int]) -> np.ndarray | None:
+def out_of_fold_scores(estimator: Any, targets: TargetCodec, n_samples: int) -> np.ndarray | None:
     """Return what a fitted classifier says of the rows that it was fitted on, by other models.
 
     Parameters
     ----------
     estimator : classifier
-        Such as those of this package with folds and ``store_cv_results=True``.
-    shape : (n_samples, n_labels)
+        With `oof_scores_`, as those of this package have with folds and ``store_cv_results=True``,
+        or with the `oob_decision_function_` that forests have with ``oob_score=True``.
+    targets : TargetCodec
+        Fitted on these rows.
+    n_samples : int
 
     Returns
     -------
     ndarray of shape (n_samples, n_labels) or None
-        Calibrated as `predict_proba` is, and NaN for rows that have no such score; None if the
-        classifier does not keep any.
+        Strictly inside (0, 1), calibrated as `predict_proba` is, and NaN for rows that have no such
+        score; None if the classifier does not keep any.
     """
-    scores = getattr(estimator, "oof_scores_", None)
     # A frozen one was fitted on other rows.
-    if isinstance(estimator, FrozenEstimator) or np.shape(scores) != shape:
+    if isinstance(estimator, FrozenEstimator):
         return None
-    calibrator = getattr(estimator, "calibrator_", None)
-    if calibrator is None:
-        return scores
+    scores = getattr(estimator, "oof_scores_", None)
+    if scores is None:
+        scores = _out_of_bag(estimator, targets)
+    if np.shape(scores) != (n_samples, targets.n_labels_):
+        return None
     known = ~np.isnan(scores).any(axis=1)
-    found = np.full(shape, np.nan)
-    found[known] = calibrator.transform(scores[known])
-    return found
+    found = np.full(scores.shape, np.nan)
+    calibrator = getattr(estimator, "calibrator_", None)
+    found[known] = scores[known] if calibrator is None else calibrator.transform(scores[known])
+    return _inside(found)
+
+
+def _out_of_bag(estimator: Any, targets: TargetCodec) -> np.ndarray | None:
+    """Return the scores of each row by the trees that have not drawn it; NaN if all have."""
+    values = getattr(estimator, "oob_decision_function_", None)
+    if values is None:
+        return None
+    # Of an indicator (n, 2, L); a row that no tree has left out has 0 or NaN for all classes.
+    left_out = values.sum(axis=1).reshape(len(values), -1).min(axis=1) > 0.5
+    if targets.kind == "multilabel":
+        stacked = values.transpose(0, 2, 1) if values.ndim == 3 else values
+        scores = _of_labels(stacked, estimator.classes_, targets.n_labels_)
+    else:
+        scores = _of_classes(values, estimator.classes_, targets.classes_)[:, -targets.n_labels_ :]
+    return np.where(left_out[:, None], scores, np.nan)
+
+
+def _inside(scores: np.ndarray) -> np.ndarray:
+    """Return scores with 0 and 1 replaced by the numbers next to them."""
+    limits = np.finfo(np.float64)
+    return np.clip(scores, limits.tiny, 1 - limits.epsneg)
 
 
 def _floats(values: Any) -> np.ndarray:

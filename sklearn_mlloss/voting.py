@@ -50,7 +50,7 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
     weights : array-like of shape (n_estimators,) or "learned", optional
         A number >= 0 for each of `estimators`, dropped ones as well; their sum does not matter.
         None weighs all alike. "learned" takes those with the least log loss of the mean on
-        out-of-fold scores, which all members must keep as `oof_scores_`: see the notes.
+        out-of-fold scores, which all members must keep: see the notes.
     n_jobs : int, optional
         Number of classifiers that are fitted at a time, as in joblib.
 
@@ -91,10 +91,11 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
     A label that is constant in y has its constant as its probability wherever a classifier returns
     a list, as forests do.
 
-    Members that keep `oof_scores_`, the probability of each row by a model that has not seen it,
-    are `MultiLabelNetClassifier` with `cv`, `DecodedClassifierCV` around any classifier, and such
-    a vote, all with ``store_cv_results=True`` where they have it. Weights are learned without
-    fitting anything twice: with :math:`p_k` the score of member k and Y the targets they minimise
+    Out-of-fold scores, the probability of each row by a model that has not seen it, are kept by
+    `MultiLabelNetClassifier` with `cv` and `DecodedClassifierCV` around any classifier (with
+    ``store_cv_results=True``), by forests with ``oob_score=True, bootstrap=True``, and by a vote of
+    such members. So weights are learned without fitting anything twice: with :math:`p_k` the score
+    of member k and Y the targets they minimise
 
     .. math:: -\sum_i Y_i \log \sum_k w_k p_{k,i} + (1 - Y_i) \log\Big(1 - \sum_k w_k p_{k,i}\Big),
        \quad w \ge 0, \ \sum_k w_k = 1
@@ -176,7 +177,7 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
                 delayed(_fit_member)(name, clone(member), X, y, routed[name])
                 for name, member in self._members()
             )
-            scores = [out_of_fold_scores(model, Y.shape) for model in self.estimators_]
+            scores = [out_of_fold_scores(model, targets, len(Y)) for model in self.estimators_]
             keeps = [part is not None for part in scores]
             if self._learns_weights():
                 self._check_out_of_fold(keeps)
@@ -281,9 +282,9 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
                 raise ValueError(
                     f"weights='learned' needs out-of-fold scores of each member, and {name!r} of "
                     f"estimators keeps none, got {member!r}: give MultiLabelNetClassifier(cv=5, "
-                    "store_cv_results=True), or for any other classifier "
-                    f"DecodedClassifierCV({kind}(...), 'threshold', ensemble=True, "
-                    "store_cv_results=True)"
+                    "store_cv_results=True), a forest with oob_score=True and bootstrap=True, or "
+                    f"for any other classifier DecodedClassifierCV({kind}(...), 'threshold', "
+                    "ensemble=True, store_cv_results=True)"
                 )
 
     def _shares(self) -> np.ndarray:
@@ -393,7 +394,9 @@ def _least_log_loss(scores: list[np.ndarray], Y: np.ndarray, weight: np.ndarray)
 
 
 def _stores_scores(member: Any) -> bool:
-    return isinstance(member, SoftVotingClassifier) or getattr(member, "store_cv_results", False)
+    if isinstance(member, SoftVotingClassifier):
+        return True
+    return any(getattr(member, name, False) for name in ("store_cv_results", "oob_score"))
 
 
 def _is_dropped(member: Any) -> bool:

@@ -12,7 +12,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.ensemble import BaggingClassifier, ExtraTreesClassifier, RandomForestClassifier
 from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
@@ -570,6 +570,52 @@ def test_rows_of_a_guarantee_are_kept_from_an_estimator_with_folds():
     assert len(clf.estimator_.oof_scores_) == 120
 
 
+BAGGED = dict(oob_score=True, bootstrap=True, random_state=0)
+
+
+@pytest.mark.parametrize("kind", [RandomForestClassifier, ExtraTreesClassifier])
+def test_out_of_bag_scores_of_a_forest(kind):
+    forest = kind(60, **BAGGED)
+    clf = make(forest, cv="oof", store_cv_results=True).fit(X, Y)
+    scores = clone(forest).fit(X, Y).oob_decision_function_[:, 1, :].clip(1e-300, 1 - 1e-15)
+    np.testing.assert_allclose(clf.oof_scores_, scores, rtol=0, atol=1e-12)
+    by_hand = GlobalThreshold().fit(scores, Y)
+    np.testing.assert_array_equal(clf.predict(X), by_hand.decode(clf.predict_proba(X)))
+    one = Y[:, :1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        column = make(forest, cv="oof", store_cv_results=True).fit(X, one)
+        flat = make(forest, cv="oof", store_cv_results=True).fit(X, one.ravel())
+    np.testing.assert_array_equal(column.oof_scores_, flat.oof_scores_)
+    assert column.predict(X).shape == (150, 1) and flat.predict(X).shape == (150,)
+
+
+def test_out_of_bag_scores_of_classes():
+    y = np.array(["a", "b", "c"])[Y.argmax(1)]
+    bag = BaggingClassifier(LogisticRegression(), 40, **BAGGED)
+    clf = make(bag, "auto", cv="oof", store_cv_results=True).fit(X, y)
+    expected = clone(bag).fit(X, y).oob_decision_function_
+    np.testing.assert_allclose(clf.oof_scores_, expected, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
+@pytest.mark.filterwarnings("ignore:invalid value encountered in divide")
+@pytest.mark.parametrize("kind", [RandomForestClassifier, BaggingClassifier])
+def test_rows_that_every_tree_has_drawn(kind):
+    y = Y if kind is RandomForestClassifier else Y[:, 0]
+    model = kind(n_estimators=4, **BAGGED)
+    clf = make(model, cv="oof", store_cv_results=True).fit(X, y)
+    values = clone(model).fit(X, y).oob_decision_function_
+    sums = values.sum(axis=1).reshape(150, -1)[:, 0]
+    drawn = np.isnan(sums) | (sums == 0)
+    np.testing.assert_array_equal(np.isnan(clf.oof_scores_).all(axis=1), drawn)
+    assert 10 < drawn.sum() < 60
+    positive = values[:, 1] if values.ndim == 3 else values[:, 1:]
+    matrix = Y[:, : positive.shape[1]]
+    by_hand = GlobalThreshold().fit(positive[~drawn].clip(1e-300, 1 - 1e-15), matrix[~drawn])
+    assert clf.decoder_.threshold_ == by_hand.threshold_
+
+
 def test_nothing_to_learn_needs_no_scores():
     clf = make(TREE, "threshold", cv="oof").fit(X, Y)
     np.testing.assert_array_equal(clf.predict(X), clone(TREE).fit(X, Y).predict(X))
@@ -578,7 +624,7 @@ def test_nothing_to_learn_needs_no_scores():
 @pytest.mark.parametrize(
     "params, match",
     [
-        (dict(estimator=LINEAR), r"OneVsRestClassifier has no oof_scores_ of shape \(150, 3\)"),
+        (dict(estimator=LINEAR), r"OneVsRestClassifier\(.* has none of shape \(150, 3\) after fit"),
         (dict(estimator=own_folds(store_cv_results=False)), "store_cv_results=True"),
         (dict(estimator=own_folds(), ensemble=True), "with cv='oof' there are none"),
     ],

@@ -418,6 +418,14 @@ def test_votes_of_votes_networks_and_rows_without_scores():
     assert abs(clf.weights_[0] - best_share(np.stack(parts), missing[seen])) < 2e-3
 
 
+def test_out_of_bag_scores_of_a_forest():
+    bagged = ExtraTreesClassifier(40, bootstrap=True, oob_score=True, random_state=0)
+    clf = learned({"trees": bagged, "tree": cross_fitted(TREE)}).fit(X, Y)
+    trees, tree = clf.estimators_
+    parts = np.stack([trees.oob_decision_function_[:, 1], tree.oof_scores_])
+    assert abs(clf.weights_[0] - best_share(parts, Y)) < 2e-3
+
+
 def test_scores_that_not_all_members_keep():
     members = [("linear", OF_FOLDS["linear"]), ("trees", TREES)]
     clf = SoftVotingClassifier(members).fit(X, Y)
