@@ -173,7 +173,7 @@ TOGETHER = "mlloss and trees"
 OURS = {
     "mlloss": {},
     "mlloss, one net": {"cv": None},
-    "mlloss, default net": {"cv": None, "hidden_layer_sizes": (256,)},
+    "mlloss, default net": {"cv": None, "hidden_layer_sizes": "auto"},
     "mlloss, as it is": None,
     TOGETHER: {},
 }

@@ -89,8 +89,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         what `encoding` makes of the others; of more than 256 in a column, those after the 255 most
         frequent share one. Those that the network has not seen count as one of these or as none.
         Not with a sparse X or a transformer.
-    hidden_layer_sizes : sequence of int, default=(256,)
-        Units of each hidden layer; empty for a linear model.
+    hidden_layer_sizes : sequence of int or "auto", default="auto"
+        Units of each hidden layer; empty for a linear model. "auto" is one layer of 256 units, two
+        for more than 4000 training rows.
     activation : str, default="relu"
         A name of `sklearn_mlloss.networks.ACTIVATIONS`.
     dropout : float in [0, 1) or "auto", default="auto"
@@ -294,7 +295,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         *,
         encoding: Any = "auto",
         categorical_features: Any = "from_dtype",
-        hidden_layer_sizes: Sequence[int] = (256,),
+        hidden_layer_sizes: Sequence[int] | str = "auto",
         activation: str = "relu",
         dropout: float | str = "auto",
         normalization: str | None = None,

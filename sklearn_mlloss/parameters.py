@@ -32,7 +32,7 @@ PRECISIONS = {"float32": np.float32, "float64": np.float64, "bf16": np.float32}
 
 # Parameters of the built-in network, with their defaults.
 NETWORK = {
-    "hidden_layer_sizes": (256,),
+    "hidden_layer_sizes": "auto",
     "activation": "relu",
     "dropout": "auto",
     "normalization": None,
@@ -221,10 +221,11 @@ def _check_network(estimator: Any) -> None:
     from .networks import ACTIVATIONS, NORMALIZATIONS
 
     sizes = estimator.hidden_layer_sizes
-    if not np.iterable(sizes) or not all(_is_size(n) for n in sizes):
+    known = np.iterable(sizes) and all(_is_size(n) for n in sizes)
+    if not known and not (isinstance(sizes, str) and sizes == "auto"):
         raise ValueError(
-            "hidden_layer_sizes must be a sequence of ints >= 1, such as (256,) for one layer, got "
-            f"{sizes!r}"
+            "hidden_layer_sizes must be 'auto' or a sequence of ints >= 1, such as (256,) for one "
+            f"layer, got {sizes!r}"
         )
     _check_name(estimator, "activation", ACTIVATIONS)
     for name, top in ("dropout", 1), ("input_dropout", 1), ("mixup", None):
@@ -252,9 +253,7 @@ def _check_module(estimator: Any) -> None:
         )
     for name, default in NETWORK.items():
         value = getattr(estimator, name)
-        if isinstance(default, tuple) and np.iterable(value):
-            value = tuple(value)
-        if value != default:
+        if not isinstance(value, type(default)) or value != default:
             raise ValueError(
                 f"{name} describes the built-in network and does nothing with module=...: leave "
                 f"it at {default!r}, got {value!r}"

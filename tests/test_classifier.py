@@ -132,6 +132,10 @@ def effect_of_hidden_layer_sizes():
     linear = layers(make(hidden_layer_sizes=[7, 5]).fit(X, Y), nn.Linear)
     assert [layer.out_features for layer in linear] == [7, 5, 3]
     assert len(layers(make(hidden_layer_sizes=()).fit(X, Y), nn.Linear)) == 1
+    for n, sizes in ((100, [256, 3]), (4000, [256, 3]), (4001, [256, 256, 3])):
+        rows = np.arange(n) % len(X)
+        net = make(hidden_layer_sizes="auto", max_epochs=1, dropout="auto").fit(X[rows], Y[rows])
+        assert [layer.out_features for layer in layers(net, nn.Linear)] == sizes
 
 
 def effect_of_activation():
@@ -494,7 +498,7 @@ def test_out_of_range_values_name_the_parameter(name, value):
     if name == "n_jobs":
         params["cv"] = 2
     if name == "module":
-        params["hidden_layer_sizes"] = (256,)
+        params["hidden_layer_sizes"] = "auto"
     with pytest.raises((TypeError, ValueError), match=name):
         make(**params).fit(X, Y)
 

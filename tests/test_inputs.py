@@ -500,7 +500,7 @@ def test_networks_of_ones_own_get_encoded_rows():
         widths.append(n_features)
         return nn.Linear(n_features, n_outputs)
 
-    net = make(module=factory, hidden_layer_sizes=(256,), encoding="standard").fit(mixed(), Y)
+    net = make(module=factory, hidden_layer_sizes="auto", encoding="standard").fit(mixed(), Y)
     assert widths == [2 + 1 + 3 + 4 + 1]
     assert np.isfinite(net.predict_proba(mixed())).all()
 

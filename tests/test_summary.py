@@ -168,7 +168,7 @@ def test_an_ensemble_has_a_line_a_network():
 
 
 def test_a_network_of_ones_own():
-    clf = net(module=Wide, hidden_layer_sizes=(256,)).fit(X, Y)
+    clf = net(module=Wide, hidden_layer_sizes="auto").fit(X, Y)
     n_parameters = sum(p.numel() for p in clf.net_.module_.parameters())
     assert parts(clf.summary())["network"] == f"Wide; {n_parameters} parameters, trained on cpu"
 

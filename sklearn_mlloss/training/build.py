@@ -25,6 +25,8 @@ from .rows import Rows
 
 __all__ = ["build_net", "check_accepts", "make_loss"]
 
+# Rows from which on a second hidden layer helps, and units of a layer.
+ROWS_OF_TWO_LAYERS, UNITS = 4001, 256
 # What "auto" is for them, times the rate of `dropout`: where that is needed, so are they.
 INPUT_DROPOUT, MIXUP = 0.625, 0.4
 # Columns from which on it is so much.
@@ -173,6 +175,8 @@ def _monitored(
 def _settings_of_network(estimator: Any, n_rows: int, n_columns: int) -> dict[str, Any]:
     """Return the arguments of the built-in network, with numbers for "auto"."""
     settings = {name: getattr(estimator, name) for name in NETWORK}
+    if isinstance(settings["hidden_layer_sizes"], str):
+        settings["hidden_layer_sizes"] = (UNITS,) * (2 if n_rows >= ROWS_OF_TWO_LAYERS else 1)
     if isinstance(settings["dropout"], str):
         settings["dropout"] = _auto_dropout(n_rows, settings["hidden_layer_sizes"])
     # A linear model has nothing to drop, and is small as it is.

@@ -204,7 +204,7 @@ def test_the_network_takes_rows_as_they_are(name):
 @pytest.mark.parametrize("encoding", [*NAMES, PiecewiseLinearEncoding(n_bins=3), Shift()])
 @pytest.mark.parametrize("module", [None, nn.Linear, MLP])
 def test_pickles_and_predicts_the_same(encoding, module):
-    network = {} if module is None else dict(hidden_layer_sizes=(256,), module=module)
+    network = {} if module is None else dict(hidden_layer_sizes="auto", module=module)
     net = make(encoding=encoding, **network).fit(X, Y)
     loaded = pickle.loads(pickle.dumps(net))
     np.testing.assert_array_equal(loaded.predict_proba(X), net.predict_proba(X))
@@ -222,11 +222,11 @@ def test_custom_networks_get_encoded_rows():
         widths.append(n_features)
         return nn.Linear(n_features, n_outputs)
 
-    net = make(module=factory, hidden_layer_sizes=(256,), encoding="piecewise_linear").fit(X, Y)
+    net = make(module=factory, hidden_layer_sizes="auto", encoding="piecewise_linear").fit(X, Y)
     assert widths == [40] and isinstance(net.net_.module_.network, nn.Linear)
     weight = net.net_.module_.network.weight
     assert weight.shape == (3, 40)
-    plain = make(module=factory, hidden_layer_sizes=(256,), encoding=None).fit(X, Y)
+    plain = make(module=factory, hidden_layer_sizes="auto", encoding=None).fit(X, Y)
     assert isinstance(plain.net_.module_, nn.Linear)
 
 
@@ -426,6 +426,6 @@ def test_an_encoding_of_the_network_s_own_is_kept():
     def factory(n_features, n_outputs):
         return MLP(n_features, n_outputs, (8,), encoding=Squared())
 
-    net = make(module=factory, encoding="standard", hidden_layer_sizes=(256,), dropout="auto")
+    net = make(module=factory, encoding="standard", hidden_layer_sizes="auto", dropout="auto")
     module = net.fit(X, Y).net_.module_
     assert type(module.network.encoding) is Squared and module.encoding is not None

@@ -262,7 +262,7 @@ SLOW = {
 def test_when_autograd_is_needed(fused, name):
     params = {**FAST, **SLOW}[name]
     if "module" in params:
-        params = {**params, "hidden_layer_sizes": (256,), "dropout": "auto"}
+        params = {**params, "hidden_layer_sizes": "auto", "dropout": "auto"}
     make(**params).fit(X, Y)
     assert bool(fused) == (name in FAST)
 
@@ -334,7 +334,7 @@ def test_altered_networks_are_trained_by_autograd(monkeypatch, fused, name):
         ALTERED[name](network)
         return network
 
-    params = {"module": factory, "hidden_layer_sizes": (256,), "dropout": "auto", "encoding": None}
+    params = {"module": factory, "hidden_layer_sizes": "auto", "dropout": "auto", "encoding": None}
     fast, slow = both_ways(monkeypatch, make(**params))
     np.testing.assert_array_equal(fast.predict_proba(X), slow.predict_proba(X))
     assert fused == []
@@ -689,7 +689,7 @@ def test_mixtures_in_a_network_of_ones_own_have_a_mixed_loss(
     monkeypatch, opposite, module, encoding
 ):
     params = dict(encoding=encoding, hidden_layer_sizes=(), dropout="auto", early_stopping=False)
-    own = make(module=module, **{**params, "hidden_layer_sizes": (256,)}).fit(X, Y)
+    own = make(module=module, **{**params, "hidden_layer_sizes": "auto"}).fit(X, Y)
     monkeypatch.setattr(net_file, "can_fuse", lambda *parts: False)
     built_in = make(mixup=1.0, **params).fit(X, Y)
     np.testing.assert_allclose(
@@ -705,7 +705,7 @@ def test_rows_are_mixed_once():
         return nn.Sequential(Mixup(1.0), Inside(n_features, n_outputs))
 
     with pytest.raises(ValueError, match="module may mix rows once, got 2 Mixup layers"):
-        make(module=twice, hidden_layer_sizes=(256,), dropout="auto").fit(X, Y)
+        make(module=twice, hidden_layer_sizes="auto", dropout="auto").fit(X, Y)
 
 
 # ---------------------------------------------------------------------------- the machine
