@@ -14,7 +14,7 @@ it stand the mean calibration error and the sum of the seconds of a fit.
     python benchmarks/defaults.py --data FOLDER --settings '{"mixup": "auto"}' '{"dropout": 0.1}'
 
 Tables are FOLDER/NAME.npz. Every fit is appended to the file of results, which a later run takes
-up again.
+up again; another number of rows, or another share of them to measure on, needs another file.
 """
 
 import argparse
@@ -132,10 +132,10 @@ def errors(Y, scores):
     }
 
 
-def measure(name, params, split, folder, rows=2000):
+def measure(name, params, split, folder, rows=2000, test_size=1 / 3):
     """Fit one setting on one split of a table and measure it on the rest."""
     X, Y = read(name, folder, rows)
-    splitter = MultilabelStratifiedShuffleSplit(1, test_size=1 / 3, random_state=split)
+    splitter = MultilabelStratifiedShuffleSplit(1, test_size=test_size, random_state=split)
     train, test = next(splitter.split(Y, Y))
     given = {**params, "hidden_layer_sizes": tuple(params["hidden_layer_sizes"])}
     net = MultiLabelNetClassifier(decoder="threshold", device="cpu", random_state=split, **given)
@@ -185,7 +185,11 @@ class Results:
             for params in settings
             if (key(params), table, split) not in self.rows
         ]
-        jobs = (delayed(measure)(*job, o.data, o.rows) for job in todo if time.time() < o.deadline)
+        jobs = (
+            delayed(measure)(*job, o.data, o.rows, o.test_size)
+            for job in todo
+            if time.time() < o.deadline
+        )
         for row in Parallel(o.jobs, return_as="generator_unordered")(jobs):
             row = json.loads(json.dumps(row))
             self._add(row)
@@ -247,6 +251,9 @@ def main():
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--rows", type=int, default=2000, help="of a table, at most")
+    parser.add_argument(
+        "--test-size", type=float, default=1 / 3, help="share of rows to measure on"
+    )
     parser.add_argument("--vary", nargs="+", choices=[*CHANGES, *MORE], help="nothing but these")
     parser.add_argument("--settings", nargs="+", type=json.loads, help="compare these only")
     parser.add_argument("--ensembles", action="store_true", help="leave single networks out")

@@ -10,7 +10,8 @@ that another one takes away. All are averages over five folds:
 * "extra trees": those of `DecodedClassifierCV.for_metric` alone,
 * "together": preset networks and extra trees, with weights learned on out-of-fold scores, as in
   `DecodedClassifierCV.for_metric`,
-* "together, 1:1", "together, 2:1": with equal weights, and with the networks weighted twice.
+* "together, 1:1", "together, 2:1": with equal weights, and with the networks weighted twice,
+* "default + beta", "preset + beta", "together + beta": calibrated, as for metrics of probabilities.
 
     python benchmarks/together.py --data FOLDER --tables emotions yeast
     python benchmarks/together.py --data FOLDER --tables corel5k delicious --contenders preset
@@ -19,6 +20,7 @@ that another one takes away. All are averages over five folds:
 import argparse
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,8 @@ from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier
 from sklearn_mlloss.metrics import expected_calibration_error
 from sklearn_mlloss.model_selection import MultilabelStratifiedShuffleSplit
 
+BETA = {"calibration": "beta"}
+
 
 def networks(seed, **params):
     return MultiLabelNetClassifier(
@@ -37,12 +41,14 @@ def networks(seed, **params):
     )
 
 
-def preset(seed):
-    return MultiLabelNetClassifier.for_metric("hamming_loss", cv=5, device="cpu", random_state=seed)
+def preset(seed, **params):
+    return MultiLabelNetClassifier.for_metric(
+        "hamming_loss", cv=5, device="cpu", random_state=seed, **params
+    )
 
 
-def together(seed, weights="learned"):
-    model = DecodedClassifierCV.for_metric("hamming_loss", cv=5, random_state=seed)
+def together(seed, weights="learned", **params):
+    model = DecodedClassifierCV.for_metric("hamming_loss", cv=5, random_state=seed, **params)
     return model.set_params(estimator__weights=weights, estimator__net__device="cpu")
 
 
@@ -58,6 +64,9 @@ CONTENDERS = {
     "together": together,
     "together, 1:1": lambda seed: together(seed, None),
     "together, 2:1": lambda seed: together(seed, [2, 1]),
+    "default + beta": partial(networks, **BETA),
+    "preset + beta": partial(preset, **BETA),
+    "together + beta": partial(together, **BETA),
 }
 
 

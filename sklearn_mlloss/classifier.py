@@ -367,11 +367,11 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
 
     @classmethod
     def for_metric(cls, metric: str, **params: Any) -> MultiLabelNetClassifier:
-        """Return a classifier whose loss, decoder, folds and network suit a metric.
+        """Return a classifier whose loss, decision, folds and network suit a metric.
 
-        For what looks at probabilities themselves (log loss, Brier score, calibration) the network
-        is the default one. For decisions and rankings it has two layers, which made fewer errors
-        on four of six real tables.
+        The network has two layers, which made fewer errors on four of six real tables, but for
+        calibration the default ones. Probabilities that matter themselves (log loss, Brier score,
+        calibration) are corrected by ``calibration="beta"``.
 
         Parameters
         ----------
@@ -387,8 +387,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
 
         Examples
         --------
-        >>> MultiLabelNetClassifier.for_metric("log_loss", random_state=0)
-        MultiLabelNetClassifier(cv=10, random_state=0)
+        >>> MultiLabelNetClassifier.for_metric("calibration_error", random_state=0)
+        MultiLabelNetClassifier(calibration='beta', cv=10, random_state=0)
         >>> MultiLabelNetClassifier.for_metric("f1_macro").decoder
         'per_label_threshold'
         """

@@ -178,7 +178,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
 
     @classmethod
     def for_metric(cls, metric: str, estimator: Any = None, **params: Any) -> Self:
-        """Return a classifier whose decoder suits a metric, averaged over ten folds.
+        """Return a classifier whose decision suits a metric, averaged over ten folds.
 
         Parameters
         ----------
@@ -211,7 +211,8 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
                             estimator=RandomForestClassifier(), random_state=0)
         """
         preset = preset_for(metric)
-        chosen = {"decoder": preset["decoder"], "cv": preset["cv"], "ensemble": True}
+        decision = {name: preset[name] for name in ("decoder", "calibration") if name in preset}
+        chosen = {**decision, "cv": preset["cv"], "ensemble": True}
         if estimator is None:
             # Nobody else needs torch, or a tenth of a second for forests.
             from sklearn.ensemble import ExtraTreesClassifier
@@ -223,7 +224,9 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             own |= {name: params.pop(name) for name in (*own, "n_jobs") if name in params}
             own["cv"] = 5 if own["cv"] is None else own["cv"]
             own |= {"random_state": seed, "store_cv_results": True}
-            of_net = {name: preset[name] for name in preset if name not in ("decoder", "cv")}
+            # Of no metric: beside trees two layers are as well calibrated as one.
+            of_net = preset_for("hamming_loss")
+            of_net = {name: of_net[name] for name in of_net if name not in ("decoder", "cv")}
             # With ten folds 500, which take gigabytes for a hundred labels if none limits them.
             trees = ExtraTreesClassifier(50, max_leaf_nodes=512, random_state=seed)
             members = [

@@ -485,15 +485,18 @@ def test_the_strongest_for_a_metric(metric):
     ).fit(X, Y)
     net, trees = clf.estimator_.estimators_
     assert len(clf.estimators_) == 1 and len(net.nets_) == len(trees.estimators_) == 2
-    given = MultiLabelNetClassifier.for_metric(metric).get_params()
-    of_net = ("loss", "hidden_layer_sizes")
-    assert {name: net.get_params()[name] for name in of_net} == {n: given[n] for n in of_net}
+    assert (net.loss, net.hidden_layer_sizes, net.calibration) == ("bce", (256, 256), None)
     weights = clf.estimator_.weights_
     scores = np.average([net.predict_proba(X), trees.predict_proba(X)], axis=0, weights=weights)
-    np.testing.assert_allclose(clf.predict_proba(X), scores, atol=1e-12)
     np.testing.assert_array_equal(clf.oof_scores_, clf.estimator_.oof_scores_)
+    oof = clf.oof_scores_
+    assert (clf.calibrator_ is not None) == (metric == "neg_calibration_error")
+    if clf.calibrator_ is not None:
+        calibrator = BetaCalibrator().fit(oof, Y)
+        scores, oof = calibrator.transform(scores), calibrator.transform(oof)
+    np.testing.assert_allclose(clf.predict_proba(X), scores, atol=1e-12)
     by_hand = get_decoder("per_label_threshold" if clf.decoder == "auto" else clf.decoder)
-    by_hand.fit(clf.oof_scores_, Y)
+    by_hand.fit(oof, Y)
     np.testing.assert_array_equal(clf.predict(X), by_hand.decode(clf.predict_proba(X)))
     np.testing.assert_array_equal(clone(clf).fit(X, Y).predict_proba(X), clf.predict_proba(X))
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.ensemble import ExtraTreesClassifier
 from torch import nn
 
-from sklearn_mlloss import MultiLabelNetClassifier
+from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier
 from sklearn_mlloss.decoders import DECODERS, get_decoder
 from sklearn_mlloss.losses import LOSSES
 from sklearn_mlloss.metrics import multilabel_scorers
@@ -44,10 +45,17 @@ def test_a_network_of_ones_own_takes_the_place_of_that_of_the_preset():
     net = MultiLabelNetClassifier.for_metric("f1_micro", module=nn.Linear, cv=None, max_epochs=2,
                                              early_stopping=False, device="cpu")  # fmt: skip
     assert isinstance(net.fit(X, Y).net_.module_.network, nn.Linear)
-    for metric in ("log_loss", "brier_score", "calibration_error", "ece"):
-        assert MultiLabelNetClassifier.for_metric(metric).get_params() == (
-            MultiLabelNetClassifier(cv=10).get_params()
-        )
+
+
+def test_probabilities_are_calibrated():
+    two = (256, 256)
+    for metric, sizes in ("log_loss", two), ("brier_score", two), ("ece", "auto"):
+        net = MultiLabelNetClassifier(cv=10, calibration="beta", hidden_layer_sizes=sizes)
+        assert MultiLabelNetClassifier.for_metric(metric).get_params() == net.get_params()
+        forest = DecodedClassifierCV.for_metric(metric, ExtraTreesClassifier())
+        assert forest.calibration == DecodedClassifierCV.for_metric(metric).calibration == "beta"
+    assert MultiLabelNetClassifier.for_metric("f1_micro").calibration is None
+    assert DecodedClassifierCV.for_metric("ndcg").calibration is None
 
 
 def test_names_of_scorers_mean_the_same():

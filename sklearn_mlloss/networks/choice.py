@@ -23,6 +23,8 @@ AUTO_MIN_ROWS = 50
 AUTO_WIDTH, AUTO_CELLS = 4096, 2**27
 # Such outputs that take as long as a number that a quantile encoding computes.
 AUTO_QUANTILE = 2
+# Rows for each column below which the ranks of a column tell more than its bins.
+AUTO_RATIO = 1.25
 # Columns beyond which most say little alone, and their ranks even less.
 AUTO_COLUMNS = 1000
 # Standard deviations from the mean beyond which a column has heavy tails.
@@ -42,7 +44,7 @@ def choose_encoding(X: np.ndarray | CSR) -> tuple[str | None, str]:
     sparse, stored values of unit size (median 0.01-10, largest to 100)   None
     sparse                                                                "robust" (no shift)
     fewer than 50 rows                                                    "standard"
-    dense, fewer rows than columns, at most 1000 columns                  "quantile"
+    dense, rows fewer than 1.25 times the columns, at most 1000 columns   "quantile"
     dense, at most 4096 piecewise-linear outputs, times rows to 2**27     "piecewise_linear"
     dense, at most 1000 columns, times rows to 2**26                      "quantile"
     dense, a value more than 10 standard deviations out                   "robust"
@@ -91,7 +93,7 @@ def choose_encoding(X: np.ndarray | CSR) -> tuple[str | None, str]:
         return (None if fine else "robust"), found
     if n_samples < AUTO_MIN_ROWS:
         return "standard", f"{n_samples} rows are too few for quantiles"
-    if n_samples < n_features <= AUTO_COLUMNS:
+    if n_samples < AUTO_RATIO * n_features and n_features <= AUTO_COLUMNS:
         return "quantile", f"{n_samples} rows are few for {n_features} dense columns"
     width = PiecewiseLinearEncoding().fit(columns.X).n_outputs_
     found = f"{n_features} dense columns give {width} outputs"
