@@ -460,8 +460,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         raises until then. Encoding, network, loss and optimiser are those of the first call, whose
         rows should be like those to come: with fewer than 50 of them, ``encoding="auto"`` leaves
         columns as they are, and categories that come later stay unknown. Where ``"auto"`` goes by
-        the number of rows, as for `batch_size` and `dropout` (and with it `input_dropout` and
-        `mixup`), these are counted: for a large table in small parts set them. A learning rate
+        the number of rows, as for `batch_size`, `hidden_layer_sizes` and `dropout` (and with it
+        `input_dropout` and `mixup`), these are counted: for large tables set them. A learning rate
         schedule is not used. After a fit with `cv`, every net of the ensemble goes on.
 
         Parameters
