@@ -137,7 +137,8 @@ def measure(name, params, split, folder, rows=2000, test_size=1 / 3):
     X, Y = read(name, folder, rows)
     splitter = MultilabelStratifiedShuffleSplit(1, test_size=test_size, random_state=split)
     train, test = next(splitter.split(Y, Y))
-    given = {**params, "hidden_layer_sizes": tuple(params["hidden_layer_sizes"])}
+    sizes = params["hidden_layer_sizes"]
+    given = {**params, "hidden_layer_sizes": sizes if sizes == "auto" else tuple(sizes)}
     net = MultiLabelNetClassifier(decoder="threshold", device="cpu", random_state=split, **given)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -264,7 +265,8 @@ def main():
     options.deadline = time.time() + 60 * options.minutes
     results = Results(options)
     best = {**DEFAULTS, **options.start}
-    best["hidden_layer_sizes"] = list(best["hidden_layer_sizes"])
+    if best["hidden_layer_sizes"] != "auto":
+        best["hidden_layer_sizes"] = list(best["hidden_layer_sizes"])
     if options.settings:
         settings = [best, *({**best, **given} for given in options.settings)]
         results.run(settings)

@@ -48,7 +48,9 @@ def route(owner: Any, sample_weight: Any, params: dict) -> tuple[dict, dict]:
         routed = process_routing(owner, "fit", sample_weight=sample_weight, **params)
         return routed.estimator.fit, routed.splitter.split
     fit_params = dict(params)
-    groups = fit_params.pop("groups", None)
+    # With "oof" the only splitter there may be is one of the estimator.
+    of_splitter = not isinstance(owner.cv, str)
+    groups = fit_params.pop("groups", None) if of_splitter else None
     if sample_weight is not None and has_fit_parameter(owner.estimator, "sample_weight"):
         fit_params["sample_weight"] = sample_weight
     elif sample_weight is not None:

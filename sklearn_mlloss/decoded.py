@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import MetaEstimatorMixin
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing, check_scalar, get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
@@ -18,14 +19,20 @@ from .deciding import DecidingClassifier, Scored, reserve, row_means
 from .decision import make_calibrator, make_plain_decoder
 from .decoders import Decoder
 from .parameters import check_n_jobs, draw_entropy, unchanged_on_error
-from .presets import preset_for, vote_for
+from .presets import NETWORK_OF_TWO, preset_for, vote_for
 from .responses import choose_method, label_scores, out_of_fold_scores
 from .summary import count, shown
 from .targets import TargetCodec
+from .voting import SoftVotingClassifier, may_keep_scores
 
 __all__ = ["DecodedClassifierCV"]
 
 AUTO = "per_label_threshold"
+NO_SCORES = (
+    "cv='oof' needs an estimator that keeps out-of-fold scores of the rows that it is fitted on, "
+    "and {} keeps none: set store_cv_results=True of a classifier with folds of its own, "
+    "oob_score=True and bootstrap=True of a forest, or use cv=5 here"
+)
 
 
 def _has_proba(self: DecodedClassifierCV) -> bool:
@@ -65,9 +72,9 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
     cv : int, splitter, iterable of (train, test), "oof" or "prefit", default=5
         An int (None is 5) is the number of folds, stratified by label. With "oof" `estimator` is
         fitted once, on all rows, and keeps scores of rows by models that have not seen them, which
-        take the place of those of folds: `oof_scores_` of `MultiLabelNetClassifier` with `cv`,
-        this class and `SoftVotingClassifier` (``store_cv_results=True``), or the out-of-bag scores
-        of a forest (``oob_score=True, bootstrap=True``). With "prefit", as with a
+        take the place of those of folds: `MultiLabelNetClassifier` with `cv` and this class keep
+        them (``store_cv_results=True``), a `SoftVotingClassifier` of such members, and forests
+        (``oob_score=True, bootstrap=True``). With "prefit", as with a
         `FrozenEstimator`, `estimator` is fitted already and is not trained; calibration and
         decoder are fitted on all rows, which must not be those that it was trained on.
         Without anything to learn (a decoder that needs no fit, no calibration,
@@ -186,15 +193,15 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             Such as "f1_macro", "jaccard_samples", "hamming_loss" or "average_precision"; see
             `MultiLabelNetClassifier.for_metric`.
         estimator : classifier, optional
-            None is a `SoftVotingClassifier` of networks, "net", and of 50 extra trees a fold of at
-            most 512 leaves, "trees", with weights that are learned on out-of-fold scores, or equal
-            ones for "average_precision" and "roc_auc": the strongest that was measured on real
-            tables. The trees of all folds take up to 8 MB a label. It takes an X of numbers
-            without categories, and a dense y without NaN. torch is imported for it.
+            None is a `SoftVotingClassifier` of networks of two layers, "net", and of 50 extra trees
+            a fold of at most 512 leaves, "trees", with weights that are learned on out-of-fold
+            scores, or equal ones for "average_precision" and "roc_auc": the strongest that was
+            measured on real tables. The trees of all folds take up to 8 MB a label. It takes an X
+            of numbers without categories, and a dense y without NaN. torch is imported for it.
         **params : dict
             Parameters of this class, which take precedence. Without an `estimator`, `cv`,
-            `ensemble`, `n_jobs` and `random_state` are those of both members, and a splitter that
-            needs groups is given as its splits, ``cv=list(GroupKFold().split(X, Y, groups))``.
+            `ensemble`, `n_jobs` and `random_state` are those of both members; a splitter that needs
+            groups is given as its splits, ``cv=list(GroupKFold().split(X, Y, groups))``.
 
         Returns
         -------
@@ -212,30 +219,15 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         """
         preset = preset_for(metric)
         decision = {name: preset[name] for name in ("decoder", "calibration") if name in preset}
-        chosen = {**decision, "cv": preset["cv"], "ensemble": True}
+        folds = {"cv": preset["cv"], "ensemble": True}
         if estimator is None:
-            # Nobody else needs torch, or a tenth of a second for forests.
-            from sklearn.ensemble import ExtraTreesClassifier
-
-            from . import MultiLabelNetClassifier, SoftVotingClassifier
-
-            seed = params.get("random_state")
-            own = {"cv": chosen["cv"], "ensemble": True}
-            own |= {name: params.pop(name) for name in (*own, "n_jobs") if name in params}
-            own["cv"] = 5 if own["cv"] is None else own["cv"]
-            own |= {"random_state": seed, "store_cv_results": True}
-            # Of no metric: beside trees two layers are as well calibrated as one.
-            of_net = preset_for("hamming_loss")
-            of_net = {name: of_net[name] for name in of_net if name not in ("decoder", "cv")}
-            # With ten folds 500, which take gigabytes for a hundred labels if none limits them.
-            trees = ExtraTreesClassifier(50, max_leaf_nodes=512, random_state=seed)
-            members = [
-                ("net", MultiLabelNetClassifier(**of_net, **own)),
-                ("trees", cls(trees, "threshold", **own)),
-            ]
-            estimator = SoftVotingClassifier(members, weights=vote_for(metric))
-            chosen |= {"cv": "oof", "ensemble": "auto"}
-        return cls(estimator, **{**chosen, **params})
+            folds |= {name: params.pop(name) for name in (*folds, "n_jobs") if name in params}
+            estimator = _networks_and_trees(folds, params.get("random_state"))
+            estimator.weights = vote_for(metric)
+            folds = {"cv": "oof"}
+        elif params.get("cv") == "oof":
+            folds = {}
+        return cls(estimator, **{**decision, **folds, **params})
 
     # ------------------------------------------------------------------ learning
 
@@ -279,6 +271,8 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
                 rest, own = reserve(Y, own_seed)
             wanted = self.calibrator_ is not None or self.store_cv_results
             wanted = wanted or self.decoder_.requires_fit and own is None
+            if wanted and self._has_own_folds():
+                self._check_keeps_scores(own is not None)
             if prefit:
                 self.estimators_ = [self.estimator]
                 rows, scores = rest, self._raw_scores(X)[0] if wanted else None
@@ -350,11 +344,8 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             raise ValueError(
                 f"cv must be an int, a splitter, splits, 'oof' or 'prefit', got {self.cv!r}"
             )
-        if self._has_own_folds() and self.ensemble is True:
-            raise ValueError(
-                "ensemble=True asks for the models of folds, and with cv='oof' there are none: "
-                "use ensemble='auto'"
-            )
+        if self._has_own_folds():
+            self._check_own_folds()
         if isinstance(self.cv, Integral) and self.cv < 2:
             raise ValueError(f"cv must be at least 2, a splitter or splits, got {self.cv!r}")
         check_n_jobs(self.n_jobs)
@@ -372,6 +363,31 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
 
     def _has_own_folds(self) -> bool:
         return isinstance(self.cv, str) and self.cv == "oof"
+
+    def _check_own_folds(self) -> None:
+        if not isinstance(self.ensemble, str) and self.ensemble:
+            raise ValueError(
+                "ensemble=True asks for the models of folds, and with cv='oof' there are none: "
+                "use ensemble='auto'"
+            )
+        if isinstance(self.estimator, FrozenEstimator):
+            raise ValueError(
+                "cv='oof' needs the rows that the estimator is fitted on, which for a "
+                "FrozenEstimator are others: give the estimator itself, or rows that it has not "
+                "seen with cv='prefit'"
+            )
+
+    def _check_keeps_scores(self, reserved: bool) -> None:
+        """Raise before anything is trained if there will be no scores, or of other rows."""
+        if not may_keep_scores(self.estimator):
+            raise ValueError(NO_SCORES.format(type(self.estimator).__name__))
+        params = self.estimator.get_params()
+        lists = [n for n in params if n.split("__")[-1] == "cv" and np.iterable(params[n])]
+        if reserved and any(not isinstance(params[name], str) for name in lists):
+            raise ValueError(
+                f"{lists[0]} of estimator lists rows by number, and decoder="
+                f"{type(self.decoder_).__name__} keeps some of the rows for itself: give a splitter"
+            )
 
     def _ensembles(self) -> bool:
         if self.ensemble == "auto":
@@ -443,14 +459,14 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         """Return the rows that the estimator has out-of-fold scores of, and these."""
         model = self.estimators_[0]
         scores = out_of_fold_scores(model, self._targets, len(rest))
-        if scores is None:
+        known = None if scores is None else ~np.isnan(scores).any(axis=1)
+        if known is None or not known.any():
+            raise ValueError(NO_SCORES.format(type(model).__name__))
+        if self._method == "decision_function" and not hasattr(model, "oof_scores_"):
             raise ValueError(
-                f"cv='oof' needs an estimator that keeps out-of-fold scores, and {model!r} has "
-                f"none of shape {(len(rest), self.n_labels_)} after fit: set its "
-                "store_cv_results=True and folds of its own, oob_score=True and bootstrap=True of "
-                "a forest, or use cv=5 here"
+                "out-of-bag scores are those of predict_proba: use response_method='auto' with "
+                f"cv='oof', got {self.response_method!r}"
             )
-        known = ~np.isnan(scores).any(axis=1)
         return rest[known], scores[known]
 
     def _rows_to_decide(
@@ -468,3 +484,28 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
     def _raw_scores(self, X: Any) -> tuple[np.ndarray, None]:
         found = [label_scores(model, X, self._method, self._targets) for model in self.estimators_]
         return found[0] if len(found) == 1 else np.mean(found, axis=0), None
+
+
+def _networks_and_trees(folds: dict[str, Any], seed: Any) -> SoftVotingClassifier:
+    """Return the vote that `for_metric` takes, whose members have folds of their own."""
+    # Nobody else needs torch, or a tenth of a second for forests.
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    from . import MultiLabelNetClassifier
+
+    cv, ensemble = folds["cv"], folds["ensemble"]
+    if isinstance(cv, str):
+        raise ValueError(
+            f"cv={cv!r} needs an estimator: without one, cv is that of the networks and the trees"
+        )
+    cv = list(cv) if np.iterable(cv) else 5 if cv is None else cv
+    ensemble = True if isinstance(ensemble, str) and ensemble == "auto" else ensemble
+    own = {**folds, "cv": cv, "ensemble": ensemble, "random_state": seed, "store_cv_results": True}
+    # With ten folds 500, which take gigabytes for a hundred labels if none limits them.
+    trees = ExtraTreesClassifier(50, max_leaf_nodes=512, random_state=seed)
+    return SoftVotingClassifier(
+        [
+            ("net", MultiLabelNetClassifier(**NETWORK_OF_TWO, **own)),
+            ("trees", DecodedClassifierCV(trees, "threshold", **own)),
+        ]
+    )

@@ -7,7 +7,7 @@ from typing import Any
 
 from .names import did_you_mean
 
-__all__ = ["PRESETS", "preset_for", "vote_for"]
+__all__ = ["NETWORK_OF_TWO", "PRESETS", "preset_for", "vote_for"]
 
 # For a metric of decisions: the decoder that is best for it if the scores are probabilities. The
 # others look at scores only.
@@ -47,14 +47,14 @@ _ALIASES = {
     "ece": "calibration_error",
     "expected_calibration_error": "calibration_error",
 }
-# Those who ask for probabilities get calibrated ones: a lower log loss on all real tables.
+# Those who ask for probabilities get calibrated ones: no higher log loss on any real table.
 _OF_PROBABILITIES = ("log_loss", "brier_score", "calibration_error")
 # Fewer errors than one layer on most real tables, but less well calibrated where rows are few.
-_NETWORK = {"hidden_layer_sizes": (256, 256)}
+NETWORK_OF_TWO = {"hidden_layer_sizes": (256, 256)}
 PRESETS: dict[str, dict[str, Any]] = {
     name: {"loss": "bce", "decoder": decoder, "cv": 10}
     | ({"calibration": "beta"} if name in _OF_PROBABILITIES else {})
-    | ({} if name == "calibration_error" else _NETWORK)
+    | ({} if name == "calibration_error" else NETWORK_OF_TWO)
     for name, decoder in _DECODERS.items()
 }
 PRESETS.update({alias: PRESETS[name] for alias, name in _ALIASES.items()})
@@ -63,13 +63,16 @@ PRESETS.update({alias: PRESETS[name] for alias, name in _ALIASES.items()})
 _OF_RANKS_OF_ROWS = ("average_precision", "roc_auc")
 
 
-def preset_for(metric: Any) -> dict[str, Any]:
+def preset_for(metric: Any, folds: bool = True) -> dict[str, Any]:
     """Return the parameters of a classifier that suit a metric.
 
     Parameters
     ----------
     metric : str
         A name of `PRESETS`; "neg_" before it means the same, and so does a number for k.
+    folds : bool, default=True
+        Whether there are folds. A tenth of the rows, on which training stops, is too little to gain
+        by a calibration.
 
     Returns
     -------
@@ -80,7 +83,10 @@ def preset_for(metric: Any) -> dict[str, Any]:
     ValueError
         If the metric is not known.
     """
-    return dict(PRESETS[_checked(metric)])
+    preset = dict(PRESETS[_checked(metric)])
+    if not folds:
+        preset.pop("calibration", None)
+    return preset
 
 
 def vote_for(metric: Any) -> str | None:

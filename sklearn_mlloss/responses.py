@@ -98,8 +98,8 @@ def out_of_fold_scores(estimator: Any, targets: TargetCodec, n_samples: int) -> 
     Returns
     -------
     ndarray of shape (n_samples, n_labels) or None
-        Strictly inside (0, 1), calibrated as `predict_proba` is, and NaN for rows that have no such
-        score; None if the classifier does not keep any.
+        Strictly inside (0, 1), as `predict_proba` would return them, and NaN for rows that have no
+        such score; None if the classifier does not keep any.
     """
     # A frozen one was fitted on other rows.
     if isinstance(estimator, FrozenEstimator):
@@ -113,6 +113,8 @@ def out_of_fold_scores(estimator: Any, targets: TargetCodec, n_samples: int) -> 
     found = np.full(scores.shape, np.nan)
     calibrator = getattr(estimator, "calibrator_", None)
     found[known] = scores[known] if calibrator is None else calibrator.transform(scores[known])
+    if targets.kind == "multiclass":
+        found[known] = targets.probabilities(found[known])
     return _inside(found)
 
 

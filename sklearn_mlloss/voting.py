@@ -27,7 +27,7 @@ from .parameters import check_n_jobs, unchanged_on_error
 from .responses import label_scores, out_of_fold_scores
 from .targets import TargetCodec
 
-__all__ = ["SoftVotingClassifier"]
+__all__ = ["SoftVotingClassifier", "may_keep_scores"]
 
 # Probabilities this near to 0 or 1 count as so near: a forest is often sure, and sometimes wrong.
 SURE = 1e-6
@@ -100,9 +100,10 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
     .. math:: -\sum_i Y_i \log \sum_k w_k p_{k,i} + (1 - Y_i) \log\Big(1 - \sum_k w_k p_{k,i}\Big),
        \quad w \ge 0, \ \sum_k w_k = 1
 
-    over rows and labels, with `sample_weight` and without NaN [1]_. A member that adds nothing
-    gets (nearly) 0. Log loss knows little of the order of rows within a label, so equal weights may
-    be better for macro-averaged precision.
+    over rows and labels or classes, with `sample_weight` and without NaN [1]_. A member that adds
+    nothing gets (nearly) 0. Log loss knows little of the order of rows within a label, so equal
+    weights may be better for macro-averaged precision. A calibrated member has an advantage, since
+    its calibration has seen these rows: let the vote be calibrated instead.
 
     References
     ----------
@@ -160,14 +161,15 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
         with unchanged_on_error(self):
             vars(self).pop("oof_scores_", None)
             self._check_members()
-            if self._learns_weights():
-                # Once more below: whether there are folds is seen after the fit only.
-                self._check_out_of_fold([_stores_scores(member) for _, member in self._members()])
-            else:
-                shares = self._shares()
+            learns = isinstance(self.weights, str) and self.weights == "learned"
+            if learns:
+                self._check_keep_scores([may_keep_scores(member) for _, member in self._members()])
+            shares = None if learns else self._shares()
             check_n_jobs(self.n_jobs)
             targets = TargetCodec().fit(y)
-            Y = targets.transform(y)  # raises before anything is trained if y is no indicator
+            # These raise before anything is trained.
+            Y = targets.transform(y)
+            weight = _check_sample_weight(sample_weight, Y) if learns else None
             self._targets = targets
             self.classes_ = targets.classes_
             self.n_labels_ = targets.n_labels_
@@ -179,9 +181,10 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
             )
             scores = [out_of_fold_scores(model, targets, len(Y)) for model in self.estimators_]
             keeps = [part is not None for part in scores]
-            if self._learns_weights():
-                self._check_out_of_fold(keeps)
-                shares = _least_log_loss(scores, Y, _check_sample_weight(sample_weight, Y))
+            if learns:
+                # Whether there were folds is known only now.
+                self._check_keep_scores(keeps)
+                shares = _least_log_loss(scores, Y, weight)
             self.weights_ = shares
             if all(keeps):
                 self.oof_scores_ = np.average(scores, axis=0, weights=shares)
@@ -272,20 +275,22 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
                     f"use DecodedClassifierCV({type(member).__name__}(...), calibration='sigmoid')"
                 )
 
-    def _learns_weights(self) -> bool:
-        return isinstance(self.weights, str) and self.weights == "learned"
-
-    def _check_out_of_fold(self, keeps: list[bool]) -> None:
+    def _check_keep_scores(self, keeps: list[bool]) -> None:
         for (name, member), has_scores in zip(self._members(), keeps, strict=True):
-            if not has_scores:
-                kind = type(member).__name__
-                raise ValueError(
-                    f"weights='learned' needs out-of-fold scores of each member, and {name!r} of "
-                    f"estimators keeps none, got {member!r}: give MultiLabelNetClassifier(cv=5, "
-                    "store_cv_results=True), a forest with oob_score=True and bootstrap=True, or "
-                    f"for any other classifier DecodedClassifierCV({kind}(...), 'threshold', "
-                    "ensemble=True, store_cv_results=True)"
+            if has_scores:
+                continue
+            if hasattr(member, "store_cv_results"):
+                what = "set its store_cv_results=True and folds (cv=5)"
+            else:
+                what = (
+                    f"give DecodedClassifierCV({type(member).__name__}(...), 'threshold', "
+                    "ensemble=True, store_cv_results=True), or a forest with oob_score=True and "
+                    "bootstrap=True"
                 )
+            raise ValueError(
+                f"weights='learned' needs out-of-fold scores of each member, and {name!r} of "
+                f"estimators keeps none, got {member!r}: {what}"
+            )
 
     def _shares(self) -> np.ndarray:
         """Return the weights of the classifiers that are not dropped, scaled to sum 1."""
@@ -365,9 +370,12 @@ def _least_log_loss(scores: list[np.ndarray], Y: np.ndarray, weight: np.ndarray)
         NaN where nothing was observed.
     weight : ndarray of shape (n_samples,)
     """
-    parts = np.array(scores)
-    seen = ~np.isnan(parts).any(axis=0) & ~np.isnan(Y)
-    parts = parts[:, seen].clip(SURE, 1 - SURE)
+    seen = ~np.isnan(Y)
+    for part in scores:
+        seen &= ~np.isnan(part)
+    parts = np.empty((len(scores), np.count_nonzero(seen)))
+    for part, kept in zip(scores, parts, strict=True):
+        np.clip(part[seen], SURE, 1 - SURE, out=kept)
     targets = Y[seen].astype(np.float64)
     weight = np.broadcast_to(weight[:, None], Y.shape)[seen]
     if not weight.sum() > 0:
@@ -393,10 +401,11 @@ def _least_log_loss(scores: list[np.ndarray], Y: np.ndarray, weight: np.ndarray)
     return shares / shares.sum()
 
 
-def _stores_scores(member: Any) -> bool:
-    if isinstance(member, SoftVotingClassifier):
-        return True
-    return any(getattr(member, name, False) for name in ("store_cv_results", "oob_score"))
+def may_keep_scores(estimator: Any) -> bool:
+    """Return whether an unfitted classifier is told to keep out-of-fold or out-of-bag scores."""
+    if isinstance(estimator, SoftVotingClassifier):
+        return all(may_keep_scores(member) for _, member in estimator._members())
+    return any(getattr(estimator, name, False) for name in ("store_cv_results", "oob_score"))
 
 
 def _is_dropped(member: Any) -> bool:

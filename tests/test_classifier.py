@@ -128,14 +128,29 @@ def effect_of_categorical_features():
     np.testing.assert_array_equal(coded.predict_proba(frame), number.predict_proba(frame))
 
 
+def linear_layers(net):
+    return [part for part in net.module_.modules() if isinstance(part, nn.Linear)]
+
+
 def effect_of_hidden_layer_sizes():
     linear = layers(make(hidden_layer_sizes=[7, 5]).fit(X, Y), nn.Linear)
     assert [layer.out_features for layer in linear] == [7, 5, 3]
     assert len(layers(make(hidden_layer_sizes=()).fit(X, Y), nn.Linear)) == 1
+    params = dict(hidden_layer_sizes="auto", max_epochs=1, dropout="auto")
     for n, sizes in ((100, [256, 3]), (4000, [256, 3]), (4001, [256, 256, 3])):
         rows = np.arange(n) % len(X)
-        net = make(hidden_layer_sizes="auto", max_epochs=1, dropout="auto").fit(X[rows], Y[rows])
+        net = make(**params).fit(X[rows], Y[rows])
         assert [layer.out_features for layer in layers(net, nn.Linear)] == sizes
+    # Folds have what one fit of all rows has.
+    folds = make(**params, cv=3, early_stopping=True).fit(X[rows], Y[rows])
+    assert [len(linear_layers(part)) for part in folds.nets_] == [3, 3, 3]
+    # What is gone on from stays, whatever "auto" would be for these rows.
+    for sizes, n in (("auto", 4000), ((8,), 63_000)):
+        net = make(**{**params, "hidden_layer_sizes": sizes}, warm_start=True)
+        some, more = (np.arange(m) % len(X) for m in (n, n + 2000))
+        before = [str(part) for part in net.fit(X[some], Y[some]).net_.module_.layers]
+        after = [str(part) for part in net.fit(X[more], Y[more]).net_.module_.layers]
+        assert before == after and len(net.history_["epoch"]) == 2
 
 
 def effect_of_activation():

@@ -58,6 +58,7 @@ Y = (2 * X @ rng.normal(size=(4, 3)) + rng.normal(size=(150, 3)) > 0.7).astype(i
 CV = KFold(3)
 LINEAR = OneVsRestClassifier(LogisticRegression())
 TREE = DecisionTreeClassifier(max_depth=3, random_state=0)
+BAGGED = dict(oob_score=True, bootstrap=True, random_state=0)
 
 
 class Array3(ClassifierMixin, BaseEstimator):
@@ -510,8 +511,15 @@ def test_what_is_given_for_the_strongest_is_of_its_members():
     assert clf.cv == "oof" and clf.n_jobs is None
     net, trees = (m for _, m in DecodedClassifierCV.for_metric("f1_micro").estimator.estimators)
     assert net.cv == trees.cv == 10 and net.ensemble is trees.ensemble is True
-    net, trees = (m for _, m in DecodedClassifierCV.for_metric("ece", cv=None).estimator.estimators)
-    assert net.cv == trees.cv == 5
+    clf = DecodedClassifierCV.for_metric("ece", cv=None, ensemble="auto")
+    net, trees = (member for _, member in clf.estimator.estimators)
+    assert net.cv == trees.cv == 5 and net.ensemble is True
+    for cv in ("oof", "prefit"):
+        with pytest.raises(ValueError, match=f"cv='{cv}' needs an estimator"):
+            DecodedClassifierCV.for_metric("f1_macro", cv=cv)
+    bagged = RandomForestClassifier(40, **BAGGED)
+    clf = DecodedClassifierCV.for_metric("f1_macro", bagged, cv="oof").fit(X, Y)
+    assert clf.estimators_[0].n_estimators == 40
 
 
 # ------------------------------------------------------------------ out-of-fold scores of its own
@@ -569,11 +577,65 @@ def test_rows_that_no_fold_of_the_estimator_has_tested():
 
 
 def test_rows_of_a_guarantee_are_kept_from_an_estimator_with_folds():
-    clf = make(own_folds(), RiskControl(0.3), cv="oof", calibration="sigmoid").fit(X, Y)
-    assert len(clf.estimator_.oof_scores_) == 120
+    seen = []
+
+    class Spy(KNeighborsClassifier):
+        def fit(self, X, y):
+            seen.append(X)
+            return super().fit(X, y)
+
+    clf = make(own_folds(Spy()), RiskControl(0.3), cv="oof", calibration="sigmoid").fit(X, Y)
+    trained = np.unique(np.concatenate(seen), axis=0)
+    own = ~(X[:, None] == trained).all(-1).any(1)
+    assert own.sum() == 30 and clf.estimator_.oof_scores_.shape == (120, 3)
+    calibrator = SigmoidCalibrator().fit(clf.estimator_.oof_scores_, Y[~own])
+    expected = calibrator.transform(clf.estimator_.predict_proba(X))
+    np.testing.assert_array_equal(clf.predict_proba(X), expected)
+    by_hand = RiskControl(0.3).fit(expected[own], Y[own])
+    np.testing.assert_array_equal(clf.predict(X), by_hand.decode(expected))
+    # Splits by number would mean other rows.
+    numbered = own_folds(Spy(), cv=list(KFold(3).split(X)))
+    with pytest.raises(ValueError, match="cv of estimator lists rows by number, .*RiskControl"):
+        make(numbered, "risk_control", cv="oof", calibration="sigmoid").fit(X, Y)
+    strongest = DecodedClassifierCV.for_metric("f1_macro", cv=list(KFold(3).split(X)))
+    strongest.set_params(decoder="risk_control", calibration="sigmoid")
+    with pytest.raises(ValueError, match="trees__cv of estimator|net__cv of estimator"):
+        strongest.fit(X, Y)
 
 
-BAGGED = dict(oob_score=True, bootstrap=True, random_state=0)
+def test_scores_of_classes_are_probabilities():
+    y = np.array(["a", "b", "c"])[Y.argmax(1)]
+    net = MultiLabelNetClassifier(
+        "focal", hidden_layer_sizes=(8,), max_epochs=5, cv=3, store_cv_results=True,
+        random_state=0, device="cpu",
+    )  # fmt: skip
+    clf = make(net, "auto", cv="oof", store_cv_results=True).fit(X, y)
+    own = clf.estimator_.oof_scores_
+    assert np.abs(own.sum(1) - 1).max() > 0.01
+    np.testing.assert_allclose(clf.oof_scores_, own / own.sum(1, keepdims=True))
+
+
+def test_groups_are_for_the_estimator_where_it_has_the_folds():
+    groups = np.arange(150) // 5
+    inner = own_folds(cv=GroupKFold(3))
+    clf = make(inner, cv="oof", store_cv_results=True).fit(X, Y, groups=groups)
+    expected = clone(inner).fit(X, Y, groups=groups).oof_scores_
+    np.testing.assert_array_equal(clf.oof_scores_, expected)
+    with pytest.raises(TypeError, match="groups"):
+        make(TREE, "threshold", cv="oof").fit(X, Y, groups=groups)
+    with pytest.raises(ValueError, match="groups"):
+        DecodedClassifierCV.for_metric("f1_macro", cv=2).fit(X, Y, groups=groups)
+    splits = list(GroupKFold(3).split(X, Y, groups))
+    for cv in (splits, iter(splits)):
+        clf = DecodedClassifierCV.for_metric("f1_macro", cv=cv, random_state=0)
+        clf.set_params(
+            estimator__net__max_epochs=2,
+            estimator__net__early_stopping=False,
+            estimator__net__device="cpu",
+            estimator__trees__estimator__n_estimators=5,
+        )
+        net, trees = clf.fit(X, Y).estimator_.estimators_
+        assert len(net.nets_) == len(trees.estimators_) == 3
 
 
 @pytest.mark.parametrize("kind", [RandomForestClassifier, ExtraTreesClassifier])
@@ -627,17 +689,52 @@ def test_nothing_to_learn_needs_no_scores():
 @pytest.mark.parametrize(
     "params, match",
     [
-        (dict(estimator=LINEAR), r"OneVsRestClassifier\(.* has none of shape \(150, 3\) after fit"),
+        (dict(estimator=LINEAR), "OneVsRestClassifier keeps none: set store_cv_results=True"),
         (dict(estimator=own_folds(store_cv_results=False)), "store_cv_results=True"),
         (dict(estimator=own_folds(), ensemble=True), "with cv='oof' there are none"),
+        (dict(estimator=own_folds(), ensemble=np.True_), "with cv='oof' there are none"),
+        (
+            dict(estimator=FrozenEstimator(own_folds().fit(X, Y))),
+            "for a FrozenEstimator are others",
+        ),
+        (
+            dict(estimator=SoftVotingClassifier([("a", own_folds()), ("b", TREE)])),
+            "SoftVotingClassifier keeps none",
+        ),
+        (
+            dict(
+                estimator=SoftVotingClassifier(
+                    [
+                        ("a", own_folds(cv=[(np.arange(50), np.arange(50, 100))])),
+                        ("b", own_folds(cv=[(np.arange(50), np.arange(100, 150))])),
+                    ]
+                )
+            ),
+            "SoftVotingClassifier keeps none",
+        ),
+        (
+            dict(
+                estimator=BaggingClassifier(LogisticRegression(), 40, oob_score=True),
+                response_method="decision_function",
+            ),
+            "out-of-bag scores are those of predict_proba",
+        ),
     ],
-    ids=["none", "not stored", "models of folds"],
+    ids=["none", "not stored", "folds", "folds, numpy", "frozen", "vote", "no rows", "method"],
 )
 def test_scores_that_the_estimator_has_not(params, match):
     clf = make(**params, cv="oof")
+    y = Y[:, 0] if isinstance(params["estimator"], BaggingClassifier) else Y
     with pytest.raises(ValueError, match=match):
-        clf.fit(X, Y)
+        clf.fit(X, y)
     assert not hasattr(clf, "estimators_")
+
+
+def test_an_estimator_without_scores_is_not_trained():
+    Counting.fits = 0
+    with pytest.raises(ValueError, match="MultiOutputClassifier keeps none"):
+        make(MultiOutputClassifier(Counting()), cv="oof").fit(X, Y)
+    assert not Counting.fits
 
 
 class AsMany(Decoder):

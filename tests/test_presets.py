@@ -9,7 +9,7 @@ from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier
 from sklearn_mlloss.decoders import DECODERS, get_decoder
 from sklearn_mlloss.losses import LOSSES
 from sklearn_mlloss.metrics import multilabel_scorers
-from sklearn_mlloss.presets import PRESETS
+from sklearn_mlloss.presets import PRESETS, vote_for
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(200, 4))
@@ -54,8 +54,21 @@ def test_probabilities_are_calibrated():
         assert MultiLabelNetClassifier.for_metric(metric).get_params() == net.get_params()
         forest = DecodedClassifierCV.for_metric(metric, ExtraTreesClassifier())
         assert forest.calibration == DecodedClassifierCV.for_metric(metric).calibration == "beta"
+        # A tenth of the rows is too few for that.
+        assert MultiLabelNetClassifier.for_metric(metric, cv=None).calibration is None
+        given = MultiLabelNetClassifier.for_metric(metric, cv=None, calibration="isotonic")
+        assert given.calibration == "isotonic"
     assert MultiLabelNetClassifier.for_metric("f1_micro").calibration is None
     assert DecodedClassifierCV.for_metric("ndcg").calibration is None
+
+
+def test_weights_of_a_vote():
+    for metric in ("average_precision", "roc_auc", "neg_roc_auc", "macro_average_precision"):
+        assert vote_for(metric) is None
+    for metric in ("f1_macro", "ndcg", "label_ranking_average_precision", "neg_log_loss"):
+        assert vote_for(metric) == "learned"
+    with pytest.raises(ValueError, match="did you mean"):
+        vote_for("f1_makro")
 
 
 def test_names_of_scorers_mean_the_same():

@@ -440,11 +440,14 @@ def test_scores_that_not_all_members_keep():
     "member, match",
     [
         (TREES, r"'odd' of estimators keeps none, got ExtraTrees.* DecodedClassifierCV\(ExtraT"),
-        (cross_fitted(TREES, store_cv_results=False), "'odd' of estimators keeps none"),
+        (
+            cross_fitted(TREES, store_cv_results=False),
+            "(?s)'odd' .*: set its store_cv_results=True",
+        ),
         (FrozenEstimator(clone(OF_FOLDS["trees"]).fit(X, Y)), "'odd' of estimators keeps none"),
         (
             MultiLabelNetClassifier(max_epochs=1, early_stopping=False, store_cv_results=True),
-            "'odd' of estimators keeps none, got MultiLabelNet.* needs|keeps none",
+            r"(?s)'odd' .* got MultiLabelNet.*: set its store_cv_results=True",
         ),
         (
             cross_fitted(TREES, cv=[(np.arange(80), np.arange(80, 120))]),
@@ -459,6 +462,21 @@ def test_members_that_weights_cannot_be_learned_for(member, match):
     with pytest.raises(ValueError, match=match):
         clf.fit(X, Y)
     assert vars(clf).keys() == {"estimators", "weights", "n_jobs"}
+
+
+def test_what_weights_need_is_checked_before_training():
+    class Untouched(DecodedClassifierCV):
+        def fit(self, X, y, **params):
+            raise AssertionError("trained")
+
+    of_folds = Untouched(TREES, "threshold", store_cv_results=True)
+    inner = SoftVotingClassifier([("a", of_folds), ("b", TREES)])
+    for member in (TREES, inner):
+        clf = SoftVotingClassifier([("of folds", of_folds), ("odd", member)], weights="learned")
+        with pytest.raises(ValueError, match="'odd' of estimators keeps none"):
+            clf.fit(X, Y)
+    with pytest.raises(ValueError, match="Sample weights must be 1D"):
+        learned({"of folds": of_folds}).fit(X, Y, sample_weight=np.ones(Y.shape))
 
 
 # ------------------------------------------------------------------ errors

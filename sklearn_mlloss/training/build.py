@@ -25,8 +25,8 @@ from .rows import Rows
 
 __all__ = ["build_net", "check_accepts", "make_loss"]
 
-# Rows from which on a second hidden layer helps, and units of a layer.
-ROWS_OF_TWO_LAYERS, UNITS = 4001, 256
+# Rows beyond which a second hidden layer helps, and units of a layer.
+ROWS_OF_ONE_LAYER, UNITS = 4000, 256
 # What "auto" is for them, times the rate of `dropout`: where that is needed, so are they.
 INPUT_DROPOUT, MIXUP = 0.625, 0.4
 # Columns from which on it is so much.
@@ -40,7 +40,7 @@ def build_net(
     estimator: Any,
     loss: Loss,
     encoder: Encoder,
-    n_rows: int,
+    n_rows: tuple[int, int],
     device: torch.device,
     seed: int,
     last: TableNet | None = None,
@@ -55,14 +55,15 @@ def build_net(
         Fitted.
     encoder : Encoder
         Fitted.
-    n_rows : int
-        Of the table to train on.
+    n_rows : (int, int)
+        Of the table to train on, and of those held out to stop early.
     device : torch.device
         Where training will take place; the net is on the CPU.
     seed : int
         Of the initial weights.
     last : TableNet, optional
-        A net whose weights and history are gone on from.
+        A net whose weights and history are gone on from, and with it what "auto" stood for in its
+        network.
 
     Returns
     -------
@@ -70,11 +71,11 @@ def build_net(
     """
     batch_size = estimator.batch_size
     if isinstance(batch_size, str):
-        batch_size = _auto_batch_size(n_rows)
-    if estimator.normalization == "batch" and (n_rows < 2 or batch_size < 2):
+        batch_size = _auto_batch_size(n_rows[0])
+    if estimator.normalization == "batch" and (n_rows[0] < 2 or batch_size < 2):
         raise ValueError(
             "normalization='batch' needs at least 2 training rows and batch_size >= 2, got "
-            f"{n_rows} and {batch_size}"
+            f"{n_rows[0]} and {batch_size}"
         )
     optimizer, settings = optimizer_settings(
         estimator.optimizer,
@@ -84,9 +85,11 @@ def build_net(
         device,
     )
     dtype = torch.float64 if estimator.precision == "float64" else torch.float32
-    network = estimator.module
+    network, chosen = estimator.module, {}
     if network is None:
-        network = partial(MLP, **_settings_of_network(estimator, n_rows, encoder.n_inputs))
+        before = {} if last is None else last.network_
+        chosen = _settings_of_network(estimator, n_rows, encoder.n_inputs, before)
+        network = partial(MLP, **chosen)
     own = {
         "module": partial(_make_network, network, encoder, loss.n_outputs_, dtype),
         "criterion": Criterion(loss),
@@ -113,6 +116,7 @@ def build_net(
         )
     net = TableNet(**own, **given)
     net.encoder_, net.half_products_ = encoder, estimator.precision == "bf16"
+    net.network_ = chosen
     with seeded(seed, torch.device("cpu")):
         net.start(PRECISIONS[estimator.precision], loss.initial_bias(), last)
     net.check_outputs(encoder.n_inputs, loss.n_outputs_)
@@ -172,13 +176,20 @@ def _monitored(
     return monitor(table.Y.cpu().numpy(), net.table_scores(table))
 
 
-def _settings_of_network(estimator: Any, n_rows: int, n_columns: int) -> dict[str, Any]:
-    """Return the arguments of the built-in network, with numbers for "auto"."""
+def _settings_of_network(
+    estimator: Any, n_rows: tuple[int, int], n_columns: int, before: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the arguments of the built-in network: for "auto" those of before, or numbers."""
     settings = {name: getattr(estimator, name) for name in NETWORK}
+    for name, value in settings.items():
+        if isinstance(value, str) and value == "auto" and name in before:
+            settings[name] = before[name]
     if isinstance(settings["hidden_layer_sizes"], str):
-        settings["hidden_layer_sizes"] = (UNITS,) * (2 if n_rows >= ROWS_OF_TWO_LAYERS else 1)
+        # Of folds and of one fit of all rows alike.
+        many = sum(n_rows) > ROWS_OF_ONE_LAYER
+        settings["hidden_layer_sizes"] = (UNITS,) * (2 if many else 1)
     if isinstance(settings["dropout"], str):
-        settings["dropout"] = _auto_dropout(n_rows, settings["hidden_layer_sizes"])
+        settings["dropout"] = _auto_dropout(n_rows[0], settings["hidden_layer_sizes"])
     # A linear model has nothing to drop, and is small as it is.
     rate = settings["dropout"] if len(settings["hidden_layer_sizes"]) else 0.0
     if isinstance(settings["input_dropout"], str):

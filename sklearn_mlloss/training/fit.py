@@ -92,7 +92,8 @@ def train_net(
         encoder = fit_encoder(estimator.encoding, train, seeds[0], estimator.is_categorical_)
     else:
         encoder = last.encoder_
-    net = build_net(estimator, loss, encoder, len(train), device, seeds[0], last)
+    n_rows = len(train), 0 if valid is None else len(valid)
+    net = build_net(estimator, loss, encoder, n_rows, device, seeds[0], last)
     trained = train_on(net, train, valid, epochs, device, seeds[1], task=task)
     # The moments of a finished training serve nobody, and treble the size of a pickle.
     net.optimizer_.state.clear()

@@ -190,6 +190,8 @@ class TableNet(NeuralNet):
 
     # What rows of X go through before the first layer.
     encoder_: Encoder
+    # Arguments of the built-in network, with numbers for "auto"; none of another one.
+    network_: dict[str, Any]
     # The rows of the last training, and those held out from it; where it took place.
     n_rows_: tuple[int, int] = (0, 0)
     # The epochs that were made on others: on another number of rows, or in an earlier pass.
