@@ -19,7 +19,7 @@ from .deciding import DecidingClassifier, Scored, reserve, row_means
 from .decision import make_calibrator, make_plain_decoder
 from .decoders import Decoder
 from .parameters import check_n_jobs, draw_entropy, unchanged_on_error
-from .presets import NETWORK_OF_TWO, preset_for, vote_for
+from .presets import preset_for, vote_for
 from .responses import choose_method, label_scores, out_of_fold_scores
 from .summary import count, shown
 from .targets import TargetCodec
@@ -193,11 +193,12 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             Such as "f1_macro", "jaccard_samples", "hamming_loss" or "average_precision"; see
             `MultiLabelNetClassifier.for_metric`.
         estimator : classifier, optional
-            None is a `SoftVotingClassifier` of networks of two layers, "net", and of 50 extra trees
-            a fold of at most 512 leaves, "trees", with weights that are learned on out-of-fold
-            scores, or equal ones for "average_precision" and "roc_auc": the strongest that was
-            measured on real tables. The trees of all folds take up to 8 MB a label. It takes an X
-            of numbers without categories, and a dense y without NaN. torch is imported for it.
+            None is a `SoftVotingClassifier` of the networks that suit the metric, "net", and of 50
+            extra trees a fold of at most 512 leaves, "trees", with weights that are learned on
+            out-of-fold scores, or equal ones for "average_precision" and "roc_auc": the strongest
+            that was measured on real tables. The trees of all folds take up to 8 MB a label. It
+            takes an X of numbers without categories, and a dense y without NaN. torch is imported
+            for it.
         **params : dict
             Parameters of this class, which take precedence. Without an `estimator`, `cv`,
             `ensemble`, `n_jobs` and `random_state` are those of both members; a splitter that needs
@@ -222,8 +223,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         folds = {"cv": preset["cv"], "ensemble": True}
         if estimator is None:
             folds |= {name: params.pop(name) for name in (*folds, "n_jobs") if name in params}
-            estimator = _networks_and_trees(folds, params.get("random_state"))
-            estimator.weights = vote_for(metric)
+            estimator = _networks_and_trees(metric, folds, params.get("random_state"))
             folds = {"cv": "oof"}
         elif params.get("cv") == "oof":
             folds = {}
@@ -486,7 +486,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         return found[0] if len(found) == 1 else np.mean(found, axis=0), None
 
 
-def _networks_and_trees(folds: dict[str, Any], seed: Any) -> SoftVotingClassifier:
+def _networks_and_trees(metric: str, folds: dict[str, Any], seed: Any) -> SoftVotingClassifier:
     """Return the vote that `for_metric` takes, whose members have folds of their own."""
     # Nobody else needs torch, or a tenth of a second for forests.
     from sklearn.ensemble import ExtraTreesClassifier
@@ -503,9 +503,7 @@ def _networks_and_trees(folds: dict[str, Any], seed: Any) -> SoftVotingClassifie
     own = {**folds, "cv": cv, "ensemble": ensemble, "random_state": seed, "store_cv_results": True}
     # With ten folds 500, which take gigabytes for a hundred labels if none limits them.
     trees = ExtraTreesClassifier(50, max_leaf_nodes=512, random_state=seed)
-    return SoftVotingClassifier(
-        [
-            ("net", MultiLabelNetClassifier(**NETWORK_OF_TWO, **own)),
-            ("trees", DecodedClassifierCV(trees, "threshold", **own)),
-        ]
-    )
+    # The decision is that of the vote.
+    net = MultiLabelNetClassifier.for_metric(metric, **own, decoder="auto", calibration=None)
+    members = [("net", net), ("trees", DecodedClassifierCV(trees, "threshold", **own))]
+    return SoftVotingClassifier(members, weights=vote_for(metric))

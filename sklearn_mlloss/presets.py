@@ -7,7 +7,7 @@ from typing import Any
 
 from .names import did_you_mean
 
-__all__ = ["NETWORK_OF_TWO", "PRESETS", "preset_for", "vote_for"]
+__all__ = ["PRESETS", "preset_for", "vote_for"]
 
 # For a metric of decisions: the decoder that is best for it if the scores are probabilities. The
 # others look at scores only.
@@ -50,11 +50,11 @@ _ALIASES = {
 # Those who ask for probabilities get calibrated ones: no higher log loss on any real table.
 _OF_PROBABILITIES = ("log_loss", "brier_score", "calibration_error")
 # Fewer errors than one layer on most real tables, but less well calibrated where rows are few.
-NETWORK_OF_TWO = {"hidden_layer_sizes": (256, 256)}
+_NETWORK = {"hidden_layer_sizes": (256, 256)}
 PRESETS: dict[str, dict[str, Any]] = {
     name: {"loss": "bce", "decoder": decoder, "cv": 10}
     | ({"calibration": "beta"} if name in _OF_PROBABILITIES else {})
-    | ({} if name == "calibration_error" else NETWORK_OF_TWO)
+    | ({} if name == "calibration_error" else _NETWORK)
     for name, decoder in _DECODERS.items()
 }
 PRESETS.update({alias: PRESETS[name] for alias, name in _ALIASES.items()})

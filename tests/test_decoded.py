@@ -486,7 +486,9 @@ def test_the_strongest_for_a_metric(metric):
     ).fit(X, Y)
     net, trees = clf.estimator_.estimators_
     assert len(clf.estimators_) == 1 and len(net.nets_) == len(trees.estimators_) == 2
-    assert (net.loss, net.hidden_layer_sizes, net.calibration) == ("bce", (256, 256), None)
+    given = MultiLabelNetClassifier.for_metric(metric)
+    assert (net.loss, net.hidden_layer_sizes) == (given.loss, given.hidden_layer_sizes)
+    assert (net.decoder, net.calibration) == ("auto", None)
     weights = clf.estimator_.weights_
     scores = np.average([net.predict_proba(X), trees.predict_proba(X)], axis=0, weights=weights)
     np.testing.assert_array_equal(clf.oof_scores_, clf.estimator_.oof_scores_)
