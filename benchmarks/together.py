@@ -11,7 +11,8 @@ that another one takes away. All are averages over five folds:
 * "together": preset networks and extra trees, with weights learned on out-of-fold scores, as in
   `DecodedClassifierCV.for_metric`,
 * "together, 1:1", "together, 2:1": with equal weights, and with the networks weighted twice,
-* "default + beta", "preset + beta", "together + beta": calibrated, as for metrics of probabilities.
+* "default + beta", "preset + beta", "together + beta": calibrated, as for metrics of probabilities,
+* "for calibration": `DecodedClassifierCV.for_metric("calibration_error")`, default ones and trees.
 
     python benchmarks/together.py --data FOLDER --tables emotions yeast
     python benchmarks/together.py --data FOLDER --tables corel5k delicious --contenders preset
@@ -52,6 +53,11 @@ def together(seed, weights="learned", **params):
     return model.set_params(estimator__weights=weights, estimator__net__device="cpu")
 
 
+def for_calibration(seed):
+    model = DecodedClassifierCV.for_metric("calibration_error", cv=5, random_state=seed)
+    return model.set_params(estimator__net__device="cpu")
+
+
 def trees(seed):
     return together(seed).estimator.named_estimators.trees
 
@@ -67,6 +73,7 @@ CONTENDERS = {
     "default + beta": partial(networks, **BETA),
     "preset + beta": partial(preset, **BETA),
     "together + beta": partial(together, **BETA),
+    "for calibration": for_calibration,
 }
 
 

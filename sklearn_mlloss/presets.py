@@ -47,7 +47,7 @@ _ALIASES = {
     "ece": "calibration_error",
     "expected_calibration_error": "calibration_error",
 }
-# Those who ask for probabilities get calibrated ones: no higher log loss on any real table.
+# Those who ask for probabilities get calibrated ones: a lower log loss where there are many labels.
 _OF_PROBABILITIES = ("log_loss", "brier_score", "calibration_error")
 # Fewer errors than one layer on most real tables, but less well calibrated where rows are few.
 _NETWORK = {"hidden_layer_sizes": (256, 256)}
