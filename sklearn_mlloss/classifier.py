@@ -178,8 +178,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         With `cv`, number of folds that are trained at a time, as in joblib.
     warm_start : bool, default=False
         Whether `fit` starts from the weights of the last fit. Statistics, optimiser and decision
-        start anew, and the loss may be another one with as many outputs. The encoding stays as
-        the first fit has learned it, as does what "auto" is in the network; so must categories.
+        start anew, and the loss may be another one with as many outputs. The encoding, and what
+        "auto" is in the network, stay as in the first fit; the columns of categories must, too.
     memory : None, str or joblib.Memory, default=None
         Where trained networks are kept. A `fit` that differs from an earlier one in nothing but the
         decision (`decoder`, `calibration`), `n_jobs` and `verbose` takes its networks from there: a

@@ -225,7 +225,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             folds |= {name: params.pop(name) for name in (*folds, "n_jobs") if name in params}
             estimator = _networks_and_trees(metric, folds, params.get("random_state"))
             folds = {"cv": "oof"}
-        elif params.get("cv") == "oof":
+        elif isinstance(params.get("cv"), str):
             folds = {}
         return cls(estimator, **{**decision, **folds, **params})
 
@@ -381,9 +381,12 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         """Raise before anything is trained if there will be no scores, or of other rows."""
         if not may_keep_scores(self.estimator):
             raise ValueError(NO_SCORES.format(type(self.estimator).__name__))
-        params = self.estimator.get_params()
-        lists = [n for n in params if n.split("__")[-1] == "cv" and np.iterable(params[n])]
-        if reserved and any(not isinstance(params[name], str) for name in lists):
+        lists = [
+            name
+            for name, value in self.estimator.get_params().items()
+            if name.split("__")[-1] == "cv" and np.iterable(value) and not isinstance(value, str)
+        ]
+        if reserved and lists:
             raise ValueError(
                 f"{lists[0]} of estimator lists rows by number, and decoder="
                 f"{type(self.decoder_).__name__} keeps some of the rows for itself: give a splitter"
