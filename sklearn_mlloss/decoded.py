@@ -196,9 +196,9 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             None is a `SoftVotingClassifier` of the networks that suit the metric, "net", and of 50
             extra trees a fold of at most 512 leaves, "trees", with weights that are learned on
             out-of-fold scores, or equal ones for "average_precision" and "roc_auc": the strongest
-            that was measured on real tables. The trees of all folds take up to 8 MB a label. It
-            takes an X of numbers without categories, and a dense y without NaN. torch is imported
-            for it.
+            that was measured on real tables with up to 53 labels, and as good as networks alone
+            with hundreds. The trees of all folds take up to 8 MB a label. It takes an X of numbers
+            without categories, and a dense y without NaN. torch is imported for it.
         **params : dict
             Parameters of this class, which take precedence. Without an `estimator`, `cv`,
             `ensemble`, `n_jobs` and `random_state` are those of both members; a splitter that needs
