@@ -20,10 +20,9 @@ from .decision import make_calibrator, make_plain_decoder
 from .decoders import Decoder
 from .parameters import check_n_jobs, draw_entropy, unchanged_on_error
 from .presets import preset_for, vote_for
-from .responses import choose_method, label_scores, out_of_fold_scores
+from .responses import choose_method, label_scores, may_keep_scores, out_of_fold_scores
 from .summary import count, shown
 from .targets import TargetCodec
-from .voting import SoftVotingClassifier, may_keep_scores
 
 __all__ = ["DecodedClassifierCV"]
 
@@ -271,8 +270,8 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
                 rest, own = reserve(Y, own_seed)
             wanted = self.calibrator_ is not None or self.store_cv_results
             wanted = wanted or self.decoder_.requires_fit and own is None
-            if wanted and self._has_own_folds():
-                self._check_keeps_scores(own is not None)
+            if self._has_own_folds():
+                self._check_own_scores(wanted, reserved=own is not None)
             if prefit:
                 self.estimators_ = [self.estimator]
                 rows, scores = rest, self._raw_scores(X)[0] if wanted else None
@@ -377,9 +376,9 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
                 "seen with cv='prefit'"
             )
 
-    def _check_keeps_scores(self, reserved: bool) -> None:
-        """Raise before anything is trained if there will be no scores, or of other rows."""
-        if not may_keep_scores(self.estimator):
+    def _check_own_scores(self, wanted: bool, reserved: bool) -> None:
+        """Raise before anything is trained if there will be no scores, or folds of other rows."""
+        if wanted and not may_keep_scores(self.estimator):
             raise ValueError(NO_SCORES.format(type(self.estimator).__name__))
         lists = [
             name
@@ -489,12 +488,12 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         return found[0] if len(found) == 1 else np.mean(found, axis=0), None
 
 
-def _networks_and_trees(metric: str, folds: dict[str, Any], seed: Any) -> SoftVotingClassifier:
+def _networks_and_trees(metric: str, folds: dict[str, Any], seed: Any) -> Any:
     """Return the vote that `for_metric` takes, whose members have folds of their own."""
     # Nobody else needs torch, or a tenth of a second for forests.
     from sklearn.ensemble import ExtraTreesClassifier
 
-    from . import MultiLabelNetClassifier
+    from . import MultiLabelNetClassifier, SoftVotingClassifier
 
     cv, ensemble = folds["cv"], folds["ensemble"]
     if isinstance(cv, str):

@@ -10,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from .calibration import _probability
 from .targets import TargetCodec
 
-__all__ = ["METHODS", "choose_method", "label_scores", "out_of_fold_scores"]
+__all__ = ["METHODS", "choose_method", "label_scores", "may_keep_scores", "out_of_fold_scores"]
 
 METHODS = ("predict_proba", "decision_function")
 
@@ -81,6 +81,14 @@ def label_scores(estimator: Any, X: Any, method: str, targets: TargetCodec) -> n
             f"{scores.max():g}, which are no probabilities: use response_method='decision_function'"
         )
     return _inside(scores)
+
+
+def may_keep_scores(estimator: Any) -> bool:
+    """Return whether an unfitted classifier is told to keep what `out_of_fold_scores` looks for."""
+    own = getattr(estimator, "_may_keep_scores", None)
+    if own is not None:
+        return own()
+    return any(getattr(estimator, name, False) for name in ("store_cv_results", "oob_score"))
 
 
 def out_of_fold_scores(estimator: Any, targets: TargetCodec, n_samples: int) -> np.ndarray | None:

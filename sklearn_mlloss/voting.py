@@ -24,10 +24,10 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from .parameters import check_n_jobs, unchanged_on_error
-from .responses import label_scores, out_of_fold_scores
+from .responses import label_scores, may_keep_scores, out_of_fold_scores
 from .targets import TargetCodec
 
-__all__ = ["SoftVotingClassifier", "may_keep_scores"]
+__all__ = ["SoftVotingClassifier"]
 
 # Probabilities this near to 0 or 1 count as so near: a forest is often sure, and sometimes wrong.
 SURE = 1e-6
@@ -163,7 +163,7 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
             self._check_members()
             learns = isinstance(self.weights, str) and self.weights == "learned"
             if learns:
-                self._check_keep_scores([may_keep_scores(member) for _, member in self._members()])
+                self._check_keep_scores(self._kept_scores())
             shares = None if learns else self._shares()
             check_n_jobs(self.n_jobs)
             targets = TargetCodec().fit(y)
@@ -274,6 +274,12 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
                     f"estimators must have predict_proba, and {name!r} has none, got {member!r}: "
                     f"use DecodedClassifierCV({type(member).__name__}(...), calibration='sigmoid')"
                 )
+
+    def _kept_scores(self) -> list[bool]:
+        return [may_keep_scores(member) for _, member in self._members()]
+
+    def _may_keep_scores(self) -> bool:
+        return all(self._kept_scores())
 
     def _check_keep_scores(self, keeps: list[bool]) -> None:
         for (name, member), has_scores in zip(self._members(), keeps, strict=True):
@@ -399,13 +405,6 @@ def _least_log_loss(scores: list[np.ndarray], Y: np.ndarray, weight: np.ndarray)
     # Steps of the solver may leave the bounds by rounding.
     shares = found.x.clip(0, 1)
     return shares / shares.sum()
-
-
-def may_keep_scores(estimator: Any) -> bool:
-    """Return whether an unfitted classifier is told to keep out-of-fold or out-of-bag scores."""
-    if isinstance(estimator, SoftVotingClassifier):
-        return all(may_keep_scores(member) for _, member in estimator._members())
-    return any(getattr(estimator, name, False) for name in ("store_cv_results", "oob_score"))
 
 
 def _is_dropped(member: Any) -> bool:
