@@ -980,7 +980,7 @@ def test_the_estimator_given_is_not_touched():
     assert not hasattr(given, "coef_")
 
 
-def test_torch_is_not_imported():
+def test_torch_and_forests_are_not_imported():
     code = """
 import sys, warnings
 import numpy as np, sklearn_mlloss
@@ -990,7 +990,8 @@ X = np.arange(40.0).reshape(20, 2)
 clf = sklearn_mlloss.DecodedClassifierCV(DecisionTreeClassifier(), calibration="sigmoid")
 clf.fit(X, (X > 20).astype(int)).fit_decoder(X, (X > 20).astype(int), "top_k").predict(X)
 sklearn_mlloss.DecodedClassifierCV.for_metric("f1_micro", DecisionTreeClassifier())
-print(*[name for name in ("torch", "skorch", "sklearn_mlloss.decoded") if name in sys.modules])
+names = ("torch", "skorch", "sklearn.ensemble", "sklearn_mlloss.decoded")
+print(*[name for name in names if name in sys.modules])
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
