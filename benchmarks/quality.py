@@ -12,11 +12,10 @@ decisions are fitted, each measure has the one that is made for it:
 rankings and of calibration that for "average_precision" and "calibration_error"; "mlloss, one net"
 is the same with ``cv=None``, "mlloss, default net" is ``MultiLabelNetClassifier(decoder=...)``, and
 "mlloss, as it is" is ``MultiLabelNetClassifier()`` with raw X and no other argument. "mlloss and
-trees" is ``DecodedClassifierCV.for_metric("hamming_loss")``, the mean of networks and trees of
-ten folds with weights that are learned, with the decision of each measure; for macro-averaged
-precision weights are equal, as in that for "average_precision", and for the calibration error it is
-that for "calibration_error". Labels that the training part lacks are left
-out.
+trees" is ``DecodedClassifierCV.for_metric("hamming_loss")``, the mean of networks and trees of ten
+folds with weights that are learned, with the decision of each measure; for macro-averaged precision
+weights are equal, as in that for "average_precision", and for the calibration error it is that for
+"calibration_error". Labels that the training part lacks are left out.
 
     python benchmarks/quality.py --data FOLDER --tables emotions yeast --out quality.jsonl
     python benchmarks/quality.py --report quality.jsonl [more.jsonl ...]
