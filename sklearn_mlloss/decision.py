@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-import os
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
 
+from ._data.validation import warn_user
 from .calibration import Calibrator, get_calibrator
 from .decoders import Argmax, Decoder, FixedThreshold, get_decoder
 from .targets import TargetCodec
@@ -25,9 +23,6 @@ __all__ = [
     "make_plain_decoder",
     "warn_of_fallback",
 ]
-
-
-PACKAGE = os.path.join(os.path.dirname(__file__), "")  # whose lines no warning is to show
 
 
 class _Keep:
@@ -63,7 +58,7 @@ def make_decoder(spec: Any, loss: Loss, targets: TargetCodec, calibrated: bool) 
     # A loss without probabilities may still have a natural cut, and then says so.
     natural = type(decoder) is type(get_decoder(loss.default_decoder))
     if decoder.needs_probabilities and not (loss.proper or natural or calibrated):
-        _warn(
+        warn_user(
             f"{decoder!r} takes scores for probabilities, but those of {type(loss).__name__} are "
             f"none: use decoder={loss.default_decoder!r}, another that learns from held-out "
             "rows, or calibration='sigmoid'"
@@ -96,7 +91,7 @@ def make_plain_decoder(
     # A fixed threshold of 0.5 is where decision_function changes its sign.
     suits = method == "predict_proba" or calibrated or isinstance(decoder, FixedThreshold)
     if decoder.needs_probabilities and not suits:
-        _warn(
+        warn_user(
             f"{decoder!r} takes scores for probabilities, but those of {method} are none: use "
             f"calibration='sigmoid', or decoder={default!r} or another that learns from held-out "
             "rows"
@@ -119,7 +114,7 @@ def warn_of_fallback(decoder: Decoder, n_rows: int, advice: str) -> None:
     """Say so where a fitted decoder found too few positives for most labels."""
     fallback, n_labels = getattr(decoder, "fallback_labels_", ()), decoder.n_labels_
     if len(fallback) > n_labels / 2:
-        _warn(
+        warn_user(
             f"{len(fallback)} of {n_labels} labels have too few positives among the {n_rows} rows "
             f"that the decoder was fitted on, and use a common threshold: use {advice}"
         )
@@ -130,7 +125,9 @@ def _largest_score(spec: Any, decoder: Decoder) -> Argmax:
     if isinstance(decoder, Argmax):
         return decoder
     if not is_auto(spec):
-        _warn(f"decoder={spec!r} is not used: a 1-D multi-class y is decided by the largest score")
+        warn_user(
+            f"decoder={spec!r} is not used: a 1-D multi-class y is decided by the largest score"
+        )
     return Argmax()
 
 
@@ -140,15 +137,7 @@ def _try(decoder: Decoder, n_labels: int) -> None:
         return
     low = decoder.decode(np.full((1, n_labels), 1e-3))
     if n_labels == 1 and low.all():
-        _warn(
+        warn_user(
             f"{decoder!r} compares labels of a row, and there is only one, which every row gets: "
             "use decoder='threshold' or 'global_threshold'"
         )
-
-
-def _warn(message: str) -> None:
-    """Warn of the user's line, however many calls within this package are between."""
-    frame, level = inspect.currentframe(), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=level)

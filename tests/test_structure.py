@@ -69,7 +69,7 @@ def test_decisions_and_splits_know_nothing_of_torch(path):
         pytest.skip("selection trains")
     allowed = tuple(
         f"sklearn_mlloss.{name}"
-        for name in ("calibration", "decoders", "metrics", "model_selection", "names")
+        for name in ("_data", "calibration", "decoders", "metrics", "model_selection", "names")
     )
     own = [name for name in reaches(path, "sklearn_mlloss") if not name.startswith(allowed)]
     assert not own
@@ -84,7 +84,9 @@ def test_decisions_of_other_classifiers_know_nothing_of_networks(path):
 
 @within("inspection/")
 def test_displays_know_arrays_and_fitted_objects_only(path):
-    allowed = tuple(f"sklearn_mlloss.{name}" for name in ("inspection", "decoders", "metrics"))
+    allowed = tuple(
+        f"sklearn_mlloss.{name}" for name in ("_data", "inspection", "decoders", "metrics")
+    )
     own = [name for name in reaches(path, "sklearn_mlloss") if not name.startswith(allowed)]
     assert [name for name in own if name != "sklearn_mlloss"] == []
     assert not reaches(path, "torch", "skorch")
@@ -94,8 +96,15 @@ def test_displays_know_arrays_and_fitted_objects_only(path):
 def test_losses_decoders_and_networks_do_not_know_each_other(path):
     home = part(path).split("/")[0]
     own = [name for name in reaches(path, "sklearn_mlloss") if name != "sklearn_mlloss"]
-    allowed = (f"sklearn_mlloss.{home}", "sklearn_mlloss.names")
+    allowed = (f"sklearn_mlloss.{home}", "sklearn_mlloss._data", "sklearn_mlloss.names")
     assert [name for name in own if not name.startswith(allowed)] == []
+
+
+@within("_data/")
+def test_the_ground_floor_knows_nothing_of_the_package(path):
+    own = [name for name in reaches(path, "sklearn_mlloss") if "sklearn_mlloss._data" not in name]
+    assert [name for name in own if name != "sklearn_mlloss"] == []
+    assert not reaches(path, "torch", "skorch")
 
 
 def test_names_know_nothing():
@@ -110,7 +119,7 @@ def test_skorch_is_touched_in_one_place(path):
 
 @within("training/")
 def test_training_knows_losses_and_networks_only(path):
-    allowed = ("training", "losses", "names", "networks", "parameters")
+    allowed = ("_data", "training", "losses", "names", "networks", "parameters")
     own = [name for name in reaches(path, "sklearn_mlloss") if name != "sklearn_mlloss"]
     assert [name for name in own if name.split(".")[1] not in allowed] == []
 
