@@ -17,9 +17,10 @@ from ..losses import Criterion, Loss, get_loss
 from ..networks import MLP
 from ..parameters import NETWORK, PRECISIONS
 from .batches import Batches, Table, block_size
+from .callbacks import BestWeights, Schedule
 from .device import cpu_by_default
 from .encoding import Encoder
-from .net import VALID_ROWS, BestWeights, Schedule, TableNet, seeded
+from .net import VALID_ROWS, TableNet, seeded
 from .optimizers import get_schedule, optimizer_settings
 from .rows import Rows
 

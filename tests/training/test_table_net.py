@@ -10,7 +10,7 @@ from torch import nn
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss.losses import FunctionLoss
-from sklearn_mlloss.training.net import BestWeights, StopTraining
+from sklearn_mlloss.training.callbacks import BestWeights, StopTraining
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(90, 4))

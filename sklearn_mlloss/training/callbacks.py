@@ -1,0 +1,134 @@
+"""The callbacks of the estimator itself: early stopping and learning rate schedules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+
+from .batches import Table
+
+__all__ = ["BestWeights", "Schedule", "StopTraining"]
+
+
+class StopTraining(Exception):
+    """Raised by a callback that ends training."""
+
+
+class BestWeights(Callback):
+    """Stops when a score of the held-out rows no longer improves, and restores the best weights.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs without improvement after which training stops.
+    score : callable ``(net, table) -> float``, optional
+        Computed on the held-out rows and recorded as "valid_score"; greater is better. Without
+        it, the validation loss is minimised.
+
+    Attributes
+    ----------
+    misses_ : int
+        Epochs without improvement at the end of training.
+    best_epoch_ : int
+        Number of epochs, of this training, after which the weights were best.
+    """
+
+    # Share of the best value by which another must be better, so that training does not go on
+    # for gains in the last digit.
+    tolerance = 1e-4
+
+    def __init__(self, patience: int, score: Callable[[Any, Table], float] | None = None):
+        self.patience = patience
+        self.score = score
+
+    def on_train_begin(self, net, **kwargs):
+        """Forget the last training."""
+        self.best_, self.misses_, self.state_ = -math.inf, 0, None
+        self.best_epoch_, self.epochs_ = 0, 0
+
+    def on_epoch_end(self, net, dataset_valid=None, **kwargs):
+        """Keep the weights if they are the best so far; without held-out rows do nothing."""
+        if dataset_valid is None:
+            return
+        self.epochs_ += 1
+        if self.score is None:
+            value = -net.history[-1, "valid_loss"]
+        else:
+            found = self.score(net, dataset_valid)
+            try:
+                value = float(found)
+            except (TypeError, ValueError):
+                value = math.nan
+            if not math.isfinite(value):
+                raise ValueError(
+                    f"monitor returned {found!r} for the {len(dataset_valid)} held-out rows: let "
+                    "it return a finite number, or raise validation_fraction"
+                )
+            net.history.record("valid_score", value)
+        is_best = self.state_ is None or value > self.best_ + self.tolerance * abs(self.best_)
+        net.history.record("is_best", is_best)
+        if is_best:
+            self.best_, self.misses_, self.state_ = value, 0, net.weights()
+            self.best_epoch_ = self.epochs_
+            return
+        self.misses_ += 1
+        if self.misses_ >= self.patience:
+            raise StopTraining
+
+    def is_improving(self) -> bool:
+        """Return whether the last epochs, a quarter of the patience, still brought something."""
+        return self.misses_ < max(1, self.patience // 4)
+
+    def on_train_end(self, net, **kwargs):
+        """Restore the best weights, and let go of the copy."""
+        if self.state_ is not None:
+            net.set_weights(self.state_)
+        self.state_ = None
+
+
+class Schedule(Callback):
+    """Steps a learning rate scheduler of torch after each epoch.
+
+    Parameters
+    ----------
+    make : callable ``optimizer -> scheduler``
+    """
+
+    def __init__(self, make: Callable[[torch.optim.Optimizer], Any]):
+        self.make = make
+
+    def on_train_begin(self, net, **kwargs):
+        """Start the schedule anew; a single pass of `partial_fit` has none."""
+        self.groups_ = [dict(group) for group in net.optimizer_.param_groups]
+        self.scheduler_ = None
+        if not net.whole_fit_:
+            return
+        try:
+            self.scheduler_ = self.make(net.optimizer_)
+        except TypeError as error:
+            raise TypeError(
+                f"lr_schedule must be a function of the optimizer alone ({error}): give, for "
+                "instance, lambda optimizer: StepLR(optimizer, step_size=10)"
+            ) from error
+
+    def on_epoch_end(self, net, **kwargs):
+        """Record the learning rate of the epoch and move on."""
+        net.history.record("learning_rate", net.optimizer_.param_groups[0]["lr"])
+        if self.scheduler_ is None:
+            return
+        if isinstance(self.scheduler_, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            row = net.history[-1]
+            self.scheduler_.step(row.get("valid_loss", row["train_loss"]))
+        else:
+            self.scheduler_.step()
+
+    def on_train_end(self, net, **kwargs):
+        """Let go of the optimiser, with the settings that it had."""
+        for group, before in zip(net.optimizer_.param_groups, self.groups_, strict=True):
+            group.clear()
+            group.update(before)
+        del self.scheduler_, self.groups_
