@@ -59,8 +59,8 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
     ----------
     estimator : classifier
         With `predict_proba` or `decision_function`. Multi-label scores may come as an array of
-        shape (n, n_labels), (n, n_labels, 2), or a list with an array of shape (n, n_classes) a
-        label.
+        shape (n, n_labels) or (n, n_labels, 2), a sparse matrix, a DataFrame, or a list or tuple
+        with an array of shape (n, n_classes) per label.
     decoder : str or Decoder, default="auto"
         How scores become labels: a name of `sklearn_mlloss.decoders.DECODERS`, a decoder, or
         "auto" for "per_label_threshold". A 1-D multi-class y is always decided by the largest

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
+from ._data.scores import Link, class_matrix, label_matrix
 from .calibration import _probability
 from .targets import TargetCodec
 
@@ -36,7 +37,7 @@ def choose_method(estimator: Any, response_method: str) -> str:
 
 
 def label_scores(estimator: Any, X: Any, method: str, targets: TargetCodec) -> np.ndarray:
-    """Return the scores of a fitted classifier with one column a label.
+    """Return the scores of a fitted classifier with one column per label.
 
     Parameters
     ----------
@@ -44,7 +45,8 @@ def label_scores(estimator: Any, X: Any, method: str, targets: TargetCodec) -> n
         Fitted on some of the rows, among which a label may be constant or a class missing.
     X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
     method : {"predict_proba", "decision_function"}
-        Decisions are mapped to (0, 1) by a sigmoid that is kept strictly increasing.
+        What it returns may have any of the forms of `label_matrix` and `class_matrix`. Decisions
+        are mapped to (0, 1) by a sigmoid that is kept strictly increasing.
     targets : TargetCodec
         Fitted on all rows.
 
@@ -60,24 +62,13 @@ def label_scores(estimator: Any, X: Any, method: str, targets: TargetCodec) -> n
     ValueError
         If what the classifier returns has another shape, or probabilities are none.
     """
+    source = f"{method} of {type(estimator).__name__}"
     values = getattr(estimator, method)(X)
-    values = list(map(_floats, values)) if isinstance(values, list | tuple) else _floats(values)
-    if method == "decision_function":
-        is_list = isinstance(values, list)
-        values = list(map(_probability, values)) if is_list else _probability(values)
-    classes = getattr(estimator, "classes_", None)
-    if targets.kind == "multilabel":
-        scores = _of_labels(values, classes, targets.n_labels_)
-    else:
-        scores = _of_classes(values, classes, targets.classes_)[:, -targets.n_labels_ :]
-    if scores.shape[1:] != (targets.n_labels_,):
-        raise ValueError(
-            f"{method} of {type(estimator).__name__} returned scores of shape {scores.shape} for "
-            f"{targets.describe()}: one column a label is needed, or a list with one array a label"
-        )
+    link = _probability if method == "decision_function" else None
+    scores = _matrix(estimator, values, targets, source, link)
     if (scores < -ROUNDING).any() or (scores > 1 + ROUNDING).any():
         raise ValueError(
-            f"{method} of {type(estimator).__name__} returned values from {scores.min():g} to "
+            f"{source} returned values from {scores.min():g} to "
             f"{scores.max():g}, which are no probabilities: use response_method='decision_function'"
         )
     return _inside(scores)
@@ -133,11 +124,10 @@ def _out_of_bag(estimator: Any, targets: TargetCodec) -> np.ndarray | None:
         return None
     # Of an indicator (n, 2, L); a row that no tree has left out has 0 or NaN for all classes.
     left_out = values.sum(axis=1).reshape(len(values), -1).min(axis=1) > 0.5
-    if targets.kind == "multilabel":
-        stacked = values.transpose(0, 2, 1) if values.ndim == 3 else values
-        scores = _of_labels(stacked, estimator.classes_, targets.n_labels_)
-    else:
-        scores = _of_classes(values, estimator.classes_, targets.classes_)[:, -targets.n_labels_ :]
+    if values.ndim == 3:
+        values = values.transpose(0, 2, 1)
+    source = f"oob_decision_function_ of {type(estimator).__name__}"
+    scores = _matrix(estimator, values, targets, source)
     return np.where(left_out[:, None], scores, np.nan)
 
 
@@ -147,57 +137,11 @@ def _inside(scores: np.ndarray) -> np.ndarray:
     return np.clip(scores, limits.tiny, 1 - limits.epsneg)
 
 
-def _floats(values: Any) -> np.ndarray:
-    return np.asarray(values, dtype=np.float64)
-
-
-def _of_labels(values: Any, classes: Any, n_labels: int) -> np.ndarray:
-    """Return scores of an indicator from any of the forms that classifiers have for it."""
-    if isinstance(values, list):
-        own = [None] * len(values) if classes is None else classes
-        if len(own) != len(values):
-            own = [None] * len(values)
-        return np.column_stack([_positive(v, c) for v, c in zip(values, own, strict=True)])
-    if values.ndim == 3:
-        return values[:, :, -1]
-    if n_labels == 1:
-        # An indicator with one column is a binary target for most classifiers, and classes_ 1-D.
-        if values.ndim == 1:
-            return values[:, None]
-        flat = classes is not None and np.ndim(classes[0]) == 0
-        if values.shape[1] == 2 or flat and len(classes) == 1:
-            return _positive(values, classes if flat else None)[:, None]
-    return values
-
-
-def _positive(values: np.ndarray, classes: Any) -> np.ndarray:
-    """Return the scores of class 1 of one label, whose `classes` may be 0 or 1 alone."""
-    if classes is not None and len(classes) == 1:
-        return np.full(len(values), float(classes[0]))
-    if values.ndim == 1:
-        return values
-    if values.shape[1] == 1:
-        raise ValueError(
-            "predict_proba returned one column for a label, and there is no classes_ that tells "
-            "whether it is that of 0 or 1: the label is constant in the rows of a fold; use fewer "
-            "folds, or leave it out"
-        )
-    return values[:, -1]
-
-
-def _of_classes(values: np.ndarray, seen: Any, classes: np.ndarray) -> np.ndarray:
-    """Return scores of the classes of a 1-D y, of which the classifier may not have seen all."""
-    if isinstance(values, list) or values.ndim > 2 or seen is None:
-        raise ValueError("for a 1-D y the classifier must return one array, and have classes_")
-    if len(seen) == 1:
-        values = np.ones((len(values), 1))
-    elif values.ndim == 1 or values.shape[1] == 1:
-        values = np.column_stack([1 - values.ravel(), values.ravel()])
-    if values.shape[1] != len(seen):
-        raise ValueError(
-            f"the classifier returned {values.shape[1]} columns for {len(seen)} classes: one a "
-            "class is needed (decision_function_shape='ovr' for a support vector machine)"
-        )
-    scores = np.zeros((len(values), len(classes)))
-    scores[:, np.searchsorted(classes, seen)] = values
-    return scores
+def _matrix(
+    estimator: Any, values: Any, targets: TargetCodec, source: str, link: Link | None = None
+) -> np.ndarray:
+    classes = getattr(estimator, "classes_", None)
+    if targets.kind == "multilabel":
+        return label_matrix(values, targets.n_labels_, classes, source, link)
+    scores = class_matrix(values, classes, targets.classes_, source, link)
+    return scores[:, -targets.n_labels_ :]

@@ -44,9 +44,10 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
     ----------
     estimators : list of (str, classifier)
         Names and classifiers with `predict_proba`, which are cloned. Multi-label probabilities
-        may come as an array of shape (n, n_labels), (n, n_labels, 2), or a list with an array of
-        shape (n, n_classes) a label. "drop" in place of a classifier leaves it out. Parameters are
-        set as ``trees__max_depth=3``, and a classifier is replaced as ``trees="drop"``.
+        may come as an array of shape (n, n_labels) or (n, n_labels, 2), a sparse matrix, a
+        DataFrame, or a list or tuple with an array of shape (n, n_classes) per label. "drop" in
+        place of a classifier leaves it out. Parameters are set as ``trees__max_depth=3``, and a
+        classifier is replaced as ``trees="drop"``.
     weights : array-like of shape (n_estimators,) or "learned", optional
         A number >= 0 for each of `estimators`, dropped ones as well; their sum does not matter.
         None weighs all alike. "learned" takes those with the least log loss of the mean on

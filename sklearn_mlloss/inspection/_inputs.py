@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .._data.scores import label_matrix
 from ..metrics._checks import _to_float
 
 # Small multiples stay readable up to a page of them.
@@ -108,22 +109,10 @@ def label_probabilities(estimator: Any, X: Any, n_labels: int) -> np.ndarray:
             "its scores to from_predictions."
         )
     proba = estimator.predict_proba(X)
-    if isinstance(proba, list):  # one array a label, with a column a class
-        if len(proba) != n_labels:
-            raise ValueError(
-                f"y has {n_labels} labels, but estimator gives probabilities of {len(proba)}; "
-                "give the y of the labels that it was fitted on."
-            )
-        classes = getattr(estimator, "classes_", [np.arange(p.shape[1]) for p in proba])
-        return np.column_stack(
-            [_class_one(p, c) for p, c in zip(proba, classes, strict=True)],
+    if isinstance(proba, list | tuple) and np.ndim(proba[0]) == 2 and len(proba) != n_labels:
+        raise ValueError(
+            f"y has {n_labels} labels, but estimator gives probabilities of {len(proba)}; "
+            "give the y of the labels that it was fitted on."
         )
-    proba = np.asarray(proba)
-    if n_labels == 1 and proba.ndim == 2 and proba.shape[1] == 2:
-        return _class_one(proba, getattr(estimator, "classes_", np.arange(2)))[:, None]
-    return proba
-
-
-def _class_one(proba: np.ndarray, classes: Any) -> np.ndarray:
-    # A label that was constant in training has one column, of the class that was seen.
-    return proba[:, np.asarray(classes).ravel() == 1].sum(axis=1)
+    classes = getattr(estimator, "classes_", None)
+    return label_matrix(proba, n_labels, classes, f"predict_proba of {type(estimator).__name__}")

@@ -6,15 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics._scorer import _Scorer
 
-from ._checks import (
-    _is_count,
-    _to_float,
-)
+from .._data.scores import label_matrix
+from ._checks import _is_count, _to_float
 from .decisions import f_measure, hamming_loss, jaccard, subset_accuracy
 from .probabilities import expected_calibration_error, multilabel_brier_score, multilabel_log_loss
 from .propensities import propensity_scored_precision_at_k
@@ -36,10 +33,11 @@ def multilabel_scorers(k: int = 1, propensities: ArrayLike | None = None) -> dic
     """Return scorers by name, for ``scoring=`` of scikit-learn's searches.
 
     Greater is better for all: losses are negated, and their names begin with ``"neg_"``. They take
-    what the metrics take, NaN in y included, and any classifier: an array (n, L), a list of
-    arrays (a label without positives in training has probability 0), or for one label what a
-    binary classifier gives. scikit-learn's own scorers raise where a label is constant in
-    training, and for two labels with classifiers such as MLPClassifier.
+    what the metrics take, NaN in y included, and any classifier: arrays (n, L) and (n, L, 2),
+    sparse matrices, DataFrames, lists of arrays (a label without positives in training has
+    probability 0), or for one label what a binary classifier gives. scikit-learn's own scorers
+    raise where a label is constant in training, and for two labels with classifiers such as
+    MLPClassifier.
     Scorers in one dict share the predictions, and `sample_weight` is passed on as by
     `sklearn.metrics.make_scorer`.
 
@@ -143,25 +141,8 @@ class _AsMatrix(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         response = getattr(self.estimator, self.method)(X)
-        return _label_matrix(response, getattr(self.estimator, "classes_", None), self.n_labels)
+        classes = getattr(self.estimator, "classes_", None)
+        source = f"{self.method} of {type(self.estimator).__name__}"
+        return label_matrix(response, self.n_labels, classes, source)
 
     predict_proba = decision_function = predict
-
-
-def _label_matrix(response: Any, classes: Any, n_labels: int) -> np.ndarray:
-    """Return what any classifier predicts as an array of shape (n_samples, n_labels)."""
-    if isinstance(response, list) and response and np.ndim(response[0]) == 2:
-        classes = [None] * len(response) if classes is None else classes
-        return np.column_stack([_positive(p, c) for p, c in zip(response, classes, strict=True)])
-    response = np.asarray(response.toarray() if sp.issparse(response) else response)
-    if response.ndim == 1:
-        return response.reshape(-1, 1)
-    if n_labels == 1 and np.ndim(classes) == 1 and len(classes) == response.shape[1]:
-        return _positive(response, classes).reshape(-1, 1)
-    return response
-
-
-def _positive(proba: np.ndarray, classes: Any) -> np.ndarray:
-    """Return the probability of class 1, which is 0 where training saw no such class."""
-    found = np.flatnonzero(np.asarray([0, 1] if classes is None else classes) == 1)
-    return proba[:, found[0]] if len(found) else np.zeros(len(proba))
