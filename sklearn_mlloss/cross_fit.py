@@ -10,12 +10,12 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import _routing_enabled, process_routing
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, check_is_fitted, has_fit_parameter
 
+from ._data.folds import list_folds
 from .model_selection import MultilabelStratifiedKFold
 from .responses import label_scores
 from .targets import TargetCodec
@@ -84,16 +84,7 @@ def make_parts(
     if cv is None or isinstance(cv, Integral):
         splitter = MultilabelStratifiedKFold(5 if cv is None else cv, random_state=seed)
         return [(rows[train], rows[test]) for train, test in splitter.split(Y[rows], Y[rows])]
-    folds = []
-    for parts in check_cv(cv).split(X, y, **split_params):
-        parts = (np.arange(len(Y))[part] for part in parts)  # masks as well as numbers
-        train, test = (part[np.isin(part, rows)] for part in parts)
-        if not len(train) or not len(test):
-            raise ValueError("cv has a fold without rows to learn from, or to be decided")
-        folds.append((train, test))
-    if not folds:
-        raise ValueError(f"cv must have a fold at least, got {cv!r}")
-    return folds
+    return list_folds(cv, X, y, np.isin(np.arange(len(Y)), rows), **split_params)
 
 
 def fit_models(

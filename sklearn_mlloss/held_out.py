@@ -6,8 +6,8 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import check_cv
 
+from ._data.folds import list_folds
 from .model_selection import MultilabelStratifiedKFold, MultilabelStratifiedShuffleSplit
 from .training import Rows
 
@@ -49,13 +49,5 @@ def make_folds(
     place = np.cumsum(kept) - 1
     targets = np.zeros((len(kept), rows.Y.shape[1]), dtype=rows.Y.dtype)
     targets[kept] = rows.Y
-    folds = []
-    for parts in check_cv(cv).split(np.zeros(len(kept)), targets):
-        parts = (np.arange(len(kept))[part] for part in parts)  # masks as well as numbers
-        train, test = (place[part[kept[part]]] for part in parts)
-        if not len(train) or not len(test):
-            raise ValueError("cv has a fold without rows to learn from, or to be decided")
-        folds.append((train, test))
-    if not folds:
-        raise ValueError(f"cv must have a fold at least, got {cv!r}")
-    return folds
+    folds = list_folds(cv, np.zeros(len(kept)), targets, kept)
+    return [(place[train], place[test]) for train, test in folds]

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import clone
-from sklearn.model_selection import check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils import column_or_1d
 from sklearn.utils.metadata_routing import _routing_enabled, process_routing
-from sklearn.utils.validation import _num_samples
 
+from .._data.folds import list_folds
 from ..parameters import draw_entropy
 from .search_candidates import last_step
 from .split import MultilabelStratifiedKFold, RepeatedMultilabelStratifiedKFold
@@ -76,13 +75,7 @@ def make_folds(
         else:
             splitter = MultilabelStratifiedKFold(n_splits, random_state=seed)
         return list(splitter.split(Y, Y, **split_params))
-    numbers = np.arange(_num_samples(X))  # masks as well as numbers
-    folds = [
-        tuple(numbers[part] for part in fold) for fold in check_cv(cv).split(X, y, **split_params)
-    ]
-    if not folds or any(not len(part) for fold in folds for part in fold):
-        raise ValueError("cv has no fold, or one without rows to train on or to test")
-    return folds
+    return list_folds(cv, X, y, **split_params)
 
 
 def seeded(estimator: Any, seed: int) -> Any:

@@ -1,0 +1,86 @@
+"""Splits of a cross-validation as row numbers, checked before anything is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import _num_samples
+
+from .validation import warn_user
+
+__all__ = ["Fold", "list_folds"]
+
+# Numbers of the rows to train on, and of those to test.
+Fold = tuple[np.ndarray, np.ndarray]
+
+
+def list_folds(
+    cv: Any, X: Any, y: Any, kept: np.ndarray | None = None, **split_params: Any
+) -> list[Fold]:
+    """Return the splits of a splitter or of an iterable as row numbers.
+
+    Parameters
+    ----------
+    cv : splitter or iterable of (train, test)
+        Row numbers, which may be negative as in numpy, or masks.
+    X, y : array-like
+        For the splitter.
+    kept : ndarray of bool, shape (n_samples,), optional
+        Which rows may be used; the others are left out of every part.
+    **split_params : dict
+        For the splitter, such as `groups`.
+
+    Returns
+    -------
+    list of (train, test)
+
+    Raises
+    ------
+    ValueError
+        If `cv` is something else, names rows that X does not have, has no fold, or has one with
+        an empty part.
+    """
+    n_rows = _num_samples(X)
+    wanted = "cv must be an int, a splitter or an iterable of (train, test) row numbers or masks"
+    if isinstance(cv, str | type) or not (hasattr(cv, "split") or np.iterable(cv)):
+        raise ValueError(f"{wanted}, got {cv!r}")
+    if hasattr(cv, "split"):
+        splits = cv.split(X, y, **split_params)
+    else:
+        splits = cv
+        if "groups" in split_params:
+            warn_user("groups are not used, because cv lists the rows of each fold")
+    folds = []
+    for k, fold in enumerate(splits):
+        try:
+            train, test = fold
+        except (TypeError, ValueError):
+            raise ValueError(f"{wanted}, got one whose fold {k} is no pair") from None
+        parts = (_rows(f"fold {k} of cv", part, n_rows) for part in (train, test))
+        train, test = (part if kept is None else part[kept[part]] for part in parts)
+        for name, part in (("train on", train), ("test", test)):
+            if not len(part):
+                raise ValueError(f"fold {k} of cv is without rows to {name}")
+        folds.append((train, test))
+    if not folds:
+        raise ValueError(f"cv must have a fold at least, got {cv!r}")
+    return folds
+
+
+def _rows(name: str, part: Any, n_rows: int) -> np.ndarray:
+    """Return the row numbers of one part of a fold."""
+    part = np.asarray(part)
+    if not part.size:
+        return np.empty(0, dtype=np.intp)
+    if part.ndim != 1 or part.dtype.kind not in "biu":
+        raise ValueError(
+            f"{name} must hold row numbers or masks, 1-D arrays of int or bool, got an array of "
+            f"shape {part.shape} and dtype {part.dtype}"
+        )
+    if part.dtype.kind == "b" and len(part) != n_rows:
+        raise ValueError(f"{name} has a mask of {len(part)} rows, but X has {n_rows} rows")
+    if part.dtype.kind != "b" and (part.max() >= n_rows or part.min() < -n_rows):
+        beyond = part.max() if part.max() >= n_rows else part.min()
+        raise ValueError(f"{name} has row number {beyond}, but X has {n_rows} rows")
+    return np.arange(n_rows)[part]

@@ -1,0 +1,91 @@
+"""Splits that users give: row numbers and masks, checked before anything is trained."""
+
+import numpy as np
+import pytest
+from sklearn.model_selection import GroupKFold, KFold, PredefinedSplit
+
+from sklearn_mlloss import DecodedClassifierCV, LossDecoderSearchCV, MultiLabelNetClassifier
+from sklearn_mlloss._data.folds import list_folds
+
+X = np.random.default_rng(0).normal(size=(40, 3))
+Y = (X[:, :2] > 0.3).astype(int)
+ROWS = np.arange(40)
+HALVES = [(ROWS[:20], ROWS[20:]), (ROWS[20:], ROWS[:20])]
+
+BAD = [
+    (5.0, r"cv must be an int, a splitter or an iterable .*, got 5\.0"),
+    ("five", "cv must be an int, a splitter.*, got 'five'"),
+    (KFold, "cv must be an int, a splitter or an iterable .*, got <class .*KFold"),
+    ([1, 2], "cv must be an int, .* fold 0 is no pair"),
+    ([*HALVES, (ROWS, ROWS, ROWS)], "fold 2 is no pair"),
+    ([], r"cv must have a fold at least, got \[\]"),
+    ([(ROWS[:20], ROWS[20:] + 1)], "fold 0 of cv has row number 40, but X has 40 rows"),
+    ([HALVES[0], (ROWS, [-41])], "fold 1 of cv has row number -41, but X has 40 rows"),
+    ([(np.ones(30, bool), ROWS)], "fold 0 of cv has a mask of 30 rows, but X has 40 rows"),
+    ([(np.ones(41, bool), ROWS)], "fold 0 of cv has a mask of 41 rows, but X has 40 rows"),
+    ([(ROWS / 2, ROWS)], "fold 0 of cv must hold row numbers or masks, .* float64"),
+    ([(["a", "b"], ROWS)], "fold 0 of cv must hold row numbers or masks"),
+    ([(ROWS[:, None], ROWS)], r"fold 0 of cv must hold row numbers .* shape \(40, 1\)"),
+    ([(ROWS, [])], "fold 0 of cv is without rows to test"),
+    ([HALVES[0], (np.zeros(40, bool), ROWS)], "fold 1 of cv is without rows to train on"),
+]
+
+
+def never(outputs, targets):
+    raise AssertionError("trained")
+
+
+NET = MultiLabelNetClassifier(never, hidden_layer_sizes=(4,), random_state=0)
+ESTIMATORS = {
+    "net": lambda cv: MultiLabelNetClassifier(never, hidden_layer_sizes=(4,), cv=cv),
+    "decoded": lambda cv: DecodedClassifierCV(NET, cv=cv),
+    "search": lambda cv: LossDecoderSearchCV(NET, {"never": never}, ["threshold"], cv=cv),
+}
+
+
+@pytest.mark.parametrize("make", ESTIMATORS.values(), ids=ESTIMATORS)
+@pytest.mark.parametrize("cv, message", BAD)
+def test_unusable_splits_are_refused_before_training(make, cv, message):
+    with pytest.raises(ValueError, match=message):
+        make(cv).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "cv",
+    [
+        HALVES,
+        iter(HALVES),
+        [(train.tolist(), test.tolist()) for train, test in HALVES],
+        [(ROWS < 20, ROWS >= 20), (ROWS >= 20, ROWS < 20)],
+        [(ROWS[:20], ROWS[20:] - 40), (ROWS[20:] - 40, ROWS[:20])],
+        PredefinedSplit(1 - ROWS // 20),
+    ],
+    ids=["arrays", "iterator", "lists", "masks", "negative", "splitter"],
+)
+def test_all_forms_of_the_same_splits(cv):
+    found = list_folds(cv, X, Y)
+    order = [0, 1] if found[0][0][0] == 0 else [1, 0]
+    for k, (train, test) in zip(order, HALVES, strict=True):
+        np.testing.assert_array_equal(found[k][0], train)
+        np.testing.assert_array_equal(found[k][1], test)
+
+
+def test_rows_that_may_not_be_used_are_left_out():
+    kept = ROWS % 2 == 0
+    for train, test in list_folds(HALVES, X, Y, kept):
+        assert len(train) == len(test) == 10
+        assert not (train % 2).any() and not (test % 2).any()
+    with pytest.raises(ValueError, match="fold 0 of cv is without rows to test"):
+        list_folds(HALVES, X, Y, ROWS < 20)
+
+
+def test_groups_reach_the_splitter():
+    groups = ROWS // 4
+    for train, test in list_folds(GroupKFold(5), X, Y, groups=groups):
+        assert not set(groups[train]) & set(groups[test])
+
+
+def test_groups_of_listed_splits_are_not_dropped_in_silence():
+    with pytest.warns(UserWarning, match="groups are not used") as caught:
+        list_folds(HALVES, X, Y, groups=ROWS // 4)
+    assert caught[0].filename == __file__
