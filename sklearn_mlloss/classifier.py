@@ -161,10 +161,10 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         `sklearn_mlloss.calibration.CALIBRATORS`, such as "sigmoid" or "isotonic". Learned on the
         rows that the decoder learns on.
     cv : None, int, splitter or iterable of (train, test), default=None
-        None trains one network and holds rows out. Otherwise one network a fold, each stopped
-        early on its own fold; every row gets a score from a network that has not seen it, and one
-        calibration and one decoder are fitted on all of these together
-        (`CalibratedClassifierCV` fits one a fold). An int is the number of folds, stratified by
+        None trains one network and holds rows out. Otherwise one network per fold, each stopped
+        early on its own fold; every row gets a score from a network that was not trained on it, and
+        one calibration and one decoder are fitted on all of these together
+        (`CalibratedClassifierCV` fits one per fold). An int is the number of folds, stratified by
         label.
     repeats : int, default=1
         With an int `cv`, how often the rows are split into so many folds, each time in another
@@ -234,7 +234,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         All nets.
     oof_scores_ : ndarray of shape (n_samples, n_labels)
         With `cv` and `store_cv_results`, the uncalibrated score of each row by the networks that
-        have not seen it; NaN for rows that were left out.
+        were not trained on it; NaN for rows that were left out. With early stopping the scores of a
+        fold are those after as many epochs as the median of the best epochs of the other folds: at
+        the epoch that the fold itself chose they would be better than those of new rows.
     history_ : dict of lists, or list of such dicts for an ensemble
         For each epoch "epoch", "train_loss", and with early stopping "valid_loss", with a
         `monitor` of your own its "valid_score", and "is_best", which is True where the weights

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
+from sklearn.metrics import label_ranking_average_precision_score, log_loss
 from sklearn.model_selection import KFold
 
 from sklearn_mlloss import MultiLabelNetClassifier
@@ -32,19 +33,58 @@ def make(**params):
 
 
 def test_every_row_is_scored_by_the_net_that_has_not_seen_it():
-    net = make(store_cv_results=True).fit(X, Y)
+    net = make(store_cv_results=True, early_stopping=False).fit(X, Y)
     folds = list(MultilabelStratifiedKFold(3, random_state=net._seeds(0)[2]).split(Y, Y))
     for (_, test), part in zip(folds, net.nets_, strict=True):
         scores, _ = part.scores(X[test].astype(np.float32), "cpu")
         np.testing.assert_allclose(net.oof_scores_[test], scores, atol=1e-7)
-        # A row's own label does not move its out-of-fold score.
     assert np.isfinite(net.oof_scores_).all()
+
+
+@pytest.mark.parametrize("loss", ["bce", "factorized"])
+@pytest.mark.parametrize("monitor", ["loss", label_ranking_average_precision_score])
+def test_out_of_fold_scores_are_of_the_epoch_that_the_other_folds_chose(loss, monitor):
+    params = dict(loss=loss, max_epochs=60, monitor=monitor)
+    net = make(**params, store_cv_results=True).fit(X, Y)
+    best = [np.flatnonzero(history["is_best"])[-1] + 1 for history in net.history_]
+    assert len({*best}) > 1
+    folds = list(MultilabelStratifiedKFold(3, random_state=net._seeds(0)[2]).split(Y, Y))
+    for k, (_, test) in enumerate(folds):
+        epoch = int(np.median(np.delete(best, k)))
+        epoch = min(epoch, len(net.history_[k]["epoch"]))
+        stopped = make(**(params | dict(max_epochs=epoch, n_iter_no_change=100)), cv=folds)
+        # Only the fold in question matters; it must not go back to an epoch of its own choice.
+        stopped.monitor = Rising()
+        part = stopped.set_params(random_state=0).fit(X, Y).nets_[k]
+        scores, _ = part.scores(X[test].astype(np.float32), "cpu")
+        np.testing.assert_allclose(net.oof_scores_[test], scores, atol=1e-6)
+
+
+class Rising:
+    """A monitor for which each epoch is better than the one before."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, Y, scores):
+        self.calls += 1
+        return self.calls
+
+
+def test_out_of_fold_scores_of_noise_are_not_better_than_the_label_frequencies():
+    generator = np.random.default_rng(1)
+    noise, labels = generator.normal(size=(300, 8)), generator.random((300, 4)) < 0.4
+    net = make(cv=5, max_epochs=60, n_iter_no_change=10, store_cv_results=True)
+    scores = net.fit(noise, labels.astype(int)).oof_scores_
+    share = labels.mean(axis=0)
+    entropy = -np.mean(share * np.log(share) + (1 - share) * np.log1p(-share))
+    assert log_loss(labels.ravel(), scores.ravel()) > entropy
 
 
 @pytest.mark.parametrize("loss", ["bce", "factorized"])
 def test_a_row_that_is_in_several_test_parts_has_the_mean_of_their_scores(loss):
     splits = [([*range(50, 150)], [*range(50)]), ([*range(30), *range(60, 150)], [*range(30, 60)])]
-    net = make(loss=loss, cv=splits, store_cv_results=True).fit(X, Y)
+    net = make(loss=loss, cv=splits, store_cv_results=True, early_stopping=False).fit(X, Y)
     parts = [part.scores(net._check_X(X), "cpu")[0] for part in net.nets_]
     for rows, expected in ((slice(30), parts[0]), (slice(50, 60), parts[1])):
         np.testing.assert_allclose(net.oof_scores_[rows], expected[rows], atol=1e-7)
@@ -59,7 +99,7 @@ def test_out_of_fold_scores_are_those_of_the_present_nets_or_none():
 
 
 def test_repeats_split_in_another_way_each_time():
-    net = make(repeats=2, store_cv_results=True).fit(X, Y)
+    net = make(repeats=2, store_cv_results=True, early_stopping=False).fit(X, Y)
     seed = net._seeds(0)[2]
     expected = np.zeros(Y.shape)
     for repeat in range(2):

@@ -18,6 +18,7 @@ from .build import build_net
 from .device import cpu_by_default
 from .encoding import fit_encoder
 from .net import TableNet, seeded
+from .out_of_fold import OutputsByEpoch, epochs_of_others
 from .rows import Rows
 
 __all__ = [
@@ -59,15 +60,18 @@ def train_on(
     seed: int,
     whole_fit: bool = True,
     task: Any = None,
+    kept_outputs: OutputsByEpoch | None = None,
 ) -> Trained:
-    """Train a net for at most so many epochs more."""
+    """Train a net for at most so many epochs more; `kept_outputs` are those of held-out rows."""
     before = len(net.history)
     train = net.encoder_.transform(train)
     held_out = None if valid is None else net.encoder_.transform(valid).table(device)
     net.to(device)
     try:
         with seeded(seed, device):
-            improving = net.train(train.table(device), held_out, epochs, seed, whole_fit, task)
+            improving = net.train(
+                train.table(device), held_out, epochs, seed, whole_fit, task, kept_outputs
+            )
     finally:
         # Predicting moves a copy; the memory of the device is given back here.
         net.to("cpu")
@@ -86,6 +90,7 @@ def train_net(
     seeds: list[int],
     last: TableNet | None = None,
     task: Any = None,
+    kept_outputs: OutputsByEpoch | None = None,
 ) -> Trained:
     """Build a net by the parameters of an estimator and train it; `task` is told of its epochs."""
     if last is None:
@@ -94,7 +99,9 @@ def train_net(
         encoder = last.encoder_
     n_rows = len(train), 0 if valid is None else len(valid)
     net = build_net(estimator, loss, encoder, n_rows, device, seeds[0], last)
-    trained = train_on(net, train, valid, epochs, device, seeds[1], task=task)
+    trained = train_on(
+        net, train, valid, epochs, device, seeds[1], task=task, kept_outputs=kept_outputs
+    )
     # The moments of a finished training serve nobody, and treble the size of a pickle.
     net.optimizer_.state.clear()
     return trained
@@ -110,12 +117,13 @@ def train_folds(
     n_jobs: int | None = None,
     task: Any = None,
 ) -> list[tuple[Trained, np.ndarray, np.ndarray, np.ndarray | None]]:
-    """Train a net a fold, stopped early on that fold; `task` is told of folds and their epochs.
+    """Train a net per fold, stopped early on that fold; `task` is told of folds and their epochs.
 
     Returns
     -------
     list of (Trained, test, scores, count)
-        For each fold the net, the rows that it has not been trained on, and what it says of them.
+        For each fold the net, its held-out rows, and their scores and counts. With early stopping
+        these are of the epoch that the other folds chose, see `epochs_of_others`.
     """
     # X is an argument of its own, which joblib maps into memory once for all processes.
     table = rows.X, rows.Y, rows.weight
@@ -125,7 +133,14 @@ def train_folds(
         )
         for k, fold in enumerate(folds, 1)
     )
-    return Parallel(n_jobs=n_jobs)(jobs)
+    found = Parallel(n_jobs=n_jobs)(jobs)
+    if not estimator.early_stopping:
+        return [(trained, test, *scores) for trained, test, scores in found]
+    epochs = epochs_of_others([trained.n_epochs for trained, _, _ in found])
+    return [
+        (trained, test, *trained.net.link(outputs.at(epoch)))
+        for (trained, test, outputs), epoch in zip(found, epochs, strict=True)
+    ]
 
 
 @cpu_by_default()
@@ -140,20 +155,24 @@ def _train_fold(
     entropy: list[int],
     task: Any,
     name: str,
-) -> tuple[Trained, np.ndarray, np.ndarray, np.ndarray | None]:
+) -> tuple[Trained, np.ndarray, OutputsByEpoch | tuple[np.ndarray, np.ndarray | None]]:
+    """Return the net, its held-out rows, and their outputs by epoch or, at the end, scores."""
     rows, (train, test) = Rows(X, Y, weight), fold
     part, rest = rows[train].scaled(), rows[test].scaled()
     own = clone(loss).fit(part.Y, part.weight)
-    valid = rest if estimator.early_stopping else None
+    valid = outputs = None
+    if estimator.early_stopping:
+        valid, outputs = rest, OutputsByEpoch()
     seeds = [int(seed) for seed in np.random.SeedSequence(entropy).generate_state(2)]
     epochs = estimator.max_epochs
     if task is not None:
         task = task.part(name, entropy[1] - 1, epochs).begin()
-    trained = train_net(estimator, own, part, valid, epochs, device, seeds, task=task)
-    scores = trained.net.scores(rest.X, device)
+    trained = train_net(
+        estimator, own, part, valid, epochs, device, seeds, task=task, kept_outputs=outputs
+    )
     if task is not None:
         task.end()
-    return (trained, test, *scores)
+    return trained, test, outputs or trained.net.scores(rest.X, device)
 
 
 def mean_scores(

@@ -162,12 +162,14 @@ class FusedTraining:
         return float(total) / len(table)
 
     @torch.no_grad()
-    def evaluate(self, batches: Batches) -> float:
-        """Return the mean loss over rows that are not trained on."""
+    def evaluate(self, batches: Batches, outputs: list[Tensor] | None = None) -> float:
+        """Return the mean loss over rows that are not trained on; append outputs to the list."""
         total = torch.zeros((), dtype=torch.float64, device=self.flat.values.device)
         for x, (targets, weight) in self._held_out(batches):
             for layer in (*self.hidden, self.output):
                 x = layer.evaluate(x)
+            if outputs is not None:
+                outputs.append(x)
             total += self.criterion(x, targets, weight) * len(x)
         return float(total) / len(batches.table)
 

@@ -31,6 +31,7 @@ from .device import cpu_by_default, threads_for
 from .encoding import Encoder
 from .fused import FusedTraining, can_fuse
 from .optimizers import make_optimizer
+from .out_of_fold import OutputsByEpoch
 from .sparse import is_thin, sparse_outputs
 
 __all__ = ["TableNet", "seeded"]
@@ -82,6 +83,8 @@ class TableNet(NeuralNet):
     half_products_: bool = False
     # The fast way through an epoch, while training lasts and where it can be taken.
     fused_: FusedTraining | None = None
+    # Where the outputs of held-out rows go after each epoch, while training lasts.
+    kept_outputs_: OutputsByEpoch | None = None
     # What is told of epochs, and the one under way, while training lasts.
     task_: Any = None
     epoch_: Any = None
@@ -142,6 +145,7 @@ class TableNet(NeuralNet):
         seed: int,
         whole_fit: bool = True,
         task: Any = None,
+        kept_outputs: OutputsByEpoch | None = None,
     ) -> bool:
         """Train for at most `epochs`, in an order of the rows that `seed` determines.
 
@@ -155,6 +159,8 @@ class TableNet(NeuralNet):
             Whether a learning rate schedule runs over these epochs.
         task : Task, optional
             What is told of each epoch, and may end training.
+        kept_outputs : OutputsByEpoch, optional
+            Records the outputs of the held-out rows after each epoch.
 
         Returns
         -------
@@ -162,6 +168,7 @@ class TableNet(NeuralNet):
             Whether the end came while the score of the held-out rows still improved.
         """
         before, self.whole_fit_, self.task_ = len(self.history), whole_fit, task
+        self.kept_outputs_ = kept_outputs
         if len(table) != self.n_rows_[0] or not whole_fit:
             self.epochs_before_ = sum("train_loss" in row for row in self.history)
         self.n_rows_ = (len(table), 0 if valid is None else len(valid))
@@ -183,7 +190,7 @@ class TableNet(NeuralNet):
             # A fitted net holds no rows, and a generator cannot be pickled.
             self.iterator_train__generator = None
             self.train_split = None
-            self.task_ = self.epoch_ = None
+            self.task_ = self.epoch_ = self.kept_outputs_ = None
         rule = dict(self.callbacks_).get("early_stopping")
         watched = rule is not None and valid is not None
         return watched and rule.is_improving() and len(self.history) - before == epochs
@@ -233,10 +240,13 @@ class TableNet(NeuralNet):
         if training:
             self.criterion_.set_epoch(len(self.history) - 1)
             self._fuse()
+        outputs = None if training or self.kept_outputs_ is None else []
         if self.fused_ is not None:
             # Held-out rows, too: a change of mode costs as much as a step.
             self._set_mode(True)
-            mean = self.fused_.epoch(iterator) if training else self.fused_.evaluate(iterator)
+            mean = (
+                self.fused_.epoch(iterator) if training else self.fused_.evaluate(iterator, outputs)
+            )
             if self._has_user_callbacks():
                 self._set_mode(training)
                 # Some of skorch's read the batches of the history: one stands for all.
@@ -245,8 +255,10 @@ class TableNet(NeuralNet):
                 self.history.record_batch(prefix + "_batch_size", len(iterator.table))
         else:
             self._set_mode(training)
-            mean = self._pass_over(iterator, training, prefix, step_fn, **fit_params)
+            mean = self._pass_over(iterator, training, prefix, step_fn, outputs, **fit_params)
         self.check_finite(prefix, mean)
+        if outputs is not None:
+            self.kept_outputs_.record(outputs)
         self.history.record(prefix + "_loss", mean)
         if self._has_user_callbacks():
             # skorch's Checkpoint asks for it.
@@ -263,8 +275,8 @@ class TableNet(NeuralNet):
                 "lower learning_rate, or scale X"
             )
 
-    def _pass_over(self, iterator, training, prefix, step_fn, **fit_params) -> float:
-        """Return the mean loss over rows of one pass by autograd."""
+    def _pass_over(self, iterator, training, prefix, step_fn, outputs, **fit_params) -> float:
+        """Return the mean loss over rows of one pass by autograd; append the outputs to a list."""
         notify = self._has_user_callbacks()
         if training and self.plain_steps_:
             step_fn = self._plain_step
@@ -281,6 +293,8 @@ class TableNet(NeuralNet):
                 self.notify("on_batch_end", batch=batch, training=training, **step)
             losses.append(loss)
             sizes.append(rows)
+            if outputs is not None:
+                outputs.append(step["y_pred"])
         pairs = zip(torch.stack(losses).tolist(), sizes, strict=True)
         return sum(loss * rows for loss, rows in pairs) / sum(sizes)
 
@@ -354,6 +368,15 @@ class TableNet(NeuralNet):
                     counts.append(count[:real].double().numpy())
         return scores, np.concatenate(counts) if counts else None
 
+    @torch.inference_mode()
+    def link(self, outputs: Tensor) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the scores in float64 of some outputs, and the counts if the loss has them."""
+        loss = self.criterion_.loss
+        count = loss.count(outputs)
+        return loss.link(
+            outputs
+        ).double().numpy(), None if count is None else count.double().numpy()
+
     def snapshot(self) -> TableNet:
         """Return a net of its own that is what this one is now, in the middle of training."""
         # By way of `__getstate__`, which copies what is learned.
@@ -425,8 +448,8 @@ class TableNet(NeuralNet):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to a training that is under way: rows, generator and buffers."""
         state = super().__getstate__()
-        under_way = ("train_split", "iterator_train__generator", "fused_", "task_", "epoch_")
-        return state | dict.fromkeys(under_way)
+        names = ("train_split", "iterator_train__generator", "fused_", "kept_outputs_", "task_")
+        return state | dict.fromkeys((*names, "epoch_"))
 
     def _set_output_bias(self, bias: np.ndarray) -> None:
         """Set the bias of the last linear layer that has as many outputs, if there is one."""
