@@ -146,9 +146,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     device : str, default="auto"
         "auto" is CUDA if there is one, else the CPU; or the name of a torch device.
     precision : {"float32", "float64", "bf16"}, default="float32"
-        Type of weights and arithmetic. float64 costs about twice the time; with a single batch,
-        no dropout and no held-out rows, results then depend on the order of the rows, or on a
-        weight of 2 in place of a row given twice, in the last digits only. "bf16" multiplies
+        Type of weights and arithmetic. float64 takes about twice the time; with a single batch, no
+        dropout and no held-out rows, results then depend on the order of the rows, or on a weight
+        of 2 in place of a row given twice, in the last digits only. "bf16" multiplies
         matrices of dense rows in bfloat16 while training, and leaves weights, loss and
         predictions in float32: faster for wide networks on processors that have it, at the cost
         of gradients of three digits.
@@ -164,8 +164,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         None trains one network and holds rows out. Otherwise one network per fold, each stopped
         early on its own fold; every row gets a score from a network that was not trained on it, and
         one calibration and one decoder are fitted on all of these together
-        (`CalibratedClassifierCV` fits one per fold). An int is the number of folds, stratified by
-        label.
+        (`CalibratedClassifierCV` fits one per fold). An int is a number of stratified folds.
     repeats : int, default=1
         With an int `cv`, how often the rows are split into so many folds, each time in another
         way. A row's out-of-fold score is then the mean of so many networks.
@@ -234,9 +233,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         All nets.
     oof_scores_ : ndarray of shape (n_samples, n_labels)
         With `cv` and `store_cv_results`, the uncalibrated score of each row by the networks that
-        were not trained on it; NaN for rows that were left out. With early stopping the scores of a
-        fold are those after as many epochs as the median of the best epochs of the other folds: at
-        the epoch that the fold itself chose they would be better than those of new rows.
+        were not trained on it, with early stopping after the median of the best epochs of the
+        other folds; NaN for rows that were left out.
     history_ : dict of lists, or list of such dicts for an ensemble
         For each epoch "epoch", "train_loss", and with early stopping "valid_loss", with a
         `monitor` of your own its "valid_score", and "is_best", which is True where the weights
