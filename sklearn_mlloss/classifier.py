@@ -43,6 +43,7 @@ from .training import (
     make_loss,
     mean_scores,
     resolve_device,
+    torch_defaults,
     train_folds,
     train_net,
     train_on,
@@ -153,9 +154,10 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         predictions in float32: faster for wide networks on processors that have it, at the cost
         of gradients of three digits.
     random_state : int, RandomState or None, default=None
-        Steers initialisation, split, order of the rows, dropout and mixup. The same int gives the
-        same model bit by bit on the CPU. Global generators are neither used nor disturbed (torch's
-        is borrowed and restored, so do not draw from it in another thread meanwhile).
+        Controls initialisation, split, order of the rows, dropout and mixup. The same int gives the
+        same model bit by bit on the CPU; for steps of over 20 million operations, with as many
+        threads only. Global generators and torch's default device, default dtype and autocast do
+        not matter (torch's generator is borrowed: do not draw from it in another thread meanwhile).
     calibration : None, str or Calibrator, default=None
         Corrects the scores before the decoder sees them: a name of
         `sklearn_mlloss.calibration.CALIBRATORS`, such as "sigmoid" or "isotonic". Learned on the
@@ -174,7 +176,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     store_cv_results : bool, default=False
         With `cv`, whether to keep the out-of-fold scores in `oof_scores_`.
     n_jobs : int, optional
-        With `cv`, number of folds that are trained at a time, as in joblib.
+        With `cv`, number of folds trained at a time, as in joblib. For threads see `random_state`.
     warm_start : bool, default=False
         Whether `fit` starts from the weights of the last fit. Statistics, optimiser and decision
         start anew, and the loss may be another one with as many outputs. The encoding, and what
@@ -417,7 +419,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         MultiLabelNetClassifier
             The fitted estimator. If anything fails, it is left as it was.
         """
-        with unchanged_on_error(self), callbacks_torn_down(self):
+        with unchanged_on_error(self), callbacks_torn_down(self), torch_defaults():
             vars(self).pop("oof_scores_", None)
             check_params(self)
             self._dtype = PRECISIONS[self.precision]
@@ -474,7 +476,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         -------
         MultiLabelNetClassifier
         """
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), torch_defaults():
             vars(self).pop("oof_scores_", None)
             check_params(self)
             device = resolve_device(self.device)
@@ -566,8 +568,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         """Return scikit-learn's tags: which targets, sparse input and missing values are taken."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
-        features = self.categorical_features
-        tags.input_tags.sparse = features is None or isinstance(features, str)
+        tags.input_tags.sparse = isinstance(self.categorical_features, str | None)
         tags.input_tags.allow_nan = takes_missing(self.encoding)
         return tags
 
@@ -665,13 +666,10 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     ) -> Scored:  # fmt: skip
         """Train a net a fold; return all rows with their out-of-fold scores."""
         self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
-        found = self._train(
-            train_folds, loss, rows, folds, device, self._entropy, self.n_jobs, task
-        )
-        _, tests, fold_scores, counts = zip(*found, strict=True)
+        runs = self._train(train_folds, loss, rows, folds, device, self._entropy, self.n_jobs, task)
+        trained, tests, fold_scores, counts = zip(*runs, strict=True)
         scores = row_means(tests, fold_scores, len(rows))
         count = None if counts[0] is None else row_means(tests, counts, len(rows))
-        trained = [fold[0] for fold in found]
         if not self.ensemble:
             epochs = max(1, int(np.median([part.n_epochs for part in trained])))
             if task is not None:
@@ -686,7 +684,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
             self.oof_scores_[kept] = scores
         return Scored(scores, rows.Y, rows.weight, count)[~np.isnan(scores).any(axis=1)]
 
-    def _keep(self, trained: list[Trained]) -> None:
+    def _keep(self, trained: Sequence[Trained]) -> None:
         """Keep what was trained."""
         self.nets_ = [part.net for part in trained]
         self.net_ = self.nets_[0]

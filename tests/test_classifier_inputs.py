@@ -499,11 +499,11 @@ def test_a_child_can_train_whoever_trained_in_its_parent():
 import os, threading, warnings
 import numpy as np
 from sklearn_mlloss import MultiLabelNetClassifier
-from sklearn_mlloss.training import net
+from sklearn_mlloss.training import device
 warnings.simplefilter("ignore")
 held, done = threading.Event(), threading.Event()
 def hold():
-    with net._TURN:
+    with device._TURN:
         held.set()
         done.wait()
 thread = threading.Thread(target=hold)

@@ -14,7 +14,8 @@ __all__ = ["HIDE", "ONE", "focal_slope", "log_sum", "polarity"]
 
 # Beyond any logit, also in float32, and finite.
 HIDE = 1e30
-ONE = torch.tensor(1.0)
+# Not what may be the default where this file is imported.
+ONE = torch.tensor(1.0, dtype=torch.float32, device="cpu")
 
 
 def polarity(y: Tensor) -> Tensor:

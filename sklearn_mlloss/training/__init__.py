@@ -2,10 +2,10 @@
 
 from .batches import Batches, Table
 from .build import build_net, check_accepts, make_loss
-from .device import resolve_device
+from .device import resolve_device, seeded, torch_defaults
 from .encoding import Encoder, fit_encoder
 from .fit import Trained, mean_scores, train_folds, train_net, train_on, warn_of_early_end
-from .net import TableNet, seeded
+from .net import TableNet
 from .optimizers import OPTIMIZERS, SCHEDULES
 from .rows import Rows, check_weight
 
@@ -26,6 +26,7 @@ __all__ = [
     "mean_scores",
     "resolve_device",
     "seeded",
+    "torch_defaults",
     "train_folds",
     "train_net",
     "train_on",

@@ -18,9 +18,9 @@ from ..networks import MLP
 from ..parameters import NETWORK, PRECISIONS
 from .batches import Batches, Table, block_size
 from .callbacks import BestWeights, Schedule
-from .device import cpu_by_default
+from .device import seeded
 from .encoding import Encoder
-from .net import VALID_ROWS, TableNet, seeded
+from .net import VALID_ROWS, TableNet
 from .optimizers import get_schedule, optimizer_settings
 from .rows import Rows
 
@@ -36,7 +36,6 @@ INPUT_COLUMNS = 64
 NET_PARAMS = ("optimizer__param_groups", "torch_load_kwargs")
 
 
-@cpu_by_default()
 def build_net(
     estimator: Any,
     loss: Loss,
@@ -124,7 +123,6 @@ def build_net(
     return net
 
 
-@cpu_by_default()
 def make_loss(spec: Any, rows: Rows) -> Loss:
     """Return a loss fitted on the rows, which it accepts."""
     loss = clone(get_loss(spec))

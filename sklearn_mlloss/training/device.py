@@ -1,18 +1,22 @@
-"""Where to compute."""
+"""Where to compute, and contexts that make results independent of the settings of the process."""
 
 from __future__ import annotations
 
+import os
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 
-__all__ = ["cpu_by_default", "resolve_device", "threads_for"]
+__all__ = ["resolve_device", "seeded", "threads_for", "torch_defaults"]
 
 # Steps with fewer floating point operations are no faster with two threads, and several times
 # slower where another process keeps a core busy.
 FEW_OPERATIONS = 20e6
+# The types of device that autocast is for.
+AUTOCAST = ("cpu", "cuda", "mps", "xpu")
 
 
 def resolve_device(device: str | torch.device, fall_back: bool = False) -> torch.device:
@@ -62,24 +66,83 @@ def threads_for(operations: float) -> Iterator[None]:
     if threads == 1 or operations >= FEW_OPERATIONS:
         yield
         return
-    torch.set_num_threads(1)
     try:
+        torch.set_num_threads(1)
         yield
     finally:
         torch.set_num_threads(threads)
 
 
 @contextmanager
-def cpu_by_default() -> Iterator[None]:
-    """Create tensors on the CPU where nothing else is said, whatever torch's default device is.
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Run with torch's generators seeded and autograd on, and leave both as they were.
 
-    Each call of torch is slower within, so that this does nothing where it changes nothing.
+    Initialisation and dropout have no generator of their own. Other threads that draw from the
+    global generators meanwhile are affected; those that train take turns.
     """
-    if torch.get_default_device().type == "cpu":
+    devices = [device] if device.type == "cuda" else []
+    with (
+        _TURN,
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.random.fork_rng(devices=devices),
+    ):
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def torch_defaults() -> Iterator[None]:
+    """Run with torch's own default device, default dtype and no autocast, and restore them.
+
+    Each call of torch is slower on another default device, so that this does nothing where it
+    changes nothing.
+    """
+    kinds = [kind for kind in AUTOCAST if torch.is_autocast_enabled(kind)]
+    on_cpu = torch.get_default_device().type == "cpu"
+    if on_cpu and not kinds and not _FLOAT32.holders and torch.get_default_dtype() == torch.float32:
         yield
         return
-    with torch.device("cpu"):
+    with ExitStack() as stack:
+        stack.enter_context(_FLOAT32.held())
+        if not on_cpu:
+            stack.enter_context(torch.device("cpu"))
+        for kind in kinds:
+            stack.enter_context(torch.autocast(kind, enabled=False))
         yield
+
+
+class _Float32Default:
+    """Keeps float32 the default dtype of the process for as long as one thread asks for it.
+
+    torch has one default dtype for all threads. The first to ask changes it, and the last to
+    finish restores it, so that no thread restores it while another one is at work.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.holders: set[object] = set()
+        self.before = torch.float32
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        holder = object()
+        try:
+            with self.lock:
+                if not self.holders:
+                    self.before = torch.get_default_dtype()
+                self.holders.add(holder)
+                torch.set_default_dtype(torch.float32)
+            yield
+        finally:
+            with self.lock:
+                if holder in self.holders:
+                    self.holders.remove(holder)
+                    if not self.holders:
+                        torch.set_default_dtype(self.before)
 
 
 def _problem(device: torch.device) -> str | None:
@@ -97,3 +160,23 @@ def _problem(device: torch.device) -> str | None:
     except Exception as error:  # noqa: BLE001 (each backend fails in its own way)
         return f"torch cannot use it ({str(error).splitlines()[0]})"
     return None
+
+
+_TURN = threading.RLock()
+_FLOAT32 = _Float32Default()
+
+
+def _after_fork() -> None:
+    """Make a forked process able to compute, whatever its parent was doing at the time.
+
+    Locks that another thread held stay locked in the child.
+    """
+    global _TURN, _FLOAT32
+    _TURN = threading.RLock()
+    if _FLOAT32.holders:
+        torch.set_default_dtype(_FLOAT32.before)
+        _FLOAT32 = _Float32Default()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

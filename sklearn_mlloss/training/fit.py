@@ -15,9 +15,9 @@ from sklearn.exceptions import ConvergenceWarning
 from ..losses import Loss
 from .batches import Matrix
 from .build import build_net
-from .device import cpu_by_default
+from .device import seeded, torch_defaults
 from .encoding import fit_encoder
-from .net import TableNet, seeded
+from .net import TableNet
 from .out_of_fold import OutputsByEpoch, epochs_of_others
 from .rows import Rows
 
@@ -50,7 +50,6 @@ class Trained:
     n_epochs: int
 
 
-@cpu_by_default()
 def train_on(
     net: TableNet,
     train: Rows,
@@ -143,7 +142,7 @@ def train_folds(
     ]
 
 
-@cpu_by_default()
+@torch_defaults()
 def _train_fold(
     estimator: Any,
     loss: Loss,

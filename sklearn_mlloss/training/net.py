@@ -12,8 +12,6 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,14 +25,14 @@ from torch import Tensor, nn
 from ..networks import MLP, Mixup
 from .batches import Batches, Table, block_size, blocks
 from .callbacks import BestWeights, Schedule, StopTraining
-from .device import cpu_by_default, threads_for
+from .device import threads_for, torch_defaults
 from .encoding import Encoder
 from .fused import FusedTraining, can_fuse
 from .optimizers import make_optimizer
 from .out_of_fold import OutputsByEpoch
 from .sparse import is_thin, sparse_outputs
 
-__all__ = ["TableNet", "seeded"]
+__all__ = ["TableNet"]
 
 # Rows that go through the network at once: hidden activations stay in the cache.
 PREDICT_ROWS = 1024
@@ -49,19 +47,6 @@ CURVES = {
     "is_best": False,
     "learning_rate": math.nan,
 }
-
-
-_TURN = threading.RLock()
-
-
-def _new_turn() -> None:
-    """Let a forked process train, whichever thread had the lock at the time."""
-    global _TURN
-    _TURN = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_turn)
 
 
 class TableNet(NeuralNet):
@@ -344,7 +329,7 @@ class TableNet(NeuralNet):
         for rows, real in found(X, size, device):
             yield module(rows).cpu(), real
 
-    @cpu_by_default()
+    @torch_defaults()
     def scores(self, X: Any, device: torch.device | str) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the scores of each label in float64, and the counts if the loss has them."""
         loss, scores, counts, start = self.criterion_.loss, None, [], 0
@@ -513,24 +498,3 @@ class TableNet(NeuralNet):
 
     def _parts(self) -> dict[str, nn.Module]:
         return {"module": self.module_, "criterion": self.criterion_}
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Run with torch's generators seeded and autograd on, and leave both as they were.
-
-    Initialisation and dropout have no generator of their own. Other threads that draw from the
-    global generators meanwhile are affected; those that train take turns.
-    """
-    devices = [device] if device.type == "cuda" else []
-    with (
-        _TURN,
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        torch.random.fork_rng(devices=devices),
-    ):
-        torch.default_generator.manual_seed(seed)
-        if devices:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
