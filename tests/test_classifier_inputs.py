@@ -1,9 +1,6 @@
 """What the classifier takes for X and y, gives back, and leaves alone when it fails."""
 
-import os
 import pickle
-import subprocess
-import sys
 
 import joblib
 import numpy as np
@@ -491,33 +488,3 @@ def test_subclasses_may_have_another_constructor():
             super().__init__(random_state=random_state, max_epochs=max_epochs, device=device)
 
     assert Own(0).fit(X, Y).predict(X).shape == Y.shape
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-def test_a_child_can_train_whoever_trained_in_its_parent():
-    code = """
-import os, threading, warnings
-import numpy as np
-from sklearn_mlloss import MultiLabelNetClassifier
-from sklearn_mlloss.training import device
-warnings.simplefilter("ignore")
-held, done = threading.Event(), threading.Event()
-def hold():
-    with device._TURN:
-        held.set()
-        done.wait()
-thread = threading.Thread(target=hold)
-thread.start()
-held.wait()
-child = os.fork()
-if child == 0:
-    X = np.arange(40.0).reshape(20, 2)
-    MultiLabelNetClassifier(max_epochs=1, early_stopping=False, device="cpu").fit(X, X > 20)
-    os._exit(7)
-print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-done.set()
-"""
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert result.stdout.split() == ["7"]

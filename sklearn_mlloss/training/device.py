@@ -169,13 +169,16 @@ _FLOAT32 = _Float32Default()
 def _after_fork() -> None:
     """Make a forked process able to compute, whatever its parent was doing at the time.
 
-    Locks that another thread held stay locked in the child.
+    Locks that another thread held stay locked in the child. The pool of threads that OpenMP has
+    started for the parent is gone, and work that is given to it would never end: one thread needs
+    no pool. torch does the same in the workers of its `DataLoader`.
     """
     global _TURN, _FLOAT32
     _TURN = threading.RLock()
     if _FLOAT32.holders:
         torch.set_default_dtype(_FLOAT32.before)
         _FLOAT32 = _Float32Default()
+    torch.set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,6 +1,9 @@
-"""Results do not depend on the settings of torch in the process."""
+"""Results do not depend on the settings of torch in the process, and forked processes compute."""
 
+import os
 import pickle
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 
@@ -180,3 +183,101 @@ def test_threads_do_not_restore_the_dtype_of_one_another():
             thread.join()
             assert torch.zeros(1).dtype == torch.float32
         assert torch.zeros(1).dtype == torch.float64
+
+
+# ------------------------------------------------------------------ forked processes
+
+# Without OMP_NUM_THREADS torch has several threads; the child ends by a signal where it hangs.
+FORK = """
+import os, signal, threading, warnings
+import joblib, multiprocessing, numpy as np, torch
+from concurrent.futures import ProcessPoolExecutor
+from sklearn_mlloss import MultiLabelNetClassifier, DecodedClassifierCV
+from sklearn_mlloss.training import device
+warnings.simplefilter("ignore")
+torch.set_num_threads(2)
+rng = np.random.default_rng(0)
+X = rng.normal(size=(1500, 20))
+Y = (X[:, :3] > 0).astype(int)
+def module(a, b):
+    return torch.nn.Sequential(torch.nn.Linear(a, 300), torch.nn.ReLU(), torch.nn.Linear(300, b))
+def net(**params):
+    return MultiLabelNetClassifier(**(dict(max_epochs=1, device="cpu") | params))
+def child(what):
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(30)
+        what()
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+"""
+FORKS = {
+    "networks": """
+fitted = [net(), net(module=module), DecodedClassifierCV(net(), cv=2)]
+for one in fitted:
+    one.fit(X, Y).predict(X)
+def all_of_them():
+    for one in fitted:
+        one.predict(X), one.predict(X[:1])
+    fitted[0].partial_fit(X, Y)
+    for one in fitted:
+        one.fit(X, Y)
+child(all_of_them)
+child(lambda: child(all_of_them))
+assert torch.get_num_threads() == 2
+child(lambda: (torch.set_num_threads(1), net().fit(X, Y)))
+def more_threads():
+    assert torch.get_num_threads() == 1
+    torch.set_num_threads(2)
+    thread = threading.Thread(target=fitted[1].predict, args=[X])  # has a pool of its own
+    thread.start()
+    thread.join()
+    assert torch.get_num_threads() == 2
+child(more_threads)
+with device._TURN:
+    thread = threading.Thread(target=child, args=[lambda: net().fit(X, Y)])
+    thread.start()
+    thread.join()
+one = fitted[1]
+proba = one.predict_proba(X)
+signal.alarm(60)
+context = multiprocessing.get_context("fork")
+with context.Pool(2) as pool:
+    found = pool.map(one.predict_proba, [X, X])
+with ProcessPoolExecutor(2, mp_context=context) as pool:
+    found += pool.map(one.predict_proba, [X, X])
+for part in found:
+    np.testing.assert_allclose(part, proba, rtol=1e-5)  # on one thread
+with joblib.parallel_config(backend="multiprocessing"):
+    net(cv=2, n_jobs=2).fit(X, Y)
+""",
+    "busy threads": """
+one = net(hidden_layer_sizes=(500, 500)).fit(X, Y)
+torch.set_default_dtype(torch.float64)
+stop = threading.Event()
+def repeat(what):
+    while not stop.is_set():
+        what()
+work = [lambda: one.predict(X), lambda: net(hidden_layer_sizes=(500, 500)).fit(X, Y)]
+threads = [threading.Thread(target=repeat, args=[what]) for what in work]
+for thread in threads:
+    thread.start()
+try:
+    for _ in range(2):
+        child(lambda: one.predict(X[:1]))
+        child(lambda: net().fit(X, Y))
+        child(lambda: torch.zeros(1).dtype is torch.float64 or os._exit(1))
+finally:
+    stop.set()
+for thread in threads:
+    thread.join()
+""",
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.parametrize("kind", FORKS)
+def test_forked_processes_compute(kind, monkeypatch):
+    for name in "OMP_NUM_THREADS", "MKL_NUM_THREADS":
+        monkeypatch.delenv(name, raising=False)
+    subprocess.run([sys.executable, "-c", FORK + FORKS[kind]], check=True, timeout=120)
