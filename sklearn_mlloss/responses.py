@@ -11,7 +11,15 @@ from ._data.scores import Link, class_matrix, label_matrix
 from .calibration import _probability
 from .targets import TargetCodec
 
-__all__ = ["METHODS", "choose_method", "label_scores", "may_keep_scores", "out_of_fold_scores"]
+__all__ = [
+    "METHODS",
+    "choose_method",
+    "inside",
+    "label_scores",
+    "may_keep_scores",
+    "out_of_fold_scores",
+    "score_matrix",
+]
 
 METHODS = ("predict_proba", "decision_function")
 
@@ -65,13 +73,46 @@ def label_scores(estimator: Any, X: Any, method: str, targets: TargetCodec) -> n
     source = f"{method} of {type(estimator).__name__}"
     values = getattr(estimator, method)(X)
     link = _probability if method == "decision_function" else None
-    scores = _matrix(estimator, values, targets, source, link)
+    scores = score_matrix(estimator, values, targets, source, link)
     if (scores < -ROUNDING).any() or (scores > 1 + ROUNDING).any():
         raise ValueError(
             f"{source} returned values from {scores.min():g} to "
             f"{scores.max():g}, which are no probabilities: use response_method='decision_function'"
         )
-    return _inside(scores)
+    return inside(scores)
+
+
+def score_matrix(
+    estimator: Any, values: Any, targets: TargetCodec, source: str, link: Link | None = None
+) -> np.ndarray:
+    """Return what a fitted classifier answers with one column per label of `targets`.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Its ``classes_`` say what the columns stand for: training may have lacked classes.
+    values : object
+        The answer, in any of the forms of `label_matrix` and `class_matrix`.
+    targets : TargetCodec
+        Fitted on all rows.
+    source, link : see `label_matrix`
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_labels)
+        0 for a class of a 1-D y that was not seen in training.
+    """
+    classes = getattr(estimator, "classes_", None)
+    if targets.kind == "multilabel":
+        return label_matrix(values, targets.n_labels_, classes, source, link)
+    scores = class_matrix(values, classes, targets.classes_, source, link)
+    return scores[:, -targets.n_labels_ :]
+
+
+def inside(scores: np.ndarray) -> np.ndarray:
+    """Return scores with 0 and 1 replaced by the numbers next to them."""
+    limits = np.finfo(np.float64)
+    return np.clip(scores, limits.tiny, 1 - limits.epsneg)
 
 
 def may_keep_scores(estimator: Any) -> bool:
@@ -114,7 +155,7 @@ def out_of_fold_scores(estimator: Any, targets: TargetCodec, n_samples: int) -> 
     found[known] = scores[known] if calibrator is None else calibrator.transform(scores[known])
     if targets.kind == "multiclass":
         found[known] = targets.probabilities(found[known])
-    return _inside(found)
+    return inside(found)
 
 
 def _out_of_bag(estimator: Any, targets: TargetCodec) -> np.ndarray | None:
@@ -127,21 +168,5 @@ def _out_of_bag(estimator: Any, targets: TargetCodec) -> np.ndarray | None:
     if values.ndim == 3:
         values = values.transpose(0, 2, 1)
     source = f"oob_decision_function_ of {type(estimator).__name__}"
-    scores = _matrix(estimator, values, targets, source)
+    scores = score_matrix(estimator, values, targets, source)
     return np.where(left_out[:, None], scores, np.nan)
-
-
-def _inside(scores: np.ndarray) -> np.ndarray:
-    """Return scores with 0 and 1 replaced by the numbers next to them."""
-    limits = np.finfo(np.float64)
-    return np.clip(scores, limits.tiny, 1 - limits.epsneg)
-
-
-def _matrix(
-    estimator: Any, values: Any, targets: TargetCodec, source: str, link: Link | None = None
-) -> np.ndarray:
-    classes = getattr(estimator, "classes_", None)
-    if targets.kind == "multilabel":
-        return label_matrix(values, targets.n_labels_, classes, source, link)
-    scores = class_matrix(values, classes, targets.classes_, source, link)
-    return scores[:, -targets.n_labels_ :]

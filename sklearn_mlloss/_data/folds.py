@@ -9,7 +9,10 @@ from sklearn.utils.validation import _num_samples
 
 from .validation import warn_user
 
-__all__ = ["Fold", "list_folds"]
+__all__ = ["Fold", "describe_gaps", "list_folds"]
+
+# How many folds, and labels of each, a message names.
+N_SHOWN = 5
 
 # Numbers of the rows to train on, and of those to test.
 Fold = tuple[np.ndarray, np.ndarray]
@@ -66,6 +69,26 @@ def list_folds(
     if not folds:
         raise ValueError(f"cv must have a fold at least, got {cv!r}")
     return folds
+
+
+def describe_gaps(gaps: np.ndarray, names: np.ndarray) -> str:
+    """Return which labels some folds lack, such as "fold 0: 'a', 'b'; fold 3: 'c'".
+
+    Parameters
+    ----------
+    gaps : ndarray of bool, shape (n_folds, n_labels)
+    names : ndarray of shape (n_labels,)
+    """
+    folds = np.flatnonzero(gaps.any(axis=1))
+    shown = [
+        f"fold {k}: {_some([repr(name) for name in names[gaps[k]].tolist()], ', ')}" for k in folds
+    ]
+    return _some(shown, "; ")
+
+
+def _some(words: list[str], separator: str) -> str:
+    more = [f"{len(words) - N_SHOWN} more"] if len(words) > N_SHOWN else []
+    return separator.join([*words[:N_SHOWN], *more])
 
 
 def _rows(name: str, part: Any, n_rows: int) -> np.ndarray:

@@ -31,7 +31,15 @@ from ..progress import CallbackSupportMixin, Task, begin_fit, callbacks_torn_dow
 from ..targets import TargetCodec
 from .search_candidates import last_step, make_pairs, make_settings, prefix_of
 from .search_decisions import corrected_score, evaluate, mean_scores, pool
-from .search_inputs import make_folds, plain, seeded, weigh, weight_of_classifier, weight_of_rows
+from .search_inputs import (
+    check_classes,
+    make_folds,
+    plain,
+    seeded,
+    weigh,
+    weight_of_classifier,
+    weight_of_rows,
+)
 from .search_parallel import call_all
 from .search_progress import Countdown, spell
 from .search_report import (
@@ -286,6 +294,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
             fit_params, score_params, split_params = self._route(X, params)
             Y, weight = weigh(Y, weight_of_classifier(estimator, fit_params))
             folds = make_folds(self.cv, self.repeats, X, y, Y, split_params, int(seeds[1]))
+            check_classes(folds, Y, targets)
             self.n_splits_ = len(folds)
             self.classes_ = targets.classes_
             self._tell(
@@ -310,7 +319,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
                 X,
                 y,
                 fit_params,
-                targets.kind,
+                targets,
                 n_jobs=self.n_jobs,
                 raises=raises,
                 task=task,
@@ -622,7 +631,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
         self._tell(f"Training {name}")
         if task is not None:
             task = task.part(name, len(settings) * self.n_splits_, X=X, y=y)
-        model = train_one(estimator, setting.params, X, y, fit_params, kind, task)
+        model = train_one(estimator, setting.params, X, y, fit_params, task)
         net = last_step(model)
         decoder = KEEP if kind == "multiclass" else pair.decoder_spec
         with warnings.catch_warnings():

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
+from .._data.folds import Fold
 from ..calibration import Calibrator
 from ..deciding import Scored, reserve, row_means
 from ..decoders import Decoder
@@ -22,8 +23,6 @@ from .search_scoring import Scoring
 from .search_training import FoldScores
 
 __all__ = ["Outcome", "corrected_score", "evaluate", "mean_scores", "pool"]
-
-Fold = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass

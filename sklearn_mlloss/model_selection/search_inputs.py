@@ -12,13 +12,23 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import column_or_1d
 from sklearn.utils.metadata_routing import _routing_enabled, process_routing
 
-from .._data.folds import list_folds
+from .._data.folds import Fold, describe_gaps, list_folds
+from .._data.validation import warn_user
 from ..parameters import draw_entropy
+from ..targets import TargetCodec
 from .search_candidates import last_step
 from .split import MultilabelStratifiedKFold, RepeatedMultilabelStratifiedKFold
 from .split_groups import MultilabelStratifiedGroupKFold
 
-__all__ = ["make_folds", "plain", "seeded", "weigh", "weight_of_classifier", "weight_of_rows"]
+__all__ = [
+    "check_classes",
+    "make_folds",
+    "plain",
+    "seeded",
+    "weigh",
+    "weight_of_classifier",
+    "weight_of_rows",
+]
 
 
 def plain(y: Any, kind: str) -> Any:
@@ -60,7 +70,7 @@ def weigh(Y: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndar
 
 def make_folds(
     cv: Any, repeats: int, X: Any, y: Any, Y: np.ndarray, split_params: dict, seed: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
+) -> list[Fold]:
     """Return the rows to train on, and those to test, of each split."""
     if cv is None or isinstance(cv, Integral):
         n_splits = 5 if cv is None else cv
@@ -76,6 +86,35 @@ def make_folds(
             splitter = MultilabelStratifiedKFold(n_splits, random_state=seed)
         return list(splitter.split(Y, Y, **split_params))
     return list_folds(cv, X, y, **split_params)
+
+
+def check_classes(folds: list[Fold], Y: np.ndarray, targets: TargetCodec) -> None:
+    """Raise if the training rows of a fold have one class only; warn if they lack one.
+
+    Parameters
+    ----------
+    folds : list of (train, test)
+    Y : ndarray of shape (n_samples, n_labels)
+        Target matrix.
+    targets : TargetCodec
+        Fitted on all rows.
+    """
+    if targets.kind == "multilabel":
+        return  # where the classifier warns of labels that are constant
+    positive = Y == 1
+    by_class = np.hstack([~positive, positive]) if targets.kind == "binary" else positive
+    gaps = np.array([~by_class[train].any(axis=0) for train, _ in folds])
+    for k in np.flatnonzero((~gaps).sum(axis=1) < 2):
+        (only,) = targets.classes_[~gaps[k]].tolist()
+        raise ValueError(
+            f"the training rows of fold {k} of cv have only 1 class, {only!r}: use fewer folds or "
+            "a stratified cv"
+        )
+    if gaps.any():
+        warn_user(
+            "the training rows of some folds lack classes, which have probability 0 there "
+            f"({describe_gaps(gaps, targets.classes_)}): use fewer folds or a stratified cv"
+        )
 
 
 def seeded(estimator: Any, seed: int) -> Any:

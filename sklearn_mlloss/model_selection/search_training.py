@@ -15,8 +15,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
 
+from .._data.folds import Fold
 from ..decoders import Argmax, Decoder
 from ..progress import Task
+from ..responses import inside, score_matrix
+from ..targets import TargetCodec
 from .search_candidates import last_step, prefix_of
 from .search_parallel import call_all
 
@@ -60,11 +63,11 @@ def train(
     estimator: Any,
     settings: list[dict],
     names: list[str],
-    folds: list[tuple[np.ndarray, np.ndarray]],
+    folds: list[Fold],
     X: Any,
     y: Any,
     fit_params: dict,
-    kind: str,
+    targets: TargetCodec,
     *,
     n_jobs: int | None = None,
     raises: bool = False,
@@ -86,8 +89,8 @@ def train(
     X, y : as they were given to `fit`
     fit_params : dict
         For ``estimator.fit``; what has a value a row is cut to the rows of the fold.
-    kind : {"multilabel", "binary", "multiclass"}
-        Of y.
+    targets : TargetCodec
+        Fitted on all rows.
     n_jobs : int, optional
         Tasks at a time, one for each setting and fold.
     raises : bool, default=False
@@ -104,7 +107,7 @@ def train(
     """
     trainings = ((params, fold) for params in settings for fold in folds)
     calls = (
-        (estimator, params, X, y, *fold, kind, raises, task, names[number], number)
+        (estimator, params, X, y, *fold, targets, raises, task, names[number], number)
         for number, (params, fold) in enumerate(trainings)
     )
     found = call_all(_train_task, calls, fit_params, n_jobs=n_jobs, told=told)
@@ -112,24 +115,29 @@ def train(
 
 
 def train_one(
-    estimator: Any, params: dict, X: Any, y: Any, fit_params: dict, kind: str, task: Task | None
+    estimator: Any, params: dict, X: Any, y: Any, fit_params: dict, task: Task | None
 ) -> Any:
     """Return the estimator fitted with the parameters of a setting, and no decision."""
     prefix = prefix_of(estimator)
-    undecided = Argmax() if kind == "multiclass" else Undecided()
+    # The rows of a fold may have two of several classes.
+    undecided = Argmax() if TargetCodec().fit(y).kind == "multiclass" else Undecided()
     model = clone(estimator).set_params(**clone(params, safe=False))
     model.set_params(**{prefix + "decoder": undecided, prefix + "calibration": None})
     with nullcontext() if task is None else task.fitting(model):
         return model.fit(X, y, **fit_params)
 
 
-def raw_scores(model: Any, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return scores before calibration, and counts, of a fitted classifier or pipeline."""
+def raw_scores(model: Any, X: Any, targets: TargetCodec) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return scores before calibration, and counts, of a fitted classifier or pipeline.
+
+    The columns are those of `targets`, whatever classes training has seen.
+    """
     while isinstance(model, Pipeline):
         for _, step in model.steps[:-1]:
             X = X if step is None or isinstance(step, str) else step.transform(X)
         model = model.steps[-1][1]
-    return model._raw_scores(model._check_X(X))
+    scores, count = model._raw_scores(model._check_X(X))
+    return inside(score_matrix(model, scores, targets, "the network")), count
 
 
 def _train_task(
@@ -139,7 +147,7 @@ def _train_task(
     y: Any,
     train: np.ndarray,
     test: np.ndarray,
-    kind: str,
+    targets: TargetCodec,
     raises: bool,
     task: Task | None,
     name: str,
@@ -153,10 +161,10 @@ def _train_task(
         own = _check_method_params(X, fit_params, indices=train)
         if task is not None:
             task = task.part(name, number, X=X_train, y=y_train)
-        model = train_one(estimator, params, X_train, y_train, own, kind, task)
+        model = train_one(estimator, params, X_train, y_train, own, task)
         fitted = time.perf_counter()
         X_test, _ = _safe_split(estimator, X, y, test, train)
-        scores, count = raw_scores(model, X_test)
+        scores, count = raw_scores(model, X_test, targets)
         if not np.isfinite(scores).all():
             raise ValueError("the scores are not finite: training has diverged")
         found = FoldScores(
