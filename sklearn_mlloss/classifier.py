@@ -263,7 +263,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     `sample_weight` is one weight a row, or for losses that are sums over labels one weight a row
     and label. A weight of 0 equals leaving the row (or entry) out. `fit` scales weights to mean 1;
     `partial_fit` takes them as they are, so that calls weigh against each other. A decoder learns
-    with one weight a row, the mean over its labels, and so does an encoding.
+    with one weight per row, the mean over its observed labels, and so does an encoding.
 
     With scikit-learn 1.9, ``set_callbacks(ProgressBar())`` and other callbacks of
     `sklearn.callback` are told of each fold and each epoch of `fit`. At the end of an epoch (not of

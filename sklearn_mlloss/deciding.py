@@ -15,6 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_array, check_scalar, estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
 
+from ._data.weights import counting_rows, drop_unweighted, row_weight
 from .calibration import get_calibrator
 from .decision import KEEP, is_auto, make_calibrator, warn_of_fallback
 from .decoders import Decoder, get_decoder
@@ -40,6 +41,7 @@ class Scored:
     Y : ndarray of shape (n_samples, n_labels)
         Targets, NaN where nothing was observed.
     weight : ndarray of shape (n_samples,) or (n_samples, n_labels), optional
+        In units of a row, see `scale_weight`.
     count : ndarray of shape (n_samples,), optional
         Predicted numbers of labels, of models that have them.
     """
@@ -53,6 +55,13 @@ class Scored:
         """Return some of the rows."""
         parts = (self.scores, self.Y, self.weight, self.count)
         return Scored(*(None if part is None else part[rows] for part in parts))
+
+    def counting(self) -> Scored:
+        """Return the rows that something can be learned from, with one weight each."""
+        Y = drop_unweighted(self.Y, self.weight)
+        rows = counting_rows(Y, self.weight)
+        chosen = Scored(self.scores, Y, row_weight(self.weight, Y), self.count)
+        return chosen if rows.all() else chosen[rows]
 
 
 def row_means(tests: Sequence[np.ndarray], values: Sequence[np.ndarray], n_rows: int) -> np.ndarray:
@@ -208,8 +217,8 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
         calibration : None, str or Calibrator, optional
             Takes the place of the present one. If it is not given, the present one is fitted
             again.
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights >= 0.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), optional
+            Weights >= 0, which are scaled to mean 1 over what counts.
 
         Returns
         -------
@@ -321,6 +330,7 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
             All rows there are, those that trained the models as well: what they can tell of label
             sets needs no scores. `rows` if it is not given.
         """
+        rows, own = (None if part is None else part.counting() for part in (rows, own))
         Y, weight = (rows.Y, rows.weight) if every is None else every
         # For `summary`: the number of rows that each has learned on.
         self._decided_on = {}
@@ -328,15 +338,15 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
             if own is None and self.decoder_.untouched_rows:
                 rest, reserved = reserve(rows.Y, self._entropy)
                 rows, own = rows[rest], rows[reserved]
-            self.calibrator_.fit(rows.scores, rows.Y, _weight_of_rows(rows.weight))
+            self.calibrator_.fit(rows.scores, rows.Y, rows.weight)
             self._decided_on["calibration"] = len(rows.Y)
         if not self.decoder_.requires_fit:
             return
         rows = rows if own is None else own
         scores = self._calibrate(rows.scores)
-        self.decoder_.fit(scores, rows.Y, _weight_of_rows(rows.weight), rows.count)
+        self.decoder_.fit(scores, rows.Y, rows.weight, rows.count)
         self._decided_on["decoder"] = len(scores)
-        self.decoder_.learn_sets(Y, _weight_of_rows(weight))
+        self.decoder_.learn_sets(Y, row_weight(weight, Y))
         warn_of_fallback(self.decoder_, len(scores), self._advice)
 
     def _fit_decision_on(
@@ -422,8 +432,3 @@ def _check_learned(part: Any) -> None:
             f"{type(part).__name__} has not been fitted, since partial_fit holds no rows out: call "
             "fit_decoder(X, y) with rows that were not trained on"
         )
-
-
-def _weight_of_rows(weight: np.ndarray | None) -> np.ndarray | None:
-    """Return one weight a row, the mean over its labels."""
-    return weight if weight is None or weight.ndim == 1 else weight.mean(axis=1)

@@ -11,8 +11,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing, check_scalar, get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_sample_weight
 
+from ._data.weights import check_weight, weigh
 from .calibration import Calibrator
 from .cross_fit import fit_models, is_prefit, make_parts, pool, route
 from .deciding import DecidingClassifier, Scored, reserve, row_means
@@ -140,7 +140,8 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
     Decoders with `untouched_rows`, such as "risk_control", need rows that served nothing else: a
     fifth of the rows, stratified by label, is kept from training and calibration for them.
 
-    `sample_weight` weights calibration and decoder, and `estimator` if it takes weights. With
+    `sample_weight` weights calibration and decoder, for which it is scaled to mean 1, and
+    `estimator` if it takes weights. With
     metadata routing it reaches the estimator only if that requests it, `groups` reach the splitter
     if that requests them; without routing, `groups` reach the splitter, and other keywords of
     `fit` the estimator.
@@ -239,8 +240,8 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             What `estimator` takes.
         y : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_labels) or (n_samples,)
             An indicator matrix, or a vector of classes.
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights >= 0.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), optional
+            Weights >= 0; one per row and label if `estimator` takes these.
         **params : dict
             `groups` for the splitter, and arguments for ``estimator.fit``; see the notes of the
             class.
@@ -258,7 +259,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             self._set_targets(self._kind_of_y(y, prefit))
             X, y, sample_weight = indexable(X, y, sample_weight)
             Y = self._targets.transform(y)
-            weight = _check_sample_weight(sample_weight, Y)
+            Y, weight = self._weigh(Y, sample_weight)
             routed = route(self, sample_weight, params)
             self._entropy = draw_entropy(self.random_state)
             fold_seed, own_seed = np.random.SeedSequence(self._entropy).generate_state(2)
@@ -280,11 +281,12 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             self._set_features()
             if self.store_cv_results:
                 self.oof_scores_ = row_means([rows], [scores], len(Y))
-            scored = None if scores is None else Scored(scores, Y[rows], weight[rows])
-            reserved = None
+            scored = reserved = None
+            if scores is not None:
+                scored = Scored(scores, Y[rows], None if weight is None else weight[rows])
             if own is not None:
                 own_scores, _ = self._raw_scores(_safe_indexing(X, own))
-                reserved = Scored(own_scores, Y[own], weight[own])
+                reserved = Scored(own_scores, Y[own], None if weight is None else weight[own])
             self._fit_decision(scored, reserved, every=(Y, weight))
         return self
 
@@ -473,10 +475,14 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
 
     def _rows_to_decide(
         self, X: Any, y: Any, sample_weight: Any
-    ) -> tuple[Any, np.ndarray, np.ndarray]:
+    ) -> tuple[Any, np.ndarray, np.ndarray | None]:
         X, y = indexable(X, y)
         Y = self._targets.transform(y)
-        return X, Y, _check_sample_weight(sample_weight, Y)
+        return X, *self._weigh(Y, sample_weight)
+
+    def _weigh(self, Y: np.ndarray, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        per_label = self._targets.kind == "multilabel"
+        return weigh(Y, check_weight(sample_weight, Y, per_label))
 
     # ------------------------------------------------------------------ parts of a prediction
 

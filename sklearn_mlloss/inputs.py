@@ -12,9 +12,10 @@ import scipy.sparse as sp
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
 
+from ._data.weights import check_weight
 from .parameters import warn_of_lost_digits
 from .targets import TargetCodec
-from .training import Rows, check_weight
+from .training import Rows
 
 __all__ = ["InputCodec", "check_rows", "takes_missing"]
 
@@ -220,11 +221,7 @@ def check_rows(
     """Return the rows that have something to learn from, and which of X they are."""
     Y = targets.transform(y)
     check_consistent_length(X, Y)
-    weight = check_weight(sample_weight, Y)
-    if weight is not None and weight.ndim == 2 and targets.kind != "multilabel":
-        raise ValueError(
-            f"sample_weight must have shape {Y.shape[:1]} for a 1-D y, got {weight.shape}"
-        )
+    weight = check_weight(sample_weight, Y, per_label=targets.kind == "multilabel")
     return Rows(X, Y, weight).informative()
 
 

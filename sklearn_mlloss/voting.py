@@ -21,8 +21,9 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
+from ._data.weights import check_weight
 from .parameters import check_n_jobs, unchanged_on_error
 from .responses import label_scores, may_keep_scores, out_of_fold_scores
 from .targets import TargetCodec
@@ -170,7 +171,7 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
             targets = TargetCodec().fit(y)
             # These raise before anything is trained.
             Y = targets.transform(y)
-            weight = _check_sample_weight(sample_weight, Y) if learns else None
+            weight = self._check_weight(sample_weight, Y) if learns else None
             self._targets = targets
             self.classes_ = targets.classes_
             self.n_labels_ = targets.n_labels_
@@ -298,6 +299,15 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
                 f"weights='learned' needs out-of-fold scores of each member, and {name!r} of "
                 f"estimators keeps none, got {member!r}: {what}"
             )
+
+    def _check_weight(self, sample_weight: Any, Y: np.ndarray) -> np.ndarray:
+        """Return the weights of rows that `weights` are learned with."""
+        weight = check_weight(sample_weight, Y)
+        if weight is not None and weight.ndim == 2:
+            raise ValueError(
+                f"Sample weights must be 1D, one per row, for weights='learned', got {weight.shape}"
+            )
+        return np.ones(len(Y)) if weight is None else weight
 
     def _shares(self) -> np.ndarray:
         """Return the weights of the classifiers that are not dropped, scaled to sum 1."""

@@ -2,6 +2,7 @@
 
 import inspect
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,10 +10,17 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier
+from sklearn_mlloss import DecodedClassifierCV, LossDecoderSearchCV, MultiLabelNetClassifier
 from sklearn_mlloss.calibration import BetaCalibrator, SigmoidCalibrator
 from sklearn_mlloss.deciding import DecidingClassifier, Scored
-from sklearn_mlloss.decoders import CardinalityCut, Decoder, GlobalThreshold, LabelSetDecoder
+from sklearn_mlloss.decoders import (
+    CardinalityCut,
+    Decoder,
+    GlobalThreshold,
+    LabelSetDecoder,
+    PerLabelThreshold,
+)
+from sklearn_mlloss.metrics import multilabel_scorers
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -190,6 +198,129 @@ def test_some_of_the_scored_rows():
     part = rows[np.array([2, 0])]
     assert part.scores.tolist() == [[4, 5], [0, 1]] and part.Y.tolist() == [[0, 0], [1, 0]]
     assert part.weight is None and part.count.tolist() == [2, 0]
+
+
+# ------------------------------------------------------------------ weights
+
+
+def searched(decoder, calibration, X, Y, weight):
+    search = LossDecoderSearchCV(
+        net("threshold", cv=None), ["bce"], [decoder], calibrations=[calibration], cv=3,
+        random_state=0, scoring=multilabel_scorers()["f1_micro"],
+    )  # fmt: skip
+    return search.fit(X, Y, **({} if weight is None else {"sample_weight": weight})).best_estimator_
+
+
+def fitted_by(make, decoder, calibration, X, Y, weight):
+    return make(decoder, calibration=calibration).fit(X, Y, sample_weight=weight)
+
+
+def decided_anew(make, decoder, calibration, X, Y, weight):
+    clf = make("threshold").fit(X0, Y0)
+    return clf.fit_decoder(X, Y, decoder, calibration, sample_weight=weight)
+
+
+def decoded_net(decoder, **params):
+    inner = net("threshold", cv=None)
+    return DecodedClassifierCV(inner, decoder, **(dict(cv=3, random_state=0) | params))
+
+
+def prefit(decoder, **params):
+    return decoded_net(decoder, cv="prefit", **params).set_params(estimator=FITTED)
+
+
+X0, Y0 = X, Y
+FITTED = net("threshold", cv=None, early_stopping=False).fit(X, Y)
+WAYS = {
+    "net, folds": partial(fitted_by, net),
+    "net, held out": partial(fitted_by, partial(net, cv=None, validation_fraction=0.4)),
+    "net, fit_decoder": partial(decided_anew, partial(net, cv=None)),
+    "decoded, folds": partial(fitted_by, decoded_net),
+    "decoded, fitted": partial(fitted_by, prefit),
+    "decoded, fit_decoder": partial(decided_anew, prefit),
+    "search": searched,
+}
+ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+# It counts positives, as do calibrations; the rarest label has about thirty in the folds.
+COUNTING = PerLabelThreshold(min_positives=8)
+
+
+def assert_same_decision(one, two):
+    np.testing.assert_allclose(one.decoder_.thresholds_, two.decoder_.thresholds_, rtol=1e-6)
+    assert one.decoder_.fallback_labels_.tolist() == two.decoder_.fallback_labels_.tolist()
+    if one.calibrator_ is not None:
+        scores = np.random.default_rng(3).uniform(size=(20, 3))
+        left, right = (clf.calibrator_.transform(scores) for clf in (one, two))
+        np.testing.assert_allclose(left, right, rtol=1e-5)
+    assert one._decided_on == two._decided_on
+
+
+@ways
+@pytest.mark.parametrize("calibration", [None, "sigmoid", "isotonic"])
+def test_weights_decide_by_their_ratio_only(way, calibration):
+    weight = np.random.default_rng(1).uniform(0, 2, 150) ** 3
+    plain = way(COUNTING, calibration, X, Y, None)
+    assert not len(plain.decoder_.fallback_labels_)
+    assert_same_decision(way(COUNTING, calibration, X, Y, np.full(150, 2.0**-8)), plain)
+    weighted = way(COUNTING, calibration, X, Y, weight)
+    for unit in (2.0**-8, 2.0**8):  # which cost no digits
+        assert_same_decision(way(COUNTING, calibration, X, Y, unit * weight), weighted)
+    assert (weighted.decoder_.thresholds_ != plain.decoder_.thresholds_).any()
+
+
+@ways
+@pytest.mark.parametrize("calibration", [None, "sigmoid"])
+def test_an_entry_of_weight_zero_was_not_observed(way, calibration):
+    own = np.random.default_rng(2)
+    hidden = own.random(Y.shape) < 0.4
+    hidden[:5] = True  # rows of which nothing is left
+    missing = np.where(hidden, np.nan, Y)
+    left = way(COUNTING, calibration, X, Y, np.where(hidden, 0.0, 3.0))
+    assert_same_decision(left, way(COUNTING, calibration, X, missing, None))
+    weight = own.uniform(0.5, 2, Y.shape)
+    left = way(COUNTING, calibration, X, Y, np.where(hidden, 0, weight))
+    assert_same_decision(left, way(COUNTING, calibration, X, missing, weight))
+
+
+@pytest.mark.parametrize("name", [name for name in WAYS if "fit" in name])
+@pytest.mark.parametrize("decoder", [COUNTING, PerLabelThreshold(shrinkage=5)], ids=str)
+def test_rows_of_weight_zero_do_not_count(name, decoder):
+    kept = np.arange(150) % 3 > 0
+    wrong = np.where(kept[:, None], Y, 1 - Y)
+    weight = np.where(kept, 5.0, 0)
+    left = WAYS[name](decoder, "beta", X, wrong, weight)
+    assert_same_decision(left, WAYS[name](decoder, "beta", X[kept], Y[kept], None))
+
+
+@pytest.mark.parametrize("name", [name for name in WAYS if name != "search"])
+def test_sets_are_learned_with_weights_of_what_was_observed(name):
+    weight = np.random.default_rng(2).uniform(0.5, 2, Y.shape)
+    weight[::4, 0] = 0
+    found = WAYS[name]("label_set", None, X, Y, weight).decoder_
+    kept = weight.all(axis=1)
+    expected = LabelSetDecoder().fit(np.zeros((kept.sum(), 3)), Y[kept], weight[kept].mean(axis=1))
+    np.testing.assert_array_equal(found.label_sets_, expected.label_sets_)
+    np.testing.assert_allclose(found.log_prior_, expected.log_prior_, rtol=1e-6)
+
+
+@ways
+@pytest.mark.parametrize(
+    "weight, match",
+    [
+        (np.zeros(150), "no row is left to learn from"),
+        (np.zeros((150, 3)), "no row is left to learn from"),
+        (-np.ones(150), "sample_weight must be >= 0"),
+        (np.full(150, np.nan), "sample_weight must be finite"),
+        (np.ones((150, 2)), "sample_weight must have shape"),
+    ],
+    ids=["rows of zero", "entries of zero", "negative", "NaN", "shape"],
+)
+def test_weights_are_checked_before_anything_is_learned(way, weight, match, monkeypatch):
+    monkeypatch.setattr("sklearn_mlloss.training.net.TableNet.train", lambda *a, **k: 1 / 0)
+    if way in (WAYS["net, fit_decoder"], WAYS["decoded, fit_decoder"]):
+        monkeypatch.undo()
+    with pytest.raises(ValueError, match=match):
+        way(COUNTING, None, X, Y, weight)
 
 
 # ------------------------------------------------------------------ warnings

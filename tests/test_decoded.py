@@ -539,6 +539,7 @@ def test_scores_that_the_estimator_has_kept(calibration):
     weight = np.linspace(0, 2, len(Y))
     clf = make(inner, cv="oof", calibration="beta", store_cv_results=True)
     clf.fit(X, Y, sample_weight=weight)
+    weight /= weight[weight > 0].mean()
     assert Counting.fits == 9  # three folds of three labels
     (model,) = clf.estimators_
     scores = model.oof_scores_
@@ -822,8 +823,9 @@ def test_weights_reach_estimator_calibration_and_decoder():
         model, X, Y[:, 0], cv=CV, method="predict_proba", params={"sample_weight": weight}
     )
     np.testing.assert_array_equal(clf.oof_scores_[:, 0], oof[:, 1])
-    calibrator = SigmoidCalibrator().fit(oof[:, 1:], Y[:, :1], weight)
-    by_hand = GlobalThreshold().fit(calibrator.transform(oof[:, 1:]), Y[:, :1], weight)
+    scaled = weight / 2  # to mean 1
+    calibrator = SigmoidCalibrator().fit(oof[:, 1:], Y[:, :1], scaled)
+    by_hand = GlobalThreshold().fit(calibrator.transform(oof[:, 1:]), Y[:, :1], scaled)
     assert clf.decoder_.threshold_ == by_hand.threshold_
     final = clone(model).fit(X, Y[:, 0], weight)
     np.testing.assert_array_equal(clf.estimator_.coef_, final.coef_)

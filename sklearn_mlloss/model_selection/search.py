@@ -23,6 +23,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
+from .._data.weights import check_weight, weigh
 from ..classifier import MultiLabelNetClassifier
 from ..decision import KEEP
 from ..names import did_you_mean
@@ -36,7 +37,6 @@ from .search_inputs import (
     make_folds,
     plain,
     seeded,
-    weigh,
     weight_of_classifier,
     weight_of_rows,
 )
@@ -187,7 +187,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
     `decision_function` for the rows of the fold, and with the X and y of the fold.
 
     `sample_weight` and other metadata of `fit` are passed on as by `GridSearchCV`; the weights
-    that reach ``fit`` of the classifier weight calibrations and decoders, too.
+    that reach ``fit`` of the classifier weight calibrations and decoders, too, scaled to mean 1.
 
     The score of the best of many is optimistic. For `best_score_corrected_` the choice is repeated,
     by the same rule, on bootstraps of the out-of-fold rows, and each pair that is chosen is scored
@@ -292,7 +292,8 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
                 settings, self.decoders, self.calibrations, targets.kind, targets.n_labels_
             )
             fit_params, score_params, split_params = self._route(X, params)
-            Y, weight = weigh(Y, weight_of_classifier(estimator, fit_params))
+            weight = weight_of_classifier(estimator, fit_params)
+            Y, weight = weigh(Y, check_weight(weight, Y, targets.kind == "multilabel"))
             folds = make_folds(self.cv, self.repeats, X, y, Y, split_params, int(seeds[1]))
             check_classes(folds, Y, targets)
             self.n_splits_ = len(folds)

@@ -93,7 +93,7 @@ def pool(
     if times.max() > 1:
         own = 1 / times if own is None else own / times
     count = None if counts[0] is None else np.concatenate(counts)[order]
-    return Scored(np.concatenate(scores)[order], Y[place], own, count)
+    return Scored(np.concatenate(scores)[order], Y[place], own, count).counting()
 
 
 def evaluate(
@@ -128,7 +128,7 @@ def evaluate(
     Y : ndarray of shape (n_samples, n_labels)
         Target matrix.
     weight : ndarray of shape (n_samples,), or None
-        For calibrators and decoders.
+        For calibrators and decoders, scaled.
     targets : TargetCodec
         Fitted.
     scorer : callable

@@ -25,7 +25,6 @@ __all__ = [
     "make_folds",
     "plain",
     "seeded",
-    "weigh",
     "weight_of_classifier",
     "weight_of_rows",
 ]
@@ -38,7 +37,7 @@ def plain(y: Any, kind: str) -> Any:
     return column_or_1d(y.toarray() if sp.issparse(y) else y)
 
 
-def weight_of_classifier(estimator: Any, fit_params: dict) -> np.ndarray | None:
+def weight_of_classifier(estimator: Any, fit_params: dict) -> Any:
     """Return the weights that reach the classifier itself, through pipelines."""
     while isinstance(estimator, Pipeline):
         name, last = estimator.steps[-1]
@@ -52,20 +51,12 @@ def weight_of_classifier(estimator: Any, fit_params: dict) -> np.ndarray | None:
                 if key.startswith(start)
             }
         estimator = last
-    weight = fit_params.get("sample_weight")
-    return None if weight is None else np.asarray(weight, dtype=np.float64)
+    return fit_params.get("sample_weight")
 
 
 def weight_of_rows(weight: Any) -> Any:
     """Return one weight a row, the mean over its labels."""
     return np.asarray(weight).mean(axis=1) if np.ndim(weight) == 2 else weight
-
-
-def weigh(Y: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return targets and one weight a row; an entry of weight 0 was not observed."""
-    if weight is not None and weight.shape == Y.shape:
-        Y = np.where(weight > 0, Y, np.nan)
-    return Y, weight_of_rows(weight)
 
 
 def make_folds(

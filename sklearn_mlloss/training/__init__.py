@@ -7,7 +7,7 @@ from .encoding import Encoder, fit_encoder
 from .fit import Trained, mean_scores, train_folds, train_net, train_on, warn_of_early_end
 from .net import TableNet
 from .optimizers import OPTIMIZERS, SCHEDULES
-from .rows import Rows, check_weight
+from .rows import Rows
 
 __all__ = [
     "OPTIMIZERS",
@@ -20,7 +20,6 @@ __all__ = [
     "Trained",
     "build_net",
     "check_accepts",
-    "check_weight",
     "fit_encoder",
     "make_loss",
     "mean_scores",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
+from .._data.weights import counting_rows, drop_unweighted, row_weight, scale_weight
 from .batches import Matrix, Table, select
 
-__all__ = ["Rows", "check_weight"]
+__all__ = ["Rows"]
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,8 @@ class Rows:
 
         An entry of weight 0 becomes one that was not observed.
         """
-        Y, weight = self.Y, self.weight
-        rows = np.ones(len(Y), dtype=bool) if weight is None else weight.reshape(len(Y), -1).any(1)
-        if weight is not None and weight.ndim == 2 and not weight.all():
-            Y = np.where(weight > 0, Y, np.nan).astype(np.float32)
-        if Y.dtype.kind == "f":
-            rows &= ~np.isnan(Y).all(axis=1)
+        Y, weight = drop_unweighted(self.Y, self.weight), self.weight
+        rows = counting_rows(Y, weight)
         if not rows.any():
             raise ValueError(
                 "no row is left to learn from: y is NaN or sample_weight is zero in all of them"
@@ -68,45 +64,13 @@ class Rows:
 
     def scaled(self) -> Rows:
         """Return the rows with weights of mean 1 over what was observed."""
-        if self.weight is None:
-            return self
-        over_labels = self.weight.ndim == 2 and self.Y.dtype.kind == "f"
-        counted = self.weight[~np.isnan(self.Y)] if over_labels else self.weight
-        return Rows(self.X, self.Y, self.weight / counted.mean())
+        return Rows(self.X, self.Y, scale_weight(self.weight, self.Y))
 
     def row_weight(self) -> np.ndarray | None:
-        """Return one weight a row, the mean over what was observed in it."""
-        weight = self.weight
-        if weight is None or weight.ndim == 1:
-            return weight
-        return weight.mean(axis=1, where=self.Y >= 0)
+        """Return one weight per row, the mean over what was observed in it."""
+        return row_weight(self.weight, self.Y)
 
     def table(self, device: torch.device) -> Table:
         """Return the rows as tensors."""
         weight = None if self.weight is None else self.weight.astype(self.X.dtype)
         return Table(self.X, self.Y, weight, device)
-
-
-def check_weight(sample_weight: Any, Y: np.ndarray) -> np.ndarray | None:
-    """Return the weights as (n_samples,) or (n_samples, n_labels) finite numbers >= 0, or None."""
-    if sample_weight is None:
-        return None
-    try:
-        weight = np.asarray(sample_weight, dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"sample_weight must be an array of numbers, got {sample_weight!r}, which does not "
-            f"convert to float64: {error}"
-        ) from error
-    if not np.isfinite(weight).all():
-        raise ValueError("sample_weight must be finite: Input sample_weight contains NaN or inf")
-    if weight.shape == (len(Y), 1):
-        weight = weight.ravel()
-    if weight.shape not in (Y.shape[:1], Y.shape):
-        raise ValueError(
-            f"sample_weight must have shape {Y.shape[:1]}, or for an indicator y {Y.shape}; got "
-            f"{weight.shape}"
-        )
-    if (weight < 0).any():
-        raise ValueError("sample_weight must be >= 0, got negative weights")
-    return weight
