@@ -150,7 +150,10 @@ class Columns:
         for some in blocks:
             j, w = self.X.indices[some], weight[some]
             square += np.bincount(j, (self.X.data[some] - mean[j]) ** 2 * w, self.n_features)
-        return mean, (square + (self.n_samples - stored) * mean**2) / self.n_samples
+        # A difference of sums of weights is not quite 0 where no entry is left out.
+        left_out = np.bincount(self.X.indices, minlength=self.n_features) < self.n_samples
+        rest = np.where(left_out, self.n_samples - stored, 0).clip(min=0)
+        return mean, (square + rest * mean**2) / self.n_samples
 
     def _sampled(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """Yield each column, and weights; of a sparse one a single zero stands for all."""

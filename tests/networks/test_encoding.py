@@ -91,6 +91,16 @@ def test_standard_keeps_the_variance_of_columns_far_from_0():
     np.testing.assert_allclose(1 / encoding.factor_, X.astype(np.float64).std(axis=0))
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_standard_of_weighted_sparse_rows_far_from_0(seed):
+    rng = np.random.default_rng(seed)
+    X = np.column_stack([1e9 + rng.normal(size=49), np.full(49, 1e9), rng.normal(size=49)])
+    weight = rng.random(49)
+    dense = StandardEncoding().fit(X, sample_weight=weight)
+    sparse = StandardEncoding().fit(sp.csr_array(X), sample_weight=weight)
+    np.testing.assert_allclose(sparse.factor_, dense.factor_, rtol=1e-6)
+
+
 def test_robust_is_a_robust_scaler_and_a_smooth_clip():
     # Of 201 rows, quartiles by interpolation are rows.
     X = with_nan(table(201))[:, 1:3]
