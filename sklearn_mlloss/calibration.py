@@ -7,7 +7,6 @@ stay as they are. `CALIBRATORS` maps the names that estimators accept to the cla
 
 from abc import ABC, abstractmethod
 from itertools import combinations
-from numbers import Real
 from typing import Any, Self, final
 
 import numpy as np
@@ -18,6 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.isotonic import IsotonicRegression
 
+from ._data.validation import check_number
 from .decoders.base import _check_scores, _check_targets, _check_weight
 from .names import did_you_mean
 
@@ -51,7 +51,8 @@ class Calibrator(BaseEstimator, ABC):
     To write a calibrator, store the parameters in ``__init__`` and implement
     ``_fit(scores, Y, sample_weight)`` and ``_transform(scores)``. The public methods validate
     first, so that both receive clean read-only arrays, and pass the scores of
-    `identity_labels_` through; they are not to be overridden.
+    `identity_labels_` through; they are not to be overridden. Wrong parameters raise in
+    ``_check_params()``, if you write one: classifiers call it before they train.
 
     Attributes
     ----------
@@ -107,6 +108,7 @@ class Calibrator(BaseEstimator, ABC):
             as `min_positives` is out of its range.
         """
         scores = _check_unit(scores)
+        self._check_params()
         if scores.shape[0] == 0:
             raise ValueError("scores has 0 rows; give fit at least one held-out row.")
         Y = _check_targets(Y, scores.shape)
@@ -157,6 +159,9 @@ class Calibrator(BaseEstimator, ABC):
         proba[:, self.identity_labels_] = scores[:, self.identity_labels_]
         return np.clip(proba, np.finfo(np.float64).tiny, np.nextafter(1.0, 0.0))
 
+    def _check_params(self) -> None:
+        """Raise if a parameter is out of range. Default: nothing."""
+
     @abstractmethod
     def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
         """Learn the map; `Y` is float64 with NaN, weights are positive."""
@@ -189,7 +194,7 @@ class SigmoidCalibrator(Calibrator):
     ----------
     min_positives : float, default=10
         Positives and negatives, in weights, that a label needs for a slope of its own; ten events
-        a coefficient is the usual advice for logistic regression. 0 never shares.
+        a coefficient is the usual advice for logistic regression. 0 never shares, infinity always.
 
     Attributes
     ----------
@@ -226,12 +231,15 @@ class SigmoidCalibrator(Calibrator):
     def __init__(self, min_positives: float = 10) -> None:
         self.min_positives = min_positives
 
+    def _check_params(self) -> None:
+        check_number(self.min_positives, "min_positives", low=0, infinite=True)
+
     def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
         p, y, w, g = _entries(scores, Y, sample_weight, self.identity_labels_)
         self.offset_ = _offset(p)
         features = logit(_inside(p, self.offset_))[:, None]
         slopes, self.intercepts_, self.fallback_labels_ = _fit_maps(
-            features, y, w, g, scores.shape[1], _check_least(self.min_positives)
+            features, y, w, g, scores.shape[1], self.min_positives
         )
         self.slopes_ = slopes[:, 0]
 
@@ -317,7 +325,7 @@ class BetaCalibrator(Calibrator):
     ----------
     min_positives : float, default=20
         Positives and negatives, in weights, that a label needs for coefficients of its own: ten
-        for each of the two. 0 never shares.
+        for each of the two. 0 never shares, infinity always.
 
     Attributes
     ----------
@@ -350,6 +358,9 @@ class BetaCalibrator(Calibrator):
     def __init__(self, min_positives: float = 20) -> None:
         self.min_positives = min_positives
 
+    def _check_params(self) -> None:
+        check_number(self.min_positives, "min_positives", low=0, infinite=True)
+
     def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
         p, y, w, g = _entries(scores, Y, sample_weight, self.identity_labels_)
         self.offset_ = _offset(p)
@@ -360,7 +371,7 @@ class BetaCalibrator(Calibrator):
             w,
             g,
             scores.shape[1],
-            _check_least(self.min_positives),
+            self.min_positives,
         )
 
     def _transform(self, scores: np.ndarray) -> np.ndarray:
@@ -387,7 +398,7 @@ class IsotonicCalibrator(Calibrator):
     ----------
     min_positives : float, default=30
         Positives and negatives, in weights, that a label needs for a map of its own; with fewer the
-        steps follow single rows. 0 never falls back.
+        steps follow single rows. 0 never falls back, infinity always.
 
     Attributes
     ----------
@@ -419,12 +430,15 @@ class IsotonicCalibrator(Calibrator):
     def __init__(self, min_positives: float = 30) -> None:
         self.min_positives = min_positives
 
+    def _check_params(self) -> None:
+        check_number(self.min_positives, "min_positives", low=0, infinite=True)
+
     def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
         n_labels = scores.shape[1]
         p, y, w, g = _entries(scores, Y, sample_weight, self.identity_labels_)
         positives, negatives = _counts(y, w, g, n_labels)
         self.clips_ = 1 / (positives + negatives + 2)
-        rare = np.minimum(positives, negatives) < _check_least(self.min_positives)
+        rare = np.minimum(positives, negatives) < self.min_positives
         rare[self.identity_labels_] = False
         self.fallback_labels_ = np.flatnonzero(rare)
         self.sigmoid_ = SigmoidCalibrator().fit(scores, Y, sample_weight) if rare.any() else None
@@ -509,12 +523,6 @@ def _check_unit(scores: ArrayLike) -> np.ndarray:
             "probabilities (a link's output or predict_proba), not logits."
         )
     return scores
-
-
-def _check_least(min_positives: Any) -> float:
-    if not isinstance(min_positives, Real) or not min_positives >= 0:
-        raise ValueError(f"min_positives must be a number of at least 0, got {min_positives!r}.")
-    return float(min_positives)
 
 
 def _entries(

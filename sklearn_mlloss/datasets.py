@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from sklearn.datasets import fetch_openml
 from sklearn.utils import Bunch
 
+from ._data.validation import check_integer, check_number
 from .names import did_you_mean
 
 __all__ = ["fetch", "load_yeast"]
@@ -235,6 +236,8 @@ def fetch(
     ((2407, 294), (2407, 6))
     """
     _check_subset(subset)
+    check_integer(n_retries, "n_retries", low=0)
+    check_number(delay, "delay", low=0)
     if folder is not None:
         return _answer(_read(Path(folder), name), subset, as_frame, return_X_y)
     if not isinstance(name, str) or name not in _OPENML:

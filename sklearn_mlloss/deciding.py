@@ -5,19 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_array, check_scalar, estimator_html_repr
+from sklearn.utils import check_array, estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
 
+from ._data.validation import check_integer, is_auto
 from ._data.weights import counting_rows, drop_unweighted, row_weight
 from .calibration import get_calibrator
-from .decision import KEEP, is_auto, make_calibrator, warn_of_fallback
+from .decision import KEEP, make_calibrator, warn_of_fallback
 from .decoders import Decoder, get_decoder
 from .model_selection import MultilabelStratifiedShuffleSplit
 from .parameters import unchanged_on_error
@@ -252,7 +252,7 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
         """
         check_is_fitted(self)
         if n_rows is not None:
-            check_scalar(n_rows, "n_rows", Integral, min_val=0)
+            check_integer(n_rows, "n_rows", low=0, other="None or ")
         return describe(self, self._model_lines(), n_rows)
 
     def _model_lines(self) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 
-from ._data.validation import warn_user
+from ._data.validation import is_auto, warn_user
 from .calibration import Calibrator, get_calibrator
 from .decoders import Argmax, Decoder, FixedThreshold, get_decoder
 from .targets import TargetCodec
@@ -17,7 +17,6 @@ if TYPE_CHECKING:  # the decisions of other classifiers need no torch
 
 __all__ = [
     "KEEP",
-    "is_auto",
     "make_calibrator",
     "make_decoder",
     "make_plain_decoder",
@@ -99,15 +98,14 @@ def make_plain_decoder(
     return decoder
 
 
-def is_auto(spec: Any) -> bool:
-    """Return whether the choice is left to us."""
-    return isinstance(spec, str) and spec == "auto"
-
-
 def make_calibrator(spec: Any) -> Calibrator | None:
     """Return an unfitted calibrator, or None."""
     calibrator = get_calibrator(spec)
-    return None if calibrator is None else clone(calibrator)
+    if calibrator is None:
+        return None
+    calibrator = clone(calibrator)
+    calibrator._check_params()
+    return calibrator
 
 
 def warn_of_fallback(decoder: Decoder, n_rows: int, advice: str) -> None:
@@ -132,7 +130,8 @@ def _largest_score(spec: Any, decoder: Decoder) -> Argmax:
 
 
 def _try(decoder: Decoder, n_labels: int) -> None:
-    """Raise before training what a decoder without fit would raise after it."""
+    """Raise before training what a decoder would raise after it."""
+    decoder._check_params(n_labels)
     if decoder.requires_fit:
         return
     low = decoder.decode(np.full((1, n_labels), 1e-3))

@@ -8,10 +8,11 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import _safe_indexing, check_scalar, get_tags, indexable
+from sklearn.utils import _safe_indexing, get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 
+from ._data.validation import check_flag, is_auto
 from ._data.weights import check_weight, weigh
 from .calibration import Calibrator
 from .cross_fit import fit_models, is_prefit, make_parts, pool, route
@@ -338,9 +339,9 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
     # ------------------------------------------------------------------ parts of a fit
 
     def _check_params(self) -> None:
-        if not isinstance(self.ensemble, bool | np.bool_) and self.ensemble != "auto":
+        if not isinstance(self.ensemble, bool | np.bool_) and not is_auto(self.ensemble):
             raise ValueError(f"ensemble must be True, False or 'auto', got {self.ensemble!r}")
-        check_scalar(self.store_cv_results, "store_cv_results", (bool, np.bool_))
+        check_flag(self.store_cv_results, "store_cv_results")
         if isinstance(self.cv, str) and self.cv not in ("oof", "prefit"):
             raise ValueError(
                 f"cv must be an int, a splitter, splits, 'oof' or 'prefit', got {self.cv!r}"

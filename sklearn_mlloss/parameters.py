@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_memory
 
+from ._data.validation import check_choice, check_flag, check_integer, check_number, is_auto
 from .names import did_you_mean
 
 __all__ = [
@@ -44,26 +46,25 @@ NETWORK = {
 def check_params(estimator: Any) -> None:
     """Raise a ValueError or TypeError that names the first parameter out of range."""
     for name in ("max_epochs", "n_iter_no_change", "repeats"):
-        check_scalar(getattr(estimator, name), name, Integral, min_val=1)
+        check_integer(getattr(estimator, name), name, low=1)
     for name in ("early_stopping", "warm_start", "ensemble", "store_cv_results"):
-        check_scalar(getattr(estimator, name), name, (bool, np.bool_))
-    check_scalar(estimator.verbose, "verbose", Integral, min_val=0)
-    _check_real(estimator, "weight_decay", min_val=0)
-    _check_real(
-        estimator, "validation_fraction", min_val=0, max_val=1, include_boundaries="neither"
+        check_flag(getattr(estimator, name), name)
+    check_integer(estimator.verbose, "verbose", low=0)
+    check_number(estimator.weight_decay, "weight_decay", low=0)
+    check_number(
+        estimator.validation_fraction, "validation_fraction", low=0, high=1, closed="neither"
     )
     if estimator.learning_rate is not None:
-        _check_real(estimator, "learning_rate", min_val=0, include_boundaries="neither")
-    if isinstance(estimator.batch_size, str):
-        if estimator.batch_size != "auto":
-            raise ValueError(f"batch_size must be 'auto' or an int, got {estimator.batch_size!r}")
-    else:
-        check_scalar(estimator.batch_size, "batch_size", Integral, min_val=1)
+        check_number(
+            estimator.learning_rate, "learning_rate", low=0, closed="neither", other="None or "
+        )
+    if not is_auto(estimator.batch_size):
+        check_integer(estimator.batch_size, "batch_size", low=1, other="'auto' or ")
     if not callable(estimator.monitor) and estimator.monitor != "loss":
         raise ValueError(
             f"monitor must be 'loss' or a function (Y, scores) -> float, got {estimator.monitor!r}"
         )
-    _check_name(estimator, "precision", PRECISIONS)
+    check_choice(estimator.precision, "precision", PRECISIONS)
     for name in ("optimizer_params", "net_params"):
         value = getattr(estimator, name)
         if value is not None and not isinstance(value, Mapping):
@@ -154,21 +155,6 @@ def draw_entropy(random_state: Any) -> int:
         ) from error
 
 
-def _check_real(estimator: Any, name: str, **bounds: Any) -> None:
-    value = check_scalar(getattr(estimator, name), name, Real, **bounds)
-    if not np.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, got {value!r}")
-
-
-def _check_name(estimator: Any, name: str, choices: Iterable[str], other: str = "") -> None:
-    value = getattr(estimator, name)
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(
-            f"{name} must be {other}one of {', '.join(map(repr, choices))}, got {value!r}"
-            f"{did_you_mean(value, choices)}"
-        )
-
-
 def _check_encoding(encoding: Any) -> None:
     # Here, as below: other classifiers fit without torch.
     from .networks import ENCODINGS, Encoding
@@ -227,15 +213,13 @@ def _check_network(estimator: Any) -> None:
             "hidden_layer_sizes must be 'auto' or a sequence of ints >= 1, such as (256,) for one "
             f"layer, got {sizes!r}"
         )
-    _check_name(estimator, "activation", ACTIVATIONS)
-    for name, top in ("dropout", 1), ("input_dropout", 1), ("mixup", None):
-        if isinstance(getattr(estimator, name), str):
-            numbers = "a number >= 0" if top is None else "a number in [0, 1)"
-            _check_name(estimator, name, ("auto",), f"{numbers} or ")
-        else:
-            _check_real(estimator, name, min_val=0, max_val=top, include_boundaries="left")
+    check_choice(estimator.activation, "activation", ACTIVATIONS)
+    for name, top in ("dropout", 1.0), ("input_dropout", 1.0), ("mixup", math.inf):
+        value = getattr(estimator, name)
+        if not is_auto(value):
+            check_number(value, name, low=0, high=top, closed="left", other="'auto' or ")
     if estimator.normalization is not None:
-        _check_name(estimator, "normalization", NORMALIZATIONS, "None or ")
+        check_choice(estimator.normalization, "normalization", NORMALIZATIONS, "None or ")
 
 
 def _is_size(value: Any) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from inspect import signature
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -23,6 +22,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
+from ._data.validation import check_number
 from ._data.weights import check_weight
 from .parameters import check_n_jobs, unchanged_on_error
 from .responses import label_scores, may_keep_scores, out_of_fold_scores
@@ -423,7 +423,11 @@ def _is_dropped(member: Any) -> bool:
 
 
 def _is_weight(value: Any) -> bool:
-    return isinstance(value, Real) and np.isfinite(value) and value >= 0
+    try:
+        check_number(value, "weights", low=0)
+    except ValueError:
+        return False
+    return True
 
 
 def _takes_weights(member: Any) -> bool:

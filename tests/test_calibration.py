@@ -469,7 +469,7 @@ def test_errors_of_transform_and_parameters():
         fitted.transform([[7, 0.5, 0.5]])
     for cls in (SigmoidCalibrator, BetaCalibrator, IsotonicCalibrator):
         for bad in (-1, "ten", None, np.nan):
-            with pytest.raises(ValueError, match="min_positives must be a number of at least 0"):
+            with pytest.raises(ValueError, match="min_positives must be a number >= 0"):
                 cls(min_positives=bad).fit(scores, Y)
 
 

@@ -103,7 +103,7 @@ def test_scorers_that_are_nearly_right(scoring):
     [
         (dict(hidden_layer_sizes=(True,)), r"sequence of ints >= 1, .*got \(True,\)"),
         (dict(hidden_layer_sizes=100), r"such as \(256,\) for one layer, got 100"),
-        (dict(batch_size="Auto"), "batch_size must be 'auto' or an int, got 'Auto'"),
+        (dict(batch_size="Auto"), "batch_size must be 'auto' or an integer >= 1, got 'Auto'"),
         (dict(optimizer=torch.nn.Linear), "optimizer must be a name or a torch optimizer class"),
         (dict(random_state="a"), "random_state must be None, an int .*got 'a'"),
         (dict(random_state=-1), "random_state must be None, an int .*got -1"),

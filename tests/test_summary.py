@@ -219,7 +219,7 @@ def test_a_table_that_is_too_long(make):
     assert text.splitlines()[-1] == "... and 1 more: summary(n_rows=None) has them all"
     assert "happy" in text and "angry" not in text
     assert clf.summary(n_rows=None) == clf.summary() == clf.summary(3)
-    with pytest.raises(ValueError, match="n_rows == -1, must be >= 0"):
+    with pytest.raises(ValueError, match="n_rows must be None or an integer >= 0, got -1"):
         clf.summary(n_rows=-1)
 
 

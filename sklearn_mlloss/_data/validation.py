@@ -6,12 +6,39 @@ import inspect
 import math
 import os
 import warnings
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from typing import Any
 
-__all__ = ["check_integer", "check_number", "warn_user"]
+import numpy as np
 
+from ..names import did_you_mean
+
+__all__ = [
+    "InvalidParameterError",
+    "check_beta",
+    "check_call",
+    "check_choice",
+    "check_flag",
+    "check_integer",
+    "check_number",
+    "check_numbers",
+    "describe",
+    "is_auto",
+    "warn_user",
+]
+
+# The largest number in float32, in which networks compute.
+LARGEST = float(np.finfo(np.float32).max)
+# Within these bounds the square of beta keeps its digits beside 1, and counts times it are finite.
+SMALLEST_BETA, LARGEST_BETA = 1e-6, 1e6
+# Characters of a value that a message shows.
+LONGEST = 200
 PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
+
+
+class InvalidParameterError(TypeError, ValueError):
+    """A parameter is of a wrong kind: both errors, since either may be expected."""
 
 
 def check_number(
@@ -21,24 +48,33 @@ def check_number(
     low: float = -math.inf,
     high: float = math.inf,
     closed: str = "both",
+    infinite: bool = False,
+    other: str = "",
 ) -> None:
     """Raise unless a parameter is a finite number within bounds.
 
     Parameters
     ----------
     value : object
-        What was given. A bool is no number.
+        What was given. A bool is no number. Nor is what formulas cannot take: an integer of numpy
+        with fewer than 32 bits or without sign, of which ``-x`` or ``x**2`` overflows; an int of
+        more than 64 bits; a fraction.
     name : str
         Name of the parameter, for the message.
     low, high : float
         Bounds of the values that are allowed.
     closed : {"both", "left", "right", "neither"}, default="both"
-        Which of the two bounds are allowed themselves. NaN and infinity never are.
+        Which of the two bounds are allowed themselves.
+    infinite : bool, default=False
+        Whether infinity within the bounds is allowed. Otherwise the number must be finite in
+        float32, in which networks compute. NaN is never allowed.
+    other : str, default=""
+        What else the caller allows, for the message, such as ``"None or "``.
 
     Raises
     ------
-    TypeError
-        If `value` is not a real number.
+    InvalidParameterError
+        If `value` is not such a number.
     ValueError
         If it is not finite or out of bounds.
 
@@ -50,37 +86,141 @@ def check_number(
         ...
     ValueError: gamma must be a finite number >= 0, got nan
     """
-    wanted = _describe_range("a finite number", low, high, closed)
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be {wanted}, got {value!r}")
-    if not _is_finite(value) or not _is_within(value, low, high, closed):
-        raise ValueError(f"{name} must be {wanted}, got {value!r}")
+    bounded = low > -math.inf and high < math.inf
+    kind = "a number" if bounded or infinite else "a finite number"
+    wanted = f"{name} must be {other}{_describe_range(kind, low, high, closed)}"
+    if not _is_number(value):
+        raise InvalidParameterError(f"{wanted}, got {describe(value)}{_why_no_number(value)}")
+    allowed = not math.isnan(value) if infinite else _is_finite(value)
+    if not allowed or not _is_within(value, low, high, closed):
+        raise ValueError(f"{wanted}, got {describe(value)}{_why_not_finite(value, infinite)}")
 
 
-def check_integer(value: Any, name: str, *, low: float = -math.inf, high: float = math.inf) -> None:
+def check_beta(value: Any) -> None:
+    """Raise unless a number weighs recall against precision in an F-beta."""
+    check_number(value, "beta", low=0, closed="neither")
+    if not SMALLEST_BETA <= value <= LARGEST_BETA:
+        raise ValueError(
+            f"beta must be in [{SMALLEST_BETA:g}, {LARGEST_BETA:g}], beyond which F-beta is the "
+            f"precision or the recall, got {value!r}"
+        )
+
+
+def check_numbers(
+    value: Any,
+    name: str,
+    *,
+    low: float = -math.inf,
+    closed: str = "both",
+    infinite: bool = False,
+    other: str = "",
+) -> np.ndarray:
+    """Return a number, or a sequence of numbers, one per label, as float64, or raise.
+
+    Parameters
+    ----------
+    value : object
+        What was given.
+    name, low, closed, infinite, other : see `check_number`
+
+    Returns
+    -------
+    ndarray of shape () or (n_values,)
+
+    Raises
+    ------
+    ValueError
+        If `value` is not such numbers, or one of them is not finite or out of bounds.
+    """
+    try:
+        given = np.asarray(value)
+        if given.dtype.kind == "O" and all(map(_is_number, given.ravel())):
+            given = given.astype(np.float64)
+    except (TypeError, ValueError, RuntimeError):  # of ragged lists, and of torch
+        given = np.empty(0, dtype=object)
+    numbers = given.astype(np.float64) if given.dtype.kind in "iuf" else np.array(np.nan)
+    limit = math.inf if infinite else LARGEST
+    within = _is_within(numbers, low, math.inf, closed) & (np.abs(numbers) <= limit)
+    if given.ndim > 1 or not np.all(within):
+        kind = _describe_range("a number" if infinite else "a finite number", low, math.inf, closed)
+        raise ValueError(f"{name} must be {other}{kind} or one per label, got {_short(value)}")
+    return numbers
+
+
+def check_integer(
+    value: Any,
+    name: str,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    other: str = "",
+) -> None:
     """Raise unless a parameter is an integer within bounds, both of which are allowed.
 
     Parameters
     ----------
     value : object
         What was given. A bool is no integer.
-    name : str
-        Name of the parameter, for the message.
-    low, high : float
-        Bounds of the values that are allowed.
+    name, low, high, other : see `check_number`
 
     Raises
     ------
-    TypeError
+    InvalidParameterError
         If `value` is not an integer.
     ValueError
         If it is out of bounds.
     """
-    wanted = _describe_range("an integer", low, high, "both")
+    wanted = f"{name} must be {other}{_describe_range('an integer', low, high, 'both')}"
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be {wanted}, got {value!r}")
+        raise InvalidParameterError(f"{wanted}, got {describe(value)}")
     if not _is_within(value, low, high, "both"):
-        raise ValueError(f"{name} must be {wanted}, got {value!r}")
+        raise ValueError(f"{wanted}, got {describe(value)}")
+
+
+def check_flag(value: Any, name: str) -> None:
+    """Raise an InvalidParameterError unless a parameter is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidParameterError(f"{name} must be True or False, got {describe(value)}")
+
+
+def check_choice(value: Any, name: str, choices: Iterable[str], other: str = "") -> None:
+    """Raise a ValueError, with the nearest name, unless a parameter is one of some names."""
+    choices = list(choices)
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(
+            f"{name} must be {other}one of {', '.join(map(repr, choices))}, got "
+            f"{describe(value)}{did_you_mean(value, choices)}"
+        )
+
+
+def check_call(function: Callable[..., Any], name: str, *arguments: str) -> None:
+    """Raise a TypeError unless a function can be called with these positional arguments."""
+    wanted = f"{name} must be callable with ({', '.join(arguments)}), got {describe(function)}"
+    if not callable(function):
+        raise TypeError(wanted)
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some functions written in C tell nothing
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        raise TypeError(f"{wanted}: {error}") from None
+
+
+def is_auto(value: Any) -> bool:
+    """Return whether a choice is left to us."""
+    return isinstance(value, str) and value == "auto"
+
+
+def describe(value: Any) -> str:
+    """Return how a message shows what was given: in short, and of an array its shape only."""
+    shape = getattr(value, "shape", ())
+    if isinstance(shape, tuple) and shape:
+        return f"{type(value).__name__} of shape {shape}"
+    if isinstance(value, Integral) and abs(value) >= 10**20:
+        return f"an integer of {value.bit_length()} bits"
+    return _short(value)
 
 
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
@@ -101,17 +241,40 @@ def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
     warnings.warn(message, category, stacklevel=of_user)
 
 
-def _is_finite(value: Real) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an int beyond the range of float
-        return False
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}..."
 
 
-def _is_within(value: Real, low: float, high: float, closed: str) -> bool:
+def _is_number(value: Any) -> bool:
+    if isinstance(value, np.integer):
+        return isinstance(value, np.signedinteger) and value.itemsize >= 4
+    if isinstance(value, np.floating):
+        return True
+    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+    return whole or isinstance(value, float)
+
+
+def _why_no_number(value: Any) -> str:
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return ""
+    return ", which formulas cannot take: give a float"
+
+
+def _is_finite(value: float) -> bool:
+    return abs(float(value)) <= LARGEST  # not of NaN
+
+
+def _why_not_finite(value: float, infinite: bool) -> str:
+    beyond = not infinite and LARGEST < abs(float(value)) < math.inf
+    return ", which is infinite in float32" if beyond else ""
+
+
+def _is_within(value: Any, low: float, high: float, closed: str) -> Any:
     above = value >= low if closed in ("both", "left") else value > low
-    below = value <= high if closed in ("both", "right") else value < high
-    return above and below
+    # The end of what has none is no limit: infinity may be allowed.
+    below = value <= high if closed in ("both", "right") or high == math.inf else value < high
+    return above & below
 
 
 def _describe_range(kind: str, low: float, high: float, closed: str) -> str:

@@ -22,7 +22,8 @@ class Decoder(BaseEstimator, ABC):
     To write a decoder, store the parameters in ``__init__``, implement
     ``_decode(scores, count)`` and, if it learns something, set ``requires_fit = True`` and
     implement ``_fit(scores, Y, sample_weight, count)``. The public methods validate first, so that
-    both receive clean read-only arrays; they are not to be overridden.
+    both receive clean read-only arrays; they are not to be overridden. Wrong parameters raise in
+    ``_check_params(n_labels)``, if you write one: classifiers call it before they train.
 
     Attributes
     ----------
@@ -90,6 +91,7 @@ class Decoder(BaseEstimator, ABC):
             If an argument has the wrong shape or values, or all weights are 0.
         """
         scores = _check_scores(scores)
+        self._check_params(scores.shape[1])
         n_samples = scores.shape[0]
         if n_samples == 0:
             raise ValueError("scores has 0 rows; give fit at least one held-out row.")
@@ -142,6 +144,7 @@ class Decoder(BaseEstimator, ABC):
                 f"scores has {scores.shape[1]} labels (columns), but {type(self).__name__} was "
                 f"fitted with {self.n_labels_}; give one column per label seen in fit."
             )
+        self._check_params(scores.shape[1])
         return self._decode(scores, _check_rows("count", count, scores.shape[0]))
 
     def learn_sets(self, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -172,6 +175,9 @@ class Decoder(BaseEstimator, ABC):
             If the rule learns label sets and an argument has the wrong shape or values.
         """
         return self
+
+    def _check_params(self, n_labels: int) -> None:
+        """Raise if a parameter is out of range for so many labels. Default: nothing."""
 
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None

@@ -4,13 +4,14 @@ Within a row, labels are taken in the order of their scores, and labels with the
 order of their index.
 """
 
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 
+from .._data.validation import check_number, describe
 from .base import Decoder
 from .thresholds import FixedThreshold
 
@@ -78,19 +79,20 @@ class TopK(Decoder):
             frequency = positives[weight > 0] / weight[weight > 0]
             self.k_ = max(1, int(_round_half_up(frequency.sum())))
         else:
-            self.k_ = self._given_k(scores.shape[1])
+            self.k_ = int(self.k)
 
-    def _given_k(self, n_labels: int) -> int:
+    def _check_params(self, n_labels: int) -> None:
+        if self.k is None:
+            return
         valid = isinstance(self.k, Integral) and not isinstance(self.k, bool)
         if not valid or not 1 <= self.k <= n_labels:
             raise ValueError(
                 f"k must be an integer from 1 to the number of labels ({n_labels}), or None to "
-                f"learn it in fit, got {self.k!r}"
+                f"learn it in fit, got {describe(self.k)}"
             )
-        return int(self.k)
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
-        k = self.k_ if self.k is None else self._given_k(scores.shape[1])
+        k = self.k_ if self.k is None else int(self.k)
         return _first_in_rank(_ranking(scores), np.full(len(scores), k))
 
 
@@ -214,10 +216,10 @@ class CumulativeCut(Decoder):
     def __init__(self, mass: float = 0.95):
         self.mass = mass
 
+    def _check_params(self, n_labels: int) -> None:
+        check_number(self.mass, "mass", low=0, high=1, closed="right")
+
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
-        valid = isinstance(self.mass, Real) and not isinstance(self.mass, bool)
-        if not valid or not 0 < self.mass <= 1:
-            raise ValueError(f"mass must be a number in (0, 1], got {self.mass!r}")
         shares = _row_shares(scores, "CumulativeCut")
         ranking = _ranking(scores)
         reached = np.cumsum(np.take_along_axis(shares, ranking, axis=1), axis=1)
@@ -339,6 +341,9 @@ class AtLeastOne(Decoder):
     def untouched_rows(self) -> bool:
         """That of the decoder inside."""
         return self._resolved().untouched_rows
+
+    def _check_params(self, n_labels: int) -> None:
+        self._resolved()._check_params(n_labels)
 
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None

@@ -7,9 +7,9 @@ lengths the shortest is taken.
 
 import numpy as np
 
+from .._data.validation import check_beta, check_number
 from .base import Decoder
 from .counts import _first_in_rank, _ranking
-from .thresholds import _check_number
 
 __all__ = ["ExpectedFBeta", "ExpectedJaccard"]
 
@@ -89,17 +89,11 @@ class ExpectedFBeta(Decoder):
         self.beta = beta
         self.empty = empty
 
-    def _check(self) -> None:
-        _check_number("beta", self.beta, "a finite number > 0", lambda v: 0 < v < np.inf)
-        _check_empty(self.empty)
-
-    def _fit(
-        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
-    ) -> None:
-        self._check()
+    def _check_params(self, n_labels: int) -> None:
+        check_beta(self.beta)
+        check_number(self.empty, "empty", low=0, high=1)
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
-        self._check()
         return best_fbeta_sets(_probabilities(scores, "ExpectedFBeta"), self.beta, self.empty)
 
 
@@ -151,13 +145,10 @@ class ExpectedJaccard(Decoder):
     def __init__(self, empty: float = 0.0):
         self.empty = empty
 
-    def _fit(
-        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
-    ) -> None:
-        _check_empty(self.empty)
+    def _check_params(self, n_labels: int) -> None:
+        check_number(self.empty, "empty", low=0, high=1)
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
-        _check_empty(self.empty)
         p = _probabilities(scores, "ExpectedJaccard")
         Y_hat = np.empty(p.shape, dtype=bool)
         for block in _blocks(p):
@@ -258,7 +249,3 @@ def _probabilities(scores: np.ndarray, rule: str) -> np.ndarray:
             "give the output of predict_proba, not logits."
         )
     return np.clip(scores, 0.0, 1.0)
-
-
-def _check_empty(empty: float) -> None:
-    _check_number("empty", empty, "a number in [0, 1]", lambda v: 0 <= v <= 1)

@@ -124,10 +124,15 @@ class HierarchyClosure(Decoder):
             )
         return parents, levels[:-1]
 
+    def _check_params(self, n_labels: int) -> None:
+        self._levels(n_labels)
+        inner = self._resolved()
+        if inner is not None:
+            inner._check_params(n_labels)
+
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
     ) -> None:
-        self._levels(scores.shape[1])
         inner = self._resolved()
         if inner is not None:
             self.decoder_ = clone(inner).fit(scores, Y, sample_weight, count)

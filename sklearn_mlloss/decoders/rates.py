@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._data.validation import check_number, check_numbers
 from ._cuts import midpoints
 from .base import Decoder
-from .thresholds import _UNDEFINED_THRESHOLD, _check_number, _entry_weights
+from .thresholds import _UNDEFINED_THRESHOLD, _entry_weights
 
 __all__ = ["CostSensitiveThreshold", "ProportionCut", "RiskControl"]
 
@@ -132,10 +133,8 @@ class CostSensitiveThreshold(Decoder):
             )
         return fp_cost / total
 
-    def _fit(
-        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
-    ) -> None:
-        self._thresholds(scores.shape[1])
+    def _check_params(self, n_labels: int) -> None:
+        self._thresholds(n_labels)
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         return scores >= self._thresholds(scores.shape[1])
@@ -200,10 +199,12 @@ class RiskControl(Decoder):
     def __init__(self, alpha: float = 0.1):
         self.alpha = alpha
 
+    def _check_params(self, n_labels: int) -> None:
+        check_number(self.alpha, "alpha", low=0, high=1, closed="neither")
+
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
     ) -> None:
-        _check_number("alpha", self.alpha, "a number in (0, 1)", lambda v: 0 < v < 1)
         n = sample_weight[~np.isnan(Y).all(axis=1)].sum()
         positives = np.nan_to_num(Y)
         size = positives.sum(axis=1, keepdims=True)
@@ -237,12 +238,10 @@ def _quantile_cut(scores: np.ndarray, y: np.ndarray, weight: np.ndarray) -> floa
 
 
 def _costs(name: str, given: Any, n_labels: int) -> np.ndarray:
-    costs = np.asarray(given)
-    if costs.dtype.kind not in "iuf" or not (np.isfinite(costs) & (costs >= 0)).all():
-        raise ValueError(f"{name} must be a finite number >= 0, or such numbers, got {given!r}")
+    costs = check_numbers(given, name, low=0)
     if costs.shape not in ((), (n_labels,)):
         raise ValueError(
             f"{name} has shape {costs.shape} but scores has {n_labels} labels; give one number "
             "for all labels or one for each."
         )
-    return costs.astype(float)
+    return costs

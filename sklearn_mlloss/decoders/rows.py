@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from .._data.validation import check_number
 from .base import Decoder
 from .expected import _blocks
-from .thresholds import _UNDEFINED_THRESHOLD, _check_number
+from .thresholds import _UNDEFINED_THRESHOLD
 
 __all__ = ["MaxGapCut", "ThresholdFunction"]
 
@@ -116,10 +117,12 @@ class ThresholdFunction(Decoder):
     def __init__(self, ridge: float = 1.0):
         self.ridge = ridge
 
+    def _check_params(self, n_labels: int) -> None:
+        check_number(self.ridge, "ridge", low=0)
+
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
     ) -> None:
-        _check_number("ridge", self.ridge, "a finite number >= 0", lambda v: 0 <= v < np.inf)
         seen = ~np.isnan(Y).all(axis=1)
         self.coef_ = np.zeros(Y.shape[1])
         self.intercept_ = _UNDEFINED_THRESHOLD

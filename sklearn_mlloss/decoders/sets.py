@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 
+from .._data.validation import check_beta, check_number
 from .base import Decoder, _as_float, _check_label_values, _check_weight
 from .counts import _first_in_rank, _ranking
-from .expected import _check_empty, _probabilities, best_fbeta_sets, best_length
-from .thresholds import _check_number
+from .expected import _probabilities, best_fbeta_sets, best_length
 
 __all__ = ["GFMDecoder", "LabelSetDecoder"]
 
@@ -85,11 +85,10 @@ class _SeenSets(Decoder):
         self._learn(_check_label_values(Y)[used], weight[used])
         return self
 
-    def _check(self) -> None:
-        _check_number("dependence", self.dependence, "a number in [0, 1]", lambda v: 0 <= v <= 1)
+    def _check_params(self, n_labels: int) -> None:
+        check_number(self.dependence, "dependence", low=0, high=1)
 
     def _learn(self, Y: np.ndarray, sample_weight: np.ndarray) -> None:
-        self._check()
         complete = ~np.isnan(Y).any(axis=1)
         rows = Y[complete] >= 0.5
         # As bytes, which sort alike: np.unique(rows, axis=0) is far slower.
@@ -111,7 +110,6 @@ class _SeenSets(Decoder):
 
     def _log_posterior(self, p: np.ndarray) -> np.ndarray:
         """Return the (n, n_sets) log posteriors, up to a constant of each row."""
-        self._check()
         p = np.clip(p, _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
         log_odds = np.log(p) - np.log1p(-p)
         return log_odds @ self.label_sets_.T.astype(float) + self.dependence * self.log_lift_
@@ -251,13 +249,12 @@ class GFMDecoder(_SeenSets):
         self.empty = empty
         self.dependence = dependence
 
-    def _check(self) -> None:
-        super()._check()
-        _check_number("beta", self.beta, "a finite number > 0", lambda v: 0 < v < np.inf)
-        _check_empty(self.empty)
+    def _check_params(self, n_labels: int) -> None:
+        super()._check_params(n_labels)
+        check_beta(self.beta)
+        check_number(self.empty, "empty", low=0, high=1)
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
-        self._check()
         p = _probabilities(scores, "GFMDecoder")
         if not len(self.label_sets_):
             return best_fbeta_sets(p, self.beta, self.empty)

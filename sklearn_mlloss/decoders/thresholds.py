@@ -8,13 +8,11 @@ Where several cuts are equally good, the larger threshold (fewer predicted label
 
 import inspect
 from collections.abc import Callable
-from numbers import Real
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..names import did_you_mean
+from .._data.validation import check_beta, check_call, check_choice, check_number, check_numbers
 from ._cuts import METRICS, best_pooled_cut, cuts, dinkelbach, fbeta, first_best, grid, mean_metric
 from .base import Decoder
 
@@ -54,9 +52,7 @@ class FixedThreshold(Decoder):
         self.threshold = threshold
 
     def _thresholds(self, n_labels: int) -> np.ndarray:
-        thresholds = np.asarray(self.threshold)
-        if thresholds.dtype.kind not in "iuf" or np.isnan(thresholds).any():
-            raise ValueError(f"threshold must be a number or numbers, got {self.threshold!r}")
+        thresholds = check_numbers(self.threshold, "threshold", infinite=True)
         if thresholds.shape not in ((), (n_labels,)):
             raise ValueError(
                 f"threshold has shape {thresholds.shape} but scores has {n_labels} labels; give "
@@ -64,10 +60,8 @@ class FixedThreshold(Decoder):
             )
         return thresholds
 
-    def _fit(
-        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
-    ) -> None:
-        self._thresholds(scores.shape[1])
+    def _check_params(self, n_labels: int) -> None:
+        self._thresholds(n_labels)
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         return scores >= self._thresholds(scores.shape[1])
@@ -147,16 +141,26 @@ class GlobalThreshold(Decoder):
         self.average = average
         self.beta = beta
 
+    def _check_params(self, n_labels: int) -> None:
+        check_choice(self.average, "average", ("micro", "macro", "samples"))
+        if callable(self.metric):
+            check_call(self.metric, "metric", "Y", "Y_hat")
+            if self.average != "micro":
+                raise ValueError(
+                    "average must be left at 'micro' when metric is a callable, which averages as "
+                    f"it likes, got average={self.average!r}; set the average inside the callable."
+                )
+        else:
+            check_choice(self.metric, "metric", (*METRICS, "fbeta"))
+            check_beta(self.beta)
+
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
     ) -> None:
-        _check_choice("average", self.average, ("micro", "macro", "samples"))
         if callable(self.metric):
             thresholds, values = self._callable_values(scores, Y, sample_weight)
             undefined = not (Y > 0).any() and not values.any()
         else:
-            _check_choice("metric", self.metric, (*METRICS, "fbeta"))
-            _check_number("beta", self.beta, "a finite number > 0", lambda v: 0 < v < np.inf)
             metric = _fbeta(self.beta) if self.metric == "fbeta" else METRICS[self.metric]
             thresholds, values = self._named_values(metric, scores, Y, sample_weight)
             # The named metrics are never negative.
@@ -186,11 +190,6 @@ class GlobalThreshold(Decoder):
     def _callable_values(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        if self.average != "micro":
-            raise ValueError(
-                f"average must be left at 'micro' when metric is a callable, which averages as it "
-                f"likes, got average={self.average!r}; set the average inside the callable."
-            )
         complete = ~np.isnan(Y).any(axis=1)
         if not complete.any():
             raise ValueError(
@@ -242,7 +241,7 @@ class PerLabelThreshold(Decoder):
     min_positives : float, default=10
         A label with fewer positives (summed weights, soft labels as fractions) uses the one
         threshold that is best for the micro-F-beta of all labels: an optimum over a handful of
-        positives does not carry over to new rows.
+        positives does not carry over to new rows. With infinity all labels do.
     shrinkage : float, default=0.0
         Pulls the thresholds of the other labels towards that common one, the more the fewer
         positives they have: the number of positives at which a label's own threshold and the
@@ -316,15 +315,15 @@ class PerLabelThreshold(Decoder):
         self.min_positives = min_positives
         self.shrinkage = shrinkage
 
+    def _check_params(self, n_labels: int) -> None:
+        check_beta(self.beta)
+        check_choice(self.average, "average", ("macro", "micro"))
+        check_number(self.min_positives, "min_positives", low=0, infinite=True)
+        check_number(self.shrinkage, "shrinkage", low=0)
+
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
     ) -> None:
-        _check_number("beta", self.beta, "a finite number > 0", lambda v: 0 < v < np.inf)
-        _check_choice("average", self.average, ("macro", "micro"))
-        _check_number("min_positives", self.min_positives, "a number >= 0", lambda v: v >= 0)
-        _check_number(
-            "shrinkage", self.shrinkage, "a finite number >= 0", lambda v: 0 <= v < np.inf
-        )
         positives = sample_weight @ np.nan_to_num(Y)
         degenerate = (positives == 0) | ~(Y < 1).any(axis=0)
         fallback = degenerate | (positives < self.min_positives)
@@ -396,16 +395,3 @@ def _fbeta(beta: float) -> Callable[..., np.ndarray]:
 def _takes_sample_weight(metric: Callable[..., float]) -> bool:
     parameters = inspect.signature(metric).parameters.values()
     return any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters)
-
-
-def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(
-            f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}"
-            f"{did_you_mean(value, choices)}"
-        )
-
-
-def _check_number(name: str, value: Any, wanted: str, valid: Callable[[float], bool]) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not valid(value):
-        raise ValueError(f"{name} must be {wanted}, got {value!r}")

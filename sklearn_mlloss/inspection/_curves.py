@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from functools import partial
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._data.validation import check_beta
 from ..decoders._cuts import (
     Number,
     accuracy,
@@ -94,8 +94,7 @@ def resolve_metric(metric: Any, beta: float) -> tuple[Callable, str]:
     if callable(metric):
         return metric, getattr(metric, "__name__", type(metric).__name__).replace("_", " ")
     if metric == "fbeta":
-        if not isinstance(beta, Real) or not 0 < beta < np.inf:
-            raise ValueError(f"beta must be a finite number > 0, got {beta!r}.")
+        check_beta(beta)
         return partial(_fbeta, beta=beta), f"F{beta:g}"
     if not isinstance(metric, str) or metric not in CURVES:
         names = ", ".join(map(repr, [*CURVES, "fbeta"]))

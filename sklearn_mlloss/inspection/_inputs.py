@@ -1,7 +1,7 @@
 """What the displays accept: true labels, scores, estimators, and which labels to show."""
 
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -48,18 +48,6 @@ def check_scores(
             "predict_proba, not decision_function."
         )
     return scores
-
-
-def check_share(name: str, value: Any) -> None:
-    """Refuse what is not strictly between 0 and 1."""
-    if not isinstance(value, Real) or not 0 < value < 1:
-        raise ValueError(f"{name} must be a number in (0, 1), got {value!r}.")
-
-
-def check_integer(name: str, value: Any, lowest: int) -> None:
-    """Refuse what is not an integer of at least `lowest`."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < lowest:
-        raise ValueError(f"{name} must be an integer of at least {lowest}, got {value!r}.")
 
 
 def find_names(y_true: Any, label_names: Sequence[Any] | None, n_labels: int) -> list[Any]:

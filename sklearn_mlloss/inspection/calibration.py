@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._data.validation import check_integer, check_number
 from ..metrics import expected_calibration_error
 from ._inputs import (
-    check_integer,
     check_scores,
-    check_share,
     check_true,
     find_names,
     label_probabilities,
@@ -38,6 +37,8 @@ __all__ = ["CalibrationDisplay", "ReliabilityCurve"]
 # Below the range of the points, where none can cover it, in units of that range.
 _HISTOGRAM_BOTTOM, _HISTOGRAM_TOP = -0.25, -0.05
 _HISTOGRAM_BINS = 50
+# More points than anybody draws; their edges fill memory.
+_MOST_BINS = 10**6
 
 
 class ReliabilityCurve(NamedTuple):
@@ -270,8 +271,8 @@ class CalibrationDisplay:
         """
         check_matplotlib(f"{cls.__name__}.from_predictions")
         Y = check_true(y_true)
-        check_integer("n_bins", n_bins, 1)
-        check_share("confidence", confidence)
+        check_integer(n_bins, "n_bins", low=1, high=_MOST_BINS)
+        check_number(confidence, "confidence", low=0, high=1, closed="neither")
         if strategy not in ("quantile", "uniform"):
             raise ValueError(f"strategy must be 'quantile' or 'uniform', got {strategy!r}.")
         sets = y_prob if isinstance(y_prob, Mapping) else {"predictions": y_prob}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from scipy.stats import t as student
 
-from ._inputs import check_integer
+from .._data.validation import check_integer
 from ._panels import BLUE, GREY, VERMILLION, check_matplotlib, name_value, shorten
 
 if TYPE_CHECKING:
@@ -373,7 +373,7 @@ class LossComparisonDisplay:
 def _check(kind: Any, max_pairs: Any) -> None:
     if kind not in _KINDS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, _KINDS))}, got {kind!r}.")
-    check_integer("max_pairs", max_pairs, 1)
+    check_integer(max_pairs, "max_pairs", low=1)
 
 
 def _grid_names(table: dict[str, np.ndarray]) -> list[str]:

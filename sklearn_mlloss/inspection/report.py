@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._data.validation import check_integer
 from ..metrics import multilabel_report
-from ._inputs import check_integer, check_scores, check_true, find_names, label_probabilities
+from ._inputs import check_scores, check_true, find_names, label_probabilities
 from ._panels import COLOURS, GREY, MARKERS, check_matplotlib, shorten
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ class LabelReportDisplay:
             Without matplotlib.
         """
         check_matplotlib(f"{type(self).__name__}.plot")
-        check_integer("max_labels", max_labels, 1)
+        check_integer(max_labels, "max_labels", low=1)
         _check_columns(self.columns)
         labels, averages = self.report.iloc[:-2], self.report.iloc[-2:]
         order = np.argsort(-labels["support"].to_numpy(), kind="stable")[:max_labels]

@@ -10,12 +10,11 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._data.validation import check_integer, check_number
 from ..decoders import CostSensitiveThreshold, Decoder, FixedThreshold
 from ._curves import ThresholdCurve, resolve_metric, threshold_curve
 from ._inputs import (
-    check_integer,
     check_scores,
-    check_share,
     check_true,
     find_names,
     label_probabilities,
@@ -35,6 +34,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["ThresholdDisplay"]
+
+# A curve of up to 400 points for each.
+_MOST_BOOTSTRAPS = 10**5
 
 
 class ThresholdDisplay:
@@ -269,8 +271,8 @@ class ThresholdDisplay:
         check_matplotlib(f"{cls.__name__}.from_predictions")
         Y = check_true(y_true)
         scores = check_scores("y_score", y_score, Y.shape)
-        check_integer("n_bootstrap", n_bootstrap, 0)
-        check_share("confidence", confidence)
+        check_integer(n_bootstrap, "n_bootstrap", low=0, high=_MOST_BOOTSTRAPS)
+        check_number(confidence, "confidence", low=0, high=1, closed="neither")
         function, metric_name = resolve_metric(metric, beta)
         names = find_names(y_true, label_names, Y.shape[1])
         positives = np.nansum(Y, axis=0).astype(int)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ._inputs import MAX_PANELS, check_integer
+from .._data.validation import check_integer
+from ._inputs import MAX_PANELS
 from ._panels import (
     BLUE,
     GREY,
@@ -248,7 +249,7 @@ class TrainingCurveDisplay:
             Without matplotlib.
         """
         check_matplotlib(f"{type(self).__name__}.plot")
-        check_integer("max_panels", max_panels, 1)
+        check_integer(max_panels, "max_panels", low=1)
         if curve not in _CURVES:
             raise ValueError(
                 f"curve must be one of {', '.join(map(repr, _CURVES))}, got {curve!r}."

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.utils import check_scalar
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from .._data.validation import check_number
 from ._slopes import focal_slope
 from .base import SeparableLoss
 
@@ -125,7 +123,7 @@ class DistributionBalancedLoss(SeparableLoss):
     def _check_params(self):
         super()._check_params()
         for name in ("alpha", "mu", "kappa"):
-            check_scalar(getattr(self, name), name, Real)
+            check_number(getattr(self, name), name)
         for name in ("beta", "gamma"):
-            check_scalar(getattr(self, name), name, Real, min_val=0)
-        check_scalar(self.lam, "lam", Real, min_val=0, include_boundaries="neither")
+            check_number(getattr(self, name), name, low=0)
+        check_number(self.lam, "lam", low=0, closed="neither")

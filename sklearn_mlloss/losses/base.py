@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,9 +12,9 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_scalar
 from torch import Tensor, nn
 
+from .._data.validation import check_choice, check_number, check_numbers
 from .links import strictly_increasing
 
 __all__ = ["Criterion", "Loss", "SeparableLoss"]
@@ -424,12 +423,8 @@ class SeparableLoss(Loss):
         return ((low + high) / 2).numpy()
 
     def _check_params(self):
-        check_scalar(self.label_smoothing, "label_smoothing", Real, min_val=0, max_val=1,
-                     include_boundaries="left")  # fmt: skip
-        if self.label_reduction not in ("mean", "sum"):
-            raise ValueError(
-                f"label_reduction must be 'mean' or 'sum', got {self.label_reduction!r}"
-            )
+        check_number(self.label_smoothing, "label_smoothing", low=0, high=1, closed="left")
+        check_choice(self.label_reduction, "label_reduction", ("mean", "sum"))
 
     def _update(self):
         if self.class_weight is not None:
@@ -442,9 +437,9 @@ class SeparableLoss(Loss):
             weight = 1 / positives
         elif isinstance(spec, str) and spec == "effective":
             weight = _effective_weight(positives, 0.999)
-        elif isinstance(spec, tuple) and len(spec) == 2 and spec[0] == "effective":
-            check_scalar(spec[1], "beta of class_weight", Real, min_val=0, max_val=1,
-                         include_boundaries="left")  # fmt: skip
+        elif isinstance(spec, tuple) and len(spec) == 2 and isinstance(spec[0], str):
+            check_choice(spec[0], "class_weight[0]", ("effective",))
+            check_number(spec[1], "beta of class_weight", low=0, high=1, closed="left")
             weight = _effective_weight(positives, spec[1])
         else:
             return per_label(spec, "class_weight", self.n_labels_, "'balanced', 'effective'")
@@ -558,16 +553,9 @@ def stationary_probability(
     return torch.where(pull > 0, slope0 / pull, 0.5).clamp(0, 1)
 
 
-def per_label(value: Any, name: str, n_labels: int, words: str) -> np.ndarray:
-    """Return a non-negative scalar or array as one finite value a label, or raise."""
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        array = None
-    if array is None or array.ndim > 1 or not np.isfinite(array).all() or (array < 0).any():
-        raise ValueError(
-            f"{name} must be None, {words}, a number >= 0 or one such number a label, got {value!r}"
-        )
+def per_label(value: Any, name: str, n_labels: int, words: str, closed: str = "left") -> np.ndarray:
+    """Return a number >= 0, or > 0 if not closed, or an array of such as one value per label."""
+    array = check_numbers(value, name, low=0, closed=closed, other=f"None, {words}, ")
     if array.ndim == 1 and len(array) != n_labels:
         raise ValueError(f"{name} has {len(array)} values for {n_labels} labels")
     return np.broadcast_to(array, n_labels).copy()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils import check_scalar
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from .._data.validation import check_choice, check_number
 from ._slopes import ONE
 from .base import Loss
 from .links import log_odds, strictly_increasing
@@ -221,17 +220,10 @@ class FactorizedLoss(_CountTimesDistribution):
         return torch.where(c > -15, c.sigmoid() / z, 1.0)
 
     def _check_params(self):
-        if self.form not in FORMS:
-            raise ValueError(
-                f"form must be one of {', '.join(map(repr, FORMS))}, got {self.form!r}"
-            )
-        if self.count_link not in COUNT_LINKS:
-            raise ValueError(
-                f"count_link must be one of {', '.join(map(repr, COUNT_LINKS))}, "
-                f"got {self.count_link!r}"
-            )
-        check_scalar(self.count_weight, "count_weight", Real, min_val=0)
-        check_scalar(self.eps, "eps", Real, min_val=0, max_val=1, include_boundaries="neither")
+        check_choice(self.form, "form", FORMS)
+        check_choice(self.count_link, "count_link", COUNT_LINKS)
+        check_number(self.count_weight, "count_weight", low=0)
+        check_number(self.eps, "eps", low=0, high=1, closed="neither")
 
 
 class PoissonSoftmaxLoss(_CountTimesDistribution):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.utils import check_scalar
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
+from .._data.validation import check_number
 from ._slopes import focal_slope
 from .base import MAX_WEIGHT, SeparableLoss, per_label
 
@@ -99,7 +97,7 @@ class BinaryCrossEntropy(SeparableLoss):
 
     def _check_params(self):
         super()._check_params()
-        check_scalar(self.tau, "tau", Real)
+        check_number(self.tau, "tau")
 
     def _update(self):
         super()._update()
@@ -112,9 +110,8 @@ class BinaryCrossEntropy(SeparableLoss):
             # A label without negatives gives nothing to balance.
             weight = np.minimum(np.where(weight > 0, weight, 1.0), MAX_WEIGHT)
         else:
-            weight = per_label(self.pos_weight, "pos_weight", self.n_labels_, "'balanced'")
-            if (weight == 0).any():
-                raise ValueError(f"pos_weight must be > 0, got {self.pos_weight!r}")
+            words = "'balanced'"
+            weight = per_label(self.pos_weight, "pos_weight", self.n_labels_, words, "neither")
         self.pos_weight_ = weight
         self.log_pos_weight_ = np.log(weight)
 
@@ -187,8 +184,8 @@ class Poly1Loss(SeparableLoss):
 
     def _check_params(self):
         super()._check_params()
-        check_scalar(self.epsilon, "epsilon", Real, min_val=-1)
-        check_scalar(self.gamma, "gamma", Real, min_val=0)
+        check_number(self.epsilon, "epsilon", low=-1)
+        check_number(self.gamma, "gamma", low=0)
 
 
 class LDAMLoss(SeparableLoss):
@@ -255,8 +252,8 @@ class LDAMLoss(SeparableLoss):
 
     def _check_params(self):
         super()._check_params()
-        check_scalar(self.max_margin, "max_margin", Real, min_val=0)
-        check_scalar(self.scale, "scale", Real, min_val=0, include_boundaries="neither")
+        check_number(self.max_margin, "max_margin", low=0)
+        check_number(self.scale, "scale", low=0, closed="neither")
 
     def _update(self):
         super()._update()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 
 import torch
 from numpy.typing import ArrayLike
-from sklearn.utils import check_scalar
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from .._data.validation import check_number
 from .base import SeparableLoss
 
 __all__ = ["AbsKLLoss", "BrierLoss", "SquaredErrorLoss"]
@@ -170,4 +169,4 @@ class AbsKLLoss(SeparableLoss):
 
     def _check_params(self):
         super()._check_params()
-        check_scalar(self.eps, "eps", Real, min_val=0, max_val=1, include_boundaries="neither")
+        check_number(self.eps, "eps", low=0, high=1, closed="neither")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
-
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.utils import check_scalar
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from .._data.validation import check_flag, check_integer, check_number
 from ._slopes import ONE, focal_slope
 from .base import SeparableLoss, stationary_probability
 
@@ -100,11 +97,9 @@ class FocalLoss(SeparableLoss):
 
     def _check_params(self):
         super()._check_params()
-        check_scalar(self.gamma, "gamma", Real, min_val=0)
+        check_number(self.gamma, "gamma", low=0)
         if self.alpha is not None:
-            check_scalar(
-                self.alpha, "alpha", Real, min_val=0, max_val=1, include_boundaries="neither"
-            )
+            check_number(self.alpha, "alpha", low=0, high=1, closed="neither")
 
 
 class AsymmetricLoss(SeparableLoss):
@@ -191,10 +186,10 @@ class AsymmetricLoss(SeparableLoss):
 
     def _check_params(self):
         super()._check_params()
-        check_scalar(self.gamma_pos, "gamma_pos", Real, min_val=0)
-        check_scalar(self.gamma_neg, "gamma_neg", Real, min_val=0)
-        check_scalar(self.clip, "clip", Real, min_val=0, max_val=1, include_boundaries="left")
-        check_scalar(self.detach_focus, "detach_focus", (bool, np.bool_))
+        check_number(self.gamma_pos, "gamma_pos", low=0)
+        check_number(self.gamma_neg, "gamma_neg", low=0)
+        check_number(self.clip, "clip", low=0, high=1, closed="left")
+        check_flag(self.detach_focus, "detach_focus")
 
 
 class AsymmetricPolynomialLoss(SeparableLoss):
@@ -286,12 +281,12 @@ class AsymmetricPolynomialLoss(SeparableLoss):
 
     def _check_params(self):
         super()._check_params()
-        check_scalar(self.gamma_pos, "gamma_pos", Real, min_val=0)
-        check_scalar(self.gamma_neg, "gamma_neg", Real, min_val=0)
-        check_scalar(self.clip, "clip", Real, min_val=0, max_val=1, include_boundaries="left")
+        check_number(self.gamma_pos, "gamma_pos", low=0)
+        check_number(self.gamma_neg, "gamma_neg", low=0)
+        check_number(self.clip, "clip", low=0, high=1, closed="left")
         for name in ("e1", "e2", "en"):
-            check_scalar(getattr(self, name), name, Real)
-        check_scalar(self.detach_focus, "detach_focus", (bool, np.bool_))
+            check_number(getattr(self, name), name)
+        check_flag(self.detach_focus, "detach_focus")
 
 
 class HillLoss(SeparableLoss):
@@ -368,9 +363,9 @@ class HillLoss(SeparableLoss):
 
     def _check_params(self):
         super()._check_params()
-        check_scalar(self.lam, "lam", Real, min_val=1.5)
-        check_scalar(self.margin, "margin", Real)
-        check_scalar(self.gamma, "gamma", Real, min_val=0)
+        check_number(self.lam, "lam", low=1.5)
+        check_number(self.margin, "margin")
+        check_number(self.gamma, "gamma", low=0)
         if (
             self.eta(torch.linspace(-12, 12, 481, dtype=torch.float64, device="cpu")).diff().min()
             < -1e-9
@@ -478,10 +473,10 @@ class SPLCLoss(SeparableLoss):
 
     def _check_params(self):
         super()._check_params()
-        check_scalar(self.tau, "tau", Real, min_val=0, max_val=1, include_boundaries="neither")
-        check_scalar(self.margin, "margin", Real)
-        check_scalar(self.gamma, "gamma", Real, min_val=0)
-        check_scalar(self.start_epoch, "start_epoch", Integral, min_val=0)
+        check_number(self.tau, "tau", low=0, high=1, closed="neither")
+        check_number(self.margin, "margin")
+        check_number(self.gamma, "gamma", low=0)
+        check_integer(self.start_epoch, "start_epoch", low=0)
 
 
 def _focus(loss: AsymmetricLoss | AsymmetricPolynomialLoss, factor: Tensor) -> Tensor:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import ClassVar
 
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.utils import check_scalar
 from torch import Tensor, nn
 
+from .._data.validation import check_choice, check_number
 from .base import Loss
 from .counts import log_exp_count, log_exp_count_slope
 
@@ -205,6 +204,5 @@ class WithCount(Loss):
         self.label_share_ = self.prior_ / self.prior_.sum()
 
     def _check_params(self):
-        if self.head not in HEADS:
-            raise ValueError(f"head must be 'poisson' or 'categorical', got {self.head!r}")
-        check_scalar(self.weight, "weight", Real, min_val=0, include_boundaries="neither")
+        check_choice(self.head, "head", HEADS)
+        check_number(self.weight, "weight", low=0, closed="neither")

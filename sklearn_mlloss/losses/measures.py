@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from numbers import Real
 from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils import check_scalar
 from torch import Tensor
 
+from .._data.validation import check_choice, check_number
 from .base import Loss
 from .links import sigmoid_scores
 
@@ -96,10 +95,7 @@ class _SoftCounts(Loss):
         return np.log(self.prior_) - np.log1p(-self.prior_)
 
     def _check_params(self):
-        if self._average() not in AVERAGES:
-            raise ValueError(
-                f"average must be one of {', '.join(map(repr, AVERAGES))}, got {self.average!r}"
-            )
+        check_choice(self._average(), "average", AVERAGES)
 
 
 class SoftFBetaLoss(_SoftCounts):
@@ -158,8 +154,8 @@ class SoftFBetaLoss(_SoftCounts):
 
     def _check_params(self):
         super()._check_params()
-        check_scalar(self.beta, "beta", Real, min_val=0, include_boundaries="neither")
-        check_scalar(self.eps, "eps", Real, min_val=0, include_boundaries="neither")
+        check_number(self.beta, "beta", low=0, closed="neither")
+        check_number(self.eps, "eps", low=0, closed="neither")
 
 
 class SigmoidF1Loss(_SoftCounts):
@@ -218,9 +214,9 @@ class SigmoidF1Loss(_SoftCounts):
 
     def _check_params(self):
         super()._check_params()
-        check_scalar(self.slope, "slope", Real, min_val=0, include_boundaries="neither")
-        check_scalar(self.offset, "offset", Real)
-        check_scalar(self.eps, "eps", Real, min_val=0, include_boundaries="neither")
+        check_number(self.slope, "slope", low=0, closed="neither")
+        check_number(self.offset, "offset")
+        check_number(self.eps, "eps", low=0, closed="neither")
 
 
 class TverskyLoss(_SoftCounts):
@@ -276,4 +272,4 @@ class TverskyLoss(_SoftCounts):
     def _check_params(self):
         super()._check_params()
         for name in ("alpha", "beta", "smooth"):
-            check_scalar(getattr(self, name), name, Real, min_val=0, include_boundaries="neither")
+            check_number(getattr(self, name), name, low=0, closed="neither")

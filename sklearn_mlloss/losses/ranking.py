@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from numbers import Real
 from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils import check_scalar
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from .._data.validation import check_flag, check_number
 from ._slopes import HIDE, ONE, log_sum
 from .base import Loss
 from .links import log_odds, sigmoid_scores, strictly_increasing
@@ -179,7 +178,7 @@ class TwoWayLoss(RankingLoss):
 
     def _check_params(self):
         for name in ("positive_temperature", "negative_temperature"):
-            check_scalar(getattr(self, name), name, Real, min_val=0, include_boundaries="neither")
+            check_number(getattr(self, name), name, low=0, closed="neither")
 
 
 class BPMLLLoss(RankingLoss):
@@ -240,7 +239,7 @@ class BPMLLLoss(RankingLoss):
         return torch.where(pairs > 0, (log_mean - beyond).exp() * (1 + beyond), 0.0)
 
     def _check_params(self):
-        check_scalar(self.bounded, "bounded", (bool, np.bool_))
+        check_flag(self.bounded, "bounded")
 
 
 class MultilabelMarginLoss(RankingLoss):

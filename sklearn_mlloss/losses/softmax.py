@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 import torch
-from sklearn.utils import check_scalar
 from torch import Tensor
 
+from .._data.validation import check_choice, check_flag, check_number
 from .base import Loss
 from .links import sigmoid_scores, softmax_scores
 
@@ -162,13 +160,10 @@ class SoftmaxCrossEntropy(Loss):
         return t / torch.where(total > 0, total, 1).unsqueeze(-1)
 
     def _check_params(self):
-        if self.normalise not in ("uniform", "count", "sum"):
-            raise ValueError(
-                f"normalise must be 'uniform', 'count' or 'sum', got {self.normalise!r}"
-            )
-        check_scalar(self.concentration, "concentration", Real, min_val=0)
-        check_scalar(self.background, "background", (bool, np.bool_))
-        check_scalar(self.kl, "kl", (bool, np.bool_))
+        check_choice(self.normalise, "normalise", ("uniform", "count", "sum"))
+        check_number(self.concentration, "concentration", low=0)
+        check_flag(self.background, "background")
+        check_flag(self.kl, "kl")
 
     def _update(self):
         self.target_prior_ = self.prior_ / self.prior_.sum()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
+
+from .._data.validation import check_number
 
 
 def _inputs(
@@ -70,18 +71,14 @@ def _to_float(name: str, values: Any) -> np.ndarray:
         ) from error
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
-
-
 def _check_average(average: Any, allowed: tuple) -> None:
     if average not in allowed:
         raise ValueError(f"average must be one of {allowed}, got {average!r}")
 
 
 def _check_empty(empty: Any, highest: float) -> None:
-    if not isinstance(empty, Real) or not (np.isnan(empty) or 0 <= empty <= highest):
-        raise ValueError(f"empty must be NaN or in [0, {highest:g}], got {empty!r}")
+    if not isinstance(empty, float) or not np.isnan(empty):
+        check_number(empty, "empty", low=0, high=highest, other="NaN or ")
 
 
 def _ratio(numerator: ArrayLike, denominator: ArrayLike) -> np.ndarray:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._data.validation import check_beta
 from ._checks import (
     _average,
     _check_average,
@@ -68,8 +67,7 @@ def f_measure(
     >>> f_measure(Y, Y_hat, average="samples", empty=1)
     1.0
     """
-    if not isinstance(beta, Real) or not 0 < beta < np.inf:
-        raise ValueError(f"beta must be a positive number, got {beta!r}")
+    check_beta(beta)
     Y, Y_hat, weight = _inputs(Y, Y_hat, "Y_hat", sample_weight)
     b2 = beta**2
     return _count_measure((1 + b2) * Y * Y_hat, b2 * Y + Y_hat, Y, weight, average, empty)

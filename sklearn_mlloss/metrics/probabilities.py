@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import xlog1py, xlogy
 
+from .._data.validation import check_integer
 from ._checks import (
     _average,
     _check_average,
     _inputs,
-    _is_count,
     _mean,
     _ratio,
 )
@@ -20,6 +20,9 @@ __all__ = [
     "multilabel_brier_score",
     "multilabel_log_loss",
 ]
+
+# So that the numbers of the bins of all labels fit into 64 bits.
+MOST_BINS = 10**9
 
 
 def multilabel_log_loss(
@@ -134,8 +137,7 @@ def expected_calibration_error(
     0.05
     """
     Y, proba, weight = _inputs(Y, proba, "proba", sample_weight)
-    if not _is_count(n_bins):
-        raise ValueError(f"n_bins must be an integer of at least 1, got {n_bins!r}")
+    check_integer(n_bins, "n_bins", low=1, high=MOST_BINS)
     _check_average(average, ("micro", "macro", None))
     n_labels = 1 if average == "micro" else Y.shape[1]
     # One histogram for all labels: those of label l are the bins from l * n_bins on.
@@ -143,6 +145,12 @@ def expected_calibration_error(
     bins = np.minimum((proba[row, label] * n_bins).astype(np.intp), n_bins - 1)
     bins += n_bins * (label % n_labels)
     gap, mass = weight[row] * (Y - proba)[row, label], weight[row]
-    gap = np.abs(np.bincount(bins, gap, n_bins * n_labels)).reshape(n_labels, n_bins).sum(1)
-    value = _ratio(gap, np.bincount(bins, mass, n_bins * n_labels).reshape(n_labels, n_bins).sum(1))
+    # Memory for the bins that hold something, where that is little.
+    if n_bins * n_labels > len(bins):
+        kept, bins = np.unique(bins, return_inverse=True)
+    else:
+        kept = np.arange(n_bins * n_labels)
+    of_label, size = kept // n_bins, len(kept)
+    gap = np.bincount(of_label, np.abs(np.bincount(bins, gap, size)), n_labels)
+    value = _ratio(gap, np.bincount(of_label, np.bincount(bins, mass, size), n_labels))
     return value if average is None else _mean(value)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._data.validation import check_number
 from ._checks import (
     _inputs,
     _ratio,
@@ -58,9 +57,8 @@ def label_propensities(
     array([0.67, 0.39])
     """
     Y, _, weight = _inputs(Y, None, "scores", sample_weight)
-    for name, value in (("A", A), ("B", B)):
-        if not isinstance(value, Real) or not 0 < value < np.inf:
-            raise ValueError(f"{name} must be a positive number, got {value!r}")
+    check_number(A, "A", low=0, closed="neither")
+    check_number(B, "B", low=0, closed="neither")
     n_positive = weight @ np.nan_to_num(Y)
     n_observed = weight @ ~np.isnan(Y)
     C = np.maximum(np.log(np.maximum(n_observed, np.e)) - 1, 0) * (B + 1) ** A

@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 from sklearn import metrics as sk
 
+from .._data.validation import check_integer
 from ._checks import (
     _check_average,
     _check_empty,
     _inputs,
-    _is_count,
     _mean,
     _per_label,
     _ratio,
@@ -234,8 +234,7 @@ def macro_average_precision(
 
 def _best(values: np.ndarray, scores: np.ndarray, k: int) -> np.ndarray:
     """Return the values, NaN where not observed, of the k best observed labels of each row."""
-    if not _is_count(k) or k > values.shape[1]:
-        raise ValueError(f"k must be an integer in [1, {values.shape[1]}], got {k!r}")
+    check_integer(k, "k", low=1, high=values.shape[1])
     order = np.argsort(np.where(np.isnan(values), np.inf, -scores), axis=1, kind="stable")
     return np.take_along_axis(np.nan_to_num(values), order[:, :k], axis=1)
 

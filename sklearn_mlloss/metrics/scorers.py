@@ -11,7 +11,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics._scorer import _Scorer
 
 from .._data.scores import label_matrix
-from ._checks import _is_count, _to_float
+from .._data.validation import check_integer
+from ._checks import _to_float
 from .decisions import f_measure, hamming_loss, jaccard, subset_accuracy
 from .probabilities import expected_calibration_error, multilabel_brier_score, multilabel_log_loss
 from .propensities import propensity_scored_precision_at_k
@@ -78,8 +79,7 @@ def multilabel_scorers(k: int = 1, propensities: ArrayLike | None = None) -> dic
     >>> result["test_f1_micro"].shape, result["test_precision_at_3"].shape
     ((3,), (3,))
     """
-    if not _is_count(k):
-        raise ValueError(f"k must be an integer of at least 1, got {k!r}")
+    check_integer(k, "k", low=1)
     proba, ranking = "predict_proba", ("predict_proba", "decision_function")
     table: list[tuple[str, Callable, Any, dict]] = [
         ("neg_log_loss", multilabel_log_loss, proba, {}),

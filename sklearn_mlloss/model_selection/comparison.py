@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student
 from sklearn.utils import check_random_state
 
+from .._data.validation import check_integer, check_number
+
 __all__ = [
     "BootstrapCorrection",
     "PairedTest",
@@ -175,8 +177,7 @@ def practical_difference(
     >>> print(f"better {found.better:.2f}, equivalent {found.equivalent:.2f}")
     better 0.86, equivalent 0.12
     """
-    if not rope >= 0:
-        raise ValueError(f"rope must be a number >= 0, got {rope!r}")
+    check_number(rope, "rope", low=0)
     mean, error, freedom = _corrected(differences, n_train, n_test)
     with np.errstate(divide="ignore", invalid="ignore"):
         better = student.sf((rope - mean) / error, freedom)
@@ -276,10 +277,8 @@ def draw_bootstraps(n_rows: int, n_bootstraps: int, random_state: Any = None) ->
     ndarray of uint8, shape (n_bootstraps, n_rows)
         Rows that sum to `n_rows`.
     """
-    if n_rows < 2 or n_bootstraps < 1:
-        raise ValueError(
-            f"at least 2 rows and 1 bootstrap are needed, got {n_rows!r} and {n_bootstraps!r}"
-        )
+    check_integer(n_rows, "n_rows", low=2)
+    check_integer(n_bootstraps, "n_bootstraps", low=1)
     rng = check_random_state(random_state)
     # No row is drawn nearly as often as a byte can tell.
     drawn = np.empty((n_bootstraps, n_rows), dtype=np.uint8)
@@ -333,8 +332,8 @@ def _corrected(
     differences = np.asarray(differences, dtype=np.float64)
     if differences.ndim == 0 or differences.shape[-1] == 0:
         raise ValueError(f"differences must have one value a split, got shape {differences.shape}")
-    if not n_train > 0 or not n_test > 0:
-        raise ValueError(f"n_train and n_test must be positive, got {n_train!r} and {n_test!r}")
+    check_number(n_train, "n_train", low=0, closed="neither")
+    check_number(n_test, "n_test", low=0, closed="neither")
     n_splits = differences.shape[-1]
     mean = differences.mean(axis=-1)
     if n_splits == 1:

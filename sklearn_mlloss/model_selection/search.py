@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 import warnings
 from inspect import signature
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.metrics._scorer import _check_multimetric_scoring, _MultimetricScorer
-from sklearn.utils import check_scalar, get_tags, indexable
+from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -23,6 +23,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
+from .._data.validation import check_choice, check_flag, check_integer, check_number
 from .._data.weights import check_weight, weigh
 from ..classifier import MultiLabelNetClassifier
 from ..decision import KEEP
@@ -410,7 +411,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
         """
         check_is_fitted(self)
         if n_rows is not None:
-            check_scalar(n_rows, "n_rows", Integral, min_val=0)
+            check_integer(n_rows, "n_rows", low=0, other="None or ")
         metric = self._metric(metric)
         table = compare(self.cv_results_, metric, self._sizes, rope)
         own = metric == getattr(self, "_best_metric", None)
@@ -518,15 +519,15 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
         return MultiLabelNetClassifier() if self.estimator is None else self.estimator
 
     def _check_params(self) -> None:
-        check_scalar(self.repeats, "repeats", Integral, min_val=1)
-        check_scalar(self.verbose, "verbose", Integral, min_val=0)
-        check_scalar(self.store_cv_results, "store_cv_results", (bool, np.bool_))
-        if self.rule not in ("best", "one_std_error"):
-            raise ValueError(f"rule must be 'best' or 'one_std_error', got {self.rule!r}")
+        check_integer(self.repeats, "repeats", low=1)
+        check_integer(self.verbose, "verbose", low=0)
+        check_flag(self.store_cv_results, "store_cv_results")
+        check_choice(self.rule, "rule", ("best", "one_std_error"))
         if not isinstance(self.refit, bool | np.bool_ | str):
             raise ValueError(f"refit must be a bool or the name of a metric, got {self.refit!r}")
-        if self.error_score != "raise" and not isinstance(self.error_score, Real):
-            raise ValueError(f"error_score must be 'raise' or a number, got {self.error_score!r}")
+        score, number = self.error_score, isinstance(self.error_score, float)
+        if not (isinstance(score, str) and score == "raise") and not (number and np.isnan(score)):
+            check_number(score, "error_score", infinite=True, other="'raise', NaN or ")
         check_n_jobs(self.n_jobs)
         if isinstance(self.cv, Integral) and self.cv < 2:
             raise ValueError(f"cv must be at least 2, a splitter or splits, got {self.cv!r}")

@@ -11,9 +11,9 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 
+from .._data.validation import is_auto
 from ..calibration import CALIBRATORS, Calibrator, get_calibrator
 from ..classifier import MultiLabelNetClassifier
-from ..decision import is_auto
 from ..decoders import DECODERS, Decoder, get_decoder
 from ..losses import LOSSES, Loss, get_loss
 

@@ -1,13 +1,15 @@
 """Splitters that keep the proportion of every label in every part."""
 
 from collections.abc import Iterator
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 from sklearn.model_selection import BaseCrossValidator, BaseShuffleSplit
 from sklearn.utils import check_random_state, indexable
+
+from .._data.validation import check_integer, check_number
 
 __all__ = [
     "MultilabelStratifiedKFold",
@@ -109,7 +111,7 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
         ValueError
             If ``y`` is missing or no indicator, or a parameter is out of its range.
         """
-        _check_count("n_splits", self.n_splits, low=2)
+        check_integer(self.n_splits, "n_splits", low=2)
         if not self.shuffle and self.random_state is not None:
             raise ValueError(
                 f"random_state has no effect with shuffle=False, got {self.random_state!r}"
@@ -222,7 +224,7 @@ class RepeatedMultilabelStratifiedKFold(BaseCrossValidator):
         ValueError
             If ``y`` is missing or no indicator, or a parameter is out of its range.
         """
-        _check_count("n_repeats", self.n_repeats, low=1)
+        check_integer(self.n_repeats, "n_repeats", low=1)
         rng = check_random_state(self.random_state)
         for _ in range(self.n_repeats):
             yield from MultilabelStratifiedKFold(self.n_splits, random_state=rng).split(X, y)
@@ -322,7 +324,7 @@ class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
         ValueError
             If ``y`` is missing or no indicator, or a parameter is out of its range.
         """
-        _check_count("n_splits", self.n_splits, low=1)
+        check_integer(self.n_splits, "n_splits", low=1)
         X, y, _ = indexable(X, y, groups)
         indicator = _indicator(y)
         n_rows = indicator.shape[0]
@@ -341,11 +343,6 @@ class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
             yield np.flatnonzero(part == 0), np.flatnonzero(part == 1)
 
 
-def _check_count(name, value, low):
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
-        raise ValueError(f"{name} must be an integer of at least {low}, got {value!r}")
-
-
 def _number_of_test_rows(test_size, n_rows):
     if n_rows < 2:
         raise ValueError(f"y must have at least 2 rows to be split, got {n_rows}")
@@ -356,8 +353,7 @@ def _number_of_test_rows(test_size, n_rows):
                 f" got {test_size!r}"
             )
         return int(test_size)
-    if not isinstance(test_size, Real) or isinstance(test_size, bool) or not 0 < test_size < 1:
-        raise ValueError(f"test_size must be a float in (0, 1) or an int, got {test_size!r}")
+    check_number(test_size, "test_size", low=0, high=1, closed="neither", other="an int or ")
     return min(max(round(test_size * n_rows), 1), n_rows - 1)
 
 

@@ -8,7 +8,8 @@ from scipy import sparse
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_array, check_random_state, indexable
 
-from sklearn_mlloss.model_selection.split import _check_count, _positives
+from .._data.validation import check_integer
+from .split import _positives
 
 __all__ = ["MultilabelStratifiedGroupKFold"]
 
@@ -106,7 +107,7 @@ class MultilabelStratifiedGroupKFold(BaseCrossValidator):
         ValueError
             If ``y`` or ``groups`` is missing or unusable, or a parameter is out of its range.
         """
-        _check_count("n_splits", self.n_splits, low=2)
+        check_integer(self.n_splits, "n_splits", low=2)
         if groups is None:
             raise ValueError(
                 "groups must be given, one value per row, got None; rows without groups can be "

@@ -14,7 +14,6 @@ finite input: a value far beyond the training rows counts as an extreme one, not
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from numbers import Integral
 from typing import Any, Self, final
 
 import numpy as np
@@ -22,9 +21,9 @@ import torch
 from scipy.special import ndtri
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_scalar
 from torch import nn
 
+from .._data.validation import check_flag, check_integer
 from ..names import did_you_mean
 from .columns import CSR, SLACK, Columns, quantiles
 from .layers import Filled, PiecewiseLinear, Quantile, Scaled, WithIndicator, inverse
@@ -102,7 +101,7 @@ class Encoding(BaseEstimator, ABC):
             If X has infinite values, a sparse X has NaN, a weight is negative, or a parameter is
             out of range.
         """
-        check_scalar(self.missing_indicator, "missing_indicator", (bool, np.bool_))
+        check_flag(self.missing_indicator, "missing_indicator")
         columns = Columns(X, sample_weight)
         self.constant_ = columns.constant
         self.missing_features_ = np.flatnonzero(columns.missing & (columns.low <= columns.high))
@@ -310,7 +309,7 @@ class QuantileEncoding(Encoding):
         self.missing_indicator = missing_indicator
 
     def _fit(self, columns: Columns) -> int:
-        check_scalar(self.n_quantiles, "n_quantiles", Integral, min_val=2)
+        check_integer(self.n_quantiles, "n_quantiles", low=2)
         self.knots_, self.heights_ = [], []
         for j, (values, counts) in enumerate(columns.distinct()):
             heights = np.empty(0)
@@ -377,7 +376,7 @@ class PiecewiseLinearEncoding(Encoding):
         self.missing_indicator = missing_indicator
 
     def _fit(self, columns: Columns) -> int:
-        check_scalar(self.n_bins, "n_bins", Integral, min_val=1)
+        check_integer(self.n_bins, "n_bins", low=1)
         fractions = np.linspace(0, 1, self.n_bins + 1)
         self.edges_, self.median_ = [], np.zeros(columns.n_features)
         for j, (values, counts) in enumerate(columns.distinct()):

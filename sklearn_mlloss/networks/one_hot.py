@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-
 import numpy as np
 import torch
-from sklearn.utils import check_scalar
 from torch import nn
 
+from .._data.validation import check_integer
 from .columns import SLACK, Columns
 from .encoding import Encoding
 from .layers import OneHot
@@ -60,7 +58,7 @@ class OneHotEncoding(Encoding):
         self.max_categories = max_categories
 
     def _fit(self, columns: Columns) -> int:
-        check_scalar(self.max_categories, "max_categories", Integral, min_val=2)
+        check_integer(self.max_categories, "max_categories", low=2)
         self.slots_, n_outputs = [], 0
         for counts, missing in zip(_counts(columns), columns.missing, strict=True):
             slots = np.full(len(counts) + 2, -1)

@@ -263,7 +263,7 @@ def test_axes_that_are_given_are_used_and_nothing_global_changes(kind):
     "options, message",
     [
         ({"kind": "bars"}, "kind must be one of 'heatmap', 'dots', got 'bars'"),
-        ({"max_pairs": 0}, "max_pairs must be an integer of at least 1, got 0"),
+        ({"max_pairs": 0}, "max_pairs must be an integer >= 1, got 0"),
         ({"metric": "nonsense"}, r"metric must be one of \['f1_macro', 'roc_auc'\]"),
         ({"search": object()}, "search must be a LossDecoderSearchCV, got <object"),
     ],

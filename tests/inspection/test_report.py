@@ -154,7 +154,7 @@ Y2 = [[0, 1], [1, 0]]
         ({"columns": "f1"}, "columns must be 1 to 6 of .*got 'f1'"),
         ({"columns": []}, r"columns must be 1 to 6 of .*got \[\]"),
         ({"columns": ["roc_auc"]}, "columns has 'roc_auc', which needs y_prob"),
-        ({"max_labels": 0}, "max_labels must be an integer of at least 1, got 0"),
+        ({"max_labels": 0}, "max_labels must be an integer >= 1, got 0"),
         ({"label_names": "abc"}, "label_names must have one name for each of the 2 labels, got 3"),
     ],
 )

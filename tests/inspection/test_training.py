@@ -368,7 +368,7 @@ def test_axes_that_are_given_are_used_and_nothing_global_changes():
     "options, message",
     [
         ({"curve": "accuracy"}, "curve must be one of 'loss', 'score', got 'accuracy'"),
-        ({"max_panels": 0}, "max_panels must be an integer of at least 1, got 0"),
+        ({"max_panels": 0}, "max_panels must be an integer >= 1, got 0"),
         ({"search": net()}, r"search must be a LossDecoderSearchCV, got MultiLabelNetClass"),
     ],
 )

@@ -53,7 +53,7 @@ def test_t_test_degenerate():
     np.testing.assert_array_equal(found.p_value, [1, 0, np.nan])
     one = corrected_t_test([0.1], 2, 1)
     assert one.difference == 0.1 and np.isnan(one.std_error) and np.isnan(one.p_value)
-    with pytest.raises(ValueError, match="n_train and n_test must be positive"):
+    with pytest.raises(ValueError, match="n_train must be a finite number > 0"):
         corrected_t_test([0.1, 0.2], 0, 1)
     with pytest.raises(ValueError, match="one value a split"):
         corrected_t_test(0.1, 2, 1)
@@ -120,7 +120,7 @@ def test_bootstraps_are_drawn_with_replacement():
     assert abs((drawn == 0).mean() - np.exp(-1)) < 0.01
     np.testing.assert_array_equal(drawn, draw_bootstraps(50, 400, 0))
     assert (draw_bootstraps(2, 100, 0) == 0).any(axis=1).all()
-    with pytest.raises(ValueError, match="at least 2 rows"):
+    with pytest.raises(ValueError, match="n_rows must be an integer >= 2"):
         draw_bootstraps(1, 10)
 
 

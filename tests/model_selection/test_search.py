@@ -825,7 +825,7 @@ def test_summary_text():
     fitted.best_index_, fitted.best_score_corrected_ = 0, 0.79
     assert fitted.summary(n_rows=4) == SUMMARY
     assert fitted.summary(n_rows=None).count("\n") == fitted.summary(n_rows=5).count("\n")
-    with pytest.raises(ValueError, match="n_rows == -1, must be >= 0"):
+    with pytest.raises(ValueError, match="n_rows must be None or an integer >= 0, got -1"):
         fitted.summary(n_rows=-1)
     fitted.best_index_ = 2
     assert "f1_macro 0.790 is to be expected of the chosen pair" in fitted.summary()

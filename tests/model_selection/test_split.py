@@ -422,11 +422,11 @@ def test_unusable_y(cv, y, message):
     "cv, message",
     [
         (MultilabelStratifiedKFold(9), "n_splits must be at most the 8 rows of y, got 9"),
-        (MultilabelStratifiedKFold(1), "n_splits must be an integer of at least 2, got 1"),
-        (MultilabelStratifiedKFold(2.0), "n_splits must be an integer of at least 2, got 2.0"),
+        (MultilabelStratifiedKFold(1), "n_splits must be an integer >= 2, got 1"),
+        (MultilabelStratifiedKFold(2.0), "n_splits must be an integer >= 2, got 2.0"),
         (MultilabelStratifiedKFold(True), "n_splits must be an integer"),
         (MultilabelStratifiedKFold(shuffle=False, random_state=3), "random_state .* got 3"),
-        (MultilabelStratifiedShuffleSplit(0), "n_splits must be an integer of at least 1, got 0"),
+        (MultilabelStratifiedShuffleSplit(0), "n_splits must be an integer >= 1, got 0"),
         (MultilabelStratifiedShuffleSplit(test_size=0), r"test_size.*\[1, 7\].*got 0"),
         (MultilabelStratifiedShuffleSplit(test_size=8), r"test_size.*\[1, 7\].*got 8"),
         (MultilabelStratifiedShuffleSplit(test_size=1.0), r"test_size.*\(0, 1\).*got 1.0"),
@@ -516,9 +516,9 @@ def test_repetitions_in_scikit_learn():
 @pytest.mark.parametrize(
     "params, message",
     [
-        (dict(n_repeats=0), "n_repeats must be an integer of at least 1, got 0"),
+        (dict(n_repeats=0), "n_repeats must be an integer >= 1, got 0"),
         (dict(n_repeats=1.5), "n_repeats must be an integer .* got 1.5"),
-        (dict(n_splits=1), "n_splits must be an integer of at least 2, got 1"),
+        (dict(n_splits=1), "n_splits must be an integer >= 2, got 1"),
         (dict(n_splits=9), "n_splits must be at most the 8 rows of y, got 9"),
     ],
 )

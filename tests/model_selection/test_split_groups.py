@@ -205,7 +205,7 @@ def test_nothing_given_is_changed():
 @pytest.mark.parametrize(
     "params, y, groups, message",
     [
-        (dict(n_splits=1), np.zeros((8, 2)), range(8), "n_splits must be an integer of at least 2"),
+        (dict(n_splits=1), np.zeros((8, 2)), range(8), "n_splits must be an integer >= 2"),
         (dict(n_splits=4), np.zeros((8, 2)), [0, 1, 2] * 2 + [0, 0],
          r"n_splits must be at most the number of groups \(3\).*got 4"),
         ({}, np.zeros((8, 2)), None, "groups must be given.*MultilabelStratifiedKFold"),

@@ -669,9 +669,13 @@ def test_errors_name_the_column(name, sparse):
 @pytest.mark.parametrize(
     ("encoding", "error", "match"),
     [
-        (QuantileEncoding(n_quantiles=1), ValueError, "n_quantiles == 1, must be >= 2"),
-        (QuantileEncoding(n_quantiles=2.5), TypeError, "n_quantiles must be an instance of"),
-        (PiecewiseLinearEncoding(n_bins=0), ValueError, "n_bins == 0, must be >= 1"),
+        (QuantileEncoding(n_quantiles=1), ValueError, "n_quantiles must be an integer >= 2, got 1"),
+        (
+            QuantileEncoding(n_quantiles=2.5),
+            TypeError,
+            "n_quantiles must be an integer >= 2, got 2.5",
+        ),
+        (PiecewiseLinearEncoding(n_bins=0), ValueError, "n_bins must be an integer >= 1, got 0"),
         (StandardEncoding(missing_indicator="yes"), TypeError, "missing_indicator must be"),
         (RobustEncoding(missing_indicator=None), TypeError, "missing_indicator must be"),
     ],
