@@ -112,7 +112,7 @@ class Calibrator(BaseEstimator, ABC):
         if scores.shape[0] == 0:
             raise ValueError("scores has 0 rows; give fit at least one held-out row.")
         Y = _check_targets(Y, scores.shape)
-        weight = _check_weight(sample_weight, scores.shape[0])
+        weight = _check_weight(sample_weight, Y)
         used = weight > 0
         if not used.all():
             scores, Y, weight = scores[used], Y[used], weight[used]

@@ -485,7 +485,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
                 self._dtype = PRECISIONS[self.precision]
             if first or classes is not None:
                 self._set_targets(TargetCodec().fit(y, classes), same=not first)
-            rows, _ = self._check_rows(X, y, sample_weight, reset=first)
+            # Weights are not scaled here, and optimizers square the gradients.
+            largest = float(np.finfo(self._dtype).max) ** 0.5
+            rows, _ = self._check_rows(X, y, sample_weight, first, largest)
             if first:
                 self._entropy = draw_entropy(self.random_state)
                 loss = make_loss(self.loss, rows)
@@ -584,10 +586,10 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
             return X
 
     def _check_rows(
-        self, X: Any, y: Any, sample_weight: Any, reset: bool
+        self, X: Any, y: Any, sample_weight: Any, reset: bool, largest_sum: float = np.inf
     ) -> tuple[Rows, np.ndarray]:
         """Return the rows that have something to learn from, and which of X they are."""
-        return check_rows(self._check_X(X, reset), self._targets, y, sample_weight)
+        return check_rows(self._check_X(X, reset), self._targets, y, sample_weight, largest_sum)
 
     def _rows_to_decide(
         self, X: Any, y: Any, sample_weight: Any

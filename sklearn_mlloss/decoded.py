@@ -13,7 +13,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 
 from ._data.validation import check_flag, is_auto
-from ._data.weights import check_weight, weigh
+from ._data.weights import LARGEST_SUM, check_weight, weigh
 from .calibration import Calibrator
 from .cross_fit import fit_models, is_prefit, make_parts, pool, route
 from .deciding import DecidingClassifier, Scored, reserve, row_means
@@ -258,9 +258,10 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             self._method = choose_method(self.estimator, self.response_method)
             prefit = is_prefit(self.estimator, self.cv)
             self._set_targets(self._kind_of_y(y, prefit))
-            X, y, sample_weight = indexable(X, y, sample_weight)
+            X, y = indexable(X, y)
             Y = self._targets.transform(y)
-            Y, weight = self._weigh(Y, sample_weight)
+            sample_weight = self._check_weight(sample_weight, Y)
+            Y, weight = weigh(Y, sample_weight)
             routed = route(self, sample_weight, params)
             self._entropy = draw_entropy(self.random_state)
             fold_seed, own_seed = np.random.SeedSequence(self._entropy).generate_state(2)
@@ -479,11 +480,10 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
     ) -> tuple[Any, np.ndarray, np.ndarray | None]:
         X, y = indexable(X, y)
         Y = self._targets.transform(y)
-        return X, *self._weigh(Y, sample_weight)
+        return X, *weigh(Y, self._check_weight(sample_weight, Y))
 
-    def _weigh(self, Y: np.ndarray, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        per_label = self._targets.kind == "multilabel"
-        return weigh(Y, check_weight(sample_weight, Y, per_label))
+    def _check_weight(self, sample_weight: Any, Y: np.ndarray) -> np.ndarray | None:
+        return check_weight(sample_weight, Y, self._targets.kind == "multilabel", LARGEST_SUM)
 
     # ------------------------------------------------------------------ parts of a prediction
 

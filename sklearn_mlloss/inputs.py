@@ -216,12 +216,17 @@ class InputCodec:
 
 
 def check_rows(
-    X: np.ndarray | sp.csr_matrix | sp.csr_array, targets: TargetCodec, y: Any, sample_weight: Any
+    X: np.ndarray | sp.csr_matrix | sp.csr_array,
+    targets: TargetCodec,
+    y: Any,
+    sample_weight: Any,
+    largest_sum: float = np.inf,
 ) -> tuple[Rows, np.ndarray]:
     """Return the rows that have something to learn from, and which of X they are."""
     Y = targets.transform(y)
     check_consistent_length(X, Y)
-    weight = check_weight(sample_weight, Y, per_label=targets.kind == "multilabel")
+    per_label = targets.kind == "multilabel"
+    weight = check_weight(sample_weight, Y, per_label, largest_sum)
     return Rows(X, Y, weight).informative()
 
 

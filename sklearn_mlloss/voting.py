@@ -23,7 +23,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from ._data.validation import check_number
-from ._data.weights import check_weight
+from ._data.weights import LARGEST_SUM, check_weight
 from .parameters import check_n_jobs, unchanged_on_error
 from .responses import label_scores, may_keep_scores, out_of_fold_scores
 from .targets import TargetCodec
@@ -171,7 +171,8 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
             targets = TargetCodec().fit(y)
             # These raise before anything is trained.
             Y = targets.transform(y)
-            weight = self._check_weight(sample_weight, Y) if learns else None
+            per_label = targets.kind == "multilabel" and not learns
+            sample_weight = check_weight(sample_weight, Y, per_label, LARGEST_SUM)
             self._targets = targets
             self.classes_ = targets.classes_
             self.n_labels_ = targets.n_labels_
@@ -186,7 +187,7 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
             if learns:
                 # Whether there were folds is known only now.
                 self._check_keep_scores(keeps)
-                shares = _least_log_loss(scores, Y, weight)
+                shares = _least_log_loss(scores, Y, sample_weight)
             self.weights_ = shares
             if all(keeps):
                 self.oof_scores_ = np.average(scores, axis=0, weights=shares)
@@ -300,15 +301,6 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
                 f"estimators keeps none, got {member!r}: {what}"
             )
 
-    def _check_weight(self, sample_weight: Any, Y: np.ndarray) -> np.ndarray:
-        """Return the weights of rows that `weights` are learned with."""
-        weight = check_weight(sample_weight, Y)
-        if weight is not None and weight.ndim == 2:
-            raise ValueError(
-                f"Sample weights must be 1D, one per row, for weights='learned', got {weight.shape}"
-            )
-        return np.ones(len(Y)) if weight is None else weight
-
     def _shares(self) -> np.ndarray:
         """Return the weights of the classifiers that are not dropped, scaled to sum 1."""
         given = self.weights
@@ -376,7 +368,9 @@ def _fit_member(name: str, member: Any, X: Any, y: Any, params: dict) -> Any:
         raise
 
 
-def _least_log_loss(scores: list[np.ndarray], Y: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def _least_log_loss(
+    scores: list[np.ndarray], Y: np.ndarray, weight: np.ndarray | None
+) -> np.ndarray:
     """Return the weights, with sum 1, of the mean of scores whose log loss is least.
 
     Parameters
@@ -385,8 +379,9 @@ def _least_log_loss(scores: list[np.ndarray], Y: np.ndarray, weight: np.ndarray)
         Of each member; NaN in rows that it has none of.
     Y : ndarray of shape (n_samples, n_labels)
         NaN where nothing was observed.
-    weight : ndarray of shape (n_samples,)
+    weight : ndarray of shape (n_samples,), or None
     """
+    weight = np.ones(len(Y)) if weight is None else weight
     seen = ~np.isnan(Y)
     for part in scores:
         seen &= ~np.isnan(part)

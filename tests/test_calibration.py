@@ -449,7 +449,7 @@ def test_clone_pickle_refit_and_other_containers(calibrator):
         (np.empty((0, 2)), np.empty((0, 2)), None, "scores has 0 rows"),
         ([[0.5]], [[1, 0]], None, r"Y has shape \(1, 2\) but scores has shape \(1, 1\)"),
         ([[0.5]], [[2]], None, r"Y must hold values in \[0, 1\].*got 2"),
-        ([[0.5]], [[1]], [1, 1], r"one value per row, shape \(1,\), got shape \(2,\)"),
+        ([[0.5]], [[1]], [1, 1], r"sample_weight must have shape \(1,\), got \(2,\)"),
         ([[0.5]], [[1]], [-1], "sample_weight must be non-negative, got a minimum of -1"),
         ([[0.5]], [[1]], [np.inf], "sample_weight must be finite"),
         ([[0.5]], [[1]], [0], "sample_weight is 0 for every row"),

@@ -799,7 +799,7 @@ def test_losses_that_are_no_sum_refuse_weights_of_labels(loss):
 @pytest.mark.parametrize(
     "weight, words",
     [
-        (-np.ones(120), "sample_weight must be >= 0"),
+        (-np.ones(120), "sample_weight must be non-negative, got a minimum of -1"),
         (np.full(120, NAN), "sample_weight contains NaN"),
         (np.ones(119), "sample_weight must have shape \\(120,\\)"),
         (np.ones((120, 2)), "sample_weight must have shape"),

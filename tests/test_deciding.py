@@ -309,7 +309,7 @@ def test_sets_are_learned_with_weights_of_what_was_observed(name):
     [
         (np.zeros(150), "no row is left to learn from"),
         (np.zeros((150, 3)), "no row is left to learn from"),
-        (-np.ones(150), "sample_weight must be >= 0"),
+        (-np.ones(150), "sample_weight must be non-negative"),
         (np.full(150, np.nan), "sample_weight must be finite"),
         (np.ones((150, 2)), "sample_weight must have shape"),
     ],

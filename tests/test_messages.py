@@ -268,7 +268,7 @@ def test_tensors_that_numpy_cannot_read(change):
         PerLabelThreshold().fit(tensor, Y)
     with pytest.raises(ValueError, match="must be an array of numbers, got Tensor"):
         hamming_loss(Y, tensor)
-    with pytest.raises(ValueError, match="sample_weight must be an array of numbers, got tensor"):
+    with pytest.raises(ValueError, match="sample_weight must be an array of numbers, got Tensor"):
         net().fit(X, Y, sample_weight=tensor[:, 0])
 
 

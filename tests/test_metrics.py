@@ -439,9 +439,9 @@ def test_errors_say_what_was_given(metric):
     with pytest.raises(ValueError, match="must be .*, got nan"):
         metric(missing := np.array([[1, nan], [0, 1]]), missing)
     for weight, message in [
-        ([1], r"one value a row, shape \(2,\), got \(1,\)"),
-        ([1, -1], "from -1 to 1"),
-        ([0, 0], "from 0 to 0"),
+        ([1], r"sample_weight must have shape \(2,\), got \(1,\)"),
+        ([1, -1], "sample_weight must be non-negative, got a minimum of -1"),
+        ([0, 0], "sample_weight is 0 for every row"),
         ([1, nan], "must be finite"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -475,7 +475,7 @@ def test_what_weights_need_is_checked_before_training():
         clf = SoftVotingClassifier([("of folds", of_folds), ("odd", member)], weights="learned")
         with pytest.raises(ValueError, match="'odd' of estimators keeps none"):
             clf.fit(X, Y)
-    with pytest.raises(ValueError, match="Sample weights must be 1D"):
+    with pytest.raises(ValueError, match="sample_weight must have shape"):
         learned({"of folds": of_folds}).fit(X, Y, sample_weight=np.ones(Y.shape))
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from .containers import to_float
+
 __all__ = [
+    "LARGEST_SUM",
     "check_weight",
     "counting_rows",
     "drop_unweighted",
@@ -15,8 +19,18 @@ __all__ = [
     "weigh",
 ]
 
+# Of weights that are used as they are: products with it, or its inverse, keep their digits.
+LARGEST_SUM = 1e100
+# In float32, too.
+FINITE = 1e30
 
-def check_weight(sample_weight: Any, Y: np.ndarray, per_label: bool = True) -> np.ndarray | None:
+
+def check_weight(
+    sample_weight: Any,
+    Y: np.ndarray,
+    per_label: bool = True,
+    largest_sum: float = math.inf,
+) -> np.ndarray | None:
     """Return the weights as (n_samples,) or (n_samples, n_labels) finite numbers >= 0, or None.
 
     Parameters
@@ -24,34 +38,43 @@ def check_weight(sample_weight: Any, Y: np.ndarray, per_label: bool = True) -> n
     sample_weight : array-like, optional
         As a user gave them.
     Y : ndarray of shape (n_samples, n_labels)
-        Target matrix.
+        Target matrix, or any array of that shape.
     per_label : bool, default=True
         Whether there may be one weight per row and label, as for an indicator.
+    largest_sum : float, default=inf
+        The largest sum of weights that are used as they are, as a rule `LARGEST_SUM`, and the
+        inverse of the smallest. Where only their ratios matter there is none: see `scale_weight`.
+
+    Raises
+    ------
+    ValueError
+        If the weights are something else, or all 0.
     """
     if sample_weight is None:
         return None
-    try:
-        weight = np.asarray(sample_weight, dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"sample_weight must be an array of numbers, got {sample_weight!r}, which does not "
-            f"convert to float64: {error}"
-        ) from error
+    weight = to_float(sample_weight, "sample_weight")
+    rows = Y.shape[:1]
+    if weight.shape == (*rows, 1):
+        weight = weight.ravel()
+    if weight.shape != rows and not (per_label and weight.shape == Y.shape):
+        other = f", or one per row and label, {Y.shape}" if per_label else ""
+        raise ValueError(f"sample_weight must have shape {rows}{other}, got {weight.shape}")
     if not np.isfinite(weight).all():
         raise ValueError("sample_weight must be finite: Input sample_weight contains NaN or inf")
-    if weight.shape == (len(Y), 1):
-        weight = weight.ravel()
-    if weight.shape not in (Y.shape[:1], Y.shape):
-        raise ValueError(
-            f"sample_weight must have shape {Y.shape[:1]}, or for an indicator y {Y.shape}; got "
-            f"{weight.shape}"
-        )
-    if weight.ndim == 2 and not per_label:
-        raise ValueError(
-            f"sample_weight must have shape {Y.shape[:1]} for a 1-D y, got {weight.shape}"
-        )
     if (weight < 0).any():
-        raise ValueError("sample_weight must be >= 0, got negative weights")
+        raise ValueError(
+            f"sample_weight must be non-negative, got a minimum of {weight.min():g}: give rows "
+            "that should not count a weight of 0"
+        )
+    if weight.size and not weight.any():
+        raise ValueError("sample_weight is 0 for every row: no row is left to learn from")
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if weight.size and not 1 / largest_sum <= total <= largest_sum:
+        raise ValueError(
+            f"sample_weight is used as it is, and must have a sum in [{1 / largest_sum:g}, "
+            f"{largest_sum:g}], got values up to {weight.max():g}: divide it by its mean"
+        )
     return weight
 
 
@@ -91,6 +114,10 @@ def scale_weight(weight: np.ndarray | None, Y: np.ndarray) -> np.ndarray | None:
     if Y.dtype.kind == "f":
         observed = ~np.isnan(Y)
         counts &= observed if weight.ndim == 2 else observed.any(axis=1)
+    # Sums of the largest overflow, and the mean of the smallest may be 0. What does not count may
+    # be larger still, and is kept finite.
+    with np.errstate(over="ignore"):
+        weight = np.minimum(weight / weight[counts].max(), FINITE)
     return weight / weight[counts].mean()
 
 

@@ -8,6 +8,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from .._data.containers import to_float
+from .._data.weights import LARGEST_SUM, check_weight
+
 __all__ = ["Decoder"]
 
 
@@ -96,7 +99,7 @@ class Decoder(BaseEstimator, ABC):
         if n_samples == 0:
             raise ValueError("scores has 0 rows; give fit at least one held-out row.")
         Y = _check_targets(Y, scores.shape)
-        weight = _check_weight(sample_weight, n_samples)
+        weight = _check_weight(sample_weight, Y)
         count = _check_rows("count", count, n_samples)
 
         # Rows that do not count must not lend their scores as places for a threshold either.
@@ -194,13 +197,7 @@ class Decoder(BaseEstimator, ABC):
 
 
 def _as_float(name: str, values: ArrayLike, shape_wanted: str) -> np.ndarray:
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError) as error:  # the last of torch
-        raise ValueError(
-            f"{name} must be a dense numeric array of shape {shape_wanted}, got "
-            f"{type(values).__name__} that does not convert to float64: {error}"
-        ) from error
+    return to_float(values, name, f"a dense numeric array of shape {shape_wanted}")
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
@@ -259,15 +256,7 @@ def _check_rows(name: str, values: ArrayLike | None, n_samples: int) -> np.ndarr
     return _read_only(values)
 
 
-def _check_weight(sample_weight: ArrayLike | None, n_samples: int) -> np.ndarray:
+def _check_weight(sample_weight: ArrayLike | None, Y: np.ndarray) -> np.ndarray:
     """Return the weights, 1 where there are none; at least one is positive."""
-    weight = _check_rows("sample_weight", sample_weight, n_samples)
-    weight = np.ones(n_samples) if weight is None else weight
-    if (weight < 0).any():
-        raise ValueError(
-            f"sample_weight must be non-negative, got a minimum of {weight.min():g}; "
-            "give rows that should not count a weight of 0."
-        )
-    if not weight.any():
-        raise ValueError("sample_weight is 0 for every row; at least one must be positive.")
-    return weight
+    weight = check_weight(sample_weight, Y, per_label=False, largest_sum=LARGEST_SUM)
+    return _read_only(np.ones(len(Y)) if weight is None else weight)

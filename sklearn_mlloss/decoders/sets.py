@@ -80,7 +80,7 @@ class _SeenSets(Decoder):
                 f"Y must have at least one row, and one column for each of the {self.n_labels_} "
                 f"labels that {type(self).__name__} was fitted with, got shape {Y.shape}"
             )
-        weight = _check_weight(sample_weight, len(Y))
+        weight = _check_weight(sample_weight, Y)
         used = weight > 0
         self._learn(_check_label_values(Y)[used], weight[used])
         return self

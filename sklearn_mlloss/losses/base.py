@@ -15,6 +15,7 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
 from .._data.validation import check_choice, check_number, check_numbers
+from .._data.weights import LARGEST_SUM, check_weight
 from .links import strictly_increasing
 
 __all__ = ["Criterion", "Loss", "SeparableLoss"]
@@ -568,13 +569,7 @@ def _effective_weight(positives: np.ndarray, beta: float) -> np.ndarray:
 def _label_totals(Y: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the total weight of the observed and of the positive entries of each label."""
     n, n_labels = Y.shape
-    if weight is not None:
-        weight = np.asarray(weight, dtype=np.float64)
-        if weight.shape not in ((n,), Y.shape) or not (weight >= 0).all():
-            raise ValueError(
-                f"sample_weight must be >= 0 and of shape {(n,)} or {Y.shape}, got shape "
-                f"{weight.shape}"
-            )
+    weight = check_weight(weight, Y, largest_sum=LARGEST_SUM)
     observed, positive = np.zeros(n_labels), np.zeros(n_labels)
     step = max(1, BLOCK_ENTRIES // max(1, n_labels))
     for start in range(0, n, step):

@@ -9,7 +9,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
+from .._data.containers import to_float
 from .._data.validation import check_number
+from .._data.weights import LARGEST_SUM, check_weight
 
 
 def _inputs(
@@ -43,32 +45,13 @@ def _inputs(
         raise ValueError(f"{name} must be {wanted}, got {values[outside][0]:g}")
     if sample_weight is None:
         return Y, values, np.ones(len(Y))
-    weight = _to_float("sample_weight", sample_weight)
-    if weight.shape != Y.shape[:1]:
-        raise ValueError(
-            f"sample_weight must have one value a row, shape {Y.shape[:1]}, got {weight.shape}"
-        )
-    if not (np.isfinite(weight) & (weight >= 0)).all() or not weight.any():
-        raise ValueError(
-            "sample_weight must be finite, non-negative and positive for a row at least, got "
-            f"values from {weight.min():g} to {weight.max():g}"
-        )
+    weight = check_weight(sample_weight, Y, per_label=False, largest_sum=LARGEST_SUM)
     used = weight > 0
     return Y[used], values[used], weight[used]
 
 
 def _to_float(name: str, values: Any) -> np.ndarray:
-    try:
-        if sp.issparse(values):
-            values = values.toarray()
-        elif hasattr(values, "iloc"):  # pandas, whose NA numpy cannot convert
-            return values.to_numpy(dtype=np.float64, na_value=np.nan)
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError) as error:  # the last of torch
-        raise ValueError(
-            f"{name} must be an array of numbers, got {type(values).__name__} that does not "
-            f"convert to float64: {error}"
-        ) from error
+    return to_float(values.toarray() if sp.issparse(values) else values, name)
 
 
 def _check_average(average: Any, allowed: tuple) -> None:

@@ -24,7 +24,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from .._data.validation import check_choice, check_flag, check_integer, check_number
-from .._data.weights import check_weight, weigh
+from .._data.weights import LARGEST_SUM, check_weight, weigh
 from ..classifier import MultiLabelNetClassifier
 from ..decision import KEEP
 from ..names import did_you_mean
@@ -294,7 +294,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
             )
             fit_params, score_params, split_params = self._route(X, params)
             weight = weight_of_classifier(estimator, fit_params)
-            Y, weight = weigh(Y, check_weight(weight, Y, targets.kind == "multilabel"))
+            Y, weight = weigh(Y, check_weight(weight, Y, targets.kind == "multilabel", LARGEST_SUM))
             folds = make_folds(self.cv, self.repeats, X, y, Y, split_params, int(seeds[1]))
             check_classes(folds, Y, targets)
             self.n_splits_ = len(folds)

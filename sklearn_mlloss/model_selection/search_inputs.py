@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import column_or_1d
 from sklearn.utils.metadata_routing import _routing_enabled, process_routing
 
+from .._data.containers import to_float
 from .._data.folds import Fold, describe_gaps, list_folds
 from .._data.validation import warn_user
 from ..parameters import draw_entropy
@@ -56,7 +57,7 @@ def weight_of_classifier(estimator: Any, fit_params: dict) -> Any:
 
 def weight_of_rows(weight: Any) -> Any:
     """Return one weight a row, the mean over its labels."""
-    return np.asarray(weight).mean(axis=1) if np.ndim(weight) == 2 else weight
+    return to_float(weight, "sample_weight").mean(axis=1) if np.ndim(weight) == 2 else weight
 
 
 def make_folds(

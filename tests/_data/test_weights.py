@@ -44,6 +44,15 @@ def test_something_must_count(weight):
 
 
 def test_weights_of_labels_are_for_indicators():
-    with pytest.raises(ValueError, match=r"shape \(4,\) for a 1-D y, got \(4, 2\)"):
+    with pytest.raises(ValueError, match=r"shape \(4,\), got \(4, 2\)"):
         check_weight(np.ones((4, 2)), Y, per_label=False)
     assert check_weight(np.ones((4, 1)), Y, per_label=False).shape == (4,)
+
+
+@pytest.mark.parametrize("size", [1e308, 1e-308, 5e-324])
+def test_scaling_neither_overflows_nor_vanishes(size):
+    whole = np.array([[1, 0], [0, 1]], dtype=np.uint8)
+    np.testing.assert_array_equal(scale_weight(np.full(2, size), whole), 1)
+    # What is not observed does not count, however large it is.
+    found = scale_weight(np.array([[1, 1], [1, 1], [1, 1e308], [1, 1]]), Y)
+    assert np.isfinite(found.astype(np.float32)).all()

@@ -302,7 +302,7 @@ def test_wrong_number_of_labels(decoder, data):
         ({"Y": np.zeros((60, 3))}, r"Y has shape \(60, 3\) but scores has shape \(60, 4\)"),
         ({"Y": np.full((60, 4), 2)}, r"Y must hold values in \[0, 1\].*got 2"),
         ({"Y": np.full((60, 4), -np.inf)}, "Y must hold values"),
-        ({"sample_weight": np.ones(59)}, r"sample_weight .*\(60,\), got shape \(59,\)"),
+        ({"sample_weight": np.ones(59)}, r"sample_weight .*\(60,\), got \(59,\)"),
         ({"sample_weight": -np.ones(60)}, "sample_weight must be non-negative, .*-1"),
         ({"sample_weight": np.full(60, np.nan)}, "sample_weight must be finite"),
         ({"sample_weight": np.zeros(60)}, "sample_weight is 0 for every row"),

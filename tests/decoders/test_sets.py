@@ -229,7 +229,7 @@ def test_packed_label_sets_are_those_of_numpy():
         ((np.empty((0, 3)),), r"at least one row.*got shape \(0, 3\)"),
         (([[1, 0, 2]],), r"Y must hold values in \[0, 1\].*got 2"),
         (([["a", "b", "c"]],), "Y must be a dense numeric array"),
-        (([[1, 0, 1]], [1, 1]), r"sample_weight .*\(1,\), got shape \(2,\)"),
+        (([[1, 0, 1]], [1, 1]), r"sample_weight .*\(1,\), got \(2,\)"),
         (([[1, 0, 1]], [-1]), "sample_weight must be non-negative"),
         (([[1, 0, 1]], [0]), "sample_weight is 0 for every row"),
     ],

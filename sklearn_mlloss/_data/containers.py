@@ -1,0 +1,173 @@
+"""What containers hold, as plain arrays; what cannot be read is refused by name."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+__all__ = ["is_missing", "to_array", "to_float", "type_of"]
+
+# What has no order, no length or no rows.
+NO_ARRAYS = (str, bytes, bytearray, dict, set, frozenset)
+
+
+def to_array(values: Any, name: str, wanted: str = "an array") -> np.ndarray:
+    """Return what a dense container holds as a plain array, which may be a view.
+
+    What is masked or null becomes NaN, or None in columns that hold no numbers.
+
+    Parameters
+    ----------
+    values : array-like
+        Whatever numpy reads: lists, arrays, masked arrays, columns and tables of pandas, polars
+        and pyarrow, tensors.
+    name : str
+        Name of the argument, for messages.
+    wanted : str, default="an array"
+        What it must be, for messages.
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    ValueError
+        If it is something else than a dense container, or numpy cannot read it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_mlloss._data.containers import to_array
+    >>> to_array(np.ma.masked_equal([3, 0, 1], 0), "y")
+    array([ 3., nan,  1.])
+    """
+    start = f"{name} must be {wanted}, got {type_of(values)}"
+    if sp.issparse(values) or isinstance(values, NO_ARRAYS) or not _has_rows(values):
+        raise ValueError(f"{start}{_advice(values, name)}")
+    if isinstance(values, np.ma.MaskedArray):
+        values = _fill(values)
+    elif isinstance(values, list | tuple) and any(_is_masked(row) for row in values):
+        values = _fill(np.ma.array(values))
+    try:
+        array = _values_of_frame(values) if hasattr(type(values), "iloc") else np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:  # the last of torch
+        raise ValueError(
+            f"{start} that numpy cannot read ({error}){_advice(values, name)}"
+        ) from error
+    if array.dtype.names is not None:
+        raise ValueError(
+            f"{start} with the fields {list(array.dtype.names)}: give pandas.DataFrame({name}), or "
+            f"numpy.lib.recfunctions.structured_to_unstructured({name})"
+        )
+    return array
+
+
+def to_float(values: Any, name: str, wanted: str = "an array of numbers") -> np.ndarray:
+    """Return what a dense container holds as float64, with NaN for what is masked or null.
+
+    Parameters
+    ----------
+    values : array-like
+        See `to_array`. Text is no number, whatever it says.
+    name, wanted : str
+        See `to_array`.
+
+    Returns
+    -------
+    ndarray of float64
+
+    Raises
+    ------
+    ValueError
+        If it is something else than a dense container of real numbers.
+    """
+    array = to_array(values, name, wanted)
+    if array.dtype.kind in "biuf":
+        return array.astype(np.float64, copy=False)
+    problem: Any = f"could not convert {array.dtype} to float64"
+    if array.dtype.kind == "O":
+        try:
+            numbers = np.fromiter(map(_number, array.ravel()), np.float64, array.size)
+            return numbers.reshape(array.shape)
+        except (TypeError, ValueError) as error:
+            problem = f"could not convert all its values to float64, {error}"
+    raise ValueError(f"{name} must be {wanted}, got {type_of(values)}: {problem}")
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a value is None, NaN, NaT or NA of pandas, which has no truth value."""
+    try:
+        return value is None or bool(value != value)
+    except TypeError:
+        return True
+    except (ValueError, RuntimeError):  # several values, the latter of torch
+        return False
+
+
+def type_of(values: Any) -> str:
+    """Return what was given in a few characters: its type, or a short value itself."""
+    if values is None or isinstance(values, str | bytes | dict | int | float):
+        return reprlib.repr(values)
+    return type(values).__name__
+
+
+def _has_rows(values: Any) -> bool:
+    """Return whether numpy can look into something; it wraps iterators as they are."""
+    kind = type(values)
+    if isinstance(values, int | float | complex | np.generic):
+        return True
+    if hasattr(kind, "compute") and hasattr(kind, "iloc"):  # a table in parts, of dask
+        return False
+    return hasattr(kind, "__array__") or hasattr(kind, "__len__") and hasattr(kind, "__getitem__")
+
+
+def _advice(values: Any, name: str) -> str:
+    # Not those of the object: columns of a DataFrame are attributes, whatever their names.
+    kind = type(values)
+    if hasattr(kind, "detach"):
+        dense = "" if str(values.layout) == "torch.strided" else ".to_dense()"
+        return f": give {name}{dense}.detach().cpu().float().numpy()"
+    for method in ("toarray", "collect", "compute"):
+        if hasattr(kind, method):
+            return f": give {name}.{method}()"
+    if hasattr(kind, "__iter__") and not isinstance(values, NO_ARRAYS):
+        return f": give list({name})"
+    return ""
+
+
+def _is_masked(values: Any) -> bool:
+    return isinstance(values, np.ma.MaskedArray)
+
+
+def _fill(values: np.ma.MaskedArray) -> np.ndarray:
+    """Return a masked array with what stands for missing where the mask is set."""
+    if values.dtype.names is not None or not np.ma.is_masked(values):
+        return values.data
+    if values.dtype.kind in "biu":
+        return values.astype(np.float64).filled(np.nan)
+    if values.dtype.kind in "fcmM":  # NaT for times
+        return values.filled(np.array("NaT" if values.dtype.kind in "mM" else np.nan, values.dtype))
+    return values.astype(object).filled(None)
+
+
+def _values_of_frame(frame: Any) -> np.ndarray:
+    """Return the values of a pandas object; numpy would make objects of nullable numbers."""
+    dtypes = list(getattr(frame, "dtypes", [])) if frame.ndim == 2 else [frame.dtype]
+    if not dtypes or any(dtype.kind not in "biuf" for dtype in dtypes):
+        return np.asarray(frame)
+    if all(isinstance(dtype, np.dtype) for dtype in dtypes):
+        return frame.to_numpy(dtype=np.result_type(*dtypes))
+    missing = frame.isna().to_numpy()
+    if frame.ndim == 1 and not missing.any():
+        return np.asarray(frame)
+    return frame.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _number(value: Any) -> float:
+    if hasattr(value, "__len__"):  # text, and rows within rows
+        raise TypeError(f"such as one of type {type(value).__name__}")
+    return np.nan if is_missing(value) else float(value)
