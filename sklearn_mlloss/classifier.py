@@ -459,12 +459,12 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         """Make one pass over some rows, going on from where the last call ended.
 
         No rows are held out. A decoder that must be fitted waits for `fit_decoder`, and `predict`
-        raises until then. Encoding, network, loss and optimiser are those of the first call, whose
-        rows should be like those to come: with fewer than 50 of them, ``encoding="auto"`` leaves
-        columns as they are, and categories that come later stay unknown. Where ``"auto"`` goes by
-        the number of rows, as for `batch_size`, `hidden_layer_sizes` and `dropout` (and with it
-        `input_dropout` and `mixup`), these are counted: for large tables set them. A learning rate
-        schedule is not used. After a fit with `cv`, every net of the ensemble goes on.
+        raises until then. Encoding, network, loss and optimiser are those of the first call (but
+        for `learning_rate`), whose rows should be like those to come: with fewer than 50 of them,
+        ``encoding="auto"`` leaves columns as they are, and categories that come later stay unknown.
+        Where ``"auto"`` goes by the number of rows, as for `batch_size`, `hidden_layer_sizes` and
+        `dropout` (and with it `input_dropout` and `mixup`), these are counted: for large tables set
+        them. A learning rate schedule is not used. After a fit with `cv`, all its nets go on.
 
         Parameters
         ----------
@@ -646,7 +646,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         return trained, finish
 
     def _train(self, train: Callable, loss: Loss, *args: Any) -> Any:
-        return train_or_recall(self, MultiLabelNetClassifier, train, loss, *args)
+        found = train_or_recall(self, MultiLabelNetClassifier, train, loss, *args)
+        warn_of_early_end(found, self.max_epochs)
+        return found
 
     def _learn_decision(self, scored: Scored | None, rows: Rows, reserved: Rows | None) -> None:
         own = None if reserved is None else self._score(reserved)
@@ -660,6 +662,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
         seed = self._seeds(len(net.history))[1]
         net.verbose = int(self.verbose)
+        net.set_learning_rate(self.learning_rate)
         return train_on(net, rows, None, 1, device, seed, whole_fit=False)
 
     def _fit_folds(
@@ -676,8 +679,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
             epochs = max(1, int(np.median([part.n_epochs for part in trained])))
             if task is not None:
                 task = task.part("all rows", len(folds), epochs).begin()
-            seeds = self._seeds(0)
-            trained = [self._train(train_net, loss, rows, None, epochs, device, seeds, None, task)]
+            args = loss, rows, None, epochs, device, self._seeds(0), None, task, None, "all rows"
+            trained = [self._train(train_net, *args)]
             if task is not None:
                 task.end()
         self._keep(trained)
@@ -693,7 +696,6 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         curves = [net.curves() for net in self.nets_]
         self.history_ = curves[0] if len(curves) == 1 else curves
         self.n_iter_ = max(len(curve["epoch"]) for curve in curves)
-        warn_of_early_end(trained, self.max_epochs)
 
     def _score(self, rows: Rows) -> Scored:
         scores, count = self._raw_scores(rows.X)

@@ -141,7 +141,9 @@ def _course(net: Any) -> str:
     best = n_epochs - rule.epochs_ + rule.best_epoch_
     watched = "valid_loss" if rule.score is None else "valid_score"
     value = curves[watched][best - 1]
-    if rule.misses_ >= rule.patience:
+    if net.divergence_:
+        why = "ended because it diverged"
+    elif rule.misses_ >= rule.patience:
         why = f"stopped after {count(rule.patience, 'epoch')} without a better one"
     elif rule.epochs_ >= net.max_epochs:
         why = "ended by max_epochs"

@@ -7,8 +7,10 @@ import sys
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold
 from skorch.callbacks import Callback
+from torch.optim.lr_scheduler import LambdaLR
 
 from sklearn_mlloss import MultiLabelNetClassifier, progress
 
@@ -134,6 +136,18 @@ def test_early_stopping_ends_all_that_has_begun(recorder):
     found = tree(recorder)
     assert found.pop((0,)) == ("fit", 500)
     assert 2 < len(found) == net.n_iter_ < 500
+
+
+def test_a_divergence_ends_all_that_has_begun(recorder):
+    def rises(optimizer):
+        return LambdaLR(optimizer, lambda epoch: 1 if epoch < 3 else 1e38)
+
+    keeper = Keeper()
+    net = make(max_epochs=9, optimizer="sgd", lr_schedule=rises)
+    with pytest.warns(ConvergenceWarning, match="diverged"):
+        net.set_callbacks(recorder, keeper).fit(X, Y)
+    assert set(tree(recorder)) == {(0,), (0, 0), (0, 1), (0, 2), (0, 3)} and net.n_iter_ == 3
+    assert all(np.isfinite(kept[-1].predict_proba(X)).all() for kept in keeper.kept)
 
 
 @pytest.mark.parametrize("n_jobs", [None, pytest.param(2, marks=pytest.mark.slow)])

@@ -1,4 +1,4 @@
-"""The callbacks of the estimator itself: early stopping and learning rate schedules."""
+"""The callbacks of the estimator itself, and how callbacks end a training."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from skorch.callbacks import Callback
 
 from .batches import Table
+from .divergence import Diverged
 
 __all__ = ["BestWeights", "Schedule", "StopTraining"]
 
@@ -54,21 +55,12 @@ class BestWeights(Callback):
         """Keep the weights if they are the best so far; without held-out rows do nothing."""
         if dataset_valid is None:
             return
-        self.epochs_ += 1
         if self.score is None:
             value = -net.history[-1, "valid_loss"]
         else:
-            found = self.score(net, dataset_valid)
-            try:
-                value = float(found)
-            except (TypeError, ValueError):
-                value = math.nan
-            if not math.isfinite(value):
-                raise ValueError(
-                    f"monitor returned {found!r} for the {len(dataset_valid)} held-out rows: let "
-                    "it return a finite number, or raise validation_fraction"
-                )
+            value = self._score(net, dataset_valid)
             net.history.record("valid_score", value)
+        self.epochs_ += 1
         is_best = self.state_ is None or value > self.best_ + self.tolerance * abs(self.best_)
         net.history.record("is_best", is_best)
         if is_best:
@@ -88,6 +80,18 @@ class BestWeights(Callback):
         if self.state_ is not None:
             net.set_weights(self.state_)
         self.state_ = None
+
+    def _score(self, net: Any, table: Table) -> float:
+        found = self.score(net, table)
+        advice = "let it return a finite number, or raise validation_fraction"
+        message = f"monitor returned {found!r} for the {len(table)} held-out rows"
+        try:
+            value = float(found)
+        except (TypeError, ValueError):
+            raise ValueError(f"{message}: {advice}") from None
+        if not math.isfinite(value):
+            raise Diverged(f"{message} in epoch {len(net.history)}: {advice}")
+        return value
 
 
 class Schedule(Callback):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
+from .._data.validation import warn_user
 from ..losses import Loss
 from .batches import Matrix
 from .build import build_net
@@ -74,7 +74,7 @@ def train_on(
     finally:
         # Predicting moves a copy; the memory of the device is given back here.
         net.to("cpu")
-    rule = dict(net.callbacks_).get("early_stopping")
+    rule = net.best_weights()
     made = len(net.history) - before
     return Trained(net, improving, made if held_out is None or rule is None else rule.best_epoch_)
 
@@ -90,17 +90,26 @@ def train_net(
     last: TableNet | None = None,
     task: Any = None,
     kept_outputs: OutputsByEpoch | None = None,
+    name: str = "",
 ) -> Trained:
-    """Build a net by the parameters of an estimator and train it; `task` is told of its epochs."""
+    """Build a net by the parameters of an estimator and train it; `task` is told of its epochs.
+
+    `name` says which of several nets it is, for what may be wrong with it.
+    """
     if last is None:
         encoder = fit_encoder(estimator.encoding, train, seeds[0], estimator.is_categorical_)
     else:
         encoder = last.encoder_
     n_rows = len(train), 0 if valid is None else len(valid)
     net = build_net(estimator, loss, encoder, n_rows, device, seeds[0], last)
-    trained = train_on(
-        net, train, valid, epochs, device, seeds[1], task=task, kept_outputs=kept_outputs
-    )
+    try:
+        trained = train_on(
+            net, train, valid, epochs, device, seeds[1], task=task, kept_outputs=kept_outputs
+        )
+    except ValueError as error:
+        if not name:
+            raise
+        raise ValueError(f"{name}: {error}") from error
     # The moments of a finished training serve nobody, and treble the size of a pickle.
     net.optimizer_.state.clear()
     return trained
@@ -167,7 +176,7 @@ def _train_fold(
     if task is not None:
         task = task.part(name, entropy[1] - 1, epochs).begin()
     trained = train_net(
-        estimator, own, part, valid, epochs, device, seeds, task=task, kept_outputs=outputs
+        estimator, own, part, valid, epochs, device, seeds, None, task, outputs, name
     )
     if task is not None:
         task.end()
@@ -185,12 +194,24 @@ def mean_scores(
     return np.mean(scores, axis=0), None if counts[0] is None else np.mean(counts, axis=0)
 
 
-def warn_of_early_end(trained: list[Trained], max_epochs: int) -> None:
-    """Warn if the end came while the score of held-out rows still improved."""
+def warn_of_early_end(found: Trained | list[tuple], max_epochs: int) -> None:
+    """Warn if a net diverged, or if the score of held-out rows still improved at the end.
+
+    Parameters
+    ----------
+    found : Trained or list of tuples that begin with one
+        What `train_net` or `train_folds` returned.
+    max_epochs : int
+    """
+    trained = [found] if isinstance(found, Trained) else [fold[0] for fold in found]
+    reasons = {k: part.net.divergence_ for k, part in enumerate(trained, 1)}
+    diverged = [k for k, reason in reasons.items() if reason]
+    if diverged:
+        folds = f" of folds {', '.join(map(str, diverged))}" if len(trained) > 1 else ""
+        warn_user(f"training{folds} diverged: {reasons[diverged[0]]}", ConvergenceWarning)
     if any(part.improving for part in trained):
-        warnings.warn(
+        warn_user(
             f"the validation score still improved when max_epochs={max_epochs} ended training: "
             "raise max_epochs or learning_rate",
             ConvergenceWarning,
-            stacklevel=5,
         )

@@ -81,6 +81,9 @@ class FusedTraining:
         self.parts = module, criterion, optimizer
         self.criterion = criterion
         self.flat = FlatParameters(list(module.parameters()))
+        # Of the buffers only the statistics of normalisation change.
+        statistics = (b for b in module.layers.buffers() if b.is_floating_point())
+        self.learned = [self.flat.values, *statistics]
         self.hidden, self.output = split_layers(module, half)
         self.step = make_step(optimizer, self.flat)
         self.noise = Noise([(layer.dropout, len(layer.bias)) for layer in self.hidden], seed)
@@ -111,6 +114,10 @@ class FusedTraining:
             and self.flat.is_intact()
             and self.step.is_intact()
         )
+
+    def is_finite(self) -> bool:
+        """Return whether weights are finite; False if they are so large that it is not certain."""
+        return bool(sum(part.sum() for part in self.learned).isfinite())
 
     def release(self) -> None:
         """Give parameters and the state of the optimiser memory of their own."""
@@ -162,16 +169,23 @@ class FusedTraining:
         return float(total) / len(table)
 
     @torch.no_grad()
-    def evaluate(self, batches: Batches, outputs: list[Tensor] | None = None) -> float:
+    def evaluate(self, batches: Batches, outputs: list[Tensor]) -> float:
         """Return the mean loss over rows that are not trained on; append outputs to the list."""
         total = torch.zeros((), dtype=torch.float64, device=self.flat.values.device)
         for x, (targets, weight) in self._held_out(batches):
-            for layer in (*self.hidden, self.output):
-                x = layer.evaluate(x)
-            if outputs is not None:
-                outputs.append(x)
-            total += self.criterion(x, targets, weight) * len(x)
+            outputs.append(self._evaluate(x))
+            total += self.criterion(outputs[-1], targets, weight) * len(x)
         return float(total) / len(batches.table)
+
+    @torch.no_grad()
+    def outputs(self, table: Table, rows: Tensor) -> Tensor:
+        """Return what the network returns for some rows outside of training."""
+        return self._evaluate(self._gather(table, rows)[0])
+
+    def _evaluate(self, x: Tensor | SparseRows) -> Tensor:
+        for layer in (*self.hidden, self.output):
+            x = layer.evaluate(x)
+        return x
 
     def _held_out(self, batches: Batches) -> Iterable[Batch]:
         """Return the batches; if they are small, those of the first epoch serve all."""

@@ -26,6 +26,7 @@ from ..networks import MLP, Mixup
 from .batches import Batches, Table, block_size, blocks
 from .callbacks import BestWeights, Schedule, StopTraining
 from .device import threads_for, torch_defaults
+from .divergence import Diverged, names_not_finite
 from .encoding import Encoder
 from .fused import FusedTraining, can_fuse
 from .optimizers import make_optimizer
@@ -37,6 +38,11 @@ __all__ = ["TableNet"]
 # Rows that go through the network at once: hidden activations stay in the cache.
 PREDICT_ROWS = 1024
 VALID_ROWS = 4096
+# Rows whose outputs are looked at after a training that no held-out rows have watched.
+CHECKED_ROWS = 256
+
+# Callbacks that are not the user's: they need no record of each batch.
+OWN_CALLBACKS = (BestWeights, Schedule, EpochTimer, PrintLog)
 
 # What is kept of the history, and what stands where an epoch has no such entry.
 CURVES = {
@@ -70,6 +76,10 @@ class TableNet(NeuralNet):
     fused_: FusedTraining | None = None
     # Where the outputs of held-out rows go after each epoch, while training lasts.
     kept_outputs_: OutputsByEpoch | None = None
+    # Names of what was not finite before the last training, such as the mask of a custom module.
+    not_finite_: frozenset[str] = frozenset()
+    # Why the last training went back to its best weights before its end, else empty.
+    divergence_: str = ""
     # What is told of epochs, and the one under way, while training lasts.
     task_: Any = None
     epoch_: Any = None
@@ -158,6 +168,7 @@ class TableNet(NeuralNet):
             self.epochs_before_ = sum("train_loss" in row for row in self.history)
         self.n_rows_ = (len(table), 0 if valid is None else len(valid))
         self.place_ = str(self.device)
+        self.not_finite_, self.divergence_ = names_not_finite(self._parts()), ""
         self.iterator_train__generator = torch.Generator().manual_seed(seed + 1)
         self.train_split = None if valid is None else lambda train: (train, valid)
         try:
@@ -165,6 +176,10 @@ class TableNet(NeuralNet):
             n_parameters = sum(p.numel() for p in self.module_.parameters())
             with threads_for(6 * self.batch_size * n_parameters):
                 self.partial_fit(table, epochs=epochs)
+                if valid is None or self.best_weights() is None:
+                    self._check_end(table)
+        except Diverged as error:
+            raise ValueError(str(error)) from None
         finally:
             self._unfuse()
             self._set_mode(False)
@@ -176,9 +191,10 @@ class TableNet(NeuralNet):
             self.iterator_train__generator = None
             self.train_split = None
             self.task_ = self.epoch_ = self.kept_outputs_ = None
-        rule = dict(self.callbacks_).get("early_stopping")
-        watched = rule is not None and valid is not None
-        return watched and rule.is_improving() and len(self.history) - before == epochs
+        rule = self.best_weights()
+        if rule is None or valid is None or self.divergence_:
+            return False
+        return rule.is_improving() and len(self.history) - before == epochs
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
         """Train on; unlike skorch's, an interrupt by the user is not swallowed."""
@@ -187,6 +203,9 @@ class TableNet(NeuralNet):
         try:
             self.notify("on_train_begin", X=X, y=y)
             self.fit_loop(X, y, **fit_params)
+        except Diverged as error:
+            self._go_back(error)
+            self._end_epoch()
         except StopTraining:
             self._end_epoch()
         if not any("train_loss" in row for row in self.history):
@@ -225,7 +244,7 @@ class TableNet(NeuralNet):
         if training:
             self.criterion_.set_epoch(len(self.history) - 1)
             self._fuse()
-        outputs = None if training or self.kept_outputs_ is None else []
+        outputs = None if training else []
         if self.fused_ is not None:
             # Held-out rows, too: a change of mode costs as much as a step.
             self._set_mode(True)
@@ -241,24 +260,21 @@ class TableNet(NeuralNet):
         else:
             self._set_mode(training)
             mean = self._pass_over(iterator, training, prefix, step_fn, outputs, **fit_params)
-        self.check_finite(prefix, mean)
-        if outputs is not None:
-            self.kept_outputs_.record(outputs)
+        if not math.isfinite(mean):
+            raise self._diverged(f"the {prefix} loss of {self.criterion_.loss!r} is {mean}")
+        if training:
+            if self.fused_ is None or not self.fused_.is_finite():
+                self._check_weights()
+        else:
+            self._check_outputs(outputs)
+            if self.kept_outputs_ is not None:
+                self.kept_outputs_.record(outputs)
         self.history.record(prefix + "_loss", mean)
         if self._has_user_callbacks():
             # skorch's Checkpoint asks for it.
             others = [row.get(prefix + "_loss", math.inf) for row in self.history[:-1]]
             self.history.record(prefix + "_loss_best", mean < min(others, default=math.inf))
         self.history.record(prefix + "_batch_count", len(iterator))
-
-    def check_finite(self, prefix: str, mean: float) -> None:
-        """Raise if the mean loss of an epoch is not finite."""
-        if not math.isfinite(mean):
-            raise ValueError(
-                f"the {prefix} loss of {self.criterion_.loss!r} is {mean} in epoch "
-                f"{len(self.history)} with learning rate {self.optimizer_.param_groups[0]['lr']}: "
-                "lower learning_rate, or scale X"
-            )
 
     def _pass_over(self, iterator, training, prefix, step_fn, outputs, **fit_params) -> float:
         """Return the mean loss over rows of one pass by autograd; append the outputs to a list."""
@@ -381,6 +397,11 @@ class TableNet(NeuralNet):
         for name, part in self._parts().items():
             part.load_state_dict(weights[name])
 
+    def set_learning_rate(self, rate: float | None) -> None:
+        """Go on with a learning rate, if it is given and another one than before."""
+        if rate is not None and rate != self.lr:
+            self.set_params(lr=rate)
+
     def to(self, device: torch.device | str) -> TableNet:
         """Move network, criterion and the state of the optimiser to a device."""
         moves = torch.device(self.device) != torch.device(device)
@@ -399,7 +420,7 @@ class TableNet(NeuralNet):
         # Not by `state_dict`, the first call of which imports torch._dynamo.
         states = {p: copy.deepcopy(state) for p, state in self.optimizer_.state.items()}
         groups = [dict(group) for group in self.optimizer_.param_groups]
-        rows = self.n_rows_, self.epochs_before_
+        rest = self.n_rows_, self.epochs_before_, self.lr
         try:
             yield
         except BaseException:
@@ -410,7 +431,7 @@ class TableNet(NeuralNet):
             for group, before in zip(self.optimizer_.param_groups, groups, strict=True):
                 group.update(before)
             del self.history[n_epochs:]
-            self.n_rows_, self.epochs_before_ = rows
+            self.n_rows_, self.epochs_before_, self.lr = rest
             raise
 
     def curves(self) -> dict[str, list]:
@@ -490,8 +511,55 @@ class TableNet(NeuralNet):
         )
 
     def _has_user_callbacks(self) -> bool:
-        own = (BestWeights, Schedule, EpochTimer, PrintLog)
-        return any(type(callback) not in own for _, callback in self.callbacks_)
+        return any(type(callback) not in OWN_CALLBACKS for _, callback in self.callbacks_)
+
+    def best_weights(self) -> BestWeights | None:
+        """Return the rule of early stopping, if there is one."""
+        return next((c for _, c in self.callbacks_ if type(c) is BestWeights), None)
+
+    def _diverged(self, what: str) -> Diverged:
+        rate = float(self.optimizer_.param_groups[0]["lr"])
+        return Diverged(
+            f"{what} in epoch {len(self.history)} with learning rate {rate:.6g}: lower "
+            "learning_rate, or scale X"
+        )
+
+    def _check_weights(self, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Raise if something that is learned is no longer finite."""
+        names = names_not_finite(self._parts(), optimizer) - self.not_finite_
+        if names:
+            what = f"{min(names)} is not finite"
+            raise self._diverged(f"training with {self.criterion_.loss!r} diverged ({what})")
+
+    def _check_end(self, table: Table) -> None:
+        """Raise if a training that ends with its last weights has made none of use."""
+        # Only a later call of `partial_fit` needs the state of the optimiser.
+        self._check_weights(None if self.whole_fit_ else self.optimizer_)
+        size = block_size(CHECKED_ROWS, self.encoder_.n_outputs)
+        rows = torch.arange(min(size, len(table)))
+        with torch.no_grad():
+            if self.fused_ is not None:
+                outputs = self.fused_.outputs(table, rows)
+            else:
+                self._set_mode(False)
+                outputs = self.module_(table.batch(rows)[0])
+        self._check_outputs([outputs])
+
+    def _check_outputs(self, outputs: list[Tensor]) -> None:
+        """Raise if outputs overflow, or will for other rows; their loss may be finite."""
+        if not all(block.square().isfinite().all() for block in outputs):
+            what = "outputs overflow"
+            raise self._diverged(f"training with {self.criterion_.loss!r} diverged ({what})")
+
+    def _go_back(self, error: Diverged) -> None:
+        """Return to the best weights and forget the last epoch; raise if there are none."""
+        rule = self.best_weights()
+        if rule is None or rule.state_ is None:
+            raise error
+        self.set_weights(rule.state_)
+        del self.history[-1:]
+        best = max(row["epoch"] for row in self.history if row.get("is_best"))
+        self.divergence_ = f"the best weights, those of epoch {best}, are kept ({error})"
 
     def _mixups(self) -> list[Mixup]:
         return [part for part in self.module_.modules() if isinstance(part, Mixup)]
