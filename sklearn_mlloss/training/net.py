@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 
 from ..networks import MLP, Mixup
 from .batches import Batches, Table, block_size, blocks
-from .callbacks import BestWeights, Schedule, StopTraining
+from .callbacks import BestWeights, Schedule, StopTraining, is_request
 from .device import threads_for, torch_defaults
 from .divergence import Diverged, names_not_finite
 from .encoding import Encoder
@@ -222,13 +223,18 @@ class TableNet(NeuralNet):
         self.may_fuse_ = simple and not self._follows_batches()
 
     def notify(self, method_name, **cb_kwargs):
-        """Call the callbacks; skorch's own ask for an end of training by KeyboardInterrupt."""
-        try:
-            super().notify(method_name, **cb_kwargs)
-        except KeyboardInterrupt:
-            if not self._has_user_callbacks():
-                raise
-            raise StopTraining from None
+        """Call the callbacks; those of the user may end training by KeyboardInterrupt."""
+        getattr(self, method_name)(self, **cb_kwargs)
+        outer = sys.exception()
+        for _, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **cb_kwargs)
+            except KeyboardInterrupt as error:
+                if type(callback) in OWN_CALLBACKS or not is_request(error, outer):
+                    raise
+                # At the end the others may still have something to do.
+                if method_name != "on_train_end":
+                    raise StopTraining from None
         if method_name == "on_epoch_end" and self._end_epoch():
             raise StopTraining
 
