@@ -133,8 +133,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     max_epochs : int, default=200
         Largest number of passes over the training rows.
     early_stopping : bool, default=True
-        Whether to hold out rows, to stop when `monitor` no longer improves on them, and to go
-        back to the best weights. Otherwise `max_epochs` passes are made.
+        Whether to hold out rows, to stop when `monitor` no longer improves on them or training
+        diverges, and to go back to the best weights. Otherwise `max_epochs` passes are made.
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows held out for early stopping, and for a decoder that learns. The split is
         stratified by label. Rows are held out for such a decoder without early stopping, too.
@@ -149,27 +149,25 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     precision : {"float32", "float64", "bf16"}, default="float32"
         Type of weights and arithmetic. float64 takes about twice the time; with a single batch, no
         dropout and no held-out rows, results then depend on the order of the rows, or on a weight
-        of 2 in place of a row given twice, in the last digits only. "bf16" multiplies
-        matrices of dense rows in bfloat16 while training, and leaves weights, loss and
-        predictions in float32: faster for wide networks on processors that have it, at the cost
-        of gradients of three digits.
+        of 2 in place of a row given twice, in the last digits only. "bf16" multiplies matrices of
+        dense rows in bfloat16 while training, and leaves weights, loss and predictions in float32:
+        faster for wide networks on processors that have it, with gradients of three digits.
     random_state : int, RandomState or None, default=None
         Controls initialisation, split, order of the rows, dropout and mixup. The same int gives the
         same model bit by bit on the CPU; for steps of over 20 million operations, with as many
         threads only. Global generators and torch's default device, default dtype and autocast do
         not matter (torch's generator is borrowed: do not draw from it in another thread meanwhile).
     calibration : None, str or Calibrator, default=None
-        Corrects the scores before the decoder sees them: a name of
-        `sklearn_mlloss.calibration.CALIBRATORS`, such as "sigmoid" or "isotonic". Learned on the
-        rows that the decoder learns on.
+        Corrects the scores before the decoder sees them, and learns on the same rows: a name of
+        `sklearn_mlloss.calibration.CALIBRATORS`, such as "sigmoid" or "isotonic".
     cv : None, int, splitter or iterable of (train, test), default=None
         None trains one network and holds rows out. Otherwise one network per fold, each stopped
         early on its own fold; every row gets a score from a network that was not trained on it, and
         one calibration and one decoder are fitted on all of these together
         (`CalibratedClassifierCV` fits one per fold). An int is a number of stratified folds.
     repeats : int, default=1
-        With an int `cv`, how often the rows are split into so many folds, each time in another
-        way. A row's out-of-fold score is then the mean of so many networks.
+        With an int `cv`, the number of different splits into folds, over which the out-of-fold
+        scores are averaged.
     ensemble : bool, default=True
         With `cv`, whether to keep the networks of all folds and average their probabilities, or
         to train one more on all rows, for the median of their best numbers of epochs.
@@ -182,14 +180,14 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         start anew, and the loss may be another one with as many outputs. The encoding, and what
         "auto" is in the network, stay as in the first fit; the columns of categories must, too.
     memory : None, str or joblib.Memory, default=None
-        Where trained networks are kept. A `fit` that differs from an earlier one in nothing but the
+        Where trained networks are cached. A `fit` that differs from an earlier one in nothing but
         decision (`decoder`, `calibration`), `n_jobs` and `verbose` takes its networks from there: a
-        search over decoders by `GridSearchCV` trains once a fold. Without early stopping, a decoder
-        with nothing to learn trains on all rows, and others do not. Not for ``warm_start`` and
-        `partial_fit`, which go on from what is there. `random_state` must be an int, or no fit
-        equals another; loss, `module` and `callbacks` must be picklable. Your own functions and
-        classes count as changed when their code, defaults, closures, attributes or bases are, or a
-        package is; not when what they call is.
+        search over decoders by `GridSearchCV` trains once per fold. Without early stopping, a
+        decoder with nothing to learn trains on all rows, and others do not. Not for ``warm_start``
+        and `partial_fit`. `random_state` must be an int, or no fit equals another; loss, `module`
+        and `callbacks` must be picklable. Your own functions and classes count as changed when
+        their code, defaults, closures, attributes or bases are, or a package is; not when what they
+        call is.
     callbacks : list of skorch callbacks, optional
         Notified as skorch documents it, for each batch too, which slows training. Copied. Those
         that score predictions (`EpochScoring`, `BatchScoring`) do not work on tables in memory: use
@@ -238,10 +236,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         were not trained on it, with early stopping after the median of the best epochs of the
         other folds; NaN for rows that were left out.
     history_ : dict of lists, or list of such dicts for an ensemble
-        For each epoch "epoch", "train_loss", and with early stopping "valid_loss", with a
-        `monitor` of your own its "valid_score", and "is_best", which is True where the weights
-        were the best so far: training went back to the last of these epochs. With `lr_schedule`
-        also "learning_rate".
+        For each epoch "epoch", "train_loss", and with early stopping "valid_loss", "valid_score"
+        (of a custom `monitor`) and "is_best", True where the weights were the best so far: training
+        went back to the last of these epochs. With `lr_schedule` also "learning_rate".
     n_iter_ : int
         Number of epochs made, the largest of an ensemble.
 
@@ -265,11 +262,10 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     `partial_fit` takes them as they are, so that calls weigh against each other. A decoder learns
     with one weight per row, the mean over its observed labels, and so does an encoding.
 
-    With scikit-learn 1.9, ``set_callbacks(ProgressBar())`` and other callbacks of
-    `sklearn.callback` are told of each fold and each epoch of `fit`. At the end of an epoch (not of
-    a fold's) `fitted_estimator` is what the fit would be if it had ended there, with the weights
-    of that epoch, `history_` and a fitted decision. A callback may end training by returning True,
-    except with `memory`, whose networks must not depend on callbacks.
+    With scikit-learn 1.9, ``set_callbacks`` takes `ProgressBar` and other callbacks of
+    `sklearn.callback`, for each fold and each epoch of `fit`. At the end of an epoch (not of a
+    fold's) `fitted_estimator` is what the fit would be if it had ended there, with a fitted
+    decision. A callback may end training by returning True, except with `memory`.
 
     References
     ----------
