@@ -12,11 +12,11 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metadata_routing import _routing_enabled, process_routing
 from sklearn.utils.metaestimators import _safe_split
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, check_is_fitted, has_fit_parameter
 
 from ._data.folds import list_folds
 from .model_selection import MultilabelStratifiedKFold
+from .parallel import call_in_parallel
 from .responses import label_scores
 from .targets import TargetCodec
 
@@ -98,10 +98,8 @@ def fit_models(
     n_jobs: int | None,
 ) -> list[tuple[Any, np.ndarray | None]]:
     """Return a model for each part with the scores of the rows that it is to score."""
-    return Parallel(n_jobs=n_jobs)(
-        delayed(_fit_and_score)(clone(estimator), X, y, *part, fit_params, method, targets)
-        for part in parts
-    )
+    calls = ((clone(estimator), X, y, *part, fit_params, method, targets) for part in parts)
+    return call_in_parallel(_fit_and_score, calls, n_jobs)
 
 
 def pool(folds: list[Part], scores: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -19,11 +19,11 @@ from sklearn.utils.metadata_routing import (
     _routing_enabled,
     process_routing,
 )
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from ._data.validation import check_number
 from ._data.weights import LARGEST_SUM, check_weight
+from .parallel import call_in_parallel
 from .parameters import check_n_jobs, unchanged_on_error
 from .responses import label_scores, may_keep_scores, out_of_fold_scores
 from .targets import TargetCodec
@@ -178,10 +178,8 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
             self.n_labels_ = targets.n_labels_
             self.label_names_ = targets.label_names_
             routed = self._route(sample_weight, fit_params)
-            self.estimators_ = Parallel(n_jobs=self.n_jobs)(
-                delayed(_fit_member)(name, clone(member), X, y, routed[name])
-                for name, member in self._members()
-            )
+            calls = ((name, clone(m), X, y, routed[name]) for name, m in self._members())
+            self.estimators_ = call_in_parallel(_fit_member, calls, self.n_jobs)
             scores = [out_of_fold_scores(model, targets, len(Y)) for model in self.estimators_]
             keeps = [part is not None for part in scores]
             if learns:

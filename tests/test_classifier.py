@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
-from joblib import Parallel
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import label_ranking_average_precision_score
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.parallel import Parallel
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, PrintLog
 from torch import nn
 
@@ -414,7 +414,7 @@ def effect_of_store_cv_results():
 
 def effect_of_n_jobs():
     started = []
-    with mock.patch("sklearn_mlloss.training.fit.Parallel", side_effect=lambda n_jobs: (
+    with mock.patch("sklearn_mlloss.parallel.Parallel", side_effect=lambda n_jobs: (
         started.append(n_jobs) or Parallel(n_jobs=None)
     )):  # fmt: skip
         make(cv=3, n_jobs=2).fit(X, Y)

@@ -113,6 +113,10 @@ def test_names_know_nothing():
     assert not reaches(ROOT / "names.py", "sklearn_mlloss", "numpy", "sklearn", "torch")
 
 
+def test_parallel_calls_know_nothing_of_the_package():
+    assert not reaches(ROOT / "parallel.py", "sklearn_mlloss", "torch", "skorch")
+
+
 @within("")
 def test_skorch_is_touched_in_one_place(path):
     places = ("training/callbacks.py", "training/net.py")
@@ -121,7 +125,7 @@ def test_skorch_is_touched_in_one_place(path):
 
 @within("training/")
 def test_training_knows_losses_and_networks_only(path):
-    allowed = ("_data", "training", "losses", "names", "networks", "parameters")
+    allowed = ("_data", "training", "losses", "names", "networks", "parallel", "parameters")
     own = [name for name in reaches(path, "sklearn_mlloss") if name != "sklearn_mlloss"]
     assert [name for name in own if name.split(".")[1] not in allowed] == []
 

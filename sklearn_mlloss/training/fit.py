@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from .._data.validation import warn_user
 from ..losses import Loss
+from ..parallel import call_in_parallel
 from .batches import Matrix
 from .build import build_net
 from .device import seeded, torch_defaults
@@ -133,15 +133,12 @@ def train_folds(
         For each fold the net, its held-out rows, and their scores and counts. With early stopping
         these are of the epoch that the other folds chose, see `epochs_of_others`.
     """
-    # X is an argument of its own, which joblib maps into memory once for all processes.
     table = rows.X, rows.Y, rows.weight
     jobs = (
-        delayed(_train_fold)(
-            estimator, loss, *table, fold, device, [entropy, k], task, f"fold {k}/{len(folds)}"
-        )
+        (estimator, loss, *table, fold, device, [entropy, k], task, f"fold {k}/{len(folds)}")
         for k, fold in enumerate(folds, 1)
     )
-    found = Parallel(n_jobs=n_jobs)(jobs)
+    found = call_in_parallel(_train_fold, jobs, n_jobs)
     if not estimator.early_stopping:
         return [(trained, test, *scores) for trained, test, scores in found]
     epochs = epochs_of_others([trained.n_epochs for trained, _, _ in found])

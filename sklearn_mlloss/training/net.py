@@ -385,11 +385,14 @@ class TableNet(NeuralNet):
         ).double().numpy(), None if count is None else count.double().numpy()
 
     def snapshot(self) -> TableNet:
-        """Return a net of its own that is what this one is now, in the middle of training."""
-        # By way of `__getstate__`, which copies what is learned.
-        net = copy.copy(self)
+        """Return a net of its own that is what this one is now, on the CPU, even in training."""
+        net = type(self).__new__(type(self))
+        vars(net).update(self._lasting_state())
         net.history_ = copy.copy(self.history_)
-        return net
+        # Together, since the optimiser has the parameters of the others.
+        learned = self.module_, self.criterion_, self.optimizer_
+        net.module_, net.criterion_, net.optimizer_ = copy.deepcopy(learned)
+        return net.to("cpu")
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """Return a copy of what is learned by the network and by the criterion."""
@@ -458,10 +461,22 @@ class TableNet(NeuralNet):
         return self.criterion_.loss.link(torch.cat(outputs)).numpy()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what belongs to a training that is under way: rows, generator and buffers."""
-        state = super().__getstate__()
+        """Return what lasts, on the CPU.
+
+        Not as skorch does, which pickles the parts on its own: they would be pickled by name even
+        where the pickler of a parallel job sends the classes of a script by value.
+        """
+        on_cpu = torch.device(self.device).type == "cpu"
+        return (self if on_cpu else self.snapshot())._lasting_state()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what `__getstate__` returned."""
+        vars(self).update(state)
+
+    def _lasting_state(self) -> dict[str, Any]:
+        """Return all but what belongs to a training under way: rows, generator and buffers."""
         names = ("train_split", "iterator_train__generator", "fused_", "kept_outputs_", "task_")
-        return state | dict.fromkeys((*names, "epoch_"))
+        return vars(self) | dict.fromkeys((*names, "epoch_"))
 
     def _set_output_bias(self, bias: np.ndarray) -> None:
         """Set the bias of the last linear layer that has as many outputs, if there is one."""
