@@ -60,9 +60,10 @@ def check_params(estimator: Any) -> None:
         )
     if not is_auto(estimator.batch_size):
         check_integer(estimator.batch_size, "batch_size", low=1, other="'auto' or ")
-    if not callable(estimator.monitor) and estimator.monitor != "loss":
+    monitor = estimator.monitor
+    if not callable(monitor) and not (isinstance(monitor, str) and monitor == "loss"):
         raise ValueError(
-            f"monitor must be 'loss' or a function (Y, scores) -> float, got {estimator.monitor!r}"
+            f"monitor must be 'loss' or a function (Y, scores) -> float, got {monitor!r}"
         )
     check_choice(estimator.precision, "precision", PRECISIONS)
     for name in ("optimizer_params", "net_params"):
@@ -179,7 +180,10 @@ def _check_encoding(encoding: Any) -> None:
 def _check_categorical(features: Any) -> None:
     if features is None or (isinstance(features, str) and features == "from_dtype"):
         return
-    array = np.asarray(features)
+    try:
+        array = np.asarray(features)
+    except ValueError:  # lists of several lengths
+        array = np.empty(())
     known = array.ndim == 1 and (array.dtype.kind in "biuU" or not array.size)
     if array.ndim == 1 and array.dtype.kind == "O":
         known = all(isinstance(name, str) for name in array)

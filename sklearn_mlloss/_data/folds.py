@@ -46,7 +46,7 @@ def list_folds(
     """
     n_rows = _num_samples(X)
     wanted = "cv must be an int, a splitter or an iterable of (train, test) row numbers or masks"
-    if isinstance(cv, str | type) or not (hasattr(cv, "split") or np.iterable(cv)):
+    if isinstance(cv, str | bytes | type) or not (hasattr(cv, "split") or np.iterable(cv)):
         raise ValueError(f"{wanted}, got {cv!r}")
     if hasattr(cv, "split"):
         splits = cv.split(X, y, **split_params)

@@ -101,7 +101,10 @@ class HierarchyClosure(Decoder):
                 "parents is None: HierarchyClosure must be told the hierarchy; give the index of "
                 "the parent of each label, -1 for a root."
             )
-        parents = np.asarray(self.parents)
+        try:
+            parents = np.asarray(self.parents)
+        except ValueError:  # lists of several lengths
+            parents = np.empty(0)
         if parents.dtype.kind not in "iu" or parents.shape != (n_labels,):
             raise ValueError(
                 f"parents must hold one integer for each of the {n_labels} labels, got "

@@ -143,6 +143,8 @@ def make_settings(estimator: Any, losses: Any, param_grid: Any) -> list[Setting]
     prefix = prefix_of(estimator)
     presets = {"default": DEFAULT_LOSSES, "all": tuple(LOSSES)}
     grids = [{}] if param_grid is None else param_grid
+    if not np.iterable(grids):
+        raise TypeError(f"param_grid must be None, a dict or a list of dicts, got {param_grid!r}")
     grids = [grids] if isinstance(grids, Mapping) else list(grids)
     ParameterGrid(grids)  # raises what is wrong with them
     nested = prefix + "loss__"

@@ -112,21 +112,21 @@ def get_schedule(
     schedule: str | Callable[..., Any] | None, max_epochs: int, patience: int
 ) -> Callable[[torch.optim.Optimizer], Any] | None:
     """Return a function from the optimiser to its scheduler, or None for a constant rate."""
-    if schedule is None or (callable(schedule) and not isinstance(schedule, str)):
+    if schedule is None or callable(schedule):
         return schedule
+    if not isinstance(schedule, str) or schedule not in SCHEDULES:
+        raise ValueError(
+            f"lr_schedule must be None, {', '.join(map(repr, SCHEDULES))} or a callable "
+            f"optimizer -> scheduler, got {schedule!r}"
+            f"{did_you_mean(schedule, SCHEDULES)}"
+        )
     if schedule == "cosine":
         return partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=max_epochs)
-    if schedule == "plateau":
-        return partial(
-            torch.optim.lr_scheduler.ReduceLROnPlateau,
-            factor=0.3,
-            patience=max(1, patience // 3),
-            threshold=1e-4,
-        )
-    raise ValueError(
-        f"lr_schedule must be None, {', '.join(map(repr, SCHEDULES))} or a callable "
-        f"optimizer -> scheduler, got {schedule!r}"
-        f"{did_you_mean(schedule, SCHEDULES)}"
+    return partial(
+        torch.optim.lr_scheduler.ReduceLROnPlateau,
+        factor=0.3,
+        patience=max(1, patience // 3),
+        threshold=1e-4,
     )
 
 

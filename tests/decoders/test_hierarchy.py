@@ -105,6 +105,7 @@ def test_it_delegates_and_fits_a_copy():
         ([-1.0, 0.0, 0.0], "one integer for each"),
         ([-1, 0, 3], "indices of labels, 0 to 2, or -1 for a root, got 3"),
         ([-2, 0, 0], "got -2"),
+        ([[-1, 0], [0]], "one integer for each of the 3 labels, got"),
         ([0, -1, 1], "goes in circles: label 0"),
         ([-1, 2, 1], "goes in circles: label 1"),
     ],
