@@ -13,7 +13,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from .calibration import Calibrator
-from .deciding import DecidingClassifier, Scored, row_means
+from .deciding import DecidingClassifier, Scored, reserve, row_means
 from .decision import make_calibrator, make_decoder
 from .decoders import Decoder
 from .held_out import make_folds, split_rows
@@ -137,7 +137,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         diverges, and to go back to the best weights. Otherwise `max_epochs` passes are made.
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows held out for early stopping, and for a decoder that learns. The split is
-        stratified by label. Rows are held out for such a decoder without early stopping, too.
+        stratified by label. Rows are held out for such a decoder without early stopping, too. One
+        with `untouched_rows`, such as "risk_control", gets a fifth of the rows instead.
     n_iter_no_change : int, default=10
         Epochs without improvement (by a ten-thousandth) after which early stopping stops.
     monitor : "loss" or callable ``(Y, scores) -> float``, default="loss"
@@ -433,7 +434,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
             self.decoder_ = self._make_decoder(self.decoder, loss)
             reserved = None
             if self.decoder_.untouched_rows:
-                rest, own = split_rows(rows, self.validation_fraction, self._seeds(0)[3])
+                rest, own = reserve(rows.Y, self._seeds(0)[3])
                 rows, reserved = rows[rest], rows[own]
                 kept[np.flatnonzero(kept)[own]] = False
             folds, n_parts = None, self.max_epochs

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Iterable
+from inspect import signature
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import _routing_enabled, process_routing
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params, check_is_fitted, has_fit_parameter
 
-from ._data.folds import list_folds
-from .model_selection import MultilabelStratifiedKFold
+from ._data.folds import check_groups, list_folds
+from ._data.validation import warn_user
+from .model_selection.split_groups import stratified_folds
+from .names import did_you_mean
 from .parallel import call_in_parallel
 from .responses import label_scores
 from .targets import TargetCodec
 
-__all__ = ["fit_models", "is_prefit", "make_parts", "pool", "route"]
+__all__ = [
+    "Routed",
+    "check_keywords",
+    "fit_models",
+    "is_prefit",
+    "make_parts",
+    "pool",
+    "route",
+    "takes_keyword",
+]
 
 # Rows to train on and, unless the model is one of all rows, to score.
 Part = tuple[np.ndarray, np.ndarray | None]
@@ -42,24 +55,98 @@ def is_prefit(estimator: Any, cv: Any) -> bool:
     return True
 
 
-def route(owner: Any, sample_weight: Any, params: dict) -> tuple[dict, dict]:
-    """Return the arguments of the fit of `owner.estimator` and of the splitter."""
+class Routed(NamedTuple):
+    """Who gets what of the arguments of `fit`.
+
+    Attributes
+    ----------
+    fit, split : dict
+        For `fit` of the estimator, and for the splitter.
+    groups : ndarray of shape (n_samples,), or None
+        For rows that are kept from both.
+    """
+
+    fit: dict
+    split: dict
+    groups: np.ndarray | None
+
+
+def route(owner: Any, sample_weight: Any, params: dict, n_rows: int, prefit: bool) -> Routed:
+    """Return who gets what; raise for what nobody takes.
+
+    Parameters
+    ----------
+    owner : DecodedClassifierCV
+    sample_weight : array-like or None
+    params : dict
+        Other arguments of its `fit`.
+    n_rows : int
+    prefit : bool
+        Whether the estimator is not to be fitted.
+    """
     if _routing_enabled():
         routed = process_routing(owner, "fit", sample_weight=sample_weight, **params)
-        return routed.estimator.fit, routed.splitter.split
-    fit_params = dict(params)
-    # With "oof" the only splitter there may be is one of the estimator.
-    of_splitter = not isinstance(owner.cv, str)
-    groups = fit_params.pop("groups", None) if of_splitter else None
-    if sample_weight is not None and has_fit_parameter(owner.estimator, "sample_weight"):
-        fit_params["sample_weight"] = sample_weight
-    elif sample_weight is not None:
-        warnings.warn(
-            f"{type(owner.estimator).__name__}.fit takes no sample_weight: the weights are used "
-            "for calibration and decoder only",
-            stacklevel=3,
+        fit, split = dict(routed.estimator.fit), dict(routed.splitter.split)
+        groups = split.get("groups", params.get("groups"))
+    else:
+        fit, split = dict(params), {}
+        groups = fit.pop("groups", None)
+        check_keywords(owner, None if prefit else owner.estimator, fit)
+        if sample_weight is not None and not prefit:
+            if has_fit_parameter(owner.estimator, "sample_weight"):
+                fit["sample_weight"] = sample_weight
+            else:
+                warn_user(
+                    f"{type(owner.estimator).__name__}.fit takes no sample_weight: the weights are "
+                    "used for calibration and decoder only"
+                )
+    if groups is None:
+        return Routed(fit, split, None)
+    groups = check_groups(groups, n_rows)
+    if not isinstance(owner.cv, str):
+        split["groups"] = groups
+    elif owner.cv == "oof" and not _routing_enabled():
+        # The only folds there may be are those of the estimator.
+        if not takes_keyword(owner.estimator, "groups"):
+            name = type(owner.estimator).__name__
+            raise TypeError(
+                f"{name}.fit takes no groups, and with cv='oof' the folds are its own: give it the "
+                "splits, cv=list(GroupKFold().split(X, y, groups)), or use cv=5 here"
+            )
+        fit["groups"] = groups
+    return Routed(fit, split, groups)
+
+
+def check_keywords(owner: Any, estimator: Any, names: Iterable[str]) -> None:
+    """Raise a TypeError for the first keyword that `fit` of an estimator does not take.
+
+    Parameters
+    ----------
+    owner : object
+        Whose `fit` was called, and passes keywords on.
+    estimator : object
+        Whose `fit` is to get them; None if there is none.
+    names : iterable of str
+        The keywords.
+    """
+    for name in names:
+        if estimator is not None and takes_keyword(estimator, name):
+            continue
+        other = "" if estimator is None else f", and {type(estimator).__name__}.fit takes none such"
+        raise TypeError(
+            f"{type(owner).__name__}.fit() got an unexpected keyword argument {name!r}{other}"
+            f"{did_you_mean(name, ('sample_weight', 'groups'))}"
         )
-    return fit_params, {} if groups is None else {"groups": groups}
+
+
+def takes_keyword(estimator: Any, name: str) -> bool:
+    """Return whether `fit` has a keyword, or passes on whatever it is given, as a search does."""
+    if isinstance(estimator, Pipeline):
+        step, _, rest = name.partition("__")
+        inner = estimator.named_steps.get(step)
+        return bool(rest) and hasattr(inner, "fit") and takes_keyword(inner, rest)
+    found = signature(estimator.fit).parameters
+    return name in found or any(p.kind is p.VAR_KEYWORD for p in found.values())
 
 
 def make_parts(
@@ -82,8 +169,10 @@ def make_parts(
         For a splitter.
     """
     if cv is None or isinstance(cv, Integral):
-        splitter = MultilabelStratifiedKFold(5 if cv is None else cv, random_state=seed)
-        return [(rows[train], rows[test]) for train, test in splitter.split(Y[rows], Y[rows])]
+        groups = split_params.get("groups")
+        groups = None if groups is None else groups[rows]
+        folds = stratified_folds(5 if cv is None else cv, Y[rows], seed, groups)
+        return [(rows[train], rows[test]) for train, test in folds]
     return list_folds(cv, X, y, np.isin(np.arange(len(Y)), rows), **split_params)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -20,13 +20,15 @@ from .calibration import get_calibrator
 from .decision import KEEP, make_calibrator, warn_of_fallback
 from .decoders import Decoder, get_decoder
 from .model_selection import MultilabelStratifiedShuffleSplit
+from .model_selection.split_groups import stratified_folds
 from .parameters import unchanged_on_error
 from .summary import describe, with_details
 from .targets import TargetCodec
 
 __all__ = ["DecidingClassifier", "Scored", "reserve", "row_means"]
 
-# Share of the rows kept for a decoder whose rows may serve nothing else: a fold of a usual cv.
+# Share of the rows kept for a decoder whose rows may serve nothing else: a fold of a usual cv. A
+# bound on a risk leaves 1 / n of n such rows unused, so that 0.1 needs nine at the least.
 RESERVED = 0.2
 
 
@@ -44,23 +46,26 @@ class Scored:
         In units of a row, see `scale_weight`.
     count : ndarray of shape (n_samples,), optional
         Predicted numbers of labels, of models that have them.
+    groups : ndarray of shape (n_samples,), optional
+        Rows of one group serve one purpose only, see `reserve`.
     """
 
     scores: np.ndarray
     Y: np.ndarray
     weight: np.ndarray | None = None
     count: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def __getitem__(self, rows: np.ndarray) -> Scored:
         """Return some of the rows."""
-        parts = (self.scores, self.Y, self.weight, self.count)
+        parts = (self.scores, self.Y, self.weight, self.count, self.groups)
         return Scored(*(None if part is None else part[rows] for part in parts))
 
     def counting(self) -> Scored:
         """Return the rows that something can be learned from, with one weight each."""
         Y = drop_unweighted(self.Y, self.weight)
         rows = counting_rows(Y, self.weight)
-        chosen = Scored(self.scores, Y, row_weight(self.weight, Y), self.count)
+        chosen = replace(self, Y=Y, weight=row_weight(self.weight, Y))
         return chosen if rows.all() else chosen[rows]
 
 
@@ -336,7 +341,7 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
         self._decided_on = {}
         if self.calibrator_ is not None:
             if own is None and self.decoder_.untouched_rows:
-                rest, reserved = reserve(rows.Y, self._entropy)
+                rest, reserved = reserve(rows.Y, self._entropy, groups=rows.groups)
                 rows, own = rows[rest], rows[reserved]
             self.calibrator_.fit(rows.scores, rows.Y, rows.weight)
             self._decided_on["calibration"] = len(rows.Y)
@@ -357,6 +362,7 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
         count: np.ndarray | None = None,
         decoder: Any = KEEP,
         calibration: Any = KEEP,
+        groups: np.ndarray | None = None,
     ) -> None:
         """Do what `fit_decoder` does, with scores that are known already.
 
@@ -373,9 +379,11 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
         count : ndarray of shape (n_samples,), optional
             Predicted numbers of labels, of a loss that has them.
         decoder, calibration : see `fit_decoder`
+        groups : ndarray of shape (n_samples,), optional
+            See `Scored`.
         """
         self._set_decision(decoder, calibration)
-        self._fit_decision(Scored(scores, Y, weight, count))
+        self._fit_decision(Scored(scores, Y, weight, count, groups))
 
     # ------------------------------------------------------------------ parts of a prediction
 
@@ -420,10 +428,39 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
         """Return what "auto" stands for once these parameters are set."""
 
 
-def reserve(Y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers of the rows to work on, and of those kept for the decoder alone."""
-    splitter = MultilabelStratifiedShuffleSplit(1, test_size=RESERVED, random_state=seed)
-    return next(splitter.split(Y, Y))
+def reserve(
+    Y: np.ndarray,
+    seed: int,
+    weight: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of the rows to work on, and of those kept for the decoder alone.
+
+    Parameters
+    ----------
+    Y : ndarray of shape (n_samples, n_labels)
+        Target matrix.
+    seed : int
+    weight : ndarray of shape (n_samples,), optional
+        Rows of weight 0 are not kept, since the decoder could not learn from them.
+    groups : ndarray of shape (n_samples,), optional
+        Rows of one group come to the same side.
+    """
+    counting = np.flatnonzero(counting_rows(Y, weight))
+    if groups is None:
+        splitter = MultilabelStratifiedShuffleSplit(1, test_size=RESERVED, random_state=seed)
+        own = counting[next(splitter.split(Y[counting], Y[counting]))[1]]
+        return np.setdiff1d(np.arange(len(Y)), own), own
+    n_groups = len(np.unique(groups[counting]))
+    if n_groups < 2:
+        raise ValueError(
+            "groups has only 1 group, and the decoder keeps rows for itself, of groups of their "
+            "own: give at least 2 groups, or fit without groups"
+        )
+    n_folds = min(round(1 / RESERVED), n_groups)
+    _, own = stratified_folds(n_folds, Y[counting], seed, groups[counting])[0]
+    own = counting[own]
+    return np.flatnonzero(~np.isin(groups, groups[own])), own
 
 
 def _check_learned(part: Any) -> None:

@@ -9,13 +9,13 @@ import numpy as np
 from sklearn.base import MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing, get_tags, indexable
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled
 from sklearn.utils.metaestimators import available_if
 
 from ._data.validation import check_flag, is_auto
 from ._data.weights import LARGEST_SUM, check_weight, weigh
 from .calibration import Calibrator
-from .cross_fit import fit_models, is_prefit, make_parts, pool, route
+from .cross_fit import Routed, fit_models, is_prefit, make_parts, pool, route
 from .deciding import DecidingClassifier, Scored, reserve, row_means
 from .decision import make_calibrator, make_plain_decoder
 from .decoders import Decoder
@@ -70,7 +70,8 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         Corrects the scores before the decoder sees them: a name of
         `sklearn_mlloss.calibration.CALIBRATORS`, such as "sigmoid" or "isotonic".
     cv : int, splitter, iterable of (train, test), "oof" or "prefit", default=5
-        An int (None is 5) is the number of folds, stratified by label. With "oof" `estimator` is
+        An int (None is 5) is the number of folds, stratified by label; those of
+        `MultilabelStratifiedGroupKFold` where `fit` gets `groups`. With "oof" `estimator` is
         fitted once, on all rows, and keeps scores of rows by models that have not seen them, which
         take the place of those of folds: `MultiLabelNetClassifier` with `cv` and this class keep
         them (``store_cv_results=True``), a `SoftVotingClassifier` of such members, and forests
@@ -144,8 +145,10 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
     `sample_weight` weights calibration and decoder, for which it is scaled to mean 1, and
     `estimator` if it takes weights. With
     metadata routing it reaches the estimator only if that requests it, `groups` reach the splitter
-    if that requests them; without routing, `groups` reach the splitter, and other keywords of
-    `fit` the estimator.
+    if that requests them. Without routing, rows of one of the `groups` are kept together, in folds
+    (with ``cv="oof"`` those of the estimator) and in rows that are kept for a decoder; where there
+    are neither, or a fold has a group in both parts, an error says so. Other keywords of `fit`
+    reach the estimator.
 
     Examples
     --------
@@ -244,8 +247,8 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), optional
             Weights >= 0; one per row and label if `estimator` takes these.
         **params : dict
-            `groups` for the splitter, and arguments for ``estimator.fit``; see the notes of the
-            class.
+            `groups` of rows to keep together, of shape (n_samples,), and arguments for
+            ``estimator.fit``; see the notes of the class.
 
         Returns
         -------
@@ -262,7 +265,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             Y = self._targets.transform(y)
             sample_weight = self._check_weight(sample_weight, Y)
             Y, weight = weigh(Y, sample_weight)
-            routed = route(self, sample_weight, params)
+            routed = route(self, sample_weight, params, len(Y), prefit)
             self._entropy = draw_entropy(self.random_state)
             fold_seed, own_seed = np.random.SeedSequence(self._entropy).generate_state(2)
             self.calibrator_ = make_calibrator(self.calibration)
@@ -270,11 +273,12 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             rest, own = np.arange(len(Y)), None
             # An estimator that is fitted already has seen no row: `_fit_decision` makes the parts.
             if self.decoder_.untouched_rows and not prefit:
-                rest, own = reserve(Y, own_seed)
+                rest, own = reserve(Y, own_seed, weight, routed.groups)
             wanted = self.calibrator_ is not None or self.store_cv_results
             wanted = wanted or self.decoder_.requires_fit and own is None
             if self._has_own_folds():
                 self._check_own_scores(wanted, reserved=own is not None)
+            self._check_groups(routed, prefit, wanted, reserved=own is not None)
             if prefit:
                 self.estimators_ = [self.estimator]
                 rows, scores = rest, self._raw_scores(X)[0] if wanted else None
@@ -285,10 +289,11 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
                 self.oof_scores_ = row_means([rows], [scores], len(Y))
             scored = reserved = None
             if scores is not None:
-                scored = Scored(scores, Y[rows], None if weight is None else weight[rows])
+                weights, groups = _of_rows(rows, weight, routed.groups)
+                scored = Scored(scores, Y[rows], weights, groups=groups)
             if own is not None:
                 own_scores, _ = self._raw_scores(_safe_indexing(X, own))
-                reserved = Scored(own_scores, Y[own], None if weight is None else weight[own])
+                reserved = Scored(own_scores, Y[own], *_of_rows(own, weight))
             self._fit_decision(scored, reserved, every=(Y, weight))
         return self
 
@@ -395,6 +400,26 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
                 f"{type(self.decoder_).__name__} keeps some of the rows for itself: give a splitter"
             )
 
+    def _check_groups(self, routed: Routed, prefit: bool, wanted: bool, reserved: bool) -> None:
+        """Raise before anything is trained if nothing would keep groups together."""
+        if routed.groups is None or _routing_enabled() or self._has_own_folds() or reserved:
+            return  # with metadata routing they are for whoever asks for them
+        if prefit and not (self.decoder_.untouched_rows and self.calibrator_ is not None):
+            raise TypeError(
+                "groups are kept together in folds, and with an estimator that is fitted already "
+                "there are none: call fit without groups"
+            )
+        if not prefit and not self._wants_folds(wanted):
+            raise TypeError(
+                "groups are kept together in folds, and there are none, since neither "
+                f"decoder={self.decoder!r} nor calibration={self.calibration!r} has something to "
+                "learn: call fit without groups, or set ensemble=True for the models of folds"
+            )
+
+    def _wants_folds(self, wanted: bool) -> bool:
+        asked = not isinstance(self.ensemble, str) and bool(self.ensemble)
+        return (wanted or asked) and not self._has_own_folds()
+
     def _ensembles(self) -> bool:
         if self.ensemble == "auto":
             return not get_tags(self.estimator).input_tags.pairwise
@@ -432,19 +457,17 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         Y: np.ndarray,
         rest: np.ndarray,
         seed: int,
-        routed: tuple[dict, dict],
+        routed: Routed,
         wanted: bool,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Fit the models; return rows that they have not seen with their scores, if wanted."""
-        fit_params, split_params = routed
         folds = []
-        wants_folds = wanted or (not isinstance(self.ensemble, str) and self.ensemble)
-        if wants_folds and not self._has_own_folds():
-            folds = make_parts(self.cv, X, y, Y, rest, seed, split_params)
+        if self._wants_folds(wanted):
+            folds = make_parts(self.cv, X, y, Y, rest, seed, routed.split)
         parts = folds if folds and self._ensembles() else [*folds, (rest, None)]
         try:
             found = fit_models(
-                self.estimator, X, y, parts, fit_params, self._method, self._targets, self.n_jobs
+                self.estimator, X, y, parts, routed.fit, self._method, self._targets, self.n_jobs
             )
         except ValueError as error:
             takes = get_tags(self.estimator).classifier_tags
@@ -493,6 +516,10 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
     def _raw_scores(self, X: Any) -> tuple[np.ndarray, None]:
         found = [label_scores(model, X, self._method, self._targets) for model in self.estimators_]
         return found[0] if len(found) == 1 else np.mean(found, axis=0), None
+
+
+def _of_rows(rows: np.ndarray, *arrays: np.ndarray | None) -> list[np.ndarray | None]:
+    return [None if array is None else array[rows] for array in arrays]
 
 
 def _networks_and_trees(metric: str, folds: dict[str, Any], seed: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from inspect import signature
 from typing import Any, Self
 
 import numpy as np
@@ -23,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._data.validation import check_number
 from ._data.weights import LARGEST_SUM, check_weight
+from .cross_fit import takes_keyword
 from .parallel import call_in_parallel
 from .parameters import check_n_jobs, unchanged_on_error
 from .responses import label_scores, may_keep_scores, out_of_fold_scores
@@ -332,9 +332,14 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
         if _routing_enabled():
             routed = process_routing(self, "fit", **given, **fit_params)
             return {name: routed[name].fit for name in names}
+        if fit_params.get("groups") is not None:
+            raise ValueError(
+                "SoftVotingClassifier.fit takes no groups without metadata routing: give members "
+                "with folds their splits, cv=list(GroupKFold().split(X, y, groups))"
+            )
         _raise_for_params(fit_params, self, "fit")
         for name, member in self._members():
-            if given and not _takes_weights(member):
+            if given and not takes_keyword(member, "sample_weight"):
                 raise TypeError(
                     f"sample_weight was given, and {name!r} of estimators takes none, got "
                     f"{member!r}: fit without weights, set {name}='drop', or use metadata routing"
@@ -421,9 +426,3 @@ def _is_weight(value: Any) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _takes_weights(member: Any) -> bool:
-    """Return whether `fit` has the argument, or passes on what it is given, as a search does."""
-    found = signature(member.fit).parameters
-    return "sample_weight" in found or any(p.kind is p.VAR_KEYWORD for p in found.values())

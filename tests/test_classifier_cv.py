@@ -11,8 +11,8 @@ from sklearn.model_selection import KFold
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss.calibration import CALIBRATORS
+from sklearn_mlloss.deciding import reserve
 from sklearn_mlloss.decoders import AtLeastOne, Decoder, GlobalThreshold, LabelSetDecoder
-from sklearn_mlloss.held_out import split_rows
 from sklearn_mlloss.model_selection import MultilabelStratifiedKFold
 
 pytestmark = [
@@ -305,13 +305,14 @@ class Untouched(Decoder):
 def test_a_decoder_with_a_guarantee_gets_rows_of_its_own(params, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "sklearn_mlloss.classifier.split_rows", lambda *a: seen.append(split_rows(*a)) or seen[-1]
+        "sklearn_mlloss.classifier.reserve", lambda *a: seen.append(reserve(*a)) or seen[-1]
     )
     net = make(decoder=Untouched(), calibration="sigmoid", store_cv_results=True, **params)
     net.fit(X, Y)
     rest, reserved = seen[0]
-    assert net.decoder_.n_rows_ == len(reserved) == 15
-    assert len(rest) == 135
+    # A fifth, as for other classifiers; `validation_fraction` is for early stopping.
+    assert net.decoder_.n_rows_ == len(reserved) == 30
+    assert len(rest) == 120
     if net.cv is not None:
         np.testing.assert_array_equal(np.isnan(net.oof_scores_).all(axis=1).nonzero()[0], reserved)
 

@@ -44,13 +44,17 @@ def unweighted(reason):
 
 BOOTSTRAP = unweighted("a forest draws other rows; scikit-learn expects it of the forest itself")
 NO_WEIGHTS = unweighted("the estimator takes no weights, so they reach the decision only")
+RATIOS = unweighted("weights are scaled to mean 1, so that a calibration counts fewer rows")
 OWN_FOLDS = unweighted("scikit-learn keeps repeated rows in one fold by a `cv` of the outer object")
 
 # With the checks that are expected to fail; xfail_strict turns an unexpected pass into a failure.
 CONFIGURATIONS = [
     (DecodedClassifierCV(LINEAR, random_state=0), TUNED),
     (DecodedClassifierCV(LINEAR, "threshold"), {}),
-    (DecodedClassifierCV(LINEAR, "threshold", calibration="sigmoid", cv=3, random_state=0), {}),
+    (
+        DecodedClassifierCV(LINEAR, "threshold", calibration="sigmoid", cv=3, random_state=0),
+        RATIOS,
+    ),
     (DecodedClassifierCV(LINEAR, "global_threshold", ensemble=True, cv=3, random_state=0), TUNED),
     (
         DecodedClassifierCV(LINEAR, response_method="decision_function", cv=3, random_state=0),

@@ -4,11 +4,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn import config_context
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from sklearn_mlloss import DecodedClassifierCV, LossDecoderSearchCV, MultiLabelNetClassifier
+from sklearn_mlloss import (
+    DecodedClassifierCV,
+    LossDecoderSearchCV,
+    MultiLabelNetClassifier,
+    SoftVotingClassifier,
+)
 from sklearn_mlloss.calibration import CALIBRATORS, get_calibrator
 from sklearn_mlloss.decoders import (
     DECODERS,
@@ -349,3 +359,82 @@ def test_the_default_device_is_left_as_it_was(nowhere):
     search = LossDecoderSearchCV(net(), ["bce"], ["threshold"], cv=2).fit(X, Y)
     search.predict(X)
     assert torch.get_default_device() == torch.device("meta")
+
+
+# ------------------------------------------------------------------ keywords of fit
+
+
+class Never(LogisticRegression):
+    """Must not be trained."""
+
+    def fit(self, X, y, sample_weight=None):
+        raise AssertionError("trained")
+
+
+FITTED = LogisticRegression().fit(X, Y[:, 0])
+KEEPS = DecodedClassifierCV(Never(), store_cv_results=True)
+UNKNOWN = r"\.fit\(\) got an unexpected keyword argument 'sample_weights'"
+DID_YOU_MEAN = ".*did you mean 'sample_weight'"
+
+
+@pytest.mark.parametrize(
+    "clf, match",
+    [
+        (net(), "sample_weights"),
+        (DecodedClassifierCV(Never()), UNKNOWN + ", and Never.fit takes none such; did you mean"),
+        (DecodedClassifierCV(Never(), "threshold"), UNKNOWN + DID_YOU_MEAN),
+        (DecodedClassifierCV(FITTED, cv="prefit"), UNKNOWN + "; did you mean 'sample_weight'"),
+        (DecodedClassifierCV(FITTED, "threshold", cv="prefit"), UNKNOWN + DID_YOU_MEAN),
+        (DecodedClassifierCV(FrozenEstimator(FITTED), calibration="beta"), UNKNOWN + DID_YOU_MEAN),
+        (DecodedClassifierCV(make_pipeline(Never())), UNKNOWN),
+        (DecodedClassifierCV(KEEPS, cv="oof"), UNKNOWN),
+        (DecodedClassifierCV(DecodedClassifierCV(FrozenEstimator(FITTED))), UNKNOWN),
+        (LossDecoderSearchCV(net()), UNKNOWN + ", and MultiLabelNetClassifier.fit takes none such"),
+        (LossDecoderSearchCV(make_pipeline(StandardScaler(), net())), UNKNOWN),
+    ],
+    ids=["net", "decoded", "nothing to learn", "prefit", "prefit, nothing to learn", "frozen",
+         "pipeline", "oof", "frozen within", "search", "search of a pipeline"],
+)  # fmt: skip
+def test_keywords_that_nobody_takes(clf, match):
+    before = dict(vars(clf))
+    for routing in (False, True):
+        with config_context(enable_metadata_routing=routing):
+            expected = "sample_weights" if routing else match
+            with pytest.raises(TypeError, match=expected):
+                clf.fit(X, Y[:, 0], sample_weights=np.ones(80))
+    assert vars(clf) == before
+    if hasattr(clf, "fit_decoder"):
+        fitted = DecodedClassifierCV(FITTED, "threshold", cv="prefit").fit(X, Y[:, 0])
+        with pytest.raises(TypeError, match="sample_weights"):
+            fitted.fit_decoder(X, Y[:, 0], sample_weights=np.ones(80))
+
+
+def test_keywords_of_a_vote():
+    vote = SoftVotingClassifier([("a", Never()), ("b", FrozenEstimator(FITTED))])
+    with pytest.raises(ValueError, match="sample_weights"):
+        vote.fit(X, Y[:, 0], sample_weights=np.ones(80))
+    with config_context(enable_metadata_routing=True), pytest.raises(TypeError, match="weights"):
+        vote.fit(X, Y[:, 0], sample_weights=np.ones(80))
+    pipe = SoftVotingClassifier([("a", make_pipeline(Never()))])
+    with pytest.raises(
+        TypeError, match="sample_weight was given, and 'a' of estimators takes none"
+    ):
+        pipe.fit(X, Y[:, 0], sample_weight=np.ones(80))
+
+
+def test_keywords_for_steps_of_a_pipeline():
+    pipe = make_pipeline(StandardScaler(), LogisticRegression())
+    weight = {"logisticregression__sample_weight": np.ones(80)}
+    DecodedClassifierCV(pipe, "threshold").fit(X, Y[:, 0], **weight)
+    for name in ("logisticregression__weights", "logistic__sample_weight", "standardscaler"):
+        with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'"):
+            DecodedClassifierCV(pipe).fit(X, Y[:, 0], **{name: np.ones(80)})
+
+
+def test_weights_of_a_fitted_estimator_are_for_the_decision():
+    # Its `fit` is not called, so that what it takes does not matter.
+    for fitted in (KNeighborsClassifier().fit(X, Y), FrozenEstimator(LINEAR.fit(X, Y))):
+        weight = np.linspace(0.1, 2, 80)
+        clf = DecodedClassifierCV(fitted, calibration="sigmoid", cv="prefit")
+        weighted = clf.fit(X, Y, sample_weight=weight).predict_proba(X)
+        assert np.abs(weighted - clf.fit(X, Y).predict_proba(X)).max() > 1e-3

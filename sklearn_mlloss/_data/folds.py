@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import _num_samples
 
-from .validation import warn_user
-
-__all__ = ["Fold", "describe_gaps", "list_folds"]
+__all__ = ["Fold", "check_groups", "describe_gaps", "list_folds"]
 
 # How many folds, and labels of each, a message names.
 N_SHOWN = 5
@@ -42,18 +40,21 @@ def list_folds(
     ------
     ValueError
         If `cv` is something else, names rows that X does not have, has no fold, or has one with
-        an empty part.
+        an empty part; if it needs groups and there are none, or splits one that was given.
     """
     n_rows = _num_samples(X)
     wanted = "cv must be an int, a splitter or an iterable of (train, test) row numbers or masks"
     if isinstance(cv, str | bytes | type) or not (hasattr(cv, "split") or np.iterable(cv)):
         raise ValueError(f"{wanted}, got {cv!r}")
-    if hasattr(cv, "split"):
-        splits = cv.split(X, y, **split_params)
-    else:
-        splits = cv
-        if "groups" in split_params:
-            warn_user("groups are not used, because cv lists the rows of each fold")
+    groups = split_params.get("groups")
+    if groups is None and _needs_groups(cv):
+        raise ValueError(
+            f"cv={cv!r} needs groups: give groups to fit, or where fit takes none the splits, "
+            f"cv=list({type(cv).__name__}().split(X, y, groups))"
+        )
+    if groups is not None:
+        groups = np.unique(groups, return_inverse=True)[1]
+    splits = cv.split(X, y, **split_params) if hasattr(cv, "split") else cv
     folds = []
     for k, fold in enumerate(splits):
         try:
@@ -65,10 +66,44 @@ def list_folds(
         for name, part in (("train on", train), ("test", test)):
             if not len(part):
                 raise ValueError(f"fold {k} of cv is without rows to {name}")
+        if groups is not None and np.isin(groups[train], groups[test]).any():
+            raise ValueError(
+                f"fold {k} of cv has rows of one group in both parts, so that groups are not kept "
+                "together: use an int, a splitter that goes by groups, such as "
+                "MultilabelStratifiedGroupKFold, or fit without groups"
+            )
         folds.append((train, test))
     if not folds:
         raise ValueError(f"cv must have a fold at least, got {cv!r}")
     return folds
+
+
+def check_groups(groups: Any, n_rows: int) -> np.ndarray:
+    """Return the group of each row, of which none may be missing.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_rows,)
+        Numbers, strings, or whatever can be sorted.
+    n_rows : int
+    """
+    given = groups
+    groups = np.asarray(groups)
+    if groups.shape != (n_rows,):
+        raise ValueError(
+            f"groups must be 1-D, one value per row, shape ({n_rows},), got shape {groups.shape}"
+        )
+    is_object = groups.dtype == object
+    missing = any(map(_is_missing, groups)) if is_object else (groups != groups).any()
+    if missing or np.any(np.ma.getmask(given)):
+        raise ValueError("groups contains NaN or another missing value: give every row a group")
+    try:
+        np.unique(groups)
+    except TypeError as error:
+        raise ValueError(
+            f"groups must be values of one kind, which can be sorted: {error}"
+        ) from None
+    return groups
 
 
 def describe_gaps(gaps: np.ndarray, names: np.ndarray) -> str:
@@ -89,6 +124,20 @@ def describe_gaps(gaps: np.ndarray, names: np.ndarray) -> str:
 def _some(words: list[str], separator: str) -> str:
     more = [f"{len(words) - N_SHOWN} more"] if len(words) > N_SHOWN else []
     return separator.join([*words[:N_SHOWN], *more])
+
+
+def _needs_groups(cv: Any) -> bool:
+    """Return whether a splitter asks for groups, as those of scikit-learn that go by them do."""
+    routing = getattr(cv, "get_metadata_routing", None)
+    split = None if routing is None else getattr(routing(), "split", None)
+    return split is not None and split.requests.get("groups") is True
+
+
+def _is_missing(value: Any) -> bool:
+    try:
+        return value is None or bool(value != value)
+    except TypeError:
+        return True
 
 
 def _rows(name: str, part: Any, n_rows: int) -> np.ndarray:

@@ -67,7 +67,9 @@ def check_weight(
             "that should not count a weight of 0"
         )
     if weight.size and not weight.any():
-        raise ValueError("sample_weight is 0 for every row: no row is left to learn from")
+        raise ValueError(
+            "sample_weight is 0 for every row: with weights of zero no row is left to learn from"
+        )
     with np.errstate(over="ignore"):
         total = weight.sum()
     if weight.size and not 1 / largest_sum <= total <= largest_sum:

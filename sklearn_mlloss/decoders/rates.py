@@ -171,9 +171,12 @@ class RiskControl(Decoder):
 
     Notes
     -----
-    A row without positives has loss 0. Only observed labels count, and rows without any do not
-    count for n, which is the sum of the weights. The bound holds on average over the draw of
-    the rows of `fit` and of the new row: neither for each of these samples nor for each label.
+    About 1 / n of `alpha` stays unused. Estimators reserve a fifth of their rows, so that they need
+    45 rows or more for the default `alpha` to predict anything but all labels, and some hundreds to
+    come close to it. A row without positives has loss 0. Only observed labels count, and rows
+    without any do not count for n, which is the sum of the weights. The bound holds on average over
+    the draw of the rows of `fit` and of the new row: neither for each of these samples nor for each
+    label.
     Soft labels count as fractions.
 
     References

@@ -23,9 +23,11 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
+from .._data.folds import check_groups
 from .._data.validation import check_choice, check_flag, check_integer, check_number
 from .._data.weights import LARGEST_SUM, check_weight, weigh
 from ..classifier import MultiLabelNetClassifier
+from ..cross_fit import check_keywords
 from ..decision import KEEP
 from ..names import did_you_mean
 from ..parameters import check_n_jobs, draw_entropy, unchanged_on_error
@@ -293,6 +295,9 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
                 settings, self.decoders, self.calibrations, targets.kind, targets.n_labels_
             )
             fit_params, score_params, split_params = self._route(X, params)
+            groups = split_params.get("groups")
+            if groups is not None:
+                groups = split_params["groups"] = check_groups(groups, len(Y))
             weight = weight_of_classifier(estimator, fit_params)
             Y, weight = weigh(Y, check_weight(weight, Y, targets.kind == "multilabel", LARGEST_SUM))
             folds = make_folds(self.cv, self.repeats, X, y, Y, split_params, int(seeds[1]))
@@ -334,8 +339,8 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
             self._tell(f"Fitting and scoring the decisions of {len(pairs)} pairs")
             of_setting = [[pair for pair in pairs if pair.setting == s] for s in range(len(found))]
             decisions = (
-                (own, parts, folds, X, y, Y, weight, targets, scorer, score_params, drawn, metric,
-                 int(seeds[3]), raises)
+                (own, parts, folds, X, y, Y, weight, groups, targets, scorer, score_params, drawn,
+                 metric, int(seeds[3]), raises)
                 for own, parts in zip(of_setting, found, strict=True)
             )  # fmt: skip
             outcomes = call_all(evaluate, decisions, n_jobs=self.n_jobs)
@@ -356,7 +361,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
                     raise ValueError(f"refit must be False or one of {metrics}, got {self.refit!r}")
                 self._choose(metric, settings, pairs, outcomes)
             if self.refit:
-                rows = pool(found[pairs[self.best_index_].setting], folds, Y, weight)
+                rows = pool(found[pairs[self.best_index_].setting], folds, Y, weight, groups)
                 self._refit(estimator, settings, pairs, X, y, fit_params, targets.kind, rows, task)
             if task is not None:
                 task.end({})
@@ -577,6 +582,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
             routed = process_routing(self, "fit", **params)
             return routed.estimator.fit, routed.scorer.score, routed.splitter.split
         groups = params.pop("groups", None)
+        check_keywords(self, self._base(), params)
         score_params = {}
         weight = params.get("sample_weight")
         if weight is not None and self._scorers_take_weights():
@@ -640,8 +646,9 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
             # Whether the decision suits has been measured.
             warnings.simplefilter("ignore", UserWarning)
             net._fit_decision_on(
-                rows.scores, rows.Y, rows.weight, rows.count, decoder, pair.calibration_spec
-            )
+                rows.scores, rows.Y, rows.weight, rows.count, decoder, pair.calibration_spec,
+                rows.groups,
+            )  # fmt: skip
         model.set_params(
             **clone({key: self.best_params_[key] for key in self.best_params_
                      if key.endswith(("decoder", "calibration"))}, safe=False)

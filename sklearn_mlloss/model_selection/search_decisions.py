@@ -52,6 +52,7 @@ def pool(
     folds: Sequence[Fold],
     Y: np.ndarray,
     weight: np.ndarray | None,
+    groups: np.ndarray | None = None,
     without: int | None = None,
 ) -> Scored | None:
     """Return the out-of-fold scores of all folds, in the order of their rows.
@@ -63,7 +64,7 @@ def pool(
     folds : sequence of (train, test)
     Y : ndarray of shape (n_samples, n_labels)
         Target matrix.
-    weight : ndarray of shape (n_samples,), or None
+    weight, groups : ndarray of shape (n_samples,), or None
     without : int, optional
         A fold that is to be scored: neither it nor its rows in other folds, which a repeated
         cross-validation has, are among those returned.
@@ -72,8 +73,8 @@ def pool(
     -------
     Scored or None
         A row that was scored m times is there m times with a weight of 1 / m: an average of
-        scores would be less extreme than those of the one model that is decided on later. None
-        if there is no row.
+        scores would be less extreme than those of the one model that is decided on later. It is
+        a group then. None if there is no row.
     """
     rows, scores, counts = [], [], []
     for k, ((_, test), part) in enumerate(zip(folds, found, strict=True)):
@@ -92,8 +93,10 @@ def pool(
     own = None if weight is None else weight[place]
     if times.max() > 1:
         own = 1 / times if own is None else own / times
+        groups = np.arange(len(Y)) if groups is None else groups
     count = None if counts[0] is None else np.concatenate(counts)[order]
-    return Scored(np.concatenate(scores)[order], Y[place], own, count).counting()
+    groups = None if groups is None else groups[place]
+    return Scored(np.concatenate(scores)[order], Y[place], own, count, groups).counting()
 
 
 def evaluate(
@@ -104,6 +107,7 @@ def evaluate(
     y: Any,
     Y: np.ndarray,
     weight: np.ndarray | None,
+    groups: np.ndarray | None,
     targets: TargetCodec,
     scorer: Any,
     score_params: dict,
@@ -129,6 +133,8 @@ def evaluate(
         Target matrix.
     weight : ndarray of shape (n_samples,), or None
         For calibrators and decoders, scaled.
+    groups : ndarray of shape (n_samples,), or None
+        Rows of one group are reserved together.
     targets : TargetCodec
         Fitted.
     scorer : callable
@@ -153,7 +159,7 @@ def evaluate(
     outcomes = [Outcome() for _ in pairs]
     responses: list[list[Decided]] = [[] for _ in pairs]
     for k, (train, test) in enumerate(folds):
-        others = pool(found, folds, Y, weight, without=k)
+        others = pool(found, folds, Y, weight, groups, without=k)
         every = (Y[train], None if weight is None else weight[train])
         calibrations: dict[Any, tuple] = {}
         of_scores: dict[Any, tuple] = {}
@@ -234,7 +240,7 @@ def _calibrate(
         raise ValueError("there is no other fold for the calibration to learn on")
     rows = others
     if untouched:
-        rest, own = reserve(others.Y, seed)
+        rest, own = reserve(others.Y, seed, groups=others.groups)
         rows, others = others[rest], others[own]
     fitted = clone(calibrator).fit(rows.scores, rows.Y, rows.weight)
     return fitted, Scored(fitted.transform(others.scores), others.Y, others.weight, others.count)

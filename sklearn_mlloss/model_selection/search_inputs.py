@@ -18,8 +18,8 @@ from .._data.validation import warn_user
 from ..parameters import draw_entropy
 from ..targets import TargetCodec
 from .search_candidates import last_step
-from .split import MultilabelStratifiedKFold, RepeatedMultilabelStratifiedKFold
-from .split_groups import MultilabelStratifiedGroupKFold
+from .split import RepeatedMultilabelStratifiedKFold
+from .split_groups import stratified_folds
 
 __all__ = [
     "check_classes",
@@ -68,15 +68,12 @@ def make_folds(
         n_splits = 5 if cv is None else cv
         if "groups" in split_params and repeats > 1:
             raise ValueError("repeats does not work with groups: pass a splitter as cv")
-        if "groups" in split_params:
-            splitter = MultilabelStratifiedGroupKFold(n_splits, random_state=seed)
-        elif repeats > 1:
+        if repeats > 1:
             splitter = RepeatedMultilabelStratifiedKFold(
                 n_splits, n_repeats=repeats, random_state=seed
             )
-        else:
-            splitter = MultilabelStratifiedKFold(n_splits, random_state=seed)
-        return list(splitter.split(Y, Y, **split_params))
+            return list(splitter.split(Y, Y))
+        return stratified_folds(n_splits, Y, seed, split_params.get("groups"))
     return list_folds(cv, X, y, **split_params)
 
 

@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.model_selection import BaseCrossValidator, BaseShuffleSplit
 from sklearn.utils import check_random_state, indexable
 
-from .._data.validation import check_integer, check_number
+from .._data.validation import check_integer, check_number, warn_user
 
 __all__ = [
     "MultilabelStratifiedKFold",
@@ -99,7 +99,7 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
             Indicators. A soft label counts as positive from 0.5 on, NaN (not observed) as
             negative. A 1-D ``y`` holds classes.
         groups : object, default=None
-            Ignored; present for compatibility with scikit-learn.
+            Ignored, with a warning; present for compatibility with scikit-learn.
 
         Yields
         ------
@@ -111,6 +111,7 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
         ValueError
             If ``y`` is missing or no indicator, or a parameter is out of its range.
         """
+        _warn_of_groups(self, groups)
         check_integer(self.n_splits, "n_splits", low=2)
         if not self.shuffle and self.random_state is not None:
             raise ValueError(
@@ -212,7 +213,7 @@ class RepeatedMultilabelStratifiedKFold(BaseCrossValidator):
             Indicators. A soft label counts as positive from 0.5 on, NaN (not observed) as
             negative. A 1-D ``y`` holds classes.
         groups : object, default=None
-            Ignored; present for compatibility with scikit-learn.
+            Ignored, with a warning; present for compatibility with scikit-learn.
 
         Yields
         ------
@@ -224,6 +225,7 @@ class RepeatedMultilabelStratifiedKFold(BaseCrossValidator):
         ValueError
             If ``y`` is missing or no indicator, or a parameter is out of its range.
         """
+        _warn_of_groups(self, groups)
         check_integer(self.n_repeats, "n_repeats", low=1)
         rng = check_random_state(self.random_state)
         for _ in range(self.n_repeats):
@@ -312,7 +314,7 @@ class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
             Indicators. A soft label counts as positive from 0.5 on, NaN (not observed) as
             negative. A 1-D ``y`` holds classes.
         groups : object, default=None
-            Ignored; present for compatibility with scikit-learn.
+            Ignored, with a warning; present for compatibility with scikit-learn.
 
         Yields
         ------
@@ -324,6 +326,7 @@ class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
         ValueError
             If ``y`` is missing or no indicator, or a parameter is out of its range.
         """
+        _warn_of_groups(self, groups)
         check_integer(self.n_splits, "n_splits", low=1)
         X, y, _ = indexable(X, y, groups)
         indicator = _indicator(y)
@@ -341,6 +344,14 @@ class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
             _fill_gaps(positives, part, wanted)
             part = _restore(part, order)
             yield np.flatnonzero(part == 0), np.flatnonzero(part == 1)
+
+
+def _warn_of_groups(splitter, groups):
+    if groups is not None:
+        warn_user(
+            f"The groups parameter is ignored by {type(splitter).__name__}: use "
+            "MultilabelStratifiedGroupKFold to keep groups together"
+        )
 
 
 def _number_of_test_rows(test_size, n_rows):

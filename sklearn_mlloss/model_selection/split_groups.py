@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils import check_array, check_random_state, indexable
+from sklearn.utils import check_random_state, indexable
 
+from .._data.folds import Fold, check_groups
 from .._data.validation import check_integer
-from .split import _positives
+from .split import MultilabelStratifiedKFold, _positives
 
 __all__ = ["MultilabelStratifiedGroupKFold"]
 
@@ -115,9 +116,7 @@ class MultilabelStratifiedGroupKFold(BaseCrossValidator):
             )
         X, y, groups = indexable(X, y, groups)
         positive = _positives(y)
-        groups = check_array(groups, ensure_2d=False, dtype=None, input_name="groups")
-        if groups.ndim != 1:
-            raise ValueError(f"groups must be 1-D, one value per row, got shape {groups.shape}")
+        groups = check_groups(groups, positive.shape[0])
         names, group = np.unique(groups, return_inverse=True)
         n_groups = len(names)
         if self.n_splits > n_groups:
@@ -145,6 +144,12 @@ class MultilabelStratifiedGroupKFold(BaseCrossValidator):
         n_splits : int
         """
         return self.n_splits
+
+
+def stratified_folds(n_splits: int, Y: np.ndarray, seed: int, groups: Any = None) -> list[Fold]:
+    """Return folds that are stratified by label; with `groups`, those are kept together."""
+    splitter = MultilabelStratifiedKFold if groups is None else MultilabelStratifiedGroupKFold
+    return list(splitter(n_splits, random_state=seed).split(Y, Y, groups))
 
 
 def _shares(positive, group, n_groups):

@@ -1,11 +1,12 @@
 """Splits that users give: row numbers and masks, checked before anything is trained."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from sklearn.model_selection import GroupKFold, KFold, PredefinedSplit
+from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut, PredefinedSplit
 
 from sklearn_mlloss import DecodedClassifierCV, LossDecoderSearchCV, MultiLabelNetClassifier
-from sklearn_mlloss._data.folds import list_folds
+from sklearn_mlloss._data.folds import check_groups, list_folds
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = (X[:, :2] > 0.3).astype(int)
@@ -85,7 +86,59 @@ def test_groups_reach_the_splitter():
         assert not set(groups[train]) & set(groups[test])
 
 
-def test_groups_of_listed_splits_are_not_dropped_in_silence():
-    with pytest.warns(UserWarning, match="groups are not used") as caught:
-        list_folds(HALVES, X, Y, groups=ROWS // 4)
-    assert caught[0].filename == __file__
+@pytest.mark.filterwarnings("ignore:The groups parameter is ignored")
+def test_no_fold_may_have_a_group_in_both_parts():
+    groups = ROWS // 4
+    for cv in (HALVES, GroupKFold(4), PredefinedSplit(ROWS // 20)):
+        assert list_folds(cv, X, Y, groups=groups)
+    for cv in ([HALVES[0], (ROWS[:18], ROWS[18:])], KFold(3), PredefinedSplit(ROWS // 10)):
+        with pytest.raises(
+            ValueError, match=r"fold [01] of cv has rows of one group in both parts"
+        ):
+            list_folds(cv, X, Y, groups=groups)
+    # Rows that may not be used do not matter.
+    kept = (ROWS < 16) | (ROWS >= 20)
+    assert list_folds([(ROWS[:18], ROWS[18:])], X, Y, kept, groups=groups)
+
+
+@pytest.mark.parametrize("make", ESTIMATORS.values(), ids=ESTIMATORS)
+@pytest.mark.parametrize("cv", [GroupKFold(3), LeaveOneGroupOut()], ids=str)
+def test_a_splitter_of_groups_says_where_to_give_them(make, cv):
+    name = type(cv).__name__
+    match = rf"cv={name}\(.*\) needs groups: .*cv=list\({name}\(\).split\(X, y, groups\)\)"
+    with pytest.raises(ValueError, match=match):
+        make(cv).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [ROWS // 4, [f"site {k // 4}" for k in ROWS], pd.Series(ROWS // 4, dtype="Int64"),
+     pd.Categorical((ROWS // 4).astype(str)), ROWS // 4 * 1.5,
+     np.datetime64("2020") + ROWS // 4, np.array([f"{k // 4}" for k in ROWS], dtype=object)],
+    ids=["int", "list", "Int64", "categorical", "float", "time", "object"],
+)  # fmt: skip
+def test_kinds_of_groups(groups):
+    found = check_groups(groups, 40)
+    np.testing.assert_array_equal(np.unique(found[::4]), np.unique(found))
+    assert len(np.unique(found)) == 10
+
+
+@pytest.mark.parametrize(
+    "groups, match",
+    [
+        (ROWS[:39], r"groups must be 1-D, one value per row, shape \(40,\), got shape \(39,\)"),
+        (ROWS[:, None], r"one value per row, shape \(40,\), got shape \(40, 1\)"),
+        (3, r"one value per row, shape \(40,\), got shape \(\)"),
+        (np.where(ROWS == 3, np.nan, ROWS), "groups contains NaN"),
+        ([None, *ROWS[1:]], "groups contains NaN or another missing value"),
+        (pd.Series(ROWS, dtype="Int64").mask(ROWS == 3), "groups contains NaN"),
+        (pd.Categorical(np.where(ROWS == 3, None, "a")), "groups contains NaN"),
+        (np.where(ROWS == 3, np.datetime64("NaT"), np.datetime64("2020")), "groups contains NaN"),
+        (np.ma.masked_equal(ROWS, 3), "groups contains NaN or another missing value"),
+        (np.array(["a", *ROWS[1:]], dtype=object), "groups must be values of one kind"),
+    ],
+    ids=["short", "column", "number", "NaN", "None", "NA", "no category", "NaT", "masked", "mixed"],
+)
+def test_groups_that_are_none_are_refused(groups, match):
+    with pytest.raises(ValueError, match=match):
+        check_groups(groups, 40)

@@ -551,3 +551,30 @@ def test_apportion_finds_the_least_squares_integers(room, seed, data):
 
 def test_apportion_gives_ties_to_the_part_with_most_room():
     assert _apportion(1, np.full(3, 1 / 3), np.array([4, 6, 5])).tolist() == [0, 1, 0]
+
+
+# ---- groups
+
+
+@pytest.mark.parametrize(
+    "cv",
+    [
+        MultilabelStratifiedKFold(3, random_state=0),
+        MultilabelStratifiedShuffleSplit(2, random_state=0),
+        RepeatedMultilabelStratifiedKFold(3, n_repeats=2, random_state=0),
+    ],
+    ids=lambda cv: type(cv).__name__,
+)
+def test_groups_are_ignored_with_a_warning(cv):
+    Y = np.arange(48).reshape(24, 2) % 3 == 0
+    without = list(cv.split(Y, Y))
+    with pytest.warns(UserWarning) as caught:
+        found = list(cv.split(Y, Y, np.arange(24) // 2))
+    for left, right in zip(found, without, strict=True):
+        np.testing.assert_array_equal(left[1], right[1])
+    (warning,) = caught
+    assert warning.filename == __file__
+    assert str(warning.message) == (
+        f"The groups parameter is ignored by {type(cv).__name__}: use "
+        "MultilabelStratifiedGroupKFold to keep groups together"
+    )
