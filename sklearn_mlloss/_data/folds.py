@@ -55,6 +55,8 @@ def list_folds(
     if groups is not None:
         groups = np.unique(groups, return_inverse=True)[1]
     splits = cv.split(X, y, **split_params) if hasattr(cv, "split") else cv
+    if not np.iterable(splits):
+        raise ValueError(f"{wanted}, got {cv!r}, whose split returns {splits!r}")
     folds = []
     for k, fold in enumerate(splits):
         try:

@@ -207,9 +207,13 @@ class GlobalThreshold(Decoder):
             options["sample_weight"] = sample_weight
         thresholds = grid(scores, Y)
         Y_true = Y.astype(int) if np.isin(Y, (0, 1)).all() else Y
-        values = np.array(
-            [float(self.metric(Y_true, (scores >= t).astype(int), **options)) for t in thresholds]
-        )
+        found = [self.metric(Y_true, (scores >= t).astype(int), **options) for t in thresholds]
+        try:
+            values = np.array([float(value) for value in found])
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"metric {self.metric!r} must return a number, got {type(found[0]).__name__}"
+            ) from None
         if not np.isfinite(values).all():
             t = thresholds[~np.isfinite(values)][0]
             raise ValueError(

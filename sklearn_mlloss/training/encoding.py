@@ -199,8 +199,8 @@ def _transform(transformer: Any, X: Any, width: int | None) -> np.ndarray:
             "transform X in a Pipeline before this classifier"
         )
     found = np.asarray(found)
-    expected = (X.shape[0], found.shape[-1] if width is None else width)
-    if found.ndim != 2 or found.shape != expected or not expected[1]:
+    n_rows, n_columns = found.shape if found.ndim == 2 else (0, 0)
+    if n_rows != X.shape[0] or n_columns != (width or n_columns) or not n_columns:
         raise ValueError(
             f"{name} must return a row for each row, and columns of a fixed number, got shape "
             f"{found.shape} for {X.shape[0]} rows"

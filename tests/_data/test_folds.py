@@ -13,7 +13,14 @@ Y = (X[:, :2] > 0.3).astype(int)
 ROWS = np.arange(40)
 HALVES = [(ROWS[:20], ROWS[20:]), (ROWS[20:], ROWS[:20])]
 
+
+class Unsplit(KFold):
+    def split(self, X, y=None, groups=None):
+        return None
+
+
 BAD = [
+    (Unsplit(2), "cv must be an int, a splitter .*, got Unsplit.*, whose split returns None"),
     (5.0, r"cv must be an int, a splitter or an iterable .*, got 5\.0"),
     ("five", "cv must be an int, a splitter.*, got 'five'"),
     (KFold, "cv must be an int, a splitter or an iterable .*, got <class .*KFold"),

@@ -163,6 +163,8 @@ def test_a_callable_that_cannot_take_weights_or_is_nan():
     GlobalThreshold(lambda Y, H: 1.0).fit(scores, Y, [2, 2])
     with pytest.raises(ValueError, match="finite"):
         GlobalThreshold(lambda Y, H: np.nan).fit(scores, Y)
+    with pytest.raises(TypeError, match="metric .* must return a number, got list"):
+        GlobalThreshold(lambda Y, H: [1.0, 2.0]).fit(scores, Y)
     with pytest.raises(ValueError, match="average must be left"):
         GlobalThreshold(lambda Y, H: 1.0, average="macro").fit(scores, Y)
     with pytest.raises(ValueError, match="not observed"):

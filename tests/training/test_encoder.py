@@ -323,6 +323,7 @@ def test_rows_of_zeros_that_fill_blocks_are_not_shown_to_transformers():
         (lambda X: np.where(X > 0, X, np.nan), "must return finite numbers"),
         (lambda X: X[:1].repeat(3, axis=0), "a row for each row.*got shape \\(3, 5\\)"),
         (lambda X: X[:, 0], "a row for each row"),
+        (lambda X: None, "a row for each row"),
         (lambda X: X[:, :0], "a row for each row"),
         (lambda X: X[:, : 1 + len(X) % 2], "a row for each row"),
         (lambda X: X.astype(str), "must return finite numbers"),
