@@ -108,18 +108,20 @@ def check_groups(groups: Any, n_rows: int) -> np.ndarray:
     return groups
 
 
-def describe_gaps(gaps: np.ndarray, names: np.ndarray) -> str:
-    """Return which labels some folds lack, such as "fold 0: 'a', 'b'; fold 3: 'c'".
+def describe_gaps(gaps: np.ndarray, names: np.ndarray, one: str, many: str) -> str:
+    """Return what some folds lack, such as "fold 0: classes 'a', 'b'; fold 3: class 'c'".
 
     Parameters
     ----------
     gaps : ndarray of bool, shape (n_folds, n_labels)
     names : ndarray of shape (n_labels,)
+    one, many : str
+        What names name.
     """
-    folds = np.flatnonzero(gaps.any(axis=1))
-    shown = [
-        f"fold {k}: {_some([repr(name) for name in names[gaps[k]].tolist()], ', ')}" for k in folds
-    ]
+    shown = []
+    for k in np.flatnonzero(gaps.any(axis=1)):
+        lacking = [repr(name) for name in names[gaps[k]].tolist()]
+        shown.append(f"fold {k}: {one if len(lacking) == 1 else many} {_some(lacking, ', ')}")
     return _some(shown, "; ")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from inspect import signature
 from numbers import Integral
 from typing import Any, Self
 
@@ -23,8 +22,8 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
-from .._data.folds import check_groups
-from .._data.validation import check_choice, check_flag, check_integer, check_number
+from .._data.folds import Fold, check_groups
+from .._data.validation import check_choice, check_flag, check_integer, check_number, warn_user
 from .._data.weights import LARGEST_SUM, check_weight, weigh
 from ..classifier import MultiLabelNetClassifier
 from ..cross_fit import check_keywords
@@ -35,6 +34,7 @@ from ..progress import CallbackSupportMixin, Task, begin_fit, callbacks_torn_dow
 from ..targets import TargetCodec
 from .search_candidates import last_step, make_pairs, make_settings, prefix_of
 from .search_decisions import corrected_score, evaluate, mean_scores, pool
+from .search_defined import check_defined
 from .search_inputs import (
     check_classes,
     make_folds,
@@ -54,7 +54,7 @@ from .search_report import (
     tabulate,
     tell_failures,
 )
-from .search_scoring import draw_for
+from .search_scoring import Scoring, draw_for, takes_weights
 from .search_training import train, train_one
 
 __all__ = ["LossDecoderSearchCV"]
@@ -102,7 +102,8 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
         each loss. A parameter of losses, such as ``loss__gamma``, is for those that have it.
     scoring : str, callable, list, dict or None, default="f1_macro"
         As for `GridSearchCV`, several metrics included. With NaN in y use
-        `sklearn_mlloss.metrics.multilabel_scorers`.
+        `sklearn_mlloss.metrics.multilabel_scorers`. Metrics of scikit-learn and of this package
+        are tried on y before training; see the notes.
     cv : int, splitter or iterable of (train, test), default=5
         An int (None is 5) is the number of folds, stratified by label; with `groups`, those stay
         together.
@@ -188,6 +189,11 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
 
     A scorer is called with an object that answers `predict`, `predict_proba` and
     `decision_function` for the rows of the fold, and with the X and y of the fold.
+
+    Where the test rows of a fold lack a class of a label, ROC AUC is the mean over the other
+    labels, with a warning, and scikit-learn's average precision counts the label as 0. Where they
+    lack a class of a 1-D y, both leave it out; log loss, Brier score and top-k accuracy know all
+    classes. A metric that a fold leaves undefined altogether raises before training.
 
     `sample_weight` and other metadata of `fit` are passed on as by `GridSearchCV`; the weights
     that reach ``fit`` of the classifier weight calibrations and decoders, too, scaled to mean 1.
@@ -302,6 +308,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
             Y, weight = weigh(Y, check_weight(weight, Y, targets.kind == "multilabel", LARGEST_SUM))
             folds = make_folds(self.cv, self.repeats, X, y, Y, split_params, int(seeds[1]))
             check_classes(folds, Y, targets)
+            self._check_scores(Scoring(scorer, metric, X, y, targets, score_params), folds, targets)
             self.n_splits_ = len(folds)
             self.classes_ = targets.classes_
             self._tell(
@@ -335,7 +342,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
             tell_failures([part.error for parts in found for part in parts])
             drawn = None
             if self.refit is not False or not isinstance(scorer, _MultimetricScorer):
-                drawn = draw_for(scorer, metric, targets.kind, len(Y), int(seeds[2]))
+                drawn = draw_for(scorer, metric, targets, len(Y), int(seeds[2]))
             self._tell(f"Fitting and scoring the decisions of {len(pairs)} pairs")
             of_setting = [[pair for pair in pairs if pair.setting == s] for s in range(len(found))]
             decisions = (
@@ -594,14 +601,18 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
         scorer, _ = self._scorers()
         found = []
         for one in getattr(scorer, "_scorers", {"": scorer}).values():
-            takes = getattr(one, "_accept_sample_weight", None)
-            found.append(takes() if takes else "sample_weight" in signature(one).parameters)
+            found.append(takes_weights(one))
             if not found[-1]:
-                warnings.warn(
-                    f"{one} takes no sample_weight, so that its scores are not weighted",
-                    stacklevel=4,
-                )
+                warn_user(f"{one} takes no sample_weight, so that its scores are not weighted")
         return any(found)
+
+    def _check_scores(self, scoring: Scoring, folds: list[Fold], targets: TargetCodec) -> None:
+        """Raise before training if there will be nothing to choose by."""
+        several = isinstance(self.scoring, list | tuple | set | dict)
+        given = f"scoring={self.scoring!r}"
+        titles = {name: f"{name!r} of scoring" if several else given for name in scoring.metrics}
+        chosen = scoring.metric if self.refit is not False or not several else None
+        check_defined(scoring, folds, targets, titles, chosen, self.error_score)
 
     def _tell(self, line: str) -> None:
         if self.verbose:
@@ -612,9 +623,15 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
         results = self.cv_results_
         mean = results[f"mean_test_{metric}"]
         if not np.isfinite(mean).any():
-            raise ValueError(
-                "no pair could be scored. The errors were:\n"
-                + most_common([outcome.errors[0] for outcome in outcomes if outcome.errors])
+            errors = [outcome.errors[0] for outcome in outcomes if outcome.errors]
+            if errors:
+                raise ValueError(
+                    "no pair could be scored. The errors were:\n" + most_common(errors)
+                )
+            # A scorer of the user's own; as by GridSearchCV, what was trained is not lost.
+            warn_user(
+                f"scoring={self.scoring!r} is not finite for any pair, in one fold at least, so "
+                "that there is nothing to choose by: the first pair is taken"
             )
         choose = chooser(results, metric, self.rule, self._sizes, settings, pairs)
         number = choose(mean)

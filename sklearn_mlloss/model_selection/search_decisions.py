@@ -192,7 +192,7 @@ def evaluate(
                 continue
             # Decoders do not matter to a measure of probabilities.
             key = (pair.calibration_name, pair.decoder.untouched_rows)
-            if scoring.needs_decisions:
+            if scoring.chosen.looks_at_decisions:
                 key = (*key, pair.decoder_name)
             if key not in known:
                 known[key] = scoring.bootstraps(_join(own), tested, drawn)

@@ -102,7 +102,8 @@ def check_classes(folds: list[Fold], Y: np.ndarray, targets: TargetCodec) -> Non
     if gaps.any():
         warn_user(
             "the training rows of some folds lack classes, which have probability 0 there "
-            f"({describe_gaps(gaps, targets.classes_)}): use fewer folds or a stratified cv"
+            f"({describe_gaps(gaps, targets.classes_, 'class', 'classes')}): use fewer folds or a "
+            "stratified cv"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from scipy.stats import rankdata
 from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics._scorer import _MultimetricScorer
 
+from .._data.validation import warn_user
 from .comparison import corrected_t_test, practical_difference
 from .search_candidates import Pair, Setting
 from .search_decisions import Outcome
@@ -109,7 +109,7 @@ def chooser(
 
     def choose(values: np.ndarray) -> int:
         best = int(np.where(np.isnan(values), -np.inf, values).argmax())
-        if rule == "best":
+        if rule == "best" or np.isnan(values[best]):
             return best
         if best not in errors:  # many bootstraps have the same best pair
             test = corrected_t_test(scores - scores[best], *sizes)
@@ -213,7 +213,7 @@ def describe(
     if not works.all():
         failed = np.flatnonzero(~works)
         lines.append(f"{_count(len(failed), 'pair')} failed, such as the one with")
-        error = str(table["error"][failed[0]]).splitlines()[0]
+        error = (str(table["error"][failed[0]]) or "its score is not finite").splitlines()[0]
         lines.append(f"  {', '.join(str(table[name][failed[0]]) for name in names)}: {error}")
     return "\n".join(lines)
 
@@ -227,7 +227,7 @@ def tell_failures(errors: list[str]) -> None:
     told += most_common(failed)
     if len(failed) == len(errors):
         raise ValueError(told)
-    warnings.warn(told, FitFailedWarning, stacklevel=3)
+    warn_user(told, FitFailedWarning)
 
 
 def most_common(errors: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,12 @@ class Decided(DecidingClassifier):
     def __getitem__(self, rows: np.ndarray) -> Decided:
         """Return the response to some of the rows."""
         return Decided(self.targets, self.scores[rows], self.decisions[rows])
+
+    def dense(self) -> Decided:
+        """Return the same response with labels that are not sparse."""
+        targets = copy.copy(self.targets)
+        targets.sparse_type = None
+        return Decided(targets, self.scores, self.decisions)
 
     def fit(self, X: Any, y: Any = None) -> Decided:
         """Do nothing: without this method it would be no estimator to a scorer."""

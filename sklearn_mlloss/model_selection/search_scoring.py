@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import traceback
 import warnings
+from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn import metrics
-from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer
+from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _PassthroughScorer
 from sklearn.utils import _safe_indexing
-from sklearn.utils.metadata_routing import _routing_enabled
+from sklearn.utils.metadata_routing import _routing_enabled, process_routing
 from sklearn.utils.validation import _check_method_params
 
 from ..metrics import decisions
 from ..targets import TargetCodec
 from .comparison import draw_bootstraps
+from .search_defined import where_defined
 from .search_response import Decided
 
-__all__ = ["CountMeasure", "Scoring", "count_measure", "draw_for"]
+__all__ = ["CountMeasure", "Metric", "Scoring", "count_measure", "draw_for", "takes_weights"]
 
 # In closed form, and where each is two calls of a scorer for each candidate.
 N_BOOTSTRAPS, N_SLOW_BOOTSTRAPS = 200, 50
@@ -54,22 +59,48 @@ class CountMeasure:
         None for "subset" and "hamming".
     sign : int
         -1 where less is better.
-    present : bool, default=False
-        Whether "macro" is the mean over columns with something in them, as scikit-learn has it for
-        classes, and not for labels.
+    of_classes : bool, default=False
+        Whether columns are classes, of which "macro" takes those that have a row, as scikit-learn
+        does it, and both count where there is a single column.
     """
 
-    def __init__(self, name: str, average: str | None, sign: int, present: bool = False):
+    def __init__(self, name: str, average: str | None, sign: int, of_classes: bool = False):
         self.name = name
         self.average = average
         self.sign = sign
-        self.present = present
+        self.of_classes = of_classes
 
-    def __call__(self, Y: np.ndarray, Y_hat: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Return the measure under each row of weights, of shape (n_bootstraps, n_samples)."""
-        return self.sign * self._value(Y, Y_hat, weights)
+    def __call__(
+        self,
+        Y: np.ndarray,
+        Y_hat: np.ndarray,
+        times: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return the measure on each of several samples of the rows.
 
-    def _value(self, Y: np.ndarray, Y_hat: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        Parameters
+        ----------
+        Y, Y_hat : ndarray of bool, shape (n_samples, n_labels)
+        times : ndarray of float, shape (n_bootstraps, n_samples)
+            How often each sample has each row.
+        sample_weight : ndarray of shape (n_samples,), optional
+
+        Returns
+        -------
+        ndarray of shape (n_bootstraps,)
+        """
+        if self.of_classes and Y.shape[1] == 1:
+            Y, Y_hat = np.hstack([~Y, Y]), np.hstack([~Y_hat, Y_hat])
+        weights = times if sample_weight is None else times * sample_weight
+        present = None
+        if self.of_classes and self.average == "macro":  # whatever the weights are
+            present = times @ (Y | Y_hat).astype(times.dtype) > 0
+        return self.sign * self._value(Y, Y_hat, weights, present)
+
+    def _value(
+        self, Y: np.ndarray, Y_hat: np.ndarray, weights: np.ndarray, present: np.ndarray | None
+    ) -> np.ndarray:
         if self.average == "samples" or self.average is None:
             if self.name == "subset":
                 values = (Y == Y_hat).all(axis=1)
@@ -77,7 +108,7 @@ class CountMeasure:
                 values = (Y != Y_hat).mean(axis=1)
             else:
                 values = self._ratio((Y & Y_hat).sum(1), Y_hat.sum(1), Y.sum(1))
-            return _divide(weights @ values, weights.sum(axis=1))
+            return _divide(weights @ values, weights.sum(axis=1), np.nan)
         hits, marked, there = (
             (weights @ part.astype(weights.dtype)).astype(np.float64)
             for part in (Y & Y_hat, Y_hat, Y)
@@ -86,7 +117,7 @@ class CountMeasure:
             return self._ratio(hits.sum(1), marked.sum(1), there.sum(1))
         values = self._ratio(hits, marked, there)
         if self.average == "macro":
-            counted = (marked + there > 0) if self.present else np.ones(values.shape, bool)
+            counted = np.ones(values.shape, bool) if present is None else present
             return _divide((values * counted).sum(axis=1), counted.sum(axis=1))
         return _divide((values * there).sum(axis=1), there.sum(axis=1))
 
@@ -98,19 +129,20 @@ class CountMeasure:
         return _divide(hits, marked if self.name == "precision" else there)
 
 
-def count_measure(scorer: Any, kind: str = "multilabel") -> CountMeasure | None:
+def count_measure(scorer: Any, kind: str = "multilabel", n_labels: int = 2) -> CountMeasure | None:
     """Return the closed form of a scorer for y of some kind without NaN, if it has one."""
     if not isinstance(scorer, _BaseScorer) or scorer._response_method != "predict":
         return None
     func, kwargs, sign = scorer._score_func, dict(scorer._kwargs), scorer._sign
     if func in RATIOS_OF_CLASSES and kwargs.get("zero_division") in (0, "warn"):
         del kwargs["zero_division"]  # what we do anyway
-    if kind != "multilabel":  # as columns of classes
+    # scikit-learn takes a single column of labels for classes.
+    if kind != "multilabel" or (n_labels == 1 and func in RATIOS_OF_CLASSES):
         if func is metrics.accuracy_score and not kwargs:
             return CountMeasure("subset", None, sign)
         known = RATIOS_OF_CLASSES if set(kwargs) <= {"average", "pos_label"} else {}
         if func in known and kwargs.get("average") in ("micro", "macro", "weighted"):
-            return CountMeasure(known[func], kwargs["average"], sign, present=True)
+            return CountMeasure(known[func], kwargs["average"], sign, of_classes=True)
         return None
     if func in MEANS and not kwargs:
         return CountMeasure(MEANS[func], None, sign)
@@ -122,14 +154,56 @@ def count_measure(scorer: Any, kind: str = "multilabel") -> CountMeasure | None:
     return None
 
 
-def draw_for(scorer: Any, metric: str, kind: str, n_rows: int, seed: int) -> np.ndarray:
+def draw_for(scorer: Any, metric: str, targets: TargetCodec, n_rows: int, seed: int) -> np.ndarray:
     """Return how often each bootstrap draws each row.
 
     There are fewer bootstraps where they cost much, and where there are many rows.
     """
     own = scorer._scorers[metric] if isinstance(scorer, _MultimetricScorer) else scorer
-    number = N_BOOTSTRAPS if count_measure(own, kind) is not None else N_SLOW_BOOTSTRAPS
+    fast = count_measure(own, targets.kind, targets.n_labels_) is not None
+    number = N_BOOTSTRAPS if fast else N_SLOW_BOOTSTRAPS
     return draw_bootstraps(n_rows, int(np.clip(2e7 / n_rows, min(20, number), number)), seed)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One of the metrics, and what is needed to compute it.
+
+    Attributes
+    ----------
+    scorer : callable
+        As it was given.
+    defined : callable
+        The same, where it can be for labels and classes that some rows lack.
+    params : dict
+        Metadata for the scorer.
+    counts : CountMeasure or None
+        Its closed form, if it has one for y as it is.
+    """
+
+    scorer: Any
+    defined: Any
+    params: dict
+    counts: CountMeasure | None
+
+    @property
+    def of_scikit_learn(self) -> bool:
+        """Whether scikit-learn calls a metric, or the classifier's own `score`."""
+        return isinstance(self.scorer, _BaseScorer | _PassthroughScorer)
+
+    @property
+    def looks_at_decisions(self) -> bool:
+        """Whether it may look at more than probabilities."""
+        if not isinstance(self.scorer, _BaseScorer):
+            return True
+        method = self.scorer._response_method
+        return "predict" in ((method,) if isinstance(method, str) else tuple(method))
+
+    @property
+    def weight(self) -> np.ndarray | None:
+        """The weights of all rows."""
+        weight = self.params.get("sample_weight")
+        return None if weight is None else np.asarray(weight, dtype=np.float64)
 
 
 class Scoring:
@@ -147,90 +221,71 @@ class Scoring:
         Fitted.
     params : dict
         Metadata for the scorer.
+
+    Attributes
+    ----------
+    metrics : dict of Metric
+        By name; "score" is that of a scorer which is not one of several.
+    chosen : Metric
+        The one that is scored on bootstraps.
     """
 
     def __init__(
         self, scorer: Any, metric: str, X: Any, y: Any, targets: TargetCodec, params: dict
     ):
-        self.scorer = scorer
         self.X = X
         self.y = y
-        self.params = params
-        self.single, self.single_params = _single(scorer, metric, params)
         self.metric = metric
-        several = scorer._scorers if isinstance(scorer, _MultimetricScorer) else {"score": scorer}
-        self.kind = targets.kind
-        self.hard = None
-        # With metadata routing each of several scorers may ask for other weights.
-        routed = params and _routing_enabled() and isinstance(scorer, _MultimetricScorer)
-        if set(params) <= {"sample_weight"} and not routed:
-            Y = targets.transform(y)
-            if Y.dtype.kind != "f":  # neither soft nor missing labels
-                self.hard = self._columns(Y == 1)
-        # In closed form; by scorers that do not look at decisions; and by the others.
-        measures = {name: count_measure(one, self.kind) for name, one in several.items()}
-        self.measures = {
-            name: one for name, one in measures.items() if one and self.hard is not None
-        }
-        left = {name: one for name, one in several.items() if name not in self.measures}
-        same = {name: one for name, one in left.items() if not _looks_at_decisions(one)}
-        if routed or not isinstance(scorer, _MultimetricScorer):
-            whole = scorer if left else None
-            self.of_decisions, self.of_scores = (whole, None) if same != left else (None, whole)
-        else:
-            others = {name: one for name, one in left.items() if name not in same}
-            self.of_decisions, self.of_scores = (
-                _MultimetricScorer(scorers=part, raise_exc=scorer._raise_exc) if part else None
-                for part in (others, same)
-            )
-        weight = params.get("sample_weight")
-        self.weight = None if weight is None else np.asarray(weight, dtype=np.float64)
-
-    @property
-    def needs_decisions(self) -> bool:
-        """Whether the metric of the bootstraps looks at more than probabilities."""
-        return _looks_at_decisions(self.single)
+        self.raises = not isinstance(scorer, _MultimetricScorer) or scorer._raise_exc
+        Y = targets.transform(y)
+        # Neither soft nor missing labels.
+        self.hard = Y == 1 if Y.dtype.kind != "f" else None
+        self.metrics = {}
+        for name, (one, own) in _each(scorer, params).items():
+            counts = None
+            if self.hard is not None and set(own) <= {"sample_weight"}:
+                counts = count_measure(one, targets.kind, targets.n_labels_)
+            self.metrics[name] = Metric(one, where_defined(one, targets), own, counts)
+        several = isinstance(scorer, _MultimetricScorer)
+        self.chosen = self.metrics[metric if several else "score"]
 
     def fold(
         self, response: Decided, rows: np.ndarray, known: dict[Any, Any], key: Any
     ) -> tuple[dict[str, float], list[str]]:
-        """Return a score a metric for the response to some rows, and what went wrong.
+        """Return a score per metric for the response to some rows, and what went wrong.
 
         Scores of probabilities are kept in `known` under `key`: they are those of all decoders.
         """
         scores: dict[str, float] = {}
         failed: list[str] = []
-        if self.measures:
-            weights = (np.ones(len(rows)) if self.weight is None else self.weight[rows])[None]
-            marked = self._columns(response.decisions)
-            for name, measure in self.measures.items():
-                scores[name] = float(measure(self.hard[rows], marked, weights)[0])
-        parts = []
-        if self.of_decisions is not None:
-            parts.append(self._call(self.of_decisions, response, rows))
-        if self.of_scores is not None:
-            if key not in known:
-                known[key] = self._call(self.of_scores, response, rows)
-            parts.append(known[key])
-        for found, errors in parts:
-            scores |= found
-            failed += errors
+        for name, metric in self.metrics.items():
+            try:
+                if metric.looks_at_decisions:
+                    found = self.score(metric, response, rows)
+                elif (name, key) in known:
+                    found = known[name, key]
+                else:
+                    found = known[name, key] = self.score(metric, response, rows)
+                found = found if isinstance(found, dict) else {name: found}
+                scores |= {one: float(value) for one, value in found.items()}
+            except Exception as error:
+                if self.raises:
+                    raise
+                failed.append("".join(traceback.format_exception_only(error)).strip())
         return scores, failed
 
-    def _call(
-        self, scorer: Any, response: Decided, rows: np.ndarray
-    ) -> tuple[dict[str, float], list[str]]:
-        X, y = _safe_indexing(self.X, rows), _safe_indexing(self.y, rows)
-        params = _check_method_params(self.X, self.params, indices=rows)
-        found = scorer(response, X, y, **params)
-        found = found if isinstance(found, dict) else {"score": found}
-        scores, failed = {}, []
-        for name, value in found.items():
-            if isinstance(value, str):  # the traceback of one of several scorers
-                failed.append(value.strip().splitlines()[-1])
-            else:
-                scores[name] = float(value)
-        return scores, failed
+    def score(self, metric: Metric, response: Decided, rows: np.ndarray) -> Any:
+        """Return the score of the response to some rows."""
+        if metric.counts is not None:
+            once = np.ones((1, len(rows)))
+            own = None if metric.weight is None else metric.weight[rows]
+            return metric.counts(self.hard[rows], response.decisions, once, own)[0]
+        # A metric gets X for the response only, which knows its rows itself.
+        X = None if isinstance(metric.scorer, _BaseScorer) else _safe_indexing(self.X, rows)
+        y = _safe_indexing(self.y, rows)
+        if metric.of_scikit_learn and sp.issparse(y):  # which most metrics refuse
+            y, response = y.toarray(), response.dense()
+        return metric.defined(response, X, y, **_check_method_params(self.X, metric.params, rows))
 
     def bootstraps(self, response: Decided, rows: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         """Return the scores on the rows of each bootstrap, and on those left out.
@@ -249,56 +304,47 @@ class Scoring:
             NaN where a score is not defined, or fails.
         """
         drawn = drawn[:, rows]
-        measure = count_measure(self.single, self.kind)
-        if self.hard is not None and measure is not None:
+        if self.chosen.counts is not None:
+            own = None if self.chosen.weight is None else self.chosen.weight[rows]
             # Counts are exact in float32, too.
-            own = np.ones(1, np.float32) if self.weight is None else self.weight[rows]
-            weights = np.concatenate([drawn, drawn == 0]).astype(own.dtype) * own
-            found = measure(self.hard[rows], self._columns(response.decisions), weights)
+            dtype = np.float32 if own is None else own.dtype
+            times = np.concatenate([drawn, drawn == 0]).astype(dtype)
+            found = self.chosen.counts(self.hard[rows], response.decisions, times, own)
             return found.reshape(2, -1)
         found = np.full((2, len(drawn)), np.nan)
         every = np.arange(len(rows))
         for b, times in enumerate(drawn):
             for side, part in enumerate((np.repeat(every, times), every[times == 0])):
                 try:
-                    found[side, b] = self._one(response[part], rows[part])
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")
+                        value = self.score(self.chosen, response[part], rows[part])
+                    found[side, b] = value[self.metric] if isinstance(value, dict) else value
                 except Exception:  # such as a class that was not drawn
                     continue
         return found
 
-    def _columns(self, labels: np.ndarray) -> np.ndarray:
-        """Return one column a label, or a class."""
-        return np.hstack([~labels, labels]) if self.kind == "binary" else labels
 
-    def _one(self, response: Decided, rows: np.ndarray) -> float:
-        # A scorer made of a metric hands X to the response, which knows its rows itself.
-        X = None if isinstance(self.single, _BaseScorer) else _safe_indexing(self.X, rows)
-        params = _check_method_params(self.X, self.single_params, indices=rows)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            value = self.single(response, X, _safe_indexing(self.y, rows), **params)
-        return value[self.metric] if isinstance(value, dict) else value
-
-
-def _single(scorer: Any, metric: str, params: dict) -> tuple[Any, dict]:
-    """Return the scorer of one metric with its metadata, if they can be told apart."""
-    if not isinstance(scorer, _MultimetricScorer) or (params and _routing_enabled()):
-        return scorer, params
-    own = scorer._scorers[metric]
-    if not own._accept_sample_weight():
-        params = {name: value for name, value in params.items() if name != "sample_weight"}
-    return own, params
+def _each(scorer: Any, params: dict) -> dict[str, tuple[Any, dict]]:
+    """Return each scorer by name, with the metadata that it asks for."""
+    if not isinstance(scorer, _MultimetricScorer):
+        return {"score": (scorer, params)}
+    if _routing_enabled():
+        routed = process_routing(scorer, "score", **params)
+        return {name: (one, routed[name].score) for name, one in scorer._scorers.items()}
+    return {
+        name: (one, params if takes_weights(one) else {}) for name, one in scorer._scorers.items()
+    }
 
 
-def _looks_at_decisions(scorer: Any) -> bool:
-    """Return whether a scorer may look at more than probabilities."""
-    if not isinstance(scorer, _BaseScorer):
-        return True
-    method = scorer._response_method
-    return "predict" in ((method,) if isinstance(method, str) else tuple(method))
+def takes_weights(scorer: Any) -> bool:
+    """Return whether a scorer has the argument `sample_weight`."""
+    takes = getattr(scorer, "_accept_sample_weight", None)
+    return takes() if takes else "sample_weight" in signature(scorer).parameters
 
 
-def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Divide, with 0 for 0 / 0 as scikit-learn has it."""
+def _divide(numerator: np.ndarray, denominator: np.ndarray, undefined: float = 0.0) -> np.ndarray:
+    """Divide; 0 / 0 is 0 as scikit-learn has it for a label."""
     denominator = np.asarray(denominator, dtype=np.float64)
-    return np.divide(numerator, denominator, out=np.zeros(denominator.shape), where=denominator > 0)
+    out = np.full(denominator.shape, undefined)
+    return np.divide(numerator, denominator, out=out, where=denominator > 0)

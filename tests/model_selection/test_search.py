@@ -854,12 +854,11 @@ def test_summary_where_all_is_told_apart(reference):
 def scorings(scorer, *args):
     """Return what scores in closed form, and what scores by the scorer."""
     fast = Scoring(scorer, *args)
-    assert set(fast.measures) == {"score"} and fast.of_decisions is fast.of_scores is None
+    assert set(fast.metrics) == {"score"} and fast.chosen.counts is not None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search_scoring, "count_measure", lambda *args: None)
         slow = Scoring(scorer, *args)
-    slow.hard = None
-    assert not slow.measures and slow.of_decisions is scorer
+    assert slow.chosen.counts is None and slow.chosen.defined is scorer
     return fast, slow
 
 

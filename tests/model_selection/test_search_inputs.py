@@ -38,6 +38,6 @@ def test_classes_that_folds_do_not_train_on_are_named():
     y = np.where(X[:, 0] > 0, "a", "b")
     y[7] = "r"
     search = LossDecoderSearchCV(NET, ["bce"], cv=4, scoring="accuracy", random_state=0)
-    with pytest.warns(UserWarning, match=r"lack classes, .* \(fold \d: 'r'\)") as caught:
+    with pytest.warns(UserWarning, match=r"lack classes, .* \(fold \d: class .r.\)") as caught:
         search.fit(X, y)
     assert [warning.filename for warning in caught] == [__file__]
