@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.metrics._scorer import _check_multimetric_scoring, _MultimetricScorer
@@ -24,7 +25,7 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from .._data.folds import Fold, check_groups
 from .._data.validation import check_choice, check_flag, check_integer, check_number, warn_user
-from .._data.weights import LARGEST_SUM, check_weight, weigh
+from .._data.weights import check_weight, weigh
 from ..classifier import MultiLabelNetClassifier
 from ..cross_fit import check_keywords
 from ..decision import KEEP
@@ -36,12 +37,11 @@ from .search_candidates import last_step, make_pairs, make_settings, prefix_of
 from .search_decisions import corrected_score, evaluate, mean_scores, pool
 from .search_defined import check_defined
 from .search_inputs import (
-    check_classes,
+    check_folds,
     make_folds,
     plain,
     seeded,
     weight_of_classifier,
-    weight_of_rows,
 )
 from .search_parallel import call_all
 from .search_progress import Countdown, spell
@@ -50,11 +50,12 @@ from .search_report import (
     compare,
     describe,
     metrics_of,
-    most_common,
+    nothing_scored,
     tabulate,
     tell_failures,
 )
-from .search_scoring import Scoring, draw_for, takes_weights
+from .search_response import dense_response
+from .search_scoring import Scoring, draw_for, refuses_sparse, takes_weights
 from .search_training import train, train_one
 
 __all__ = ["LossDecoderSearchCV"]
@@ -305,9 +306,9 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
             if groups is not None:
                 groups = split_params["groups"] = check_groups(groups, len(Y))
             weight = weight_of_classifier(estimator, fit_params)
-            Y, weight = weigh(Y, check_weight(weight, Y, targets.kind == "multilabel", LARGEST_SUM))
+            Y, weight = weigh(Y, check_weight(weight, Y, targets.kind == "multilabel"))
             folds = make_folds(self.cv, self.repeats, X, y, Y, split_params, int(seeds[1]))
-            check_classes(folds, Y, targets)
+            check_folds(folds, Y, weight, targets)
             self._check_scores(Scoring(scorer, metric, X, y, targets, score_params), folds, targets)
             self.n_splits_ = len(folds)
             self.classes_ = targets.classes_
@@ -352,7 +353,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
             )  # fmt: skip
             outcomes = call_all(evaluate, decisions, n_jobs=self.n_jobs)
             outcomes = [outcome for own in outcomes for outcome in own]
-            metrics = metrics_of(scorer, outcomes, Y)
+            metrics = metrics_of(scorer, outcomes)
             error_score = np.nan if raises else self.error_score
             self.multimetric_ = metrics != ["score"]
             self.scorer_ = scorer._scorers if isinstance(scorer, _MultimetricScorer) else scorer
@@ -497,7 +498,11 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
         scorer = self.scorer_
         if isinstance(scorer, dict):
             scorer = scorer[self.refit]
-        value = scorer(self.best_estimator_, X, y, **own)
+        model, targets = self.best_estimator_, last_step(self.best_estimator_)._targets
+        is_sparse = sp.issparse(y) or getattr(targets, "sparse_type", None) is not None
+        if is_sparse and refuses_sparse(scorer):
+            model, y = dense_response(model, X, targets), y.toarray() if sp.issparse(y) else y
+        value = scorer(model, X, y, **own)
         return value[self.refit] if isinstance(value, dict) else value
 
     # ------------------------------------------------------------------ parameters and tags
@@ -593,8 +598,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
         score_params = {}
         weight = params.get("sample_weight")
         if weight is not None and self._scorers_take_weights():
-            # A weight for each label is none for a metric.
-            score_params["sample_weight"] = weight_of_rows(weight)
+            score_params["sample_weight"] = weight
         return params, score_params, {} if groups is None else {"groups": groups}
 
     def _scorers_take_weights(self) -> bool:
@@ -625,9 +629,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
         if not np.isfinite(mean).any():
             errors = [outcome.errors[0] for outcome in outcomes if outcome.errors]
             if errors:
-                raise ValueError(
-                    "no pair could be scored. The errors were:\n" + most_common(errors)
-                )
+                raise nothing_scored(errors)
             # A scorer of the user's own; as by GridSearchCV, what was trained is not lost.
             warn_user(
                 f"scoring={self.scoring!r} is not finite for any pair, in one fold at least, so "

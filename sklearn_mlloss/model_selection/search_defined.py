@@ -94,6 +94,12 @@ def check_defined(
     Y = targets.transform(scoring.y)
     ideal = Decided(targets, 0.1 + 0.8 * np.nan_to_num(Y.astype(np.float64)), Y >= 0.5)
     for name, metric in scoring.metrics.items():
+        for k, (_, test) in enumerate(folds):
+            if metric.weight is not None and not metric.weight[test].any():
+                raise ValueError(
+                    f"the test rows of fold {k} of cv have sample_weight 0, so that "
+                    f"{titles[name]} is not defined: give a row of each fold a positive weight"
+                )
         if metric.counts is not None or not _is_known(metric.scorer):
             continue
         errors, values = [], []

@@ -12,9 +12,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import column_or_1d
 from sklearn.utils.metadata_routing import _routing_enabled, process_routing
 
-from .._data.containers import to_float
 from .._data.folds import Fold, describe_gaps, list_folds
 from .._data.validation import warn_user
+from .._data.weights import counting_rows
 from ..parameters import draw_entropy
 from ..targets import TargetCodec
 from .search_candidates import last_step
@@ -22,12 +22,11 @@ from .split import RepeatedMultilabelStratifiedKFold
 from .split_groups import stratified_folds
 
 __all__ = [
-    "check_classes",
+    "check_folds",
     "make_folds",
     "plain",
     "seeded",
     "weight_of_classifier",
-    "weight_of_rows",
 ]
 
 
@@ -55,11 +54,6 @@ def weight_of_classifier(estimator: Any, fit_params: dict) -> Any:
     return fit_params.get("sample_weight")
 
 
-def weight_of_rows(weight: Any) -> Any:
-    """Return one weight a row, the mean over its labels."""
-    return to_float(weight, "sample_weight").mean(axis=1) if np.ndim(weight) == 2 else weight
-
-
 def make_folds(
     cv: Any, repeats: int, X: Any, y: Any, Y: np.ndarray, split_params: dict, seed: int
 ) -> list[Fold]:
@@ -77,17 +71,27 @@ def make_folds(
     return list_folds(cv, X, y, **split_params)
 
 
-def check_classes(folds: list[Fold], Y: np.ndarray, targets: TargetCodec) -> None:
-    """Raise if the training rows of a fold have one class only; warn if they lack one.
+def check_folds(
+    folds: list[Fold], Y: np.ndarray, weight: np.ndarray | None, targets: TargetCodec
+) -> None:
+    """Raise if a fold has nothing to train on, or one class only; warn if it lacks a class.
 
     Parameters
     ----------
     folds : list of (train, test)
     Y : ndarray of shape (n_samples, n_labels)
         Target matrix.
+    weight : ndarray of shape (n_samples,), or None
     targets : TargetCodec
         Fitted on all rows.
     """
+    counts = counting_rows(Y, weight)
+    for k, (train, _) in enumerate(folds):
+        if not counts[train].any():
+            raise ValueError(
+                f"the training rows of fold {k} of cv have sample_weight 0, or NaN in y: nothing "
+                "is left to learn from"
+            )
     if targets.kind == "multilabel":
         return  # where the classifier warns of labels that are constant
     positive = Y == 1

@@ -23,7 +23,7 @@ __all__ = [
     "compare",
     "describe",
     "metrics_of",
-    "most_common",
+    "nothing_scored",
     "tabulate",
     "tell_failures",
 ]
@@ -235,21 +235,23 @@ def most_common(errors: list[str]) -> str:
     return "\n".join(f"{n} times: {error}" for error, n in Counter(errors).most_common())
 
 
-def metrics_of(scorer: Any, outcomes: list, Y: np.ndarray) -> list[str]:
+def metrics_of(scorer: Any, outcomes: list) -> list[str]:
     """Return the names of the metrics; a callable may have several that its results tell."""
     if isinstance(scorer, _MultimetricScorer):
         return list(scorer._scorers)
     found = list(dict.fromkeys(name for o in outcomes for fold in o.scores for name in fold))
     if found:
         return found
-    errors = [outcome.errors[0] for outcome in outcomes if outcome.errors]
-    hint = ""
-    if not ((Y == 0) | (Y == 1)).all():
-        hint = (
-            "\ny has NaN or soft labels, which most scorers of scikit-learn refuse: use one of "
-            "sklearn_mlloss.metrics.multilabel_scorers()"
-        )
-    raise ValueError("no pair could be scored. The errors were:\n" + most_common(errors) + hint)
+    raise nothing_scored([outcome.errors[0] for outcome in outcomes if outcome.errors])
+
+
+def nothing_scored(errors: list[str]) -> ValueError:
+    """Return the error to raise where every decision or every score failed."""
+    told = most_common(errors) or "scoring returned no score"
+    return ValueError(
+        f"no pair could be scored. The errors were:\n{told}\n"
+        "With memory=... of the classifier, what was trained is not trained again"
+    )
 
 
 def _verdicts(

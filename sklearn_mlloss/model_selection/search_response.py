@@ -6,12 +6,13 @@ import copy
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.utils.validation import _num_samples
 
 from ..deciding import DecidingClassifier
 from ..targets import TargetCodec
 
-__all__ = ["Decided"]
+__all__ = ["Decided", "dense_response"]
 
 
 class Decided(DecidingClassifier):
@@ -50,9 +51,7 @@ class Decided(DecidingClassifier):
 
     def dense(self) -> Decided:
         """Return the same response with labels that are not sparse."""
-        targets = copy.copy(self.targets)
-        targets.sparse_type = None
-        return Decided(targets, self.scores, self.decisions)
+        return Decided(_dense(self.targets), self.scores, self.decisions)
 
     def fit(self, X: Any, y: Any = None) -> Decided:
         """Do nothing: without this method it would be no estimator to a scorer."""
@@ -77,3 +76,16 @@ class Decided(DecidingClassifier):
 
     # Nothing is learned here.
     _raw_scores = _rows_to_decide = _make_decoder = _auto_decoder = None
+
+
+def dense_response(model: Any, X: Any, targets: TargetCodec) -> Decided:
+    """Return what a classifier of labels says of rows, with labels that are not sparse."""
+    labels = model.predict(X)
+    labels = labels.toarray() if sp.issparse(labels) else labels
+    return Decided(_dense(targets), model.predict_proba(X), labels.astype(bool))
+
+
+def _dense(targets: TargetCodec) -> TargetCodec:
+    targets = copy.copy(targets)
+    targets.sparse_type = None
+    return targets

@@ -16,13 +16,22 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import _routing_enabled, process_routing
 from sklearn.utils.validation import _check_method_params
 
+from .._data.weights import LARGEST_SUM, check_weight
 from ..metrics import decisions
 from ..targets import TargetCodec
 from .comparison import draw_bootstraps
 from .search_defined import where_defined
 from .search_response import Decided
 
-__all__ = ["CountMeasure", "Metric", "Scoring", "count_measure", "draw_for", "takes_weights"]
+__all__ = [
+    "CountMeasure",
+    "Metric",
+    "Scoring",
+    "count_measure",
+    "draw_for",
+    "refuses_sparse",
+    "takes_weights",
+]
 
 # In closed form, and where each is two calls of a scorer for each candidate.
 N_BOOTSTRAPS, N_SLOW_BOOTSTRAPS = 200, 50
@@ -187,11 +196,6 @@ class Metric:
     counts: CountMeasure | None
 
     @property
-    def of_scikit_learn(self) -> bool:
-        """Whether scikit-learn calls a metric, or the classifier's own `score`."""
-        return isinstance(self.scorer, _BaseScorer | _PassthroughScorer)
-
-    @property
     def looks_at_decisions(self) -> bool:
         """Whether it may look at more than probabilities."""
         if not isinstance(self.scorer, _BaseScorer):
@@ -202,8 +206,7 @@ class Metric:
     @property
     def weight(self) -> np.ndarray | None:
         """The weights of all rows."""
-        weight = self.params.get("sample_weight")
-        return None if weight is None else np.asarray(weight, dtype=np.float64)
+        return self.params.get("sample_weight")
 
 
 class Scoring:
@@ -242,6 +245,7 @@ class Scoring:
         self.hard = Y == 1 if Y.dtype.kind != "f" else None
         self.metrics = {}
         for name, (one, own) in _each(scorer, params).items():
+            own = own | _weight_of_rows(own.get("sample_weight"), Y, targets)
             counts = None
             if self.hard is not None and set(own) <= {"sample_weight"}:
                 counts = count_measure(one, targets.kind, targets.n_labels_)
@@ -283,7 +287,7 @@ class Scoring:
         # A metric gets X for the response only, which knows its rows itself.
         X = None if isinstance(metric.scorer, _BaseScorer) else _safe_indexing(self.X, rows)
         y = _safe_indexing(self.y, rows)
-        if metric.of_scikit_learn and sp.issparse(y):  # which most metrics refuse
+        if refuses_sparse(metric.scorer) and sp.issparse(y):
             y, response = y.toarray(), response.dense()
         return metric.defined(response, X, y, **_check_method_params(self.X, metric.params, rows))
 
@@ -335,6 +339,19 @@ def _each(scorer: Any, params: dict) -> dict[str, tuple[Any, dict]]:
     return {
         name: (one, params if takes_weights(one) else {}) for name, one in scorer._scorers.items()
     }
+
+
+def _weight_of_rows(weight: Any, Y: np.ndarray, targets: TargetCodec) -> dict[str, np.ndarray]:
+    """Return one weight per row, the mean over its labels, if there are weights."""
+    weight = check_weight(weight, Y, targets.kind == "multilabel", LARGEST_SUM)
+    if weight is None:
+        return {}
+    return {"sample_weight": weight if weight.ndim == 1 else weight.mean(axis=1)}
+
+
+def refuses_sparse(scorer: Any) -> bool:
+    """Return whether a scorer is one of scikit-learn, most of which refuse sparse labels."""
+    return isinstance(scorer, _BaseScorer | _PassthroughScorer)
 
 
 def takes_weights(scorer: Any) -> bool:

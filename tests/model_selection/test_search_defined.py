@@ -236,3 +236,13 @@ def test_nothing_is_lost_where_an_own_metric_is_nan(rule):
     assert (fitted.compare()["verdict"] == "failed").all()
     several = search(scoring={"own": own, "f1": "f1_macro"}, refit="f1").fit(X, Y)
     assert np.isfinite(several.best_score_)
+
+
+def test_errors_after_training_have_a_reason():
+    def wrong(estimator, X, y):
+        raise RuntimeError("no such metric")
+
+    for own, message in ((wrong, "2 times: fold 0: RuntimeError: no such metric"),
+                         (lambda estimator, X, y: {}, "scoring returned no score")):  # fmt: skip
+        with pytest.raises(ValueError, match=rf"{message}\nWith memory=... of the classifier"):
+            search(scoring=own).fit(X, Y)

@@ -141,6 +141,24 @@ def test_sparse_labels_are_scored_by_any_metric():
             assert np.isfinite(sparse.cv_results_[column]).all()
 
 
+@pytest.mark.parametrize("scoring", ["f1_macro", "roc_auc", None])
+@pytest.mark.parametrize("labels", [LABELS, LABELS[:, :1]], ids=["3 labels", "1 label"])
+def test_new_rows_with_sparse_labels_are_scored(labels, scoring):
+    X = LABELS + rng.normal(size=(N, 3))
+    net = MultiLabelNetClassifier(
+        hidden_layer_sizes=(4,), max_epochs=1, early_stopping=False, random_state=0
+    )
+    search = LossDecoderSearchCV(
+        net, ["bce"], ["threshold"], cv=PredefinedSplit(np.arange(N) % 2), scoring=scoring
+    )
+    found = [
+        search.fit(X, y).score(X, new)
+        for y in (labels, sp.csr_array(labels))
+        for new in (labels, sp.csr_matrix(labels))
+    ]
+    np.testing.assert_allclose(found, found[0])
+
+
 def test_each_metric_gets_the_weights_that_it_asks_for():
     targets = TargetCodec().fit(LABELS)
     response, rows, weight = respond(targets, rng), np.arange(N), rng.random(N)
