@@ -47,7 +47,6 @@ from .training import (
     train_folds,
     train_net,
     train_on,
-    warn_of_early_end,
 )
 
 __all__ = ["MultiLabelNetClassifier"]
@@ -190,9 +189,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         their code, defaults, closures, attributes or bases are, or a package is; not when what they
         call is.
     callbacks : list of skorch callbacks, optional
-        Notified as skorch documents it, for each batch too, which slows training. Copied. Those
-        that score predictions (`EpochScoring`, `BatchScoring`) do not work on tables in memory: use
-        `monitor`. For those of scikit-learn see the notes.
+        Copied, and notified as skorch documents it; of each batch where they ask for it, which
+        slows training. `EpochScoring` scores what `net_` predicts at the end of an epoch, whatever
+        its `use_caching`. For callbacks of scikit-learn see the notes.
     net_params : dict, optional
         Further arguments of `skorch.NeuralNet`: ``optimizer__param_groups``,
         ``torch_load_kwargs`` and ``callbacks__...``.
@@ -218,8 +217,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     categories_ : list of ndarray
         The categories of each of these columns in the rows of the (first) fit, sorted.
     encoding_ : Encoding, transformer or None
-        The fitted encoding of the first net; each net of an ensemble has its own, in
-        ``net.encoder_.fitted``, and for categories in ``net.encoder_.categories``.
+        The fitted encoding of the first net. Each net has its own, ``net.encoder_.fitted``, and
+        for categories ``net.encoder_.categories``.
     encoding_reason_ : str
         Why "auto" has chosen it, else "as given".
     decoder_ : Decoder
@@ -227,9 +226,10 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     calibrator_ : Calibrator or None
         The calibration in use.
     net_ : skorch.NeuralNet
-        The trained net; ``net_.module_`` is the torch module, on the CPU, which takes rows of X
-        (or what a transformer made of them), where a category is its place in `categories_`, or
-        -1 if it is not there, and what is missing is NaN. The first of an ensemble.
+        The trained net, the first of an ensemble. ``net_.module_`` is the torch module, on the CPU,
+        which takes rows of X (or what a transformer made of them), where a category is its place in
+        `categories_`, or -1 if it is not there, and what is missing is NaN. `forward`, `predict`
+        and `predict_proba` of `net_` take such rows, too, without calibration and decoder.
     nets_ : list of skorch.NeuralNet
         All nets.
     oof_scores_ : ndarray of shape (n_samples, n_labels)
@@ -643,9 +643,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         return trained, finish
 
     def _train(self, train: Callable, loss: Loss, *args: Any) -> Any:
-        found = train_or_recall(self, MultiLabelNetClassifier, train, loss, *args)
-        warn_of_early_end(found, self.max_epochs)
-        return found
+        return train_or_recall(self, MultiLabelNetClassifier, train, loss, *args)
 
     def _learn_decision(self, scored: Scored | None, rows: Rows, reserved: Rows | None) -> None:
         own = None if reserved is None else self._score(reserved)

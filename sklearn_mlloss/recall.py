@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from pickle import PicklingError
+from types import SimpleNamespace
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -13,6 +14,7 @@ from sklearn.utils.validation import check_memory
 
 from .digests import code_digest
 from .losses import Loss
+from .training import check_held_out, warn_of_early_end
 
 __all__ = ["train_or_recall"]
 
@@ -32,22 +34,34 @@ def train_or_recall(
 ) -> Any:
     """Train with the parameters of an estimator, or recall what came of the same arguments.
 
+    Warns where training diverged, or ended while it still improved.
+
     Parameters
     ----------
     estimator : MultiLabelNetClassifier
     kind : type
         Its class, or that of which it is a subclass.
     train : callable ``(estimator, loss, *args)``
-        Reads parameters and `is_categorical_`.
+        Reads parameters, `is_categorical_` and the kind of y.
     loss : Loss
         Fitted.
     *args : object
         Whatever else training depends on.
     """
+    check_held_out(estimator)
+    found = _train_or_recall(estimator, kind, train, loss, *args)
+    warn_of_early_end(found, estimator.max_epochs)
+    return found
+
+
+def _train_or_recall(
+    estimator: BaseEstimator, kind: type[BaseEstimator], train: Callable, loss: Loss, *args: Any
+) -> Any:
     names = inspect.signature(kind).parameters.keys() - NOT_TRAINED
     params = {name: getattr(estimator, name) for name in sorted(names)}
     trained = kind(**params)
     trained.is_categorical_ = estimator.is_categorical_
+    trained._targets = SimpleNamespace(kind=estimator._targets.kind)
     memory = estimator.memory
 
     @functools.wraps(train)

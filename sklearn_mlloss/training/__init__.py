@@ -1,7 +1,7 @@
 """Training: tables in memory, batches of them, and the net that learns from them."""
 
 from .batches import Batches, Table
-from .build import build_net, check_accepts, make_loss
+from .build import build_net, check_accepts, check_held_out, make_loss
 from .device import resolve_device, seeded, torch_defaults
 from .encoding import Encoder, fit_encoder
 from .fit import Trained, mean_scores, train_folds, train_net, train_on, warn_of_early_end
@@ -20,6 +20,7 @@ __all__ = [
     "Trained",
     "build_net",
     "check_accepts",
+    "check_held_out",
     "fit_encoder",
     "make_loss",
     "mean_scores",

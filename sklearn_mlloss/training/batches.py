@@ -123,6 +123,14 @@ class Table(Dataset):
         """Return the number of rows."""
         return len(self.Y)
 
+    def rows(self) -> np.ndarray | sp.csr_matrix | sp.csr_array:
+        """Return the rows of X in memory of the CPU; without a copy where they are all there is."""
+        if self.sparse and self.index_device.type != "cpu":
+            parts = tuple(p.cpu().numpy() for p in (self.values, self.columns, self.starts))
+            return sp.csr_array(parts, shape=(len(self), self.n_features))
+        X = self.X if self.sparse else self.X.cpu().numpy()
+        return X if self.index is None else X[self.index.numpy()]
+
     def batch(self, rows: Tensor) -> Batch:
         """Return ``X, (Y, sample_weight)`` of the rows with these numbers, on `device`."""
         rows = rows.to(self.index_device)

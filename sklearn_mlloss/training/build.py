@@ -23,8 +23,9 @@ from .encoding import Encoder
 from .net import VALID_ROWS, TableNet
 from .optimizers import get_schedule, optimizer_settings
 from .rows import Rows
+from .user_callbacks import check_callbacks
 
-__all__ = ["build_net", "check_accepts", "make_loss"]
+__all__ = ["build_net", "check_accepts", "check_held_out", "make_loss"]
 
 # Rows beyond which a second hidden layer helps, and units of a layer.
 ROWS_OF_ONE_LAYER, UNITS = 4000, 256
@@ -104,6 +105,8 @@ def build_net(
         "train_split": None,
         "callbacks": _callbacks(estimator),
         "verbose": int(estimator.verbose),
+        # What is made of a training batch has been mixed, and is of weights that are gone.
+        "use_caching": False,
         "device": "cpu",
         **{f"optimizer__{name}": value for name, value in settings.items()},
     }
@@ -116,7 +119,7 @@ def build_net(
         )
     net = TableNet(**own, **given)
     net.encoder_, net.half_products_ = encoder, estimator.precision == "bf16"
-    net.network_ = chosen
+    net.network_, net.exclusive_ = chosen, estimator._targets.kind == "multiclass"
     with seeded(seed, torch.device("cpu")):
         net.start(PRECISIONS[estimator.precision], loss.initial_bias(), last)
     net.check_outputs(encoder.n_inputs, loss.n_outputs_)
@@ -141,6 +144,16 @@ def check_accepts(loss: Loss, rows: Rows) -> None:
             f"sample_weight has a weight a row and label, but {name} is not a sum over labels: "
             "give one weight a row"
         )
+
+
+def check_held_out(estimator: Any) -> None:
+    """Raise for callbacks of an estimator that need held-out rows where there are none."""
+    check_callbacks(
+        estimator.callbacks or (),
+        scored=estimator.early_stopping,
+        # The last network is trained on all rows.
+        monitored=estimator.early_stopping and (estimator.cv is None or estimator.ensemble),
+    )
 
 
 def _make_network(
@@ -172,7 +185,7 @@ def _callbacks(estimator: Any) -> list[Any]:
 def _monitored(
     monitor: Callable[[np.ndarray, np.ndarray], float], net: TableNet, table: Table
 ) -> float:
-    return monitor(table.Y.cpu().numpy(), net.table_scores(table))
+    return monitor(table.Y.cpu().numpy(), net.predict_proba(table))
 
 
 def _settings_of_network(

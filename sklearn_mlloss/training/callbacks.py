@@ -1,12 +1,9 @@
-"""The callbacks of the estimator itself, and how callbacks end a training."""
+"""The callbacks of the estimator itself: early stopping and learning rate schedules."""
 
 from __future__ import annotations
 
 import math
-import opcode
-import signal
-from collections.abc import Callable, Iterator
-from types import TracebackType
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,7 +12,7 @@ from skorch.callbacks import Callback
 from .batches import Table
 from .divergence import Diverged
 
-__all__ = ["BestWeights", "Schedule", "StopTraining", "is_request"]
+__all__ = ["BestWeights", "Schedule", "StopTraining"]
 
 
 class StopTraining(Exception):
@@ -139,50 +136,3 @@ class Schedule(Callback):
             group.clear()
             group.update(before)
         del self.scheduler_, self.groups_
-
-
-def is_request(error: KeyboardInterrupt, outer: BaseException | None) -> bool:
-    """Return whether a callback ends training as skorch's do, by raising KeyboardInterrupt.
-
-    It does so with a `raise` statement. Ctrl-C, or the stop button of a notebook, interrupts
-    whatever is executed at the time, by way of the signal handler.
-
-    Parameters
-    ----------
-    error : KeyboardInterrupt
-    outer : BaseException or None
-        The exception that was being handled when the callback was called.
-    """
-    handlers = set(_signal_handlers())
-    cause: BaseException | None = error
-    while cause is not None and cause is not outer:
-        if isinstance(cause, KeyboardInterrupt):
-            frames = list(_frames(cause.__traceback__))
-            code, at = frames[-1]
-            if code.co_code[at : at + 1] != _RAISE or any(code in handlers for code, _ in frames):
-                return False
-        # A callback may have caught the interrupt of the user, and raised another.
-        cause = cause.__context__
-    return True
-
-
-_RAISE = bytes([opcode.opmap["RAISE_VARARGS"]])
-
-
-def _frames(traceback: TracebackType | None) -> Iterator[tuple[Any, int]]:
-    """Yield the code of each frame, and the place of the instruction that raised."""
-    while traceback is not None:
-        yield traceback.tb_frame.f_code, traceback.tb_lasti
-        traceback = traceback.tb_next
-
-
-def _signal_handlers() -> Iterator[Any]:
-    """Yield the code of the handlers of signals that are written in Python."""
-    for number in signal.valid_signals():
-        handler = signal.getsignal(number)
-        for attribute in ("func", "__func__"):  # of a partial function, of a method
-            handler = getattr(handler, attribute, handler)
-        if callable(handler):
-            for function in (handler, type(handler).__call__):
-                if hasattr(function, "__code__"):
-                    yield function.__code__

@@ -23,16 +23,17 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor, nn
 
-from ..networks import MLP, Mixup
-from .batches import Batches, Table, block_size, blocks
-from .callbacks import BestWeights, Schedule, StopTraining, is_request
+from ..networks import MLP
+from .batches import Table, block_size, blocks
+from .callbacks import BestWeights, Schedule, StopTraining
 from .device import threads_for, torch_defaults
 from .divergence import Diverged, names_not_finite
-from .encoding import Encoder
 from .fused import FusedTraining, can_fuse
+from .interface import NetInterface
 from .optimizers import make_optimizer
 from .out_of_fold import OutputsByEpoch
 from .sparse import is_thin, sparse_outputs
+from .user_callbacks import as_skorch, check_callbacks, follows_batches, is_request
 
 __all__ = ["TableNet"]
 
@@ -56,14 +57,12 @@ CURVES = {
 }
 
 
-class TableNet(NeuralNet):
+class TableNet(NetInterface):
     """A `skorch.NeuralNet` over tables in memory, whose criterion is a `Criterion`.
 
     Make it ready with `start`, and train it with `train`.
     """
 
-    # What rows of X go through before the first layer.
-    encoder_: Encoder
     # Arguments of the built-in network, with numbers for "auto"; none of another one.
     network_: dict[str, Any]
     # The rows of the last training, and those held out from it; where it took place.
@@ -98,7 +97,7 @@ class TableNet(NeuralNet):
 
     def start(self, dtype: Any, bias: np.ndarray, last: TableNet | None) -> None:
         """Initialise with this floating type and output bias, or from another net's weights."""
-        self.initialize()
+        NeuralNet.initialize(self)
         for part in self._parts().values():
             part.to(torch.float64 if dtype == np.float64 else torch.float32)
         if last is None:
@@ -113,6 +112,10 @@ class TableNet(NeuralNet):
                 "module and the number of outputs of the loss as they were"
             ) from None
         self.history.extend(last.history)
+        if self.history:
+            # Schedulers that go on from an epoch ask for it.
+            for group in self.optimizer_.param_groups:
+                group.setdefault("initial_lr", group["lr"])
         self.n_rows_, self.epochs_before_ = last.n_rows_, last.epochs_before_
 
     def check_outputs(self, n_features: int, n_outputs: int) -> None:
@@ -163,8 +166,7 @@ class TableNet(NeuralNet):
         bool
             Whether the end came while the score of the held-out rows still improved.
         """
-        before, self.whole_fit_, self.task_ = len(self.history), whole_fit, task
-        self.kept_outputs_ = kept_outputs
+        self.whole_fit_, self.task_, self.kept_outputs_ = whole_fit, task, kept_outputs
         if len(table) != self.n_rows_[0] or not whole_fit:
             self.epochs_before_ = sum("train_loss" in row for row in self.history)
         self.n_rows_ = (len(table), 0 if valid is None else len(valid))
@@ -195,12 +197,12 @@ class TableNet(NeuralNet):
         rule = self.best_weights()
         if rule is None or valid is None or self.divergence_:
             return False
-        return rule.is_improving() and len(self.history) - before == epochs
+        return rule.is_improving() and rule.epochs_ == epochs
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
-        """Train on; unlike skorch's, an interrupt by the user is not swallowed."""
-        if not self.initialized_:
-            self.initialize()
+        """Train on a table; unlike skorch's, an interrupt by the user is not swallowed."""
+        if not isinstance(X, Table):
+            self.fit(X, y)
         try:
             self.notify("on_train_begin", X=X, y=y)
             self.fit_loop(X, y, **fit_params)
@@ -216,21 +218,24 @@ class TableNet(NeuralNet):
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         """Decide whether steps can do without skorch's bookkeeping, and perhaps autograd."""
+        check_callbacks(self.callbacks_, scored=True, monitored=self.train_split is not None)
         closure = inspect.signature(self.optimizer_.step).parameters.get("closure")
         # Some optimisers, such as LBFGS, ask for the loss more than once a step.
         simple = closure is None or closure.default is not closure.empty
         self.plain_steps_ = simple and not self._has_user_callbacks()
-        self.may_fuse_ = simple and not self._follows_batches()
+        self.may_fuse_ = simple and not any(follows_batches(c) for _, c in self.callbacks_)
 
     def notify(self, method_name, **cb_kwargs):
         """Call the callbacks; those of the user may end training by KeyboardInterrupt."""
         getattr(self, method_name)(self, **cb_kwargs)
+        shown = as_skorch(cb_kwargs) if self._has_user_callbacks() else cb_kwargs
         outer = sys.exception()
         for _, callback in self.callbacks_:
+            own = type(callback) in OWN_CALLBACKS
             try:
-                getattr(callback, method_name)(self, **cb_kwargs)
+                getattr(callback, method_name)(self, **(cb_kwargs if own else shown))
             except KeyboardInterrupt as error:
-                if type(callback) in OWN_CALLBACKS or not is_request(error, outer):
+                if own or not is_request(error, outer):
                     raise
                 # At the end the others may still have something to do.
                 if method_name != "on_train_end":
@@ -308,6 +313,8 @@ class TableNet(NeuralNet):
     def train_step_single(self, batch, **fit_params):
         """Return loss and outputs of a batch after computing the gradient."""
         X, targets = batch
+        # A callback may have predicted.
+        self._set_mode(True)
         with torch.autocast(X.device.type, torch.bfloat16, enabled=self.half_products_):
             outputs = self.module_(X)
         outputs = outputs.to(X.dtype)
@@ -318,17 +325,10 @@ class TableNet(NeuralNet):
     def validation_step(self, batch, **fit_params):
         """Return loss and outputs of a batch."""
         X, targets = batch
+        self._set_mode(False)
         with torch.no_grad():
             outputs = self.module_(X)
             return {"loss": self.get_loss(outputs, targets), "y_pred": outputs}
-
-    def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Return the criterion for targets and weights, or for those of mixtures."""
-        Y, sample_weight = y_true
-        mixups = self._mixups() if training else []
-        if mixups:
-            return mixups[0].loss(self.criterion_, y_pred, Y, sample_weight)
-        return self.criterion_(y_pred, Y, sample_weight)
 
     def outputs(self, X: Any, device: torch.device | str) -> Iterator[tuple[Tensor, int]]:
         """Yield what the network returns for blocks of rows of X, and how many rows are real.
@@ -450,16 +450,6 @@ class TableNet(NeuralNet):
         names = [name for name in CURVES if any(name in row for row in rows)]
         return {name: [row.get(name, CURVES[name]) for row in rows] for name in names}
 
-    def table_scores(self, table: Table) -> np.ndarray:
-        """Return the scores of the rows of a table."""
-        self._set_training(False)
-        with torch.no_grad():
-            outputs = [
-                self.module_(X).cpu()
-                for X, _ in Batches(table, block_size(VALID_ROWS, self.encoder_.n_outputs))
-            ]
-        return self.criterion_.loss.link(torch.cat(outputs)).numpy()
-
     def __getstate__(self) -> dict[str, Any]:
         """Return what lasts, on the CPU.
 
@@ -522,15 +512,6 @@ class TableNet(NeuralNet):
         epoch, self.epoch_ = self.epoch_, None
         return epoch is not None and epoch.end_epoch(self)
 
-    def _follows_batches(self) -> bool:
-        """Return whether a callback of the user's is to be told of each batch."""
-        hooks = ("on_batch_begin", "on_batch_end", "on_grad_computed")
-        return any(
-            getattr(type(callback), hook) is not getattr(Callback, hook)
-            for _, callback in self.callbacks_
-            for hook in hooks
-        )
-
     def _has_user_callbacks(self) -> bool:
         return any(type(callback) not in OWN_CALLBACKS for _, callback in self.callbacks_)
 
@@ -581,9 +562,3 @@ class TableNet(NeuralNet):
         del self.history[-1:]
         best = max(row["epoch"] for row in self.history if row.get("is_best"))
         self.divergence_ = f"the best weights, those of epoch {best}, are kept ({error})"
-
-    def _mixups(self) -> list[Mixup]:
-        return [part for part in self.module_.modules() if isinstance(part, Mixup)]
-
-    def _parts(self) -> dict[str, nn.Module]:
-        return {"module": self.module_, "criterion": self.criterion_}
