@@ -439,7 +439,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
                 kept[np.flatnonzero(kept)[own]] = False
             folds, n_parts = None, self.max_epochs
             if self.cv is not None:
-                folds = make_folds(self.cv, rows, kept, self._seeds(0)[2], self.repeats)
+                seed = self._seeds(0)[2]
+                folds = make_folds(self.cv, rows, kept, self._targets, seed, self.repeats)
                 n_parts = len(folds) + (not self.ensemble)
             task = begin_fit(self, X, y, sample_weight, n_parts, ordered=folds is None)
             if folds is None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ._data.folds import list_folds
 from .model_selection import MultilabelStratifiedKFold, MultilabelStratifiedShuffleSplit
+from .targets import TargetCodec
 from .training import Rows
 
 __all__ = ["make_folds", "split_rows"]
@@ -26,7 +27,7 @@ def split_rows(rows: Rows, share: float, seed: int) -> tuple[np.ndarray, np.ndar
 
 
 def make_folds(
-    cv: Any, rows: Rows, kept: np.ndarray, seed: int, repeats: int = 1
+    cv: Any, rows: Rows, kept: np.ndarray, codec: TargetCodec, seed: int, repeats: int = 1
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return folds in terms of the rows that are left.
 
@@ -38,6 +39,8 @@ def make_folds(
         Those that are left.
     kept : ndarray of bool, shape (n_samples,)
         Which of the rows that were passed are left.
+    codec : TargetCodec
+        Fitted: splitters of scikit-learn take several classes as a 1-D y only.
     seed : int
         Of the folds, if their number is given.
     repeats : int, default=1
@@ -49,5 +52,6 @@ def make_folds(
     place = np.cumsum(kept) - 1
     targets = np.zeros((len(kept), rows.Y.shape[1]), dtype=rows.Y.dtype)
     targets[kept] = rows.Y
-    folds = list_folds(cv, np.zeros(len(kept)), targets, kept)
+    y = codec.inverse_transform(targets) if codec.kind == "multiclass" else targets
+    folds = list_folds(cv, np.zeros(len(kept)), y, kept)
     return [(place[train], place[test]) for train, test in folds]

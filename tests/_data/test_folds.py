@@ -3,7 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut, PredefinedSplit
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    LeaveOneGroupOut,
+    PredefinedSplit,
+    StratifiedKFold,
+)
 
 from sklearn_mlloss import DecodedClassifierCV, LossDecoderSearchCV, MultiLabelNetClassifier
 from sklearn_mlloss._data.folds import check_groups, list_folds
@@ -76,6 +82,17 @@ def test_all_forms_of_the_same_splits(cv):
     for k, (train, test) in zip(order, HALVES, strict=True):
         np.testing.assert_array_equal(found[k][0], train)
         np.testing.assert_array_equal(found[k][1], test)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("y", [ROWS % 2, ROWS % 3, np.array(["a", "b", "c"])[ROWS % 3]])
+def test_splitters_of_classes_get_a_1d_y(name, y):
+    # What is asserted is raised by the training: the folds are there.
+    with pytest.raises(AssertionError, match="trained"):
+        estimator = ESTIMATORS[name](StratifiedKFold(2))
+        if name == "search":
+            estimator.set_params(error_score="raise")
+        estimator.fit(X, y)
 
 
 def test_rows_that_may_not_be_used_are_left_out():
