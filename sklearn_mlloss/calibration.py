@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.isotonic import IsotonicRegression
 
-from ._data.validation import check_number
+from ._data.validation import check_number, describe
 from .decoders.base import _check_scores, _check_targets, _check_weight
 from .names import did_you_mean
 
@@ -505,12 +505,12 @@ def get_calibrator(spec: Any) -> Calibrator | None:
     names = ", ".join(CALIBRATORS)
     if not isinstance(spec, str):
         raise TypeError(
-            f"calibration must be None, a name, a Calibrator class or a Calibrator, got {spec!r}; "
-            f"the names are: {names}."
+            "calibration must be None, a name, a Calibrator class or a Calibrator, got "
+            f"{describe(spec)}; the names are: {names}."
         )
     if spec not in CALIBRATORS:
         near = did_you_mean(spec, CALIBRATORS) or "."
-        raise ValueError(f"unknown calibration {spec!r}; the names are: {names}{near}")
+        raise ValueError(f"unknown calibration {describe(spec)}; the names are: {names}{near}")
     return CALIBRATORS[spec]()
 
 

@@ -17,7 +17,7 @@ from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params, check_is_fitted, has_fit_parameter
 
 from ._data.folds import check_groups, list_folds
-from ._data.validation import warn_user
+from ._data.validation import describe, warn_user
 from .model_selection.split_groups import stratified_folds
 from .names import did_you_mean
 from .parallel import call_in_parallel
@@ -49,8 +49,8 @@ def is_prefit(estimator: Any, cv: Any) -> bool:
     except NotFittedError as error:
         given = "a FrozenEstimator" if frozen else "cv='prefit'"
         raise NotFittedError(
-            f"{given} needs an estimator that is fitted, got {estimator!r}: fit it first on other "
-            "rows, or use cv=5"
+            f"{given} needs an estimator that is fitted, got {describe(estimator)}: fit it first "
+            "on other rows, or use cv=5"
         ) from error
     return True
 

@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_array, estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
 
-from ._data.validation import check_integer, is_auto
+from ._data.validation import check_integer, is_auto, without_rows
 from ._data.weights import counting_rows, drop_unweighted, row_weight
 from .calibration import get_calibrator
 from .decision import KEEP, make_calibrator, warn_of_fallback
@@ -190,7 +190,8 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
         array or sparse matrix of shape (n_samples, n_labels) or (n_samples,)
         """
         check_is_fitted(self)
-        proba = check_array(proba, dtype=np.float64, input_name="proba")
+        with without_rows("proba"):
+            proba = check_array(proba, dtype=np.float64, input_name="proba")
         width = 2 if self._targets.kind == "binary" else self.n_labels_
         if proba.shape[1] != width:
             raise ValueError(f"proba must have {width} columns, got {proba.shape[1]}")

@@ -12,7 +12,7 @@ from sklearn.utils import _safe_indexing, get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled
 from sklearn.utils.metaestimators import available_if
 
-from ._data.validation import check_flag, is_auto
+from ._data.validation import check_flag, describe, is_auto
 from ._data.weights import LARGEST_SUM, check_weight, weigh
 from .calibration import Calibrator
 from .cross_fit import Routed, fit_models, is_prefit, make_parts, pool, route
@@ -346,11 +346,13 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
 
     def _check_params(self) -> None:
         if not isinstance(self.ensemble, bool | np.bool_) and not is_auto(self.ensemble):
-            raise ValueError(f"ensemble must be True, False or 'auto', got {self.ensemble!r}")
+            raise ValueError(
+                f"ensemble must be True, False or 'auto', got {describe(self.ensemble)}"
+            )
         check_flag(self.store_cv_results, "store_cv_results")
         if isinstance(self.cv, str) and self.cv not in ("oof", "prefit"):
             raise ValueError(
-                f"cv must be an int, a splitter, splits, 'oof' or 'prefit', got {self.cv!r}"
+                f"cv must be an int, a splitter, splits, 'oof' or 'prefit', got {describe(self.cv)}"
             )
         if self._has_own_folds():
             self._check_own_folds()
@@ -360,7 +362,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         if isinstance(self.estimator, type) or not hasattr(self.estimator, "__sklearn_tags__"):
             raise TypeError(
                 "estimator must be a classifier of scikit-learn, such as RandomForestClassifier(), "
-                f"got {self.estimator!r}"
+                f"got {describe(self.estimator)}"
             )
         pairwise = get_tags(self.estimator).input_tags.pairwise
         if pairwise and self._ensembles():
@@ -494,7 +496,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         if self._method == "decision_function" and not hasattr(model, "oof_scores_"):
             raise ValueError(
                 "out-of-bag scores are those of predict_proba: use response_method='auto' with "
-                f"cv='oof', got {self.response_method!r}"
+                f"cv='oof', got {describe(self.response_method)}"
             )
         return rest[known], scores[known]
 

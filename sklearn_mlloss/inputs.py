@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
 
+from ._data.validation import LONGEST, describe, without_rows
 from ._data.weights import check_weight
 from .parameters import warn_of_lost_digits
 from .targets import TargetCodec
@@ -65,9 +66,10 @@ class InputCodec:
         self.categories_ = []
         if self.is_categorical_ is not None and hasattr(self.encoding, "transform"):
             raise ValueError(
-                f"X has columns of categories, which do not go with encoding={self.encoding!r}: "
-                "take encoding='auto' or another name, or set categorical_features=None and put "
-                "the transformer into a Pipeline, before this classifier"
+                "X has columns of categories, which do not go with encoding="
+                f"{describe(self.encoding)}: take encoding='auto' or another name, or set "
+                "categorical_features=None and put the transformer into a Pipeline, before this "
+                "classifier"
             )
         found = self.transform(estimator, X, reset=True)
         # Where rows are sparse the network may have no place for missing values.
@@ -92,7 +94,7 @@ class InputCodec:
         if first != now:
             names = getattr(estimator, "feature_names_in_", np.arange(estimator.n_features_in_))
             raise ValueError(
-                f"categorical_features={estimator.categorical_features!r} stands for "
+                f"categorical_features={describe(estimator.categorical_features)} stands for "
                 f"{names[now].tolist() or 'no column'} of X, but for "
                 f"{names[first].tolist() or 'no column'} in the first fit, which warm_start=True "
                 "goes on from: set warm_start=False, or ask for the same columns"
@@ -205,7 +207,7 @@ class InputCodec:
             else:
                 why = (
                     "The first fit was with encoding=None, which has no place for missing values, "
-                    f"and encoding={estimator.encoding!r} was set later: fit anew with "
+                    f"and encoding={describe(estimator.encoding)} was set later: fit anew with "
                     "warm_start=False and"
                 )
             raise ValueError(
@@ -318,7 +320,8 @@ def _numbers(X: Any, convert: Callable[[], Any], columns: np.ndarray | None = No
     """Return what `convert` makes of columns of X; if one of them holds no numbers, name it."""
     _refuse_times(X, columns)
     try:
-        return convert()
+        with without_rows("X"):
+            return convert()
     except (ValueError, TypeError) as error:
         if isinstance(error, ValueError) and not any(known in str(error) for known in NOT_NUMBERS):
             raise
@@ -346,7 +349,7 @@ def _refuse_times(X: Any, columns: np.ndarray | None) -> None:
 
 
 def _not_numeric(X: Any, j: int, reason: Any) -> ValueError:
-    return ValueError(f"{_name(X, j)} is not numeric ({reason}): {_remedy(X, j)}")
+    return ValueError(f"{_name(X, j)} is not numeric ({str(reason)[:LONGEST]}): {_remedy(X, j)}")
 
 
 def _remedy(X: Any, j: int) -> str:

@@ -13,9 +13,15 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_memory
 
-from ._data.validation import check_choice, check_flag, check_integer, check_number, is_auto
+from ._data.validation import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    describe,
+    is_auto,
+)
 from .names import did_you_mean
 
 __all__ = [
@@ -63,21 +69,27 @@ def check_params(estimator: Any) -> None:
     monitor = estimator.monitor
     if not callable(monitor) and not (isinstance(monitor, str) and monitor == "loss"):
         raise ValueError(
-            f"monitor must be 'loss' or a function (Y, scores) -> float, got {monitor!r}"
+            f"monitor must be 'loss' or a function (Y, scores) -> float, got {describe(monitor)}"
         )
     check_choice(estimator.precision, "precision", PRECISIONS)
     for name in ("optimizer_params", "net_params"):
         value = getattr(estimator, name)
         if value is not None and not isinstance(value, Mapping):
-            raise TypeError(f"{name} must be None or a dict, got {value!r}")
-    check_memory(estimator.memory)
+            raise TypeError(f"{name} must be None or a dict, got {describe(value)}")
+    memory = estimator.memory
+    if not (memory is None or isinstance(memory, str) or hasattr(memory, "cache")):
+        raise ValueError(
+            "memory must be None, the name of a folder, or have the same interface as "
+            f"joblib.Memory, got {describe(memory)}"
+        )
     check_n_jobs(estimator.n_jobs)
     if isinstance(estimator.cv, Integral) and estimator.cv < 2:
         raise ValueError(f"cv must be None, at least 2, a splitter or splits, got {estimator.cv!r}")
     if estimator.repeats > 1 and not isinstance(estimator.cv, Integral):
-        raise ValueError(f"repeats > 1 works with an int cv only, got cv={estimator.cv!r}")
+        raise ValueError(f"repeats > 1 works with an int cv only, got cv={describe(estimator.cv)}")
     if estimator.warm_start and estimator.cv is not None:
-        raise ValueError(f"warm_start=True works with cv=None only, got cv={estimator.cv!r}")
+        cv = describe(estimator.cv)
+        raise ValueError(f"warm_start=True works with cv=None only, got cv={cv}")
     _check_encoding(estimator.encoding)
     _check_categorical(estimator.categorical_features)
     _check_callbacks(estimator.callbacks)
@@ -90,7 +102,9 @@ def check_params(estimator: Any) -> None:
 def check_n_jobs(n_jobs: Any) -> None:
     """Raise for what joblib takes for no number of processes."""
     if n_jobs is not None and (not isinstance(n_jobs, Integral) or n_jobs == 0):
-        raise ValueError(f"n_jobs must be None, an int >= 1, or -1 for all cores, got {n_jobs!r}")
+        raise ValueError(
+            f"n_jobs must be None, an int >= 1, or -1 for all cores, got {describe(n_jobs)}"
+        )
 
 
 @contextmanager
@@ -149,11 +163,11 @@ def draw_entropy(random_state: Any) -> int:
         return int(np.random.SeedSequence().generate_state(1)[0])
     try:
         return int(check_random_state(random_state).randint(2**31 - 1))
-    except ValueError as error:
+    except ValueError:
         raise ValueError(
             "random_state must be None, an int from 0 to 2**32 - 1 or a numpy.random.RandomState, "
-            f"got {random_state!r}"
-        ) from error
+            f"got {describe(random_state)}"
+        ) from None
 
 
 def _check_encoding(encoding: Any) -> None:
@@ -173,7 +187,7 @@ def _check_encoding(encoding: Any) -> None:
     kind = ValueError if isinstance(encoding, str) else TypeError
     raise kind(
         f"encoding must be None, 'auto', one of {names}, an Encoding, or a transformer of "
-        f"scikit-learn, got {encoding!r}{did_you_mean(encoding, ENCODINGS)}"
+        f"scikit-learn, got {describe(encoding)}{did_you_mean(encoding, ENCODINGS)}"
     )
 
 
@@ -190,7 +204,7 @@ def _check_categorical(features: Any) -> None:
     if not known:
         raise ValueError(
             "categorical_features must be None, 'from_dtype' or an array-like of bool, int or str, "
-            f"got {features!r}"
+            f"got {describe(features)}"
         )
 
 
@@ -198,12 +212,13 @@ def _check_callbacks(callbacks: Any) -> None:
     if callbacks is None:
         return
     if not isinstance(callbacks, list | tuple):
-        raise TypeError(f"callbacks must be a list of skorch callbacks, got {callbacks!r}")
+        raise TypeError(f"callbacks must be a list of skorch callbacks, got {describe(callbacks)}")
     for item in callbacks:
         callback = item[1] if isinstance(item, tuple) and len(item) == 2 else item
         if not hasattr(callback, "on_epoch_end"):
             raise TypeError(
-                f"callbacks must hold skorch callbacks or pairs (name, callback), got {item!r}"
+                "callbacks must hold skorch callbacks or pairs (name, callback), got "
+                f"{describe(callbacks)}"
             )
 
 
@@ -215,7 +230,7 @@ def _check_network(estimator: Any) -> None:
     if not known and not (isinstance(sizes, str) and sizes == "auto"):
         raise ValueError(
             "hidden_layer_sizes must be 'auto' or a sequence of ints >= 1, such as (256,) for one "
-            f"layer, got {sizes!r}"
+            f"layer, got {describe(sizes)}"
         )
     check_choice(estimator.activation, "activation", ACTIVATIONS)
     for name, top in ("dropout", 1.0), ("input_dropout", 1.0), ("mixup", math.inf):
@@ -237,12 +252,12 @@ def _check_module(estimator: Any) -> None:
     if not callable(estimator.module) or isinstance(estimator.module, nn.Module):
         raise ValueError(
             "module must be a function or class (n_features, n_outputs) -> torch.nn.Module, got "
-            f"{estimator.module!r}"
+            f"{describe(estimator.module)}"
         )
     for name, default in NETWORK.items():
         value = getattr(estimator, name)
         if not isinstance(value, type(default)) or value != default:
             raise ValueError(
                 f"{name} describes the built-in network and does nothing with module=...: leave "
-                f"it at {default!r}, got {value!r}"
+                f"it at {default!r}, got {describe(value)}"
             )

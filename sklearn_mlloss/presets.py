@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ._data.validation import describe
 from .names import did_you_mean
 
 __all__ = ["PRESETS", "preset_for", "vote_for"]
@@ -106,5 +107,6 @@ def _checked(metric: Any) -> str:
     if isinstance(name, str) and name in PRESETS:
         return name
     raise ValueError(
-        f"metric must be one of {', '.join(PRESETS)}, got {metric!r}{did_you_mean(metric, PRESETS)}"
+        f"metric must be one of {', '.join(PRESETS)}, got {describe(metric)}"
+        f"{did_you_mean(metric, PRESETS)}"
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from pickle import PicklingError
 from types import SimpleNamespace
 from typing import Any
 
+import joblib
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_memory
 
+from ._data.validation import LONGEST, describe
 from .digests import code_digest
 from .losses import Loss
 from .training import check_held_out, warn_of_early_end
@@ -73,12 +74,21 @@ def _train_or_recall(
     # What goes on from the weights of the last fit is no result of its arguments alone.
     if memory is None or estimator.warm_start:
         return told(trained, loss, *args)
+    for name, value in {"loss": loss, **params}.items():
+        _check_picklable(name, value, memory)
     trained.code_ = code_digest([loss, *params.values()])
     ignored = [name for name in IGNORED if name in inspect.signature(train).parameters]
+    return check_memory(memory).cache(told, ignore=ignored)(trained, loss, *args)
+
+
+def _check_picklable(name: str, value: Any, memory: Any) -> None:
+    """Raise if a parameter cannot be a part of the key; joblib's own message has all arguments."""
     try:
-        return check_memory(memory).cache(told, ignore=ignored)(trained, loss, *args)
-    except PicklingError as error:
+        joblib.hash(value)
+    except Exception as error:  # each class fails in its own way
+        reason = str(error.args[0]) if error.args else type(error).__name__
         raise ValueError(
-            f"memory={memory!r} keeps networks by what they are trained with, and this cannot be "
-            f"pickled: {error}"
-        ) from error
+            f"memory={describe(memory)} finds networks by what they are trained with, and "
+            f"{name}={describe(value)} cannot be pickled: {reason[:LONGEST]}. Define functions "
+            "and classes in a module, or set memory=None"
+        ) from None

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from ._data.scores import Link, class_matrix, label_matrix
+from ._data.validation import describe
 from .calibration import _probability
 from .targets import TargetCodec
 
@@ -33,13 +34,14 @@ def choose_method(estimator: Any, response_method: str) -> str:
     if not isinstance(response_method, str) or response_method not in ("auto", *METHODS):
         raise ValueError(
             "response_method must be 'auto', 'predict_proba' or 'decision_function', got "
-            f"{response_method!r}"
+            f"{describe(response_method)}"
         )
     wanted = METHODS if response_method == "auto" else (response_method,)
     methods = [name for name in wanted if hasattr(estimator, name)]
     if not methods or not hasattr(estimator, "fit"):
         raise TypeError(
-            f"estimator must be a classifier with fit and {' or '.join(wanted)}, got {estimator!r}"
+            f"estimator must be a classifier with fit and {' or '.join(wanted)}, got "
+            f"{describe(estimator)}"
         )
     return methods[0]
 

@@ -11,6 +11,8 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array
 
+from ._data.validation import describe
+
 __all__ = ["TargetCodec"]
 
 LABEL_SETS = (
@@ -19,7 +21,7 @@ LABEL_SETS = (
 )
 NOT_INDICATOR = (
     "y must hold 0 and 1 in a column a label (probabilities in [0, 1] where the loss takes soft "
-    "targets, NaN for not observed), got values such as {}. Several classes a column "
+    "targets, NaN for not observed), got {}. Several classes a column "
     "(multiclass-multioutput) are another task: use sklearn.multioutput.MultiOutputClassifier or "
     "one-hot columns. If rows are lists of labels, use sklearn.preprocessing.MultiLabelBinarizer"
 )
@@ -115,7 +117,7 @@ class TargetCodec:
         if self.kind == "multilabel":
             names = f" {self.label_names_.tolist()}" if self.named else ""
             return f"{self.n_labels_} labels{names}"
-        return f"classes {self.classes_.tolist()}"
+        return f"classes {describe(self.classes_.tolist())}"
 
     def transform(self, y: Any) -> np.ndarray:
         """Return the target matrix of shape (n_samples, n_labels).
@@ -143,8 +145,8 @@ class TargetCodec:
         unknown = self.classes_[position] != y
         if unknown.any():
             raise ValueError(
-                f"y contains classes {np.unique(y[unknown]).tolist()} that are not among "
-                f"{self.classes_.tolist()}"
+                f"y contains classes {describe(np.unique(y[unknown]).tolist())} that are not among "
+                f"{describe(self.classes_.tolist())}"
             )
         if self.kind == "binary":
             return position.astype(np.uint8).reshape(-1, 1)
@@ -241,15 +243,15 @@ def _indicator(y: Any) -> np.ndarray:
         try:
             y = np.array([[_number(value) for value in row] for row in y])
         except (TypeError, ValueError):
-            raise ValueError(NOT_INDICATOR.format(y.ravel()[:3].tolist())) from None
+            raise ValueError(NOT_INDICATOR.format("values that are no numbers")) from None
     if y.dtype.kind not in "biuf":
-        raise ValueError(NOT_INDICATOR.format(y.ravel()[:3].tolist()))
+        raise ValueError(NOT_INDICATOR.format(f"values of dtype {y.dtype}"))
     if y.dtype.kind == "f":
         return _float_indicator(y)
     if y.dtype.kind == "b":
         y = y.view(np.uint8)
     if y.min(initial=0) < 0 or y.max(initial=0) > 1:
-        raise ValueError(NOT_INDICATOR.format(y[(y != 0) & (y != 1)][:3].tolist()))
+        raise ValueError(NOT_INDICATOR.format(f"values such as {y[(y != 0) & (y != 1)][0]}"))
     return y.astype(np.uint8, order="C", copy=False)
 
 
@@ -279,7 +281,7 @@ def _float_indicator(y: np.ndarray) -> np.ndarray:
         part = y[rows]
         outside = ~((part >= 0) & (part <= 1) | np.isnan(part))
         if outside.any():
-            raise ValueError(NOT_INDICATOR.format(part[outside][:3].tolist()))
+            raise ValueError(NOT_INDICATOR.format(f"values such as {part[outside][0]}"))
     return y.astype(np.float32, order="C", copy=False)
 
 

@@ -20,7 +20,7 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from ._data.validation import check_number
+from ._data.validation import check_number, describe
 from ._data.weights import LARGEST_SUM, check_weight
 from .cross_fit import takes_keyword
 from .parallel import call_in_parallel
@@ -267,13 +267,14 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
             kind = ValueError if isinstance(error, ValueError) else TypeError
             raise kind(
                 "estimators must be a list of pairs (name, classifier) with different names, got "
-                f"{self.estimators!r}: {error}"
+                f"{describe(self.estimators)}: {error}"
             ) from error
         for name, member in self._members():
             if not hasattr(member, "predict_proba"):
                 raise TypeError(
-                    f"estimators must have predict_proba, and {name!r} has none, got {member!r}: "
-                    f"use DecodedClassifierCV({type(member).__name__}(...), calibration='sigmoid')"
+                    f"estimators must have predict_proba, and {name!r} has none, got "
+                    f"{describe(member)}: use DecodedClassifierCV({type(member).__name__}(...), "
+                    "calibration='sigmoid')"
                 )
 
     def _kept_scores(self) -> list[bool]:
@@ -296,7 +297,7 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
                 )
             raise ValueError(
                 f"weights='learned' needs out-of-fold scores of each member, and {name!r} of "
-                f"estimators keeps none, got {member!r}: {what}"
+                f"estimators keeps none, got {describe(member)}: {what}"
             )
 
     def _shares(self) -> np.ndarray:
@@ -308,7 +309,7 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
         if len(weights) != len(self.estimators) or not all(map(_is_weight, weights)):
             raise ValueError(
                 f"weights must be None, 'learned' or {len(self.estimators)} numbers >= 0, one for "
-                f"each of estimators, got {given!r}"
+                f"each of estimators, got {describe(given)}"
             )
         kept = np.array(
             [
@@ -321,7 +322,7 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
         if not kept.any():
             raise ValueError(
                 "weights must be above 0 for one of estimators at least that is not dropped, got "
-                f"{given!r}"
+                f"{describe(given)}"
             )
         return kept / kept.sum()
 
@@ -342,7 +343,8 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
             if given and not takes_keyword(member, "sample_weight"):
                 raise TypeError(
                     f"sample_weight was given, and {name!r} of estimators takes none, got "
-                    f"{member!r}: fit without weights, set {name}='drop', or use metadata routing"
+                    f"{describe(member)}: fit without weights, set {name}='drop', or use metadata "
+                    "routing"
                 )
         return dict.fromkeys(names, given)
 

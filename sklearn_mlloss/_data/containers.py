@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import reprlib
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+
+from .validation import describe
 
 __all__ = ["is_missing", "to_array", "to_float", "type_of"]
 
@@ -111,7 +112,7 @@ def is_missing(value: Any) -> bool:
 def type_of(values: Any) -> str:
     """Return what was given in a few characters: its type, or a short value itself."""
     if values is None or isinstance(values, str | bytes | dict | int | float):
-        return reprlib.repr(values)
+        return describe(values)
     return type(values).__name__
 
 

@@ -6,7 +6,9 @@ import inspect
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -26,14 +28,16 @@ __all__ = [
     "describe",
     "is_auto",
     "warn_user",
+    "without_rows",
 ]
 
 # The largest number in float32, in which networks compute.
 LARGEST = float(np.finfo(np.float32).max)
 # Within these bounds the square of beta keeps its digits beside 1, and counts times it are finite.
 SMALLEST_BETA, LARGEST_BETA = 1e-6, 1e6
-# Characters of a value that a message shows.
+# Characters of a value that a message shows; containers that it shows, and their items.
 LONGEST = 200
+SHOWN, MOST_ITEMS = (list, tuple, set, frozenset, dict), 10
 PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
@@ -102,7 +106,7 @@ def check_beta(value: Any) -> None:
     if not SMALLEST_BETA <= value <= LARGEST_BETA:
         raise ValueError(
             f"beta must be in [{SMALLEST_BETA:g}, {LARGEST_BETA:g}], beyond which F-beta is the "
-            f"precision or the recall, got {value!r}"
+            f"precision or the recall, got {describe(value)}"
         )
 
 
@@ -143,7 +147,7 @@ def check_numbers(
     within = _is_within(numbers, low, math.inf, closed) & (np.abs(numbers) <= limit)
     if given.ndim > 1 or not np.all(within):
         kind = _describe_range("a number" if infinite else "a finite number", low, math.inf, closed)
-        raise ValueError(f"{name} must be {other}{kind} or one per label, got {_short(value)}")
+        raise ValueError(f"{name} must be {other}{kind} or one per label, got {describe(value)}")
     return numbers
 
 
@@ -214,13 +218,39 @@ def is_auto(value: Any) -> bool:
 
 
 def describe(value: Any) -> str:
-    """Return how a message shows what was given: in short, and of an array its shape only."""
-    shape = getattr(value, "shape", ())
+    """Return how a message shows what was given: in short, and never rows of data.
+
+    Arrays and tables, and lists that are long or nested, may hold rows: their type and size are
+    shown.
+    """
+    if isinstance(value, partial):
+        return f"partial of {describe(value.func)}"
+    shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and shape:
         return f"{type(value).__name__} of shape {shape}"
     if isinstance(value, Integral) and abs(value) >= 10**20:
         return f"an integer of {value.bit_length()} bits"
-    return _short(value)
+    if not _is_container(value):
+        return _short(value)
+    kind, items = type(value).__name__, list(value.values() if isinstance(value, dict) else value)
+    if isinstance(value, SHOWN) and len(items) <= MOST_ITEMS and not any(map(_is_container, items)):
+        return _short(value)
+    return f"{kind} of {len(items)} item{'s' * (len(items) != 1)}"
+
+
+@contextmanager
+def without_rows(name: str) -> Iterator[None]:
+    """Raise scikit-learn's error for other than 2 dimensions without the rows that it shows."""
+    try:
+        yield
+    except ValueError as error:
+        head, shown, _ = str(error).partition(" instead:\narray=")
+        if not shown:
+            raise
+        raise ValueError(
+            f"{head} instead. Reshape your data: {name}.reshape(-1, 1) has a single column, "
+            f"{name}.reshape(1, -1) a single row"
+        ) from None
 
 
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
@@ -239,6 +269,15 @@ def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
             of_user = level + 1
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=of_user)
+
+
+def _is_container(value: Any) -> bool:
+    """Return whether a value may hold rows: arrays without dimensions, text and types do not."""
+    return (
+        isinstance(value, Collection)
+        and not isinstance(value, str | bytes | type)
+        and getattr(value, "shape", None) != ()
+    )
 
 
 def _short(value: Any) -> str:

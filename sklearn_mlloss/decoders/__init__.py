@@ -6,6 +6,7 @@ Every rule is a `Decoder`: ``fit(scores, Y)`` on held-out rows where it has some
 
 from typing import Any
 
+from .._data.validation import describe
 from ..names import did_you_mean
 from .base import Decoder
 from .counts import Argmax, AtLeastOne, CardinalityCut, CumulativeCut, OneOverN, TopK
@@ -98,10 +99,10 @@ def get_decoder(spec: Any) -> Decoder:
     names = ", ".join(DECODERS)
     if not isinstance(spec, str):
         raise TypeError(
-            f"decoder must be a name, a Decoder class or a Decoder, got {spec!r}; "
+            f"decoder must be a name, a Decoder class or a Decoder, got {describe(spec)}; "
             f"the names are: {names}."
         )
     if spec not in DECODERS:
         near = did_you_mean(spec, DECODERS) or "."
-        raise ValueError(f"unknown decoder {spec!r}; the names are: {names}{near}")
+        raise ValueError(f"unknown decoder {describe(spec)}; the names are: {names}{near}")
     return DECODERS[spec]()

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 
+from .._data.validation import describe
 from .base import Decoder
 
 __all__ = ["HierarchyClosure"]
@@ -108,7 +109,7 @@ class HierarchyClosure(Decoder):
         if parents.dtype.kind not in "iu" or parents.shape != (n_labels,):
             raise ValueError(
                 f"parents must hold one integer for each of the {n_labels} labels, got "
-                f"{self.parents!r}"
+                f"{describe(self.parents)}"
             )
         outside = (parents < -1) | (parents >= n_labels)
         if outside.any():

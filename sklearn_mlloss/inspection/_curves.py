@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._data.validation import check_beta
+from .._data.validation import check_beta, describe
 from ..decoders._cuts import (
     Number,
     accuracy,
@@ -99,7 +99,8 @@ def resolve_metric(metric: Any, beta: float) -> tuple[Callable, str]:
     if not isinstance(metric, str) or metric not in CURVES:
         names = ", ".join(map(repr, [*CURVES, "fbeta"]))
         raise ValueError(
-            f"metric must be one of {names}, or a callable metric(y_true, y_pred), got {metric!r}."
+            f"metric must be one of {names}, or a callable metric(y_true, y_pred), got "
+            f"{describe(metric)}."
         )
     return CURVES[metric], metric.replace("_", " ").capitalize()
 

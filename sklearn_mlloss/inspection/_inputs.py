@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._data.scores import label_matrix
+from .._data.validation import describe
 from ..metrics._checks import _to_float
 
 # Small multiples stay readable up to a page of them.
@@ -70,7 +71,8 @@ def select_labels(
         return np.argsort(-positives, kind="stable")[:MAX_PANELS].tolist()
     if isinstance(labels, str) or not np.iterable(labels):
         raise ValueError(
-            f"labels must be a sequence of names or indices, got {labels!r}; write [{labels!r}]."
+            f"labels must be a sequence of names or indices, got {describe(labels)}; write "
+            f"[{describe(labels)}]."
         )
     picked = []
     for label in labels:
@@ -81,8 +83,8 @@ def select_labels(
         else:
             shown = ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
             raise ValueError(
-                f"labels has {label!r}, which is neither a name nor an index of the {len(names)} "
-                f"labels; the names are: {shown}."
+                f"labels has {describe(label)}, which is neither a name nor an index of the "
+                f"{len(names)} labels; the names are: {shown}."
             )
     if not picked:
         raise ValueError("labels is empty; name at least one label, or give None.")

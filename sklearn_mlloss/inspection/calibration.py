@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._data.validation import check_integer, check_number
+from .._data.validation import check_integer, check_number, describe
 from ..metrics import expected_calibration_error
 from ._inputs import (
     check_scores,
@@ -274,7 +274,7 @@ class CalibrationDisplay:
         check_integer(n_bins, "n_bins", low=1, high=_MOST_BINS)
         check_number(confidence, "confidence", low=0, high=1, closed="neither")
         if strategy not in ("quantile", "uniform"):
-            raise ValueError(f"strategy must be 'quantile' or 'uniform', got {strategy!r}.")
+            raise ValueError(f"strategy must be 'quantile' or 'uniform', got {describe(strategy)}.")
         sets = y_prob if isinstance(y_prob, Mapping) else {"predictions": y_prob}
         if not 1 <= len(sets) <= len(COLOURS):
             raise ValueError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from scipy.stats import t as student
 
-from .._data.validation import check_integer
+from .._data.validation import check_integer, describe
 from ._panels import BLUE, GREY, VERMILLION, check_matplotlib, name_value, shorten
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class LossComparisonDisplay:
         check_matplotlib(f"{cls.__name__}.from_search")
         _check(kind, max_pairs)
         if not hasattr(search, "compare"):
-            raise ValueError(f"search must be a LossDecoderSearchCV, got {search!r}.")
+            raise ValueError(f"search must be a LossDecoderSearchCV, got {describe(search)}.")
         table = search.compare(metric)
         chosen, name = None, metric
         if metric in (None, getattr(search, "_best_metric", None)):
@@ -372,7 +372,8 @@ class LossComparisonDisplay:
 
 def _check(kind: Any, max_pairs: Any) -> None:
     if kind not in _KINDS:
-        raise ValueError(f"kind must be one of {', '.join(map(repr, _KINDS))}, got {kind!r}.")
+        kinds = ", ".join(map(repr, _KINDS))
+        raise ValueError(f"kind must be one of {kinds}, got {describe(kind)}.")
     check_integer(max_pairs, "max_pairs", low=1)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._data.validation import check_integer
+from .._data.validation import check_integer, describe
 from ..metrics import multilabel_report
 from ._inputs import check_scores, check_true, find_names, label_probabilities
 from ._panels import COLOURS, GREY, MARKERS, check_matplotlib, shorten
@@ -312,7 +312,7 @@ def _check_columns(columns: Sequence[str]) -> None:
     allowed = (*_OF_DECISIONS, *_OF_PROBABILITIES)
     wanted = f"columns must be 1 to {len(COLOURS)} of {', '.join(map(repr, allowed))}"
     if isinstance(columns, str) or not 1 <= len(columns) <= len(COLOURS):
-        raise ValueError(f"{wanted}, got {columns!r}.")
+        raise ValueError(f"{wanted}, got {describe(columns)}.")
     for column in columns:
         if column not in allowed:
-            raise ValueError(f"{wanted}, got {column!r}.")
+            raise ValueError(f"{wanted}, got {describe(column)}.")

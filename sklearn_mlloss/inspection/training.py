@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._data.validation import check_integer
+from .._data.validation import check_integer, describe
 from ._inputs import MAX_PANELS
 from ._panels import (
     BLUE,
@@ -158,7 +158,7 @@ class TrainingCurveDisplay:
         if not hasattr(last, "history_"):
             raise ValueError(
                 "estimator must be a MultiLabelNetClassifier or a Pipeline that ends with one, got "
-                f"{estimator!r}."
+                f"{describe(estimator)}."
             )
         name = _name_loss(last.loss) if name is None else name
         return cls([_networks(last.history_)], names=[name]).plot(ax, curve=curve)
@@ -205,7 +205,7 @@ class TrainingCurveDisplay:
         """
         check_matplotlib(f"{cls.__name__}.from_search")
         if not hasattr(search, "compare"):
-            raise ValueError(f"search must be a LossDecoderSearchCV, got {search!r}.")
+            raise ValueError(f"search must be a LossDecoderSearchCV, got {describe(search)}.")
         best_first = np.asarray(search.compare()["index"])
         results = search.cv_results_
         settings = list(dict.fromkeys(results["setting"][best_first].tolist()))
@@ -252,7 +252,7 @@ class TrainingCurveDisplay:
         check_integer(max_panels, "max_panels", low=1)
         if curve not in _CURVES:
             raise ValueError(
-                f"curve must be one of {', '.join(map(repr, _CURVES))}, got {curve!r}."
+                f"curve must be one of {', '.join(map(repr, _CURVES))}, got {describe(curve)}."
             )
         every = [history for networks in self.histories for history in networks if history]
         if curve == "score" and not any("valid_score" in history for history in every):

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from .._data.validation import describe
 from ..names import did_you_mean
 from .balanced import DistributionBalancedLoss
 from .base import Criterion, Loss, SeparableLoss
@@ -140,7 +141,7 @@ def get_loss(spec: Any) -> Loss:
     if isinstance(spec, str):
         if spec not in LOSSES:
             raise ValueError(
-                f"loss must be one of {', '.join(sorted(LOSSES))}, got {spec!r}"
+                f"loss must be one of {', '.join(sorted(LOSSES))}, got {describe(spec)}"
                 f"{did_you_mean(spec, LOSSES)}"
             )
         return LOSSES[spec]()
@@ -151,5 +152,6 @@ def get_loss(spec: Any) -> Loss:
     if isinstance(spec, nn.Module) or callable(spec):
         return FunctionLoss(spec)
     raise TypeError(
-        f"loss must be a name, a Loss, a torch loss or a callable (outputs, targets), got {spec!r}"
+        "loss must be a name, a Loss, a torch loss or a callable (outputs, targets), got "
+        f"{describe(spec)}"
     )

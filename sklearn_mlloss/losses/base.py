@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
-from .._data.validation import check_choice, check_number, check_numbers
+from .._data.validation import check_choice, check_number, check_numbers, describe
 from .._data.weights import LARGEST_SUM, check_weight
 from .links import strictly_increasing
 
@@ -472,9 +472,9 @@ class Criterion(nn.Module):
     def __init__(self, loss: Loss):
         super().__init__()
         if not isinstance(loss, Loss):
-            raise TypeError(f"loss must be a fitted Loss, got {loss!r}")
+            raise TypeError(f"loss must be a fitted Loss, got {describe(loss)}")
         if not hasattr(loss, "n_outputs_"):
-            raise NotFittedError(f"{loss!r} has not been fitted: pass loss.fit(Y)")
+            raise NotFittedError(f"{describe(loss)} has not been fitted: pass loss.fit(Y)")
         self.loss = loss
         self.inner = loss.module
 

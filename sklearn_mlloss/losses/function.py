@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from .._data.validation import describe
 from .base import Loss
 from .links import sigmoid_scores, softmax_scores, strictly_increasing
 
@@ -163,14 +164,14 @@ class FunctionLoss(Loss):
 
     def _check_params(self):
         if not callable(self.func):
-            raise TypeError(f"func must be callable or a torch module, got {self.func!r}")
+            raise TypeError(f"func must be callable or a torch module, got {describe(self.func)}")
         kind = self.func if isinstance(self.func, type) else type(self.func)
         if kind in REFUSED:
             raise ValueError(f"torch.nn.{kind.__name__} {REFUSED[kind]}")
         if not callable(self._link) and self._link not in ("auto", *LINKS):
             raise ValueError(
                 f"link must be 'auto', one of {', '.join(map(repr, LINKS))} or a callable, got "
-                f"{self._link!r}"
+                f"{describe(self._link)}"
             )
 
     def _update(self):

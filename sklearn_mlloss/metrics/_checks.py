@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
 from .._data.containers import to_float
-from .._data.validation import check_number
+from .._data.validation import check_number, describe
 from .._data.weights import LARGEST_SUM, check_weight
 
 
@@ -56,7 +56,7 @@ def _to_float(name: str, values: Any) -> np.ndarray:
 
 def _check_average(average: Any, allowed: tuple) -> None:
     if average not in allowed:
-        raise ValueError(f"average must be one of {allowed}, got {average!r}")
+        raise ValueError(f"average must be one of {allowed}, got {describe(average)}")
 
 
 def _check_empty(empty: Any, highest: float) -> None:

@@ -24,7 +24,14 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from .._data.folds import Fold, check_groups
-from .._data.validation import check_choice, check_flag, check_integer, check_number, warn_user
+from .._data.validation import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    describe,
+    warn_user,
+)
 from .._data.weights import check_weight, weigh
 from ..classifier import MultiLabelNetClassifier
 from ..cross_fit import check_keywords
@@ -48,7 +55,7 @@ from .search_progress import Countdown, spell
 from .search_report import (
     chooser,
     compare,
-    describe,
+    describe_choice,
     metrics_of,
     nothing_scored,
     tabulate,
@@ -289,8 +296,8 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
                 delattr(self, name)  # such as best_score_, which the next fit may have none of
             vars(self).pop("_best_metric", None)
             self._check_params()
-            scorer, metric = self._scorers()
             prefix = prefix_of(self._base())
+            scorer, metric = self._scorers()
             X, y = indexable(X, y)
             targets = TargetCodec().fit(y)
             y = plain(y, targets.kind)
@@ -431,7 +438,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
         name = metric
         if metric == "score":
             name = self.scoring if isinstance(self.scoring, str) else "score"
-        return describe(
+        return describe_choice(
             table,
             name,
             self.n_splits_,
@@ -541,7 +548,9 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
         check_flag(self.store_cv_results, "store_cv_results")
         check_choice(self.rule, "rule", ("best", "one_std_error"))
         if not isinstance(self.refit, bool | np.bool_ | str):
-            raise ValueError(f"refit must be a bool or the name of a metric, got {self.refit!r}")
+            raise ValueError(
+                f"refit must be a bool or the name of a metric, got {describe(self.refit)}"
+            )
         score, number = self.error_score, isinstance(self.error_score, float)
         if not (isinstance(score, str) and score == "raise") and not (number and np.isnan(score)):
             check_number(score, "error_score", infinite=True, other="'raise', NaN or ")
@@ -549,7 +558,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
         if isinstance(self.cv, Integral) and self.cv < 2:
             raise ValueError(f"cv must be at least 2, a splitter or splits, got {self.cv!r}")
         if self.repeats > 1 and not (self.cv is None or isinstance(self.cv, Integral)):
-            raise ValueError(f"repeats works with an int cv only, got cv={self.cv!r}")
+            raise ValueError(f"repeats works with an int cv only, got cv={describe(self.cv)}")
 
     def _scorers(self) -> tuple[Any, str]:
         """Return what scores, and the name of the metric that is chosen by."""
@@ -566,13 +575,21 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
             return scoring, self.refit if isinstance(self.refit, str) else "score"
         if scoring is None or isinstance(scoring, str):
             if isinstance(self.refit, str) and self.refit != scoring:
-                raise ValueError(f"refit must be a bool or {scoring!r}, got {self.refit!r}")
+                raise ValueError(f"refit must be a bool or {scoring!r}, got {describe(self.refit)}")
             return check_scoring(self._base(), scoring), "score"
+        several = isinstance(scoring, list | tuple | set | dict)
+        named = several and all(isinstance(name, str) for name in scoring)
+        scorers = scoring.values() if isinstance(scoring, dict) else ()
+        if not named or not all(isinstance(one, str) or callable(one) for one in scorers):
+            raise ValueError(
+                "scoring must be None, a name, a callable, a list of names or a dict with names, "
+                f"got {describe(scoring)}"
+            )
         scorers = _check_multimetric_scoring(self._base(), scoring)
         if self.refit is not False and self.refit not in scorers:
             raise ValueError(
                 "with several metrics refit must be False or the name of one of them, "
-                f"{sorted(scorers)}, got {self.refit!r}"
+                f"{sorted(scorers)}, got {describe(self.refit)}"
             )
         raises = isinstance(self.error_score, str)
         metric = self.refit if isinstance(self.refit, str) else next(iter(scorers))
@@ -584,7 +601,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
         if metric is None:
             metric = getattr(self, "_best_metric", names[0])
         if metric not in names:
-            raise ValueError(f"metric must be one of {names}, got {metric!r}")
+            raise ValueError(f"metric must be one of {names}, got {describe(metric)}")
         return metric
 
     def _route(self, X: Any, params: dict) -> tuple[dict, dict, dict]:

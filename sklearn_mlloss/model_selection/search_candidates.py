@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 
-from .._data.validation import is_auto
+from .._data.validation import describe, is_auto
 from ..calibration import CALIBRATORS, Calibrator, get_calibrator
 from ..classifier import MultiLabelNetClassifier
 from ..decoders import DECODERS, Decoder, get_decoder
@@ -116,7 +116,7 @@ def prefix_of(estimator: Any) -> str:
     if not isinstance(inner, MultiLabelNetClassifier):
         raise TypeError(
             "estimator must be None, a MultiLabelNetClassifier or a Pipeline that ends with one, "
-            f"got {estimator!r}"
+            f"got {describe(estimator)}"
         )
     return prefix
 
@@ -143,9 +143,11 @@ def make_settings(estimator: Any, losses: Any, param_grid: Any) -> list[Setting]
     prefix = prefix_of(estimator)
     presets = {"default": DEFAULT_LOSSES, "all": tuple(LOSSES)}
     grids = [{}] if param_grid is None else param_grid
-    if not np.iterable(grids):
-        raise TypeError(f"param_grid must be None, a dict or a list of dicts, got {param_grid!r}")
-    grids = [grids] if isinstance(grids, Mapping) else list(grids)
+    grids = [grids] if isinstance(grids, Mapping) or not np.iterable(grids) else list(grids)
+    if not all(isinstance(grid, Mapping) for grid in grids):
+        raise TypeError(
+            f"param_grid must be None, a dict or a list of dicts, got {describe(param_grid)}"
+        )
     ParameterGrid(grids)  # raises what is wrong with them
     nested = prefix + "loss__"
     own = {key for grid in grids for key in grid if key.startswith(nested)}
@@ -222,12 +224,16 @@ def _named(argument: str, given: Any, presets: Mapping, known: Any, get: Any) ->
         return {name: name for name in presets[given]}
     if isinstance(given, Mapping):
         found = dict(given)
-    elif isinstance(given, str | type | BaseEstimator) or given is None or callable(given):
+    elif _may_be_one(given):
         found = {_name(given, known): given}
     elif not np.iterable(given):
-        raise TypeError(f"{argument} must be a name, an object, a list or a dict, got {given!r}")
+        raise TypeError(
+            f"{argument} must be a name, an object, a list or a dict, got {describe(given)}"
+        )
     else:
         specs = list(given)
+        if not all(map(_may_be_one, specs)):
+            raise TypeError(f"{argument} must hold names or objects, got {describe(given)}")
         found = {_name(spec, known): spec for spec in specs}
         if len(found) < len(specs):
             raise ValueError(
@@ -238,6 +244,11 @@ def _named(argument: str, given: Any, presets: Mapping, known: Any, get: Any) ->
     for spec in found.values():
         get(spec)  # raises for a name that is unknown
     return found
+
+
+def _may_be_one(spec: Any) -> bool:
+    """Return whether something may be a single thing to try, or None for none."""
+    return isinstance(spec, str | type | BaseEstimator) or spec is None or callable(spec)
 
 
 def _name(spec: Any, known: Any) -> Any:

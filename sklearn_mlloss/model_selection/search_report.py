@@ -21,7 +21,7 @@ __all__ = [
     "chooser",
     "columns_of",
     "compare",
-    "describe",
+    "describe_choice",
     "metrics_of",
     "nothing_scored",
     "tabulate",
@@ -160,7 +160,7 @@ def compare(
     return {name: np.asarray(values)[order] for name, values in columns.items()}
 
 
-def describe(
+def describe_choice(
     table: dict[str, np.ndarray],
     metric: str,
     n_splits: int,

@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.model_selection import BaseCrossValidator, BaseShuffleSplit
 from sklearn.utils import check_random_state, indexable
 
-from .._data.validation import check_integer, check_number, warn_user
+from .._data.validation import check_integer, check_number, describe, warn_user
 
 __all__ = [
     "MultilabelStratifiedKFold",
@@ -115,7 +115,7 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
         check_integer(self.n_splits, "n_splits", low=2)
         if not self.shuffle and self.random_state is not None:
             raise ValueError(
-                f"random_state has no effect with shuffle=False, got {self.random_state!r}"
+                f"random_state has no effect with shuffle=False, got {describe(self.random_state)}"
             )
         X, y, _ = indexable(X, y, groups)
         indicator = _indicator(y)
@@ -361,7 +361,7 @@ def _number_of_test_rows(test_size, n_rows):
         if not 1 <= test_size < n_rows:
             raise ValueError(
                 f"test_size, as an int, must be in [1, {n_rows - 1}] for the {n_rows} rows of y,"
-                f" got {test_size!r}"
+                f" got {describe(test_size)}"
             )
         return int(test_size)
     check_number(test_size, "test_size", low=0, high=1, closed="neither", other="an int or ")

@@ -9,7 +9,7 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state, indexable
 
 from .._data.folds import Fold, check_groups
-from .._data.validation import check_integer
+from .._data.validation import check_integer, describe
 from .split import MultilabelStratifiedKFold, _positives
 
 __all__ = ["MultilabelStratifiedGroupKFold"]
@@ -122,7 +122,7 @@ class MultilabelStratifiedGroupKFold(BaseCrossValidator):
         if self.n_splits > n_groups:
             raise ValueError(
                 f"n_splits must be at most the number of groups ({n_groups}), which are never "
-                f"split, got {self.n_splits!r}"
+                f"split, got {describe(self.n_splits)}"
             )
         order = np.arange(n_groups)
         if self.random_state is not None:

@@ -23,7 +23,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
-from .._data.validation import check_flag, check_integer
+from .._data.validation import check_flag, check_integer, describe
 from ..names import did_you_mean
 from .columns import CSR, SLACK, Columns, quantiles
 from .layers import Filled, PiecewiseLinear, Quantile, Scaled, WithIndicator, inverse
@@ -435,8 +435,8 @@ def get_encoding(spec: Any) -> Encoding:
     names = ", ".join(ENCODINGS)
     if not isinstance(spec, str):
         raise TypeError(
-            f"encoding must be None, a name, an Encoding class or an Encoding, got {spec!r}; "
-            f"the names are: {names}"
+            "encoding must be None, a name, an Encoding class or an Encoding, got "
+            f"{describe(spec)}; the names are: {names}"
         )
     if spec == "auto":
         raise ValueError(
@@ -445,7 +445,7 @@ def get_encoding(spec: Any) -> Encoding:
         )
     if spec not in ENCODINGS:
         near = did_you_mean(spec, ENCODINGS)
-        raise ValueError(f"unknown encoding {spec!r}; the names are: {names}{near}")
+        raise ValueError(f"unknown encoding {describe(spec)}; the names are: {names}{near}")
     return ENCODINGS[spec]()
 
 

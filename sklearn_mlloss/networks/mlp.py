@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._data.validation import describe
+
 __all__ = ["ACTIVATIONS", "MLP", "NORMALIZATIONS", "Mixup"]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -72,7 +74,7 @@ class Mixup(nn.Module):
     def __init__(self, alpha: float):
         super().__init__()
         if not alpha > 0:
-            raise ValueError(f"alpha of Mixup must be above 0, got {alpha!r}")
+            raise ValueError(f"alpha of Mixup must be above 0, got {describe(alpha)}")
         self.alpha = alpha
         self.forget()
 

@@ -10,6 +10,8 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
+from .._data.validation import describe
+
 __all__ = ["resolve_device", "seeded", "threads_for", "torch_defaults"]
 
 # Steps with fewer floating point operations are no faster with two threads, and several times
@@ -42,14 +44,14 @@ def resolve_device(device: str | torch.device, fall_back: bool = False) -> torch
     except (RuntimeError, TypeError, ValueError):
         raise ValueError(
             f"device must be 'auto' or the name of a torch device such as 'cpu' or 'cuda:0', "
-            f"got {device!r}"
+            f"got {describe(device)}"
         ) from None
     problem = _problem(resolved)
     if problem is None:
         return resolved
     if not fall_back:
-        raise ValueError(f"device={device!r}: {problem}; use device='auto' or 'cpu'")
-    warnings.warn(f"device={device!r}: {problem}; predicting on the CPU", stacklevel=3)
+        raise ValueError(f"device={describe(device)}: {problem}; use device='auto' or 'cpu'")
+    warnings.warn(f"device={describe(device)}: {problem}; predicting on the CPU", stacklevel=3)
     return torch.device("cpu")
 
 

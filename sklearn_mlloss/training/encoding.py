@@ -14,6 +14,7 @@ from sklearn.utils import gen_batches
 from sklearn.utils.validation import has_fit_parameter
 from torch import Tensor, nn
 
+from .._data.validation import describe
 from ..networks import (
     Encoding,
     IdentityEncoding,
@@ -192,7 +193,7 @@ def _fit_transformer(transformer: Any, rows: Rows, seed: int) -> Encoder:
 
 def _transform(transformer: Any, X: Any, width: int | None) -> np.ndarray:
     """Return what a transformer makes of some rows, which must be as many numbers a row."""
-    found, name = transformer.transform(X), f"encoding={transformer!r}"
+    found, name = transformer.transform(X), f"encoding={describe(transformer)}"
     if sp.issparse(found):
         raise ValueError(
             f"{name} returned a sparse matrix: let it return a dense one (sparse_output=False), or "

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from .._data.validation import describe
 from ..names import did_you_mean
 
 __all__ = ["OPTIMIZERS", "SCHEDULES", "get_schedule", "make_optimizer", "optimizer_settings"]
@@ -50,13 +51,15 @@ def optimizer_settings(
         if optimizer not in OPTIMIZERS:
             raise ValueError(
                 f"optimizer must be one of {', '.join(sorted(OPTIMIZERS))} or a torch optimizer "
-                f"class, got {optimizer!r}{did_you_mean(optimizer, OPTIMIZERS)}"
+                f"class, got {describe(optimizer)}{did_you_mean(optimizer, OPTIMIZERS)}"
             )
         optimizer = OPTIMIZERS[optimizer]
     elif not callable(optimizer) or (
         isinstance(optimizer, type) and not issubclass(optimizer, torch.optim.Optimizer)
     ):
-        raise ValueError(f"optimizer must be a name or a torch optimizer class, got {optimizer!r}")
+        raise ValueError(
+            f"optimizer must be a name or a torch optimizer class, got {describe(optimizer)}"
+        )
     known = inspect.signature(optimizer).parameters
     settings = dict(optimizer_params or {})
     for name in ("lr", "weight_decay"):
@@ -117,7 +120,7 @@ def get_schedule(
     if not isinstance(schedule, str) or schedule not in SCHEDULES:
         raise ValueError(
             f"lr_schedule must be None, {', '.join(map(repr, SCHEDULES))} or a callable "
-            f"optimizer -> scheduler, got {schedule!r}"
+            f"optimizer -> scheduler, got {describe(schedule)}"
             f"{did_you_mean(schedule, SCHEDULES)}"
         )
     if schedule == "cosine":
@@ -158,7 +161,7 @@ def _check_kind(name: str, value: Any, default: Any) -> None:
         fits = isinstance(value, tuple | list) and len(value) == len(default)
         fits = fits and all(isinstance(number, Real | torch.Tensor) for number in value)
     if kind is not None and not fits:
-        raise ValueError(f"optimizer_params[{name!r}] must be {kind}, got {value!r}")
+        raise ValueError(f"optimizer_params[{name!r}] must be {kind}, got {describe(value)}")
 
 
 def _name(optimizer: Any) -> str:

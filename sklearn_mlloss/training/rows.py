@@ -13,7 +13,7 @@ from .batches import Matrix, Table, select
 __all__ = ["Rows"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Rows:
     """Rows of X with their targets and weights.
 
@@ -34,6 +34,10 @@ class Rows:
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.Y)
+
+    def __repr__(self) -> str:
+        """Return sizes only, since joblib writes it into the folder of `memory`."""
+        return f"Rows(X of shape {self.X.shape}, Y of shape {self.Y.shape})"
 
     def __getitem__(self, rows: np.ndarray) -> Rows:
         """Return some of the rows, by numbers or by a mask."""
