@@ -149,6 +149,12 @@ def test_rows_of_a_wrong_form(make, form):
         check(lambda: fitted.summary(rows), "summary")
 
 
+@pytest.mark.parametrize("make", [net, search])
+def test_complex_rows(make):
+    check(lambda: make().fit(X.astype(complex), Y))
+    check(lambda: make().fit(PLAIN, Y).predict(X.astype(complex)))
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_rows_in_place_of_arguments_of_parts_and_metrics(form):
     rows = FORMS[form]

@@ -240,10 +240,12 @@ def describe(value: Any) -> str:
 
 @contextmanager
 def without_rows(name: str) -> Iterator[None]:
-    """Raise scikit-learn's error for other than 2 dimensions without the rows that it shows."""
+    """Raise scikit-learn's errors that show rows, for complex or not 2-D data, without them."""
     try:
         yield
     except ValueError as error:
+        if str(error).startswith("Complex data not supported\n"):
+            raise ValueError(f"Complex data not supported: {name} must hold real numbers") from None
         head, shown, _ = str(error).partition(" instead:\narray=")
         if not shown:
             raise
