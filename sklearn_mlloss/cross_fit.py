@@ -21,7 +21,7 @@ from ._data.validation import describe, warn_user
 from .model_selection.split_groups import stratified_folds
 from .names import did_you_mean
 from .parallel import call_in_parallel
-from .responses import label_scores
+from .responses import explaining_labels, label_scores
 from .targets import TargetCodec
 
 __all__ = [
@@ -187,7 +187,10 @@ def fit_models(
     n_jobs: int | None,
 ) -> list[tuple[Any, np.ndarray | None]]:
     """Return a model for each part with the scores of the rows that it is to score."""
-    calls = ((clone(estimator), X, y, *part, fit_params, method, targets) for part in parts)
+    calls = (
+        (clone(estimator), X, y, k, *part, fit_params, method, targets)
+        for k, part in enumerate(parts)
+    )
     return call_in_parallel(_fit_and_score, calls, n_jobs)
 
 
@@ -202,6 +205,7 @@ def _fit_and_score(
     model: Any,
     X: Any,
     y: Any,
+    number: int,
     train: np.ndarray,
     test: np.ndarray | None,
     fit_params: dict,
@@ -210,7 +214,9 @@ def _fit_and_score(
 ) -> tuple[Any, np.ndarray | None]:
     # `_safe_split` knows that a kernel matrix is cut along both axes.
     X_train, y_train = _safe_split(model, X, y, train)
-    model.fit(X_train, y_train, **_check_method_params(X, fit_params, indices=train))
+    where = "the rows" if test is None else f"the training rows of fold {number} of cv"
+    with explaining_labels(model, y_train, targets, where):
+        model.fit(X_train, y_train, **_check_method_params(X, fit_params, indices=train))
     if test is None:
         return model, None
     X_test, _ = _safe_split(model, X, y, test, train)

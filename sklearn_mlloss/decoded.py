@@ -12,6 +12,7 @@ from sklearn.utils import _safe_indexing, get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled
 from sklearn.utils.metaestimators import available_if
 
+from ._data.folds import warn_of_gaps
 from ._data.validation import check_flag, describe, is_auto
 from ._data.weights import LARGEST_SUM, check_weight, weigh
 from .calibration import Calibrator
@@ -21,7 +22,13 @@ from .decision import make_calibrator, make_plain_decoder
 from .decoders import Decoder
 from .parameters import check_n_jobs, draw_entropy, unchanged_on_error
 from .presets import preset_for, vote_for
-from .responses import choose_method, label_scores, may_keep_scores, out_of_fold_scores
+from .responses import (
+    check_takes_labels,
+    choose_method,
+    label_scores,
+    may_keep_scores,
+    out_of_fold_scores,
+)
 from .summary import count, shown
 from .targets import TargetCodec
 
@@ -263,6 +270,8 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             self._set_targets(self._kind_of_y(y, prefit))
             X, y = indexable(X, y)
             Y = self._targets.transform(y)
+            if not prefit:
+                check_takes_labels(self.estimator, self._targets)
             sample_weight = self._check_weight(sample_weight, Y)
             Y, weight = weigh(Y, sample_weight)
             routed = route(self, sample_weight, params, len(Y), prefit)
@@ -414,8 +423,8 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         if not prefit and not self._wants_folds(wanted):
             raise TypeError(
                 "groups are kept together in folds, and there are none, since neither "
-                f"decoder={self.decoder!r} nor calibration={self.calibration!r} has something to "
-                "learn: call fit without groups, or set ensemble=True for the models of folds"
+                f"decoder={describe(self.decoder)} nor calibration={describe(self.calibration)} has "
+                "something to learn: call fit without groups, or set ensemble=True"
             )
 
     def _wants_folds(self, wanted: bool) -> bool:
@@ -466,20 +475,11 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         folds = []
         if self._wants_folds(wanted):
             folds = make_parts(self.cv, X, y, Y, rest, seed, routed.split)
+            warn_of_gaps(folds, Y, self._targets)
         parts = folds if folds and self._ensembles() else [*folds, (rest, None)]
-        try:
-            found = fit_models(
-                self.estimator, X, y, parts, routed.fit, self._method, self._targets, self.n_jobs
-            )
-        except ValueError as error:
-            takes = get_tags(self.estimator).classifier_tags
-            if self._targets.kind != "multilabel" or takes is None or takes.multi_label:
-                raise
-            name = type(self.estimator).__name__
-            raise ValueError(
-                f"{name} takes one label only, and y has {self.n_labels_}: give "
-                f"estimator=OneVsRestClassifier({name}(...)) of sklearn.multiclass ({error})"
-            ) from error
+        found = fit_models(
+            self.estimator, X, y, parts, routed.fit, self._method, self._targets, self.n_jobs
+        )
         models, scores = zip(*found, strict=True)
         self.estimators_ = list(models) if parts is folds else [models[-1]]
         if folds:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ._data.folds import list_folds
-from .model_selection import MultilabelStratifiedKFold, MultilabelStratifiedShuffleSplit
+from ._data.folds import Fold, list_folds, warn_of_gaps
+from .model_selection import MultilabelStratifiedShuffleSplit
+from .model_selection.split_groups import stratified_folds
 from .targets import TargetCodec
 from .training import Rows
 
@@ -27,9 +28,9 @@ def split_rows(rows: Rows, share: float, seed: int) -> tuple[np.ndarray, np.ndar
 
 
 def make_folds(
-    cv: Any, rows: Rows, kept: np.ndarray, codec: TargetCodec, seed: int, repeats: int = 1
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return folds in terms of the rows that are left.
+    cv: Any, rows: Rows, kept: np.ndarray, targets: TargetCodec, seed: int, repeats: int = 1
+) -> list[Fold]:
+    """Return folds in terms of the rows that are left; warn of labels that they do not train on.
 
     Parameters
     ----------
@@ -39,19 +40,22 @@ def make_folds(
         Those that are left.
     kept : ndarray of bool, shape (n_samples,)
         Which of the rows that were passed are left.
-    codec : TargetCodec
-        Fitted: splitters of scikit-learn take several classes as a 1-D y only.
+    targets : TargetCodec
+        Fitted on all rows: splitters of scikit-learn take several classes as a 1-D y only.
     seed : int
         Of the folds, if their number is given.
     repeats : int, default=1
         How often to split into that number of folds.
     """
     if isinstance(cv, Integral):
-        splitters = [MultilabelStratifiedKFold(cv, random_state=seed + i) for i in range(repeats)]
-        return [fold for splitter in splitters for fold in splitter.split(rows.Y, rows.Y)]
-    place = np.cumsum(kept) - 1
-    targets = np.zeros((len(kept), rows.Y.shape[1]), dtype=rows.Y.dtype)
-    targets[kept] = rows.Y
-    y = codec.inverse_transform(targets) if codec.kind == "multiclass" else targets
-    folds = list_folds(cv, np.zeros(len(kept)), y, kept)
-    return [(place[train], place[test]) for train, test in folds]
+        seeds = range(seed, seed + repeats)
+        folds = [fold for own in seeds for fold in stratified_folds(cv, rows.Y, own)]
+    else:
+        place = np.cumsum(kept) - 1
+        Y = np.zeros((len(kept), rows.Y.shape[1]), dtype=rows.Y.dtype)
+        Y[kept] = rows.Y
+        y = targets.inverse_transform(Y) if targets.kind == "multiclass" else Y
+        given = list_folds(cv, np.zeros(len(kept)), y, kept)
+        folds = [(place[train], place[test]) for train, test in given]
+    warn_of_gaps(folds, rows.Y, targets)
+    return folds

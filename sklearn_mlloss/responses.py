@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 
 from ._data.scores import Link, class_matrix, label_matrix
 from ._data.validation import describe
@@ -14,12 +19,15 @@ from .targets import TargetCodec
 
 __all__ = [
     "METHODS",
+    "check_takes_labels",
     "choose_method",
+    "explaining_labels",
     "inside",
     "label_scores",
     "may_keep_scores",
     "out_of_fold_scores",
     "score_matrix",
+    "takes_many_labels",
 ]
 
 METHODS = ("predict_proba", "decision_function")
@@ -44,6 +52,73 @@ def choose_method(estimator: Any, response_method: str) -> str:
             f"{describe(estimator)}"
         )
     return methods[0]
+
+
+def takes_many_labels(estimator: Any) -> bool | None:
+    """Return whether `fit` takes an indicator with several labels; None where tags do not say.
+
+    Those that combine labels say so by `multi_output`, and not by `multi_label`. A no counts where
+    scikit-learn has written `fit`, since other packages leave tags at their defaults, and where no
+    estimator within has a tag of its own, which a search does not hand on.
+    """
+    tags = get_tags(estimator)
+    of_labels = tags.classifier_tags is not None and tags.classifier_tags.multi_label
+    if of_labels or tags.target_tags.multi_output:
+        return True
+    if isinstance(estimator, Pipeline):
+        return takes_many_labels(estimator.steps[-1][1])
+    if isinstance(estimator, BaseSearchCV):
+        return takes_many_labels(estimator.estimator)
+    within = any(hasattr(value, "fit") for value in estimator.get_params().values())
+    known = type(estimator).fit.__module__.startswith("sklearn.")
+    return False if known and not within else None
+
+
+def check_takes_labels(estimator: Any, targets: TargetCodec, parameter: str = "estimator=") -> None:
+    """Raise before anything is trained if `fit` takes one label only, and there are several."""
+    many = targets.kind == "multilabel" and targets.n_labels_ > 1
+    if many and takes_many_labels(estimator) is False:
+        name = type(estimator).__name__
+        raise ValueError(
+            f"{name} takes one label only, and y has {targets.n_labels_}: give "
+            f"{parameter}OneVsRestClassifier({name}(...)) of sklearn.multiclass, which gives it "
+            "each label as a 1d array"
+        )
+
+
+@contextmanager
+def explaining_labels(estimator: Any, y: Any, targets: TargetCodec, where: str) -> Iterator[None]:
+    """Add to an error of `fit` what it may have to do with the labels of y.
+
+    Parameters
+    ----------
+    estimator : classifier
+    y : array-like or sparse matrix
+        What it is fitted on.
+    targets : TargetCodec
+        Fitted on all rows.
+    where : str
+        Which rows these are.
+    """
+    try:
+        yield
+    except Exception as error:  # raised again as it is, whatever a classifier raises
+        Y = targets.transform(y)
+        constant = ~((Y > 0).any(axis=0) & (Y < 1).any(axis=0))
+        if constant.any() and targets.kind == "multilabel":
+            names = targets.label_names_[constant].tolist()
+            error.add_note(
+                f"Label(s) {', '.join(map(repr, names[:10]))} are constant in {where}, which not "
+                "every classifier takes: use fewer folds, or leave them out."
+            )
+        own = any(hasattr(value, "fit") for value in estimator.get_params().values())
+        if np.ndim(y) == 2 and not own and not takes_many_labels(estimator):
+            name = type(estimator).__name__
+            error.add_note(
+                f"If it takes one label only, give OneVsRestClassifier({name}(...)) of "
+                "sklearn.multiclass."
+            )
+        raise
 
 
 def label_scores(estimator: Any, X: Any, method: str, targets: TargetCodec) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array
 
-from ._data.validation import describe
+from ._data.validation import describe, warn_user
 
 __all__ = ["TargetCodec"]
 
@@ -106,10 +105,9 @@ class TargetCodec:
         if self.kind != "multilabel" or not constant.any():
             return
         names = ", ".join(map(str, self.label_names_[constant][:10]))
-        warnings.warn(
+        warn_user(
             f"{constant.sum()} label(s) have only positives or no positive among the training "
-            f"rows, so that nothing but their frequency can be learned: {names}",
-            stacklevel=5,
+            f"rows, so that nothing but their frequency can be learned: {names}"
         )
 
     def describe(self) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
 from scipy.optimize import minimize
-from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import ClassifierMixin, clone
 from sklearn.ensemble import VotingClassifier
 from sklearn.ensemble._base import _BaseHeterogeneousEnsemble
-from sklearn.utils import Bunch, get_tags
+from sklearn.utils import Bunch
 from sklearn.utils.metadata_routing import (
     UNUSED,
     MetadataRouter,
@@ -25,7 +27,13 @@ from ._data.weights import LARGEST_SUM, check_weight
 from .cross_fit import takes_keyword
 from .parallel import call_in_parallel
 from .parameters import check_n_jobs, unchanged_on_error
-from .responses import label_scores, may_keep_scores, out_of_fold_scores
+from .responses import (
+    check_takes_labels,
+    explaining_labels,
+    label_scores,
+    may_keep_scores,
+    out_of_fold_scores,
+)
 from .targets import TargetCodec
 
 __all__ = ["SoftVotingClassifier"]
@@ -178,7 +186,10 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
             self.n_labels_ = targets.n_labels_
             self.label_names_ = targets.label_names_
             routed = self._route(sample_weight, fit_params)
-            calls = ((name, clone(m), X, y, routed[name]) for name, m in self._members())
+            for name, member in self._members():
+                with _naming(name):
+                    check_takes_labels(member, targets, parameter="")
+            calls = ((name, clone(m), X, y, targets, routed[name]) for name, m in self._members())
             self.estimators_ = call_in_parallel(_fit_member, calls, self.n_jobs)
             scores = [out_of_fold_scores(model, targets, len(Y)) for model in self.estimators_]
             keeps = [part is not None for part in scores]
@@ -356,20 +367,17 @@ class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
         return np.clip(np.average(found, axis=0, weights=self.weights_), 0, 1)
 
 
-def _fit_member(name: str, member: Any, X: Any, y: Any, params: dict) -> Any:
-    try:
+def _fit_member(name: str, member: Any, X: Any, y: Any, targets: TargetCodec, params: dict) -> Any:
+    with explaining_labels(member, y, targets, "y"), _naming(name):
         return member.fit(X, y, **params)
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # raised again as it is, whatever a member raises
-        note = f"This was raised by {name!r} of estimators."
-        tags = get_tags(member).classifier_tags
-        plain = tags is not None and not isinstance(member, MetaEstimatorMixin)
-        if np.ndim(y) == 2 and plain and not tags.multi_label:
-            kind = type(member).__name__
-            note += (
-                f" If it takes one label only, give OneVsRestClassifier({kind}(...)) of "
-                "sklearn.multiclass."
-            )
-        error.add_note(note)
+        error.add_note(f"This was raised by {name!r} of estimators.")
         raise
 
 

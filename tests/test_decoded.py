@@ -12,7 +12,13 @@ import pytest
 import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.ensemble import BaggingClassifier, ExtraTreesClassifier, RandomForestClassifier
+from sklearn.ensemble import (
+    BaggingClassifier,
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+)
 from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
@@ -46,6 +52,7 @@ from sklearn_mlloss.decoders import (
     get_decoder,
 )
 from sklearn_mlloss.presets import PRESETS
+from sklearn_mlloss.responses import takes_many_labels
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*labels have too few positives"),
@@ -171,6 +178,7 @@ def test_a_row_that_is_in_several_test_parts_has_the_mean_of_their_scores():
 @pytest.mark.parametrize("constant", [0, 1])
 @pytest.mark.parametrize("name", ["forest", "neighbours", "tree", "one-vs-rest"])
 @pytest.mark.filterwarnings("ignore:Label .* is present in all training examples")
+@pytest.mark.filterwarnings("ignore:the training rows of some folds lack")
 def test_a_label_that_is_constant_in_a_fold_has_its_constant(name, constant):
     other = Y.copy()
     train, test = next(CV.split(X))
@@ -180,6 +188,7 @@ def test_a_label_that_is_constant_in_a_fold_has_its_constant(name, constant):
     assert np.ptp(clf.oof_scores_[test, 0]) > 0
 
 
+@pytest.mark.filterwarnings("ignore:the training rows of some folds lack")
 def test_one_column_without_classes_is_refused():
     class Silent(Array3):
         def predict_proba(self, X):
@@ -254,6 +263,7 @@ def test_multiclass_targets_take_the_largest_score(estimator):
     assert clf.score(X, y) > 0.6
 
 
+@pytest.mark.filterwarnings("ignore:the training rows of some folds lack")
 def test_a_class_that_a_fold_lacks_has_score_zero():
     y = np.zeros(150, dtype=int)
     y[50:100], y[100:] = 1, 2
@@ -999,3 +1009,123 @@ print(*[name for name in names if name in sys.modules])
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.split() == ["sklearn_mlloss.decoded"]
+
+
+# ------------------------------------------------------------------ classifiers of one label
+
+
+class Strict(LogisticRegression):
+    """Takes one label, and does not say so in a way that is known."""
+
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(X, y, sample_weight)
+
+
+class Untrained(LogisticRegression):
+    """Must not be trained."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    def fit(self, X, y):
+        raise AssertionError("trained")
+
+
+ONE_LABEL = [
+    LogisticRegression(),
+    GradientBoostingClassifier(n_estimators=2),
+    SVC(),
+    make_pipeline(StandardScaler(), LogisticRegression()),
+    make_pipeline(make_pipeline(LogisticRegression())),
+    GridSearchCV(LogisticRegression(), {"C": [1, 2]}),
+]
+MANY_LABELS = [
+    LINEAR,
+    OneVsRestClassifier(LINEAR),
+    MultiOutputClassifier(LogisticRegression()),
+    ClassifierChain(LogisticRegression()),
+    make_pipeline(StandardScaler(), LINEAR),
+    GridSearchCV(LINEAR, {"estimator__C": [1, 2]}, error_score="raise"),
+    TREE,
+    KNeighborsClassifier(),
+    RidgeClassifier(),
+    KINDS["net"],
+    Array3(),
+    DecodedClassifierCV(LINEAR),
+    SoftVotingClassifier([("tree", TREE)]),
+]
+
+
+@pytest.mark.parametrize("estimator", ONE_LABEL, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame, sp.csr_matrix, np.ndarray.tolist])
+def test_tags_tell_that_one_label_is_taken(estimator, kind):
+    name = type(estimator).__name__
+    match = rf"^{name} takes one label only, and y has 3: give .*=OneVsRestClassifier\({name}\("
+    assert takes_many_labels(estimator) is False
+    with pytest.raises(ValueError, match=match):
+        make(estimator).fit(np.full_like(X, np.nan), kind(Y))
+    vote = SoftVotingClassifier([("first", Untrained()), ("one", estimator)])
+    if hasattr(estimator, "predict_proba"):
+        with pytest.raises(ValueError, match=f"^{name} takes one label only") as caught:
+            vote.fit(X, kind(Y))
+        assert caught.value.__notes__ == ["This was raised by 'one' of estimators."]
+
+
+@pytest.mark.parametrize("estimator", MANY_LABELS, ids=lambda e: type(e).__name__)
+def test_errors_of_classifiers_of_many_labels_are_left_as_they_are(estimator):
+    assert takes_many_labels(estimator) in (True, None)
+    nothing = np.full((150, 4), np.inf)
+    with pytest.raises(ValueError) as expected:
+        clone(estimator).fit(nothing, Y)
+    for clf in (make(estimator, n_jobs=None), SoftVotingClassifier([("one", estimator)])):
+        if isinstance(clf, SoftVotingClassifier) and not hasattr(estimator, "predict_proba"):
+            continue
+        with pytest.raises(ValueError) as caught:
+            clf.fit(nothing, Y)
+        assert str(caught.value) == str(expected.value)
+        notes = " ".join(getattr(caught.value, "__notes__", []))
+        assert "constant" not in notes
+        assert ("OneVsRest" in notes) == (type(estimator) is Array3)
+
+
+def test_what_tags_do_not_tell_is_a_note():
+    assert takes_many_labels(Strict()) is None
+    assert takes_many_labels(StackingClassifier([("tree", TREE)], TREE)) is None
+    for clf in (make(Strict()), SoftVotingClassifier([("a", Strict())])):
+        with pytest.raises(ValueError, match="^y should be a 1d array") as caught:
+            clf.fit(X, Y)
+        assert "give OneVsRestClassifier(Strict(...))" in " ".join(caught.value.__notes__)
+    make(Strict()).fit(X, Y[:, 0])
+    with pytest.raises(ValueError) as caught:
+        make(Strict(C=-1)).fit(X, Y[:, 0])
+    assert not hasattr(caught.value, "__notes__")
+
+
+@pytest.mark.filterwarnings("ignore:the training rows of some folds lack")
+@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("kind", [MultiOutputClassifier, ClassifierChain])
+def test_labels_that_a_classifier_refuses_are_named(kind, n_jobs):
+    other = pd.DataFrame(Y, columns=["a", "b", "c"])
+    other.loc[50:, "b"] = 0
+    inner = kind(LogisticRegression())
+    with pytest.raises(ValueError, match="^This solver needs samples of at least 2 cl") as caught:
+        make(inner, n_jobs=n_jobs).fit(X, other)
+    (note,) = caught.value.__notes__
+    assert note.startswith("Label(s) 'b' are constant in the training rows of fold 0 of cv, which")
+    other["b"] = 1
+    with pytest.raises(ValueError, match="^This solver needs") as caught:
+        make(inner, "threshold").fit(X, other)
+    assert caught.value.__notes__[0].startswith("Label(s) 'b' are constant in the rows, which")
+    with pytest.raises(ValueError, match="^This solver needs") as caught:
+        SoftVotingClassifier([("linear", inner)]).fit(X, other)
+    named, note = caught.value.__notes__
+    assert "'linear' of estimators" in named and "Label(s) 'b' are constant in y" in note
+
+
+def test_one_column_is_one_label():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        clf = make(LogisticRegression()).fit(X, Y[:, :1])
+    assert clf.predict(X).shape == (150, 1)

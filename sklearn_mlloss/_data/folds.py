@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import _num_samples
 
-__all__ = ["Fold", "check_groups", "describe_gaps", "list_folds"]
+from .containers import is_missing, to_array
+from .validation import warn_user
+
+__all__ = ["Fold", "check_groups", "find_gaps", "list_folds", "warn_of_gaps"]
 
 # How many folds, and labels of each, a message names.
 N_SHOWN = 5
@@ -89,15 +92,13 @@ def check_groups(groups: Any, n_rows: int) -> np.ndarray:
         Numbers, strings, or whatever can be sorted.
     n_rows : int
     """
-    given = groups
-    groups = np.asarray(groups)
+    groups = to_array(groups, "groups", "an array with one value per row")
     if groups.shape != (n_rows,):
         raise ValueError(
             f"groups must be 1-D, one value per row, shape ({n_rows},), got shape {groups.shape}"
         )
     is_object = groups.dtype == object
-    missing = any(map(_is_missing, groups)) if is_object else (groups != groups).any()
-    if missing or np.any(np.ma.getmask(given)):
+    if any(map(is_missing, groups)) if is_object else (groups != groups).any():
         raise ValueError("groups contains NaN or another missing value: give every row a group")
     try:
         np.unique(groups)
@@ -106,6 +107,51 @@ def check_groups(groups: Any, n_rows: int) -> np.ndarray:
             f"groups must be values of one kind, which can be sorted: {error}"
         ) from None
     return groups
+
+
+def find_gaps(folds: list[Fold], Y: np.ndarray, targets: Any) -> np.ndarray:
+    """Return which labels, or classes, the training rows of each fold lack.
+
+    Parameters
+    ----------
+    folds : list of (train, test)
+    Y : ndarray of shape (n_samples, n_labels)
+        Target matrix, NaN where nothing was observed.
+    targets : TargetCodec
+        Fitted on all rows.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_folds, n_labels) or (n_folds, n_classes)
+        True for a label without positives or without negatives among the training rows, and with
+        both among all; or for a class that is not among the training rows.
+    """
+    sides = [Y > 0, Y < 1]  # NaN is neither
+    if targets.kind == "binary":
+        sides = [np.hstack(sides[::-1])]
+    elif targets.kind == "multiclass":
+        del sides[1]
+    varied = np.all([side.any(axis=0) for side in sides], axis=0)
+    lacks = [[~side[train].any(axis=0) for side in sides] for train, _ in folds]
+    return np.any(lacks, axis=1) & varied
+
+
+def warn_of_gaps(folds: list[Fold], Y: np.ndarray, targets: Any) -> None:
+    """Warn, with names, of labels or classes that training rows of folds lack; see `find_gaps`."""
+    gaps = find_gaps(folds, Y, targets)
+    if not gaps.any():
+        return
+    one, many, names = "class", "classes", targets.classes_
+    so = "which have probability 0 there"
+    if targets.kind == "multilabel":
+        one, many, names = "label", "labels", targets.label_names_
+        so = "of which they have only positives, or none"
+    warn_user(
+        f"the training rows of some folds lack {many}, in {gaps.any(axis=1).sum()} of {len(folds)} "
+        f"({describe_gaps(gaps, names, one, many)}), {so}: use a stratified cv, such as cv=5 or "
+        "MultilabelStratifiedKFold (with groups MultilabelStratifiedGroupKFold), or one that "
+        "shuffles a sorted table; leave out what is too rare for any split"
+    )
 
 
 def describe_gaps(gaps: np.ndarray, names: np.ndarray, one: str, many: str) -> str:
@@ -135,13 +181,6 @@ def _needs_groups(cv: Any) -> bool:
     routing = getattr(cv, "get_metadata_routing", None)
     split = None if routing is None else getattr(routing(), "split", None)
     return split is not None and split.requests.get("groups") is True
-
-
-def _is_missing(value: Any) -> bool:
-    try:
-        return value is None or bool(value != value)
-    except TypeError:
-        return True
 
 
 def _rows(name: str, part: Any, n_rows: int) -> np.ndarray:

@@ -12,8 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import column_or_1d
 from sklearn.utils.metadata_routing import _routing_enabled, process_routing
 
-from .._data.folds import Fold, describe_gaps, list_folds
-from .._data.validation import warn_user
+from .._data.folds import Fold, find_gaps, list_folds, warn_of_gaps
 from .._data.weights import counting_rows
 from ..parameters import draw_entropy
 from ..targets import TargetCodec
@@ -74,7 +73,7 @@ def make_folds(
 def check_folds(
     folds: list[Fold], Y: np.ndarray, weight: np.ndarray | None, targets: TargetCodec
 ) -> None:
-    """Raise if a fold has nothing to train on, or one class only; warn if it lacks a class.
+    """Raise if a fold has nothing to train on, or one class only; warn of what rows lack.
 
     Parameters
     ----------
@@ -92,23 +91,16 @@ def check_folds(
                 f"the training rows of fold {k} of cv have sample_weight 0, or NaN in y: nothing "
                 "is left to learn from"
             )
-    if targets.kind == "multilabel":
-        return  # where the classifier warns of labels that are constant
-    positive = Y == 1
-    by_class = np.hstack([~positive, positive]) if targets.kind == "binary" else positive
-    gaps = np.array([~by_class[train].any(axis=0) for train, _ in folds])
-    for k in np.flatnonzero((~gaps).sum(axis=1) < 2):
-        (only,) = targets.classes_[~gaps[k]].tolist()
-        raise ValueError(
-            f"the training rows of fold {k} of cv have only 1 class, {only!r}: use fewer folds or "
-            "a stratified cv"
-        )
-    if gaps.any():
-        warn_user(
-            "the training rows of some folds lack classes, which have probability 0 there "
-            f"({describe_gaps(gaps, targets.classes_, 'class', 'classes')}): use fewer folds or a "
-            "stratified cv"
-        )
+    if targets.kind != "multilabel":
+        there = ~find_gaps(folds, Y, targets)
+        for k in np.flatnonzero(there.sum(axis=1) < 2):
+            (only,) = targets.classes_[there[k]].tolist()
+            raise ValueError(
+                f"the training rows of fold {k} of cv have only 1 class, {only!r}: use fewer folds "
+                "or a stratified cv"
+            )
+    targets.warn_of_constant_labels(np.nansum(Y, axis=0), np.sum(Y >= 0, axis=0))
+    warn_of_gaps(folds, Y, targets)
 
 
 def seeded(estimator: Any, seed: int) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -123,7 +124,9 @@ def train_one(
     undecided = Argmax() if TargetCodec().fit(y).kind == "multiclass" else Undecided()
     model = clone(estimator).set_params(**clone(params, safe=False))
     model.set_params(**{prefix + "decoder": undecided, prefix + "calibration": None})
-    with nullcontext() if task is None else task.fitting(model):
+    with warnings.catch_warnings(), nullcontext() if task is None else task.fitting(model):
+        # The search itself has warned, once, with the names of the folds.
+        warnings.filterwarnings("ignore", r"\d+ label\(s\) have only positives or no positive")
         return model.fit(X, y, **fit_params)
 
 

@@ -1,8 +1,11 @@
 """Splits that users give: row numbers and masks, checked before anything is trained."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.model_selection import (
     GroupKFold,
     KFold,
@@ -10,8 +13,14 @@ from sklearn.model_selection import (
     PredefinedSplit,
     StratifiedKFold,
 )
+from sklearn.tree import DecisionTreeClassifier
 
-from sklearn_mlloss import DecodedClassifierCV, LossDecoderSearchCV, MultiLabelNetClassifier
+from sklearn_mlloss import (
+    DecodedClassifierCV,
+    LossDecoderSearchCV,
+    MultiLabelNetClassifier,
+    SoftVotingClassifier,
+)
 from sklearn_mlloss._data.folds import check_groups, list_folds
 
 X = np.random.default_rng(0).normal(size=(40, 3))
@@ -166,3 +175,97 @@ def test_kinds_of_groups(groups):
 def test_groups_that_are_none_are_refused(groups, match):
     with pytest.raises(ValueError, match=match):
         check_groups(groups, 40)
+
+
+# ------------------------------------------------------------------ labels that folds lack
+
+SORTED = np.repeat([0, 1, 2], [14, 13, 13])
+LABELS = np.eye(3, dtype=int)[SORTED]
+NAMED = pd.DataFrame(LABELS, columns=["a", "b", "c"])
+QUICK = MultiLabelNetClassifier(
+    hidden_layer_sizes=(4,), max_epochs=1, early_stopping=False, random_state=0
+)
+TREE = DecisionTreeClassifier(max_depth=2, random_state=0)
+FITS = {
+    "net": lambda cv: clone(QUICK).set_params(cv=cv),
+    "decoded": lambda cv: DecodedClassifierCV(TREE, "global_threshold", cv=cv, ensemble=True),
+    "vote": lambda cv: SoftVotingClassifier(
+        [("d", DecodedClassifierCV(TREE, "threshold", cv=cv, ensemble=True)), ("tree", TREE)]
+    ),
+    "search": lambda cv: LossDecoderSearchCV(
+        QUICK, ["bce", "focal"], ["threshold"], cv=cv, random_state=0, scoring="accuracy"
+    ),
+}
+fits = pytest.mark.parametrize("make", FITS.values(), ids=FITS)
+
+
+def warnings_of(make, cv, y, **params):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        make(cv).fit(X, y, **params)
+    # Those of estimators within are of other lines.
+    assert all(w.filename == __file__ for w in caught if "of some folds lack" in str(w.message))
+    found = [str(w.message) for w in caught]
+    return [message for message in found if "decided by the largest score" not in message]
+
+
+@fits
+def test_labels_that_folds_do_not_train_on_are_named(make):
+    (message,) = warnings_of(make, KFold(3), NAMED)
+    assert message.startswith("the training rows of some folds lack labels, in 3 of 3 (fold 0: la")
+    assert "(fold 0: label 'a'; fold 1: label 'b'; fold 2: label 'c'), of which" in message
+    assert "use a stratified cv, such as cv=5 " in message
+    (message,) = warnings_of(make, KFold(3), 1 - LABELS)  # no negatives
+    assert "(fold 0: label 0; fold 1: label 1; fold 2: label 2), of which" in message
+    assert not warnings_of(make, 3, NAMED)
+    assert not warnings_of(make, KFold(3, shuffle=True, random_state=0), NAMED)
+
+
+@fits
+def test_a_label_of_one_row_is_lacking_in_one_fold(make):
+    rare = np.column_stack([LABELS, ROWS == 7])
+    (message,) = warnings_of(make, 4, rare)
+    assert "lack labels, in 1 of 4 (fold " in message and ": label 3)" in message
+
+
+@fits
+def test_classes_that_folds_do_not_train_on_are_named_by_all(make):
+    (message,) = warnings_of(make, KFold(3), np.array(["x", "y", "z"])[SORTED])
+    assert "lack classes, in 3 of 3 (fold 0: class 'x'; fold 1: class 'y'; fold 2: cl" in message
+    assert not warnings_of(make, 3, SORTED)
+
+
+@pytest.mark.parametrize("make", [FITS["net"], FITS["decoded"]], ids=["net", "decoded"])
+def test_the_only_class_of_a_fold(make):
+    y = np.where(ROWS < 20, "no", "yes")
+    found = warnings_of(make, HALVES, y)
+    assert ["(fold 0: class 'yes'; fold 1: class 'no')" in message for message in found] == [True]
+
+
+@fits
+def test_labels_that_are_constant_in_all_rows_are_not_lacking(make):
+    constant = np.column_stack([LABELS, np.zeros((40, 1), int), np.ones((40, 1), int)])
+    found = warnings_of(make, 3, constant)
+    assert not [message for message in found if "of some folds lack" in message]
+    # The network has a warning of its own, once.
+    expected = make in (FITS["net"], FITS["search"])
+    assert len([message for message in found if "2 label(s) have only pos" in message]) == expected
+
+
+def test_labels_that_are_not_observed_in_a_fold():
+    missing = LABELS.astype(float)
+    missing[14:, 0] = np.nan
+    missing[:3, 0] = 0
+    (message,) = warnings_of(FITS["net"], [(ROWS[12:], ROWS[:12]), (ROWS[:12], ROWS[12:])], missing)
+    assert "fold 0: label 0" in message
+    hidden = np.where(np.isnan(missing), 0.0, 1.0)
+    targets = np.nan_to_num(missing, nan=1)
+    splits = [(ROWS[12:], ROWS[:12]), (ROWS[:12], ROWS[12:])]
+    assert warnings_of(FITS["net"], splits, targets, sample_weight=hidden) == [message]
+
+
+def test_many_labels_and_folds_are_cut_short():
+    Y = np.eye(40, dtype=int)
+    (message,) = warnings_of(FITS["decoded"], KFold(8), Y)
+    assert "lack labels, in 8 of 8 (fold 0: labels 0, 1, 2, 3, 4; fold 1" in message
+    assert "fold 4: labels 20, 21, 22, 23, 24; 3 more)" in message
