@@ -423,8 +423,8 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         if not prefit and not self._wants_folds(wanted):
             raise TypeError(
                 "groups are kept together in folds, and there are none, since neither "
-                f"decoder={describe(self.decoder)} nor calibration={describe(self.calibration)} has "
-                "something to learn: call fit without groups, or set ensemble=True"
+                f"decoder={describe(self.decoder)} nor calibration={describe(self.calibration)} "
+                "has something to learn: call fit without groups, or set ensemble=True"
             )
 
     def _wants_folds(self, wanted: bool) -> bool:
