@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any
@@ -12,7 +11,7 @@ import scipy.sparse as sp
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
 
-from ._data.validation import LONGEST, describe, without_rows
+from ._data.validation import LONGEST, describe, warn_user, without_rows
 from ._data.weights import check_weight
 from .parameters import warn_of_lost_digits
 from .targets import TargetCodec
@@ -174,10 +173,9 @@ class InputCodec:
         codes = {_key(level): code for code, level in enumerate(known)}
         found = [codes.get(_key(level), UNKNOWN) for level in levels]
         if found and max(found) == UNKNOWN:
-            warnings.warn(
+            warn_user(
                 f"{_name(X, j)} has none of the categories that it had in training, so that all "
-                f"its values count as unknown: such as {levels[:3]} now, {known[:3].tolist()} then",
-                stacklevel=7,
+                f"its values count as unknown: such as {levels[:3]} now, {known[:3].tolist()} then"
             )
         # The last one is for places of -1.
         table = np.full(max(places.max(), 0) + 2, np.nan)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral
@@ -21,6 +20,7 @@ from ._data.validation import (
     check_number,
     describe,
     is_auto,
+    warn_user,
 )
 from .names import did_you_mean
 
@@ -148,11 +148,10 @@ def warn_of_lost_digits(given: Any, dtype: Any, names: np.ndarray) -> None:
     largest = np.maximum(np.abs(low), np.abs(high))
     lost = (high > low) & (high - low < 1000 * np.finfo(np.float32).eps * largest)
     if lost.any():
-        warnings.warn(
+        warn_user(
             f"{lost.sum()} column(s) of X lie so far from 0 that float32 keeps fewer than a "
             f"thousand of their values apart: {', '.join(map(str, names[lost][:10]))}. Subtract "
-            "their minimum, put a StandardScaler before, or set precision='float64'",
-            stacklevel=6,
+            "their minimum, put a StandardScaler before, or set precision='float64'"
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array
@@ -179,7 +180,12 @@ def _as_array(y: Any) -> Any:
         raise ValueError("y has no columns: there is no label to learn")
     if y.ndim == 2 and y.shape[1] == 1 and not _looks_like_indicator(y):
         # A column of classes is a 1-D y with a dimension too many.
-        return column_or_1d(y.toarray() if sp.issparse(y) else np.asarray(y), warn=True)
+        warn_user(
+            "A column-vector y was passed when a 1d array was expected. Please change the shape of "
+            "y to (n_samples,), for example using ravel().",
+            DataConversionWarning,
+        )
+        return column_or_1d(y.toarray() if sp.issparse(y) else np.asarray(y))
     return y
 
 

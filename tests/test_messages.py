@@ -341,6 +341,47 @@ def test_a_report_of_what_predicts_nothing():
         LabelReportDisplay.from_estimator(3, X, Y)
 
 
+# ------------------------------------------------------------------ warnings
+
+WORDS = FRAME.assign(a=pd.Categorical(HALVES))
+FAR = X + [1e9, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        net,
+        lambda: net(cv=2),
+        lambda: DecodedClassifierCV(net(), cv=2),
+        lambda: SoftVotingClassifier([("a", net())]),
+        lambda: LossDecoderSearchCV(net(), ["bce"], ["threshold"], cv=2),
+    ],
+    ids=["net", "folds", "decoded", "vote", "search"],
+)
+@pytest.mark.parametrize(
+    "fitted, y, given, message",
+    [
+        (FAR, Y, FAR, "lie so far from 0"),
+        (X, np.column_stack([Y, np.zeros(80)]), X, "only positives or no positive"),
+        (X, np.array(["a", "b"])[Y[:, :1]], X, "column-vector"),
+        (WORDS, Y, WORDS.assign(a="z").astype({"a": "category"}), "none of the categories"),
+    ],
+    ids=["digits", "constant label", "column", "categories"],
+)
+def test_warnings_show_the_line_of_the_user(make, fitted, y, given, message):
+    with pytest.warns(UserWarning) as caught:
+        make().fit(fitted, y).predict(given)
+    found = [warning.filename for warning in caught if message in str(warning.message)]
+    assert found and set(found) == {__file__}
+
+
+def test_the_warning_of_a_device_shows_the_line_of_the_user():
+    clf = net().fit(X, Y).set_params(device="cuda:99")
+    with pytest.warns(UserWarning, match="predicting on the CPU") as caught:
+        clf.predict(X)
+    assert caught[0].filename == __file__
+
+
 # ------------------------------------------------------------------ torch's default device
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
 
-from .._data.validation import describe
+from .._data.validation import describe, warn_user
 
 __all__ = ["resolve_device", "seeded", "threads_for", "torch_defaults"]
 
@@ -51,7 +50,7 @@ def resolve_device(device: str | torch.device, fall_back: bool = False) -> torch
         return resolved
     if not fall_back:
         raise ValueError(f"device={describe(device)}: {problem}; use device='auto' or 'cpu'")
-    warnings.warn(f"device={describe(device)}: {problem}; predicting on the CPU", stacklevel=3)
+    warn_user(f"device={describe(device)}: {problem}; predicting on the CPU")
     return torch.device("cpu")
 
 
