@@ -8,7 +8,6 @@ from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.metrics._scorer import _check_multimetric_scoring, _MultimetricScorer
@@ -62,7 +61,7 @@ from .search_report import (
     tell_failures,
 )
 from .search_response import dense_response
-from .search_scoring import Scoring, draw_for, refuses_sparse, takes_weights
+from .search_scoring import Scoring, draw_for, of_scikit_learn, plain_labels, takes_weights
 from .search_training import train, train_one
 
 __all__ = ["LossDecoderSearchCV"]
@@ -506,9 +505,10 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimato
         if isinstance(scorer, dict):
             scorer = scorer[self.refit]
         model, targets = self.best_estimator_, last_step(self.best_estimator_)._targets
-        is_sparse = sp.issparse(y) or getattr(targets, "sparse_type", None) is not None
-        if is_sparse and refuses_sparse(scorer):
-            model, y = dense_response(model, X, targets), y.toarray() if sp.issparse(y) else y
+        if targets.kind == "multilabel" and of_scikit_learn(scorer):
+            y = plain_labels(targets.transform(y))
+            if targets.sparse_type is not None:
+                model = dense_response(model, X, targets)
         value = scorer(model, X, y, **own)
         return value[self.refit] if isinstance(value, dict) else value
 

@@ -91,7 +91,7 @@ def check_defined(
     error_score : "raise" or number
         Score of folds where a metric raises.
     """
-    Y = targets.transform(scoring.y)
+    Y = scoring.Y
     ideal = Decided(targets, 0.1 + 0.8 * np.nan_to_num(Y.astype(np.float64)), Y >= 0.5)
     for name, metric in scoring.metrics.items():
         for k, (_, test) in enumerate(folds):

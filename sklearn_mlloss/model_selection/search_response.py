@@ -6,7 +6,6 @@ import copy
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.utils.validation import _num_samples
 
 from ..deciding import DecidingClassifier
@@ -79,10 +78,8 @@ class Decided(DecidingClassifier):
 
 
 def dense_response(model: Any, X: Any, targets: TargetCodec) -> Decided:
-    """Return what a classifier of labels says of rows, with labels that are not sparse."""
-    labels = model.predict(X)
-    labels = labels.toarray() if sp.issparse(labels) else labels
-    return Decided(_dense(targets), model.predict_proba(X), labels.astype(bool))
+    """Return what a classifier of sparse labels says of rows, with dense ones."""
+    return Decided(_dense(targets), model.predict_proba(X), model.predict(X).toarray() == 1)
 
 
 def _dense(targets: TargetCodec) -> TargetCodec:

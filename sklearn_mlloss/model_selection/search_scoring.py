@@ -9,7 +9,6 @@ from inspect import signature
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn import metrics
 from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _PassthroughScorer
 from sklearn.utils import _safe_indexing
@@ -29,7 +28,8 @@ __all__ = [
     "Scoring",
     "count_measure",
     "draw_for",
-    "refuses_sparse",
+    "of_scikit_learn",
+    "plain_labels",
     "takes_weights",
 ]
 
@@ -240,7 +240,8 @@ class Scoring:
         self.y = y
         self.metric = metric
         self.raises = not isinstance(scorer, _MultimetricScorer) or scorer._raise_exc
-        Y = targets.transform(y)
+        self.kind = targets.kind
+        self.Y = Y = targets.transform(y)
         # Neither soft nor missing labels.
         self.hard = Y == 1 if Y.dtype.kind != "f" else None
         self.metrics = {}
@@ -286,9 +287,10 @@ class Scoring:
             return metric.counts(self.hard[rows], response.decisions, once, own)[0]
         # A metric gets X for the response only, which knows its rows itself.
         X = None if isinstance(metric.scorer, _BaseScorer) else _safe_indexing(self.X, rows)
-        y = _safe_indexing(self.y, rows)
-        if refuses_sparse(metric.scorer) and sp.issparse(y):
-            y, response = y.toarray(), response.dense()
+        if self.kind == "multilabel" and of_scikit_learn(metric.scorer):
+            y, response = plain_labels(self.Y[rows]), response.dense()
+        else:
+            y = _safe_indexing(self.y, rows)
         return metric.defined(response, X, y, **_check_method_params(self.X, metric.params, rows))
 
     def bootstraps(self, response: Decided, rows: np.ndarray, drawn: np.ndarray) -> np.ndarray:
@@ -349,9 +351,14 @@ def _weight_of_rows(weight: Any, Y: np.ndarray, targets: TargetCodec) -> dict[st
     return {"sample_weight": weight if weight.ndim == 1 else weight.mean(axis=1)}
 
 
-def refuses_sparse(scorer: Any) -> bool:
-    """Return whether a scorer is one of scikit-learn, most of which refuse sparse labels."""
+def of_scikit_learn(scorer: Any) -> bool:
+    """Return whether scikit-learn calls a metric, or the classifier's own `score`."""
     return isinstance(scorer, _BaseScorer | _PassthroughScorer)
+
+
+def plain_labels(Y: np.ndarray) -> np.ndarray:
+    """Return targets as metrics take them, who refuse many containers and subtract integers."""
+    return Y.astype(np.float64 if Y.dtype.kind == "f" else np.int64)
 
 
 def takes_weights(scorer: Any) -> bool:
