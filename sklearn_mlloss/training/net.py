@@ -30,7 +30,7 @@ from .device import threads_for, torch_defaults
 from .divergence import Diverged, names_not_finite
 from .fused import FusedTraining, can_fuse
 from .interface import NetInterface
-from .optimizers import make_optimizer
+from .optimizers import keep_compiler_out, make_optimizer
 from .out_of_fold import OutputsByEpoch
 from .sparse import is_thin, sparse_outputs
 from .user_callbacks import as_skorch, check_callbacks, follows_batches, is_request
@@ -219,6 +219,7 @@ class TableNet(NetInterface):
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         """Decide whether steps can do without skorch's bookkeeping, and perhaps autograd."""
         check_callbacks(self.callbacks_, scored=True, monitored=self.train_split is not None)
+        keep_compiler_out(self.optimizer_)
         closure = inspect.signature(self.optimizer_.step).parameters.get("closure")
         # Some optimisers, such as LBFGS, ask for the loss more than once a step.
         simple = closure is None or closure.default is not closure.empty

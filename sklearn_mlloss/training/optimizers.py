@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from numbers import Real
 from types import MethodType
 from typing import Any
@@ -14,7 +15,14 @@ import torch
 from .._data.validation import describe
 from ..names import did_you_mean
 
-__all__ = ["OPTIMIZERS", "SCHEDULES", "get_schedule", "make_optimizer", "optimizer_settings"]
+__all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "get_schedule",
+    "keep_compiler_out",
+    "make_optimizer",
+    "optimizer_settings",
+]
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adadelta": torch.optim.Adadelta,
@@ -109,6 +117,30 @@ def make_optimizer(
             f"{_name(optimizer)} refuses what learning_rate, weight_decay and optimizer_params "
             f"give it, {settings}: {error}"
         ) from error
+
+
+def keep_compiler_out(optimizer: torch.optim.Optimizer) -> None:
+    """Let the steps of an optimiser do without importing torch._dynamo.
+
+    torch tells its compiler to leave `step` and `zero_grad` alone, and the first call imports the
+    compiler for it, as in `make_optimizer`.
+    """
+    kind, base = type(optimizer), torch.optim.Optimizer
+    if "step" in vars(optimizer) or "torch._dynamo" in sys.modules:
+        return
+    guarded = getattr(kind.step, "__wrapped__", None)  # beneath the hooks of torch
+    plain = getattr(guarded, "__wrapped__", None)
+    if plain is not None and guarded.__code__.co_name == "_use_grad":
+
+        @wraps(plain)
+        def step(self: torch.optim.Optimizer, *arguments: Any, **settings: Any) -> Any:
+            with torch.set_grad_enabled(self.defaults["differentiable"]):
+                return plain(self, *arguments, **settings)
+
+        optimizer.step = MethodType(base.profile_hook_step(step), optimizer)
+    zero_grad = getattr(base.zero_grad, "__wrapped__", None)
+    if zero_grad is not None and kind.zero_grad is base.zero_grad:
+        optimizer.zero_grad = MethodType(zero_grad, optimizer)
 
 
 def get_schedule(
