@@ -11,6 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
+from sklearn.utils.validation import _num_samples
 
 from ._data.scores import Link, class_matrix, label_matrix
 from ._data.validation import describe
@@ -151,6 +152,14 @@ def label_scores(estimator: Any, X: Any, method: str, targets: TargetCodec) -> n
     values = getattr(estimator, method)(X)
     link = _probability if method == "decision_function" else None
     scores = score_matrix(estimator, values, targets, source, link)
+    n_rows, lost = _num_samples(X), np.isnan(scores).any(axis=1)
+    if len(scores) != n_rows:
+        raise ValueError(f"{source} returned {len(scores)} rows for {n_rows} rows of X")
+    if lost.any():
+        raise ValueError(
+            f"{source} returned NaN for {lost.sum()} of {n_rows} rows: check the classifier, and X "
+            "for columns without variance or with huge values"
+        )
     if (scores < -ROUNDING).any() or (scores > 1 + ROUNDING).any():
         raise ValueError(
             f"{source} returned values from {scores.min():g} to "

@@ -585,3 +585,39 @@ print(*[name for name in ("torch", "skorch", "sklearn_mlloss.voting") if name in
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.split() == ["sklearn_mlloss.voting"]
+
+
+class Fixed(ClassifierMixin, BaseEstimator):
+    """Return what it is told to."""
+
+    def __init__(self, proba):
+        self.proba = proba
+
+    def fit(self, X, y):
+        self.classes_ = np.tile([0, 1], (y.shape[1], 1))
+        return self
+
+    def predict_proba(self, X):
+        return self.proba
+
+
+@pytest.mark.parametrize(
+    "proba, message",
+    [
+        (np.where(np.eye(120, 3), np.nan, 0.5), "Fixed returned NaN for 3 of 120 rows"),
+        (np.full((7, 3), 0.5), "Fixed returned 7 rows for 120 rows of X"),
+    ],
+    ids=["NaN", "rows"],
+)
+def test_scores_of_a_member_that_are_none(proba, message):
+    one = Fixed(proba).fit(X, Y)
+    decoded = DecodedClassifierCV(one, "threshold", cv="prefit")
+    for clf in (SoftVotingClassifier([("one", one)]), decoded):
+        with pytest.raises(ValueError, match=message):
+            clf.fit(X, Y).predict(X)
+
+
+@pytest.mark.parametrize("kind", [sp.csr_array, sp.csr_matrix])
+def test_a_member_that_takes_no_sparse_labels(kind):
+    with pytest.raises(ValueError, match=r"takes the columns of a sparse y.*give y.toarray\(\)"):
+        SoftVotingClassifier([("near", KNeighborsClassifier())]).fit(X, kind(Y)).predict(X)

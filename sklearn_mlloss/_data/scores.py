@@ -53,7 +53,7 @@ def label_matrix(
     parts = _read(values, n_labels, source)
     if link is not None:
         parts = [link(p) for p in parts] if isinstance(parts, list) else link(parts)
-    own = _classes_per_label(classes, n_labels)
+    own = _classes_per_label(classes, n_labels, source)
     if isinstance(parts, list):
         if len(parts) != n_labels:
             raise ValueError(_other_shape(source, f"{len(parts)} arrays", n_labels))
@@ -152,8 +152,13 @@ def _floats(values: Any, source: str) -> np.ndarray:
         ) from error
 
 
-def _classes_per_label(classes: Any, n_labels: int) -> list:
+def _classes_per_label(classes: Any, n_labels: int, source: str) -> list:
     if classes is not None and len(classes):
+        if any(sp.issparse(one) for own in classes for one in np.atleast_1d(own)):
+            raise ValueError(
+                f"{source} is of a classifier that takes the columns of a sparse y for classes: "
+                "give y.toarray()"
+            )
         flat = np.ndim(classes[0]) == 0
         if flat and n_labels == 1:
             return [classes]
