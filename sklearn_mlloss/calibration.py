@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.isotonic import IsotonicRegression
 
-from ._data.validation import check_number, describe
+from ._data.validation import check_number, describe, make_default
 from .decoders.base import _check_scores, _check_targets, _check_weight
 from .names import did_you_mean
 
@@ -501,7 +501,7 @@ def get_calibrator(spec: Any) -> Calibrator | None:
     if spec is None or isinstance(spec, Calibrator):
         return spec
     if isinstance(spec, type) and issubclass(spec, Calibrator):
-        return spec()
+        return make_default(spec, "calibration")
     names = ", ".join(CALIBRATORS)
     if not isinstance(spec, str):
         raise TypeError(

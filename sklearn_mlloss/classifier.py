@@ -495,7 +495,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
                 encoder = fit_encoder(
                     self.encoding, rows, seeds[0], self.is_categorical_, more_to_come=True
                 )
-                nets = [build_net(self, loss, encoder, (len(rows), 0), device, seeds[0])]
+                nets = [build_net(self, loss, encoder, rows, 0, device, seeds[0])]
             else:
                 nets = self.nets_
                 check_accepts(self.loss_, rows)

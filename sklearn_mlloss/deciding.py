@@ -21,7 +21,7 @@ from .decision import KEEP, make_calibrator, warn_of_fallback
 from .decoders import Decoder, get_decoder
 from .model_selection import MultilabelStratifiedShuffleSplit
 from .model_selection.split_groups import stratified_folds
-from .parameters import unchanged_on_error
+from .parameters import check_nested, unchanged_on_error
 from .summary import describe, with_details
 from .targets import TargetCodec
 
@@ -290,6 +290,7 @@ class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
             )
         if "calibration" in nested:
             params["calibration"] = get_calibrator(params.get("calibration", self.calibration))
+        check_nested(self, params)
         return super().set_params(**params)
 
     # ------------------------------------------------------------------ parts of a fit

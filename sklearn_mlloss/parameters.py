@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from ._data.validation import (
+    check_call,
     check_choice,
     check_flag,
     check_integer,
@@ -28,6 +29,7 @@ __all__ = [
     "NETWORK",
     "PRECISIONS",
     "check_n_jobs",
+    "check_nested",
     "check_params",
     "draw_entropy",
     "naming_tensors",
@@ -38,6 +40,8 @@ __all__ = [
 # The type of weights; "bf16" changes the products of training only.
 PRECISIONS = {"float32": np.float32, "float64": np.float64, "bf16": np.float32}
 
+# Callbacks of the estimator itself.
+OWN_NAMES = ("lr_schedule", "early_stopping")
 # Parameters of the built-in network, with their defaults.
 NETWORK = {
     "hidden_layer_sizes": "auto",
@@ -60,18 +64,25 @@ def check_params(estimator: Any) -> None:
     check_number(
         estimator.validation_fraction, "validation_fraction", low=0, high=1, closed="neither"
     )
+    check_choice(estimator.precision, "precision", PRECISIONS)
     if estimator.learning_rate is not None:
         check_number(
-            estimator.learning_rate, "learning_rate", low=0, closed="neither", other="None or "
+            estimator.learning_rate,
+            "learning_rate",
+            low=0,
+            closed="neither",
+            largest=float(np.finfo(PRECISIONS[estimator.precision]).max),
+            other="None or ",
         )
     if not is_auto(estimator.batch_size):
         check_integer(estimator.batch_size, "batch_size", low=1, other="'auto' or ")
     monitor = estimator.monitor
-    if not callable(monitor) and not (isinstance(monitor, str) and monitor == "loss"):
+    if callable(monitor):
+        check_call(monitor, "monitor", "Y", "scores")
+    elif not isinstance(monitor, str) or monitor != "loss":
         raise ValueError(
             f"monitor must be 'loss' or a function (Y, scores) -> float, got {describe(monitor)}"
         )
-    check_choice(estimator.precision, "precision", PRECISIONS)
     for name in ("optimizer_params", "net_params"):
         value = getattr(estimator, name)
         if value is not None and not isinstance(value, Mapping):
@@ -97,6 +108,31 @@ def check_params(estimator: Any) -> None:
         _check_network(estimator)
     else:
         _check_module(estimator)
+
+
+def check_nested(estimator: BaseEstimator, params: Mapping[str, Any]) -> None:
+    """Raise a ValueError for a nested name, such as "loss__gamma", that does not exist."""
+    for key in params:
+        part, *names = estimator, *key.split("__")
+        for depth, name in enumerate(names):
+            path = "__".join(names[:depth])
+            if not hasattr(part, "get_params"):
+                raise ValueError(
+                    f"{key} needs an object as {path}, which has such a parameter, got "
+                    f"{path}={describe(part)}: give it along"
+                )
+            if depth and type(part).set_params is not BaseEstimator.set_params:
+                break  # it has names of its own
+            known = part.get_params(deep=True)
+            if name not in known:
+                if not depth:
+                    break  # scikit-learn says so
+                has = ", ".join(n for n in known if "__" not in n) or "none"
+                raise ValueError(
+                    f"{key} must name a parameter of {type(part).__name__}, which has {has}"
+                    f"{did_you_mean(name, known)}"
+                )
+            part = params.get("__".join(names[: depth + 1]), known[name])
 
 
 def check_n_jobs(n_jobs: Any) -> None:
@@ -212,13 +248,17 @@ def _check_callbacks(callbacks: Any) -> None:
         return
     if not isinstance(callbacks, list | tuple):
         raise TypeError(f"callbacks must be a list of skorch callbacks, got {describe(callbacks)}")
+    seen: list[str] = []
     for item in callbacks:
-        callback = item[1] if isinstance(item, tuple) and len(item) == 2 else item
-        if not hasattr(callback, "on_epoch_end"):
+        name, callback = item if isinstance(item, tuple) and len(item) == 2 else ("", item)
+        if not hasattr(callback, "on_epoch_end") or not isinstance(name, str):
             raise TypeError(
                 "callbacks must hold skorch callbacks or pairs (name, callback), got "
                 f"{describe(callbacks)}"
             )
+        if name in OWN_NAMES or (name and name in seen):
+            raise ValueError(f"callbacks has the name {name!r} twice: give another")
+        seen.append(name)
 
 
 def _check_network(estimator: Any) -> None:
@@ -253,6 +293,7 @@ def _check_module(estimator: Any) -> None:
             "module must be a function or class (n_features, n_outputs) -> torch.nn.Module, got "
             f"{describe(estimator.module)}"
         )
+    check_call(estimator.module, "module", "n_features", "n_outputs")
     for name, default in NETWORK.items():
         value = getattr(estimator, name)
         if not isinstance(value, type(default)) or value != default:

@@ -156,8 +156,8 @@ def test_parameters_of_a_net(params, message):
     [
         ("sgd", {"nesterov": "yes", "momentum": 0.9}, r"\['nesterov'\] must be a bool, got 'yes'"),
         ("sgd", {"maximize": 1}, r"\['maximize'\] must be a bool, got 1"),
-        ("sgd", {"momentum": "0.9"}, r"\['momentum'\] must be a number, got '0.9'"),
-        ("sgd", {"momentum": True}, r"\['momentum'\] must be a number, got True"),
+        ("sgd", {"momentum": "0.9"}, r"\['momentum'\] must be a finite number, got '0.9'"),
+        ("sgd", {"momentum": True}, r"\['momentum'\] must be a finite number, got True"),
         ("rmsprop", {"centered": "yes"}, r"\['centered'\] must be a bool, got 'yes'"),
         ("adamw", {"amsgrad": "no"}, r"\['amsgrad'\] must be a bool, got 'no'"),
         ("adamw", {"betas": 0.9}, r"\['betas'\] must be 2 numbers, got 0.9"),

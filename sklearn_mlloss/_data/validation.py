@@ -17,6 +17,7 @@ import numpy as np
 from ..names import did_you_mean
 
 __all__ = [
+    "FOREIGN",
     "InvalidParameterError",
     "check_beta",
     "check_call",
@@ -27,6 +28,7 @@ __all__ = [
     "check_numbers",
     "describe",
     "is_auto",
+    "make_default",
     "warn_user",
     "without_rows",
 ]
@@ -38,6 +40,9 @@ SMALLEST_BETA, LARGEST_BETA = 1e-6, 1e6
 # Characters of a value that a message shows; containers that it shows, and their items.
 LONGEST = 200
 SHOWN, MOST_ITEMS = (list, tuple, set, frozenset, dict), 10
+# Errors of Python, numpy and torch in what the user gave. An assertion, or an error of a class of
+# one's own, says what it should, and is not replaced by one that names the parameter.
+FOREIGN = ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError
 PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
@@ -53,6 +58,7 @@ def check_number(
     high: float = math.inf,
     closed: str = "both",
     infinite: bool = False,
+    largest: float = LARGEST,
     other: str = "",
 ) -> None:
     """Raise unless a parameter is a finite number within bounds.
@@ -70,8 +76,9 @@ def check_number(
     closed : {"both", "left", "right", "neither"}, default="both"
         Which of the two bounds are allowed themselves.
     infinite : bool, default=False
-        Whether infinity within the bounds is allowed. Otherwise the number must be finite in
-        float32, in which networks compute. NaN is never allowed.
+        Whether infinity within the bounds is allowed. NaN is never.
+    largest : float, default=the largest of float32
+        Size beyond which a number counts as infinite: most networks compute in float32.
     other : str, default=""
         What else the caller allows, for the message, such as ``"None or "``.
 
@@ -95,9 +102,11 @@ def check_number(
     wanted = f"{name} must be {other}{_describe_range(kind, low, high, closed)}"
     if not _is_number(value):
         raise InvalidParameterError(f"{wanted}, got {describe(value)}{_why_no_number(value)}")
-    allowed = not math.isnan(value) if infinite else _is_finite(value)
+    size = abs(float(value))
+    allowed = not math.isnan(size) if infinite else size <= largest
     if not allowed or not _is_within(value, low, high, closed):
-        raise ValueError(f"{wanted}, got {describe(value)}{_why_not_finite(value, infinite)}")
+        why = ", which is infinite in float32" if not allowed and LARGEST < size < math.inf else ""
+        raise ValueError(f"{wanted}, got {describe(value)}{why}")
 
 
 def check_beta(value: Any) -> None:
@@ -212,6 +221,16 @@ def check_call(function: Callable[..., Any], name: str, *arguments: str) -> None
         raise TypeError(f"{wanted}: {error}") from None
 
 
+def make_default(cls: type, name: str) -> Any:
+    """Return an instance of a class that was given in place of one."""
+    try:
+        return cls()
+    except TypeError as error:
+        raise TypeError(
+            f"{name}={cls.__name__} cannot be made without arguments ({error}): give an instance"
+        ) from error
+
+
 def is_auto(value: Any) -> bool:
     """Return whether a choice is left to us."""
     return isinstance(value, str) and value == "auto"
@@ -283,8 +302,15 @@ def _is_container(value: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}..."
+    try:
+        shown = " ".join(repr(value).split())
+    except ValueError:  # of too many digits
+        return type(value).__name__
+    if len(shown) <= LONGEST:
+        return shown
+    # Not its beginning: nobody knows what data it holds.
+    length = f" of length {len(value)}" if hasattr(value, "__len__") else ""
+    return f"{type(value).__name__}{length}"
 
 
 def _is_number(value: Any) -> bool:
@@ -300,15 +326,6 @@ def _why_no_number(value: Any) -> str:
     if not isinstance(value, Real) or isinstance(value, bool):
         return ""
     return ", which formulas cannot take: give a float"
-
-
-def _is_finite(value: float) -> bool:
-    return abs(float(value)) <= LARGEST  # not of NaN
-
-
-def _why_not_finite(value: float, infinite: bool) -> str:
-    beyond = not infinite and LARGEST < abs(float(value)) < math.inf
-    return ", which is infinite in float32" if beyond else ""
 
 
 def _is_within(value: Any, low: float, high: float, closed: str) -> Any:

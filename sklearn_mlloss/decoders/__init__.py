@@ -6,7 +6,7 @@ Every rule is a `Decoder`: ``fit(scores, Y)`` on held-out rows where it has some
 
 from typing import Any
 
-from .._data.validation import describe
+from .._data.validation import describe, make_default
 from ..names import did_you_mean
 from .base import Decoder
 from .counts import Argmax, AtLeastOne, CardinalityCut, CumulativeCut, OneOverN, TopK
@@ -95,7 +95,7 @@ def get_decoder(spec: Any) -> Decoder:
     if isinstance(spec, Decoder):
         return spec
     if isinstance(spec, type) and issubclass(spec, Decoder):
-        return spec()
+        return make_default(spec, "decoder")
     names = ", ".join(DECODERS)
     if not isinstance(spec, str):
         raise TypeError(

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from .._data.validation import describe
+from .._data.validation import describe, make_default
 from ..names import did_you_mean
 from .balanced import DistributionBalancedLoss
 from .base import Criterion, Loss, SeparableLoss
@@ -148,9 +148,10 @@ def get_loss(spec: Any) -> Loss:
     if isinstance(spec, Loss):
         return spec
     if isinstance(spec, type) and issubclass(spec, Loss):
-        return spec()
-    if isinstance(spec, nn.Module) or callable(spec):
-        return FunctionLoss(spec)
+        return make_default(spec, "loss")
+    if not isinstance(spec, type) or issubclass(spec, nn.Module):
+        if callable(spec):
+            return FunctionLoss(spec)
     raise TypeError(
         "loss must be a name, a Loss, a torch loss or a callable (outputs, targets), got "
         f"{describe(spec)}"

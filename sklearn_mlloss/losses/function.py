@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from .._data.validation import describe
+from .._data.validation import check_call, describe, is_auto, make_default
 from .base import Loss
 from .links import sigmoid_scores, softmax_scores, strictly_increasing
 
@@ -111,6 +111,8 @@ class FunctionLoss(Loss):
         values = self.func_(outputs, targets)
         if not isinstance(values, Tensor):
             raise TypeError(f"func must return a torch tensor, got {type(values).__name__}")
+        if not values.is_floating_point():
+            raise TypeError(f"func must return floating point numbers, got {values.dtype}")
         if values.shape == targets.shape:
             return (values if mask is None else values * mask).mean(-1)
         if mask is not None:
@@ -141,6 +143,8 @@ class FunctionLoss(Loss):
         if link == "softmax":
             return softmax_scores(outputs)
         scores = outputs if link == "identity" else link(outputs)
+        if not isinstance(scores, Tensor):
+            raise TypeError(f"link must return a torch tensor, got {type(scores).__name__}")
         if scores.shape != outputs.shape:
             raise ValueError(
                 f"link must keep the shape {tuple(outputs.shape)}, got {tuple(scores.shape)}"
@@ -157,18 +161,21 @@ class FunctionLoss(Loss):
         return prior if link == "identity" else np.zeros(self.n_labels_)
 
     def _link_name(self) -> Any:
-        if self._link != "auto":
+        if not is_auto(self._link):
             return self._link
         kind = self.func if isinstance(self.func, type) else type(self.func)
         return TORCH_LINKS.get(kind, "sigmoid")
 
     def _check_params(self):
-        if not callable(self.func):
+        is_class = isinstance(self.func, type)
+        if not callable(self.func) or (is_class and not issubclass(self.func, nn.Module)):
             raise TypeError(f"func must be callable or a torch module, got {describe(self.func)}")
         kind = self.func if isinstance(self.func, type) else type(self.func)
         if kind in REFUSED:
             raise ValueError(f"torch.nn.{kind.__name__} {REFUSED[kind]}")
-        if not callable(self._link) and self._link not in ("auto", *LINKS):
+        if callable(self._link):
+            check_call(self._link, "link", "outputs")
+        elif not isinstance(self._link, str) or self._link not in ("auto", *LINKS):
             raise ValueError(
                 f"link must be 'auto', one of {', '.join(map(repr, LINKS))} or a callable, got "
                 f"{describe(self._link)}"
@@ -179,9 +186,10 @@ class FunctionLoss(Loss):
             return
         func = self.func
         if isinstance(func, type) and issubclass(func, nn.Module):
-            func = func()
+            func = make_default(func, "func")
         elif isinstance(func, nn.Module):
             func = copy.deepcopy(func)
+        check_call(getattr(func, "forward", func), "func", "outputs", "targets")
         if isinstance(func, nn.Module) and hasattr(func, "reduction"):
             func.reduction = "none"
         self.func_ = func

@@ -194,8 +194,11 @@ def make_pairs(
         natural = get_decoder(setting.unfitted_loss.default_decoder)
         for calibration, calibration_spec in calibrators.items():
             calibrator = get_calibrator(calibration_spec)
+            if calibrator is not None:
+                calibrator._check_params()
             for name, spec in chosen.items():
                 decoder = natural if is_auto(spec) else get_decoder(spec)
+                decoder._check_params(n_labels)
                 pairs.append(
                     Pair(number, name, spec, decoder, calibration, calibration_spec, calibrator)
                 )

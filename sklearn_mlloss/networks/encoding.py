@@ -23,7 +23,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
-from .._data.validation import check_flag, check_integer, describe
+from .._data.validation import check_flag, check_integer, describe, make_default
 from ..names import did_you_mean
 from .columns import CSR, SLACK, Columns, quantiles
 from .layers import Filled, PiecewiseLinear, Quantile, Scaled, WithIndicator, inverse
@@ -128,6 +128,11 @@ class Encoding(BaseEstimator, ABC):
         if not hasattr(self, "n_outputs_"):
             raise NotFittedError(f"{type(self).__name__} is not fitted: call fit(X), then module()")
         module = self._module(dtype)
+        if not isinstance(module, nn.Module):
+            raise TypeError(
+                f"encoding={type(self).__name__} must make a torch.nn.Module, got "
+                f"{describe(module)}"
+            )
         if self.missing_indicator and len(self.missing_features_):
             module = WithIndicator(module, self.missing_features_)
         return module
@@ -377,12 +382,13 @@ class PiecewiseLinearEncoding(Encoding):
 
     def _fit(self, columns: Columns) -> int:
         check_integer(self.n_bins, "n_bins", low=1)
-        fractions = np.linspace(0, 1, self.n_bins + 1)
         self.edges_, self.median_ = [], np.zeros(columns.n_features)
         for j, (values, counts) in enumerate(columns.distinct()):
             if len(values):
                 self.median_[j] = quantiles(values, counts, np.array([0.5]))[0]
-            if len(values) > len(fractions):
+            # Edges of more bins than there are values would lie between these.
+            if len(values) > self.n_bins + 1:
+                fractions = np.linspace(0, 1, self.n_bins + 1)
                 # Rounded as the rows are, or an edge could lie between neighbouring numbers.
                 values = np.unique(quantiles(values, counts, fractions).astype(columns.X.dtype))
             self.edges_.append(values.astype(np.float64))
@@ -431,7 +437,7 @@ def get_encoding(spec: Any) -> Encoding:
     if isinstance(spec, Encoding):
         return spec
     if isinstance(spec, type) and issubclass(spec, Encoding):
-        return spec()
+        return make_default(spec, "encoding")
     names = ", ".join(ENCODINGS)
     if not isinstance(spec, str):
         raise TypeError(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._data.validation import describe
+from .._data.validation import check_choice, check_integer, check_number
 
 __all__ = ["ACTIVATIONS", "MLP", "NORMALIZATIONS", "Mixup"]
 
@@ -52,7 +52,7 @@ class Mixup(nn.Module):
     Raises
     ------
     ValueError
-        If `alpha` is not above 0.
+        If `alpha` is not a finite number above 0.
 
     References
     ----------
@@ -73,8 +73,7 @@ class Mixup(nn.Module):
 
     def __init__(self, alpha: float):
         super().__init__()
-        if not alpha > 0:
-            raise ValueError(f"alpha of Mixup must be above 0, got {describe(alpha)}")
+        check_number(alpha, "alpha", low=0, closed="neither")
         self.alpha = alpha
         self.forget()
 
@@ -176,6 +175,16 @@ class MLP(nn.Module):
         encoding: nn.Module | None = None,
     ):
         super().__init__()
+        for name, width in ("n_features", n_features), ("n_outputs", n_outputs):
+            check_integer(width, name, low=1)
+        for size in hidden_layer_sizes:
+            check_integer(size, "hidden_layer_sizes", low=1)
+        check_choice(activation, "activation", ACTIVATIONS)
+        if normalization is not None:
+            check_choice(normalization, "normalization", NORMALIZATIONS, "None or ")
+        check_number(dropout, "dropout", low=0, high=1, closed="left")
+        check_number(input_dropout, "input_dropout", low=0, high=1, closed="left")
+        check_number(mixup, "mixup", low=0)
         self.encoding = encoding
         self.mixup = Mixup(mixup) if mixup else None
         self.input_dropout = nn.Dropout(input_dropout) if input_dropout else None

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import clone
-from torch import nn
 
-from ..losses import Criterion, Loss, get_loss
+from .._data.validation import FOREIGN, describe, is_auto
+from ..losses import Criterion, FunctionLoss, Loss, get_loss
+from ..names import did_you_mean
 from ..networks import MLP
-from ..parameters import NETWORK, PRECISIONS
+from ..parameters import NETWORK, OWN_NAMES, PRECISIONS
 from .batches import Batches, Table, block_size
 from .callbacks import BestWeights, Schedule
 from .device import seeded
 from .encoding import Encoder
 from .net import VALID_ROWS, TableNet
-from .optimizers import get_schedule, optimizer_settings
+from .network import check_memory, make_network
+from .optimizers import check_groups, get_schedule, optimizer_settings
 from .rows import Rows
+from .trial import HUGE, naming_loss, try_loss, try_optimizer
 from .user_callbacks import check_callbacks
 
 __all__ = ["build_net", "check_accepts", "check_held_out", "make_loss"]
@@ -41,7 +43,8 @@ def build_net(
     estimator: Any,
     loss: Loss,
     encoder: Encoder,
-    n_rows: tuple[int, int],
+    rows: Rows,
+    n_held_out: int,
     device: torch.device,
     seed: int,
     last: TableNet | None = None,
@@ -56,8 +59,10 @@ def build_net(
         Fitted.
     encoder : Encoder
         Fitted.
-    n_rows : (int, int)
-        Of the table to train on, and of those held out to stop early.
+    rows : Rows
+        The rows to train on.
+    n_held_out : int
+        Number of rows held out to stop early.
     device : torch.device
         Where training will take place; the net is on the CPU.
     seed : int
@@ -70,9 +75,12 @@ def build_net(
     -------
     TableNet
     """
-    batch_size = estimator.batch_size
-    if isinstance(batch_size, str):
+    n_rows = len(rows), n_held_out
+    try_loss(loss, rows)
+    if is_auto(estimator.batch_size):
         batch_size = _auto_batch_size(n_rows[0])
+    else:
+        batch_size = int(estimator.batch_size)
     if estimator.normalization == "batch" and (n_rows[0] < 2 or batch_size < 2):
         raise ValueError(
             "normalization='batch' needs at least 2 training rows and batch_size >= 2, got "
@@ -86,17 +94,19 @@ def build_net(
         device,
     )
     dtype = torch.float64 if estimator.precision == "float64" else torch.float32
+    try_optimizer(optimizer, settings, device, dtype)
     network, chosen = estimator.module, {}
     if network is None:
         before = {} if last is None else last.network_
         chosen = _settings_of_network(estimator, n_rows, encoder.n_inputs, before)
+        check_memory(chosen["hidden_layer_sizes"], encoder.n_outputs, loss.n_outputs_, dtype)
         network = partial(MLP, **chosen)
     own = {
-        "module": partial(_make_network, network, encoder, loss.n_outputs_, dtype),
+        "module": partial(make_network, network, encoder, loss.n_outputs_, dtype),
         "criterion": Criterion(loss),
         "optimizer": optimizer,
         "lr": settings.pop("lr"),
-        "max_epochs": estimator.max_epochs,
+        "max_epochs": int(estimator.max_epochs),
         "batch_size": batch_size,
         "iterator_train": Batches,
         "iterator_train__shuffle": True,
@@ -111,18 +121,15 @@ def build_net(
         **{f"optimizer__{name}": value for name, value in settings.items()},
     }
     given = dict(estimator.net_params or {})
-    others = [n for n in given if n not in NET_PARAMS and not n.startswith("callbacks__")]
-    if others:
-        raise ValueError(
-            f"net_params may hold {', '.join(NET_PARAMS)} and callbacks__..., got {others}: the "
-            "estimator has parameters of its own for the rest"
-        )
+    _check_net_params(given, own["callbacks"])
     net = TableNet(**own, **given)
     net.encoder_, net.half_products_ = encoder, estimator.precision == "bf16"
     net.network_, net.exclusive_ = chosen, estimator._targets.kind == "multiclass"
     with seeded(seed, torch.device("cpu")):
-        net.start(PRECISIONS[estimator.precision], loss.initial_bias(), last)
-    net.check_outputs(encoder.n_inputs, loss.n_outputs_)
+        net.start(PRECISIONS[estimator.precision], _initial_bias(loss), last)
+    net.check_outputs(
+        encoder.n_inputs, loss.n_outputs_, "encoding" if estimator.module is None else "module"
+    )
     return net
 
 
@@ -130,7 +137,12 @@ def make_loss(spec: Any, rows: Rows) -> Loss:
     """Return a loss fitted on the rows, which it accepts."""
     loss = clone(get_loss(spec))
     check_accepts(loss, rows)
-    return loss.fit(rows.Y, rows.weight)
+    if type(loss) is FunctionLoss:
+        with naming_loss(loss):
+            loss.fit(rows.Y, rows.weight)
+    else:
+        loss.fit(rows.Y, rows.weight)
+    return loss
 
 
 def check_accepts(loss: Loss, rows: Rows) -> None:
@@ -156,22 +168,45 @@ def check_held_out(estimator: Any) -> None:
     )
 
 
-def _make_network(
-    factory: Callable[[int, int], nn.Module], encoder: Encoder, n_outputs: int, dtype: torch.dtype
-) -> nn.Module:
-    """Return a network that begins with the encoding, if there is one."""
-    network, encoding = factory(encoder.n_outputs, n_outputs), encoder.module(dtype)
-    if encoding is None:
-        return network
-    if type(network) is MLP and network.encoding is None:
-        network.encoding = encoding
-        return network
-    return nn.Sequential(OrderedDict(encoding=encoding, network=network))
+def _initial_bias(loss: Loss) -> np.ndarray:
+    bias = np.asarray(loss.initial_bias())
+    if bias.shape != (loss.n_outputs_,) or not (np.abs(bias) < HUGE).all():
+        raise ValueError(
+            f"loss={loss!r} must have {loss.n_outputs_} finite number(s) as its initial_bias, got "
+            f"{describe(bias.tolist())}"
+        )
+    return bias
+
+
+def _check_net_params(given: dict[Any, Any], callbacks: list[Any]) -> None:
+    """Raise unless skorch can take what the user has for it."""
+    others = [n for n in given if n not in NET_PARAMS and not str(n).startswith("callbacks__")]
+    if others:
+        raise ValueError(
+            f"net_params may hold {', '.join(NET_PARAMS)} and callbacks__..., got {others}: the "
+            "estimator has parameters of its own for the rest"
+        )
+    check_groups(given.get("optimizer__param_groups", ()))
+    loading = given.get("torch_load_kwargs", {})
+    if loading is not None and not isinstance(loading, Mapping):
+        raise TypeError(
+            f"net_params['torch_load_kwargs'] must be None or a dict, got {describe(loading)}"
+        )
+    named = [item if isinstance(item, tuple) else (type(item).__name__, item) for item in callbacks]
+    names = ["epoch_timer", "print_log", *(name for name, _ in named if name not in OWN_NAMES)]
+    for key in given:
+        name = str(key).removeprefix("callbacks__").split("__")[0]
+        # Of several of a class skorch numbers the names.
+        if key not in NET_PARAMS and name.rstrip("_0123456789") not in names and name not in names:
+            raise ValueError(
+                f"net_params has {key!r}, but the callbacks are {', '.join(names)}"
+                f"{did_you_mean(name, names)}"
+            )
 
 
 def _callbacks(estimator: Any) -> list[Any]:
     callbacks: list[Any] = []
-    patience = estimator.n_iter_no_change
+    patience = int(estimator.n_iter_no_change)
     schedule = get_schedule(estimator.lr_schedule, estimator.max_epochs, patience)
     if schedule is not None:
         callbacks.append(("lr_schedule", Schedule(schedule)))
@@ -179,13 +214,21 @@ def _callbacks(estimator: Any) -> list[Any]:
         monitor = estimator.monitor
         score = partial(_monitored, monitor) if callable(monitor) else None
         callbacks.append(("early_stopping", BestWeights(patience, score)))
-    return callbacks + copy.deepcopy(list(estimator.callbacks or []))
+    given = list(estimator.callbacks or [])
+    for item in given:
+        if not hasattr(item[1] if isinstance(item, tuple) else item, "initialize"):
+            raise TypeError(f"callbacks must hold skorch callbacks, got {describe(given)}")
+    return callbacks + copy.deepcopy(given)
 
 
 def _monitored(
     monitor: Callable[[np.ndarray, np.ndarray], float], net: TableNet, table: Table
 ) -> float:
-    return monitor(table.Y.cpu().numpy(), net.predict_proba(table))
+    Y, scores = table.Y.cpu().numpy(), net.predict_proba(table)
+    try:
+        return monitor(Y, scores)
+    except FOREIGN as error:
+        raise ValueError(f"monitor fails for the {len(Y)} held-out rows: {error!r}") from error
 
 
 def _settings_of_network(
@@ -215,7 +258,7 @@ def _settings_of_network(
 
 def _auto_dropout(n_rows: int, sizes: Sequence[int]) -> float:
     # In steps of 1/16: masks of such rates are cheap to draw. So none from 64,000 rows on.
-    return round(16 * min([0.5, 2000 / n_rows, *(size / 128 for size in sizes)])) / 16
+    return round(16 * min([0.5, 2000 / n_rows, *(min(size, 128) / 128 for size in sizes)])) / 16
 
 
 def _auto_batch_size(n_rows: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from skorch.callbacks import Callback
 
+from .._data.validation import FOREIGN, describe
 from .batches import Table
 from .divergence import Diverged
 
@@ -84,7 +85,7 @@ class BestWeights(Callback):
     def _score(self, net: Any, table: Table) -> float:
         found = self.score(net, table)
         advice = "let it return a finite number, or raise validation_fraction"
-        message = f"monitor returned {found!r} for the {len(table)} held-out rows"
+        message = f"monitor returned {describe(found)} for the {len(table)} held-out rows"
         try:
             value = float(found)
         except (TypeError, ValueError):
@@ -111,24 +112,46 @@ class Schedule(Callback):
         self.scheduler_ = None
         if not net.whole_fit_:
             return
+        advice = "give, for instance, lambda optimizer: StepLR(optimizer, step_size=10)"
         try:
             self.scheduler_ = self.make(net.optimizer_)
-        except TypeError as error:
-            raise TypeError(
-                f"lr_schedule must be a function of the optimizer alone ({error}): give, for "
-                "instance, lambda optimizer: StepLR(optimizer, step_size=10)"
+        except FOREIGN as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(
+                f"lr_schedule must be a function of the optimizer alone ({error}): {advice}"
             ) from error
+        of = getattr(self.scheduler_, "optimizer", net.optimizer_)
+        if not callable(getattr(self.scheduler_, "step", None)) or of is not net.optimizer_:
+            raise TypeError(
+                "lr_schedule must return a torch scheduler of the optimizer that it gets, got "
+                f"{describe(self.scheduler_)}: {advice}"
+            )
+        self._check_rate(net)
 
     def on_epoch_end(self, net, **kwargs):
         """Record the learning rate of the epoch and move on."""
         net.history.record("learning_rate", net.optimizer_.param_groups[0]["lr"])
         if self.scheduler_ is None:
             return
-        if isinstance(self.scheduler_, torch.optim.lr_scheduler.ReduceLROnPlateau):
-            row = net.history[-1]
-            self.scheduler_.step(row.get("valid_loss", row["train_loss"]))
-        else:
-            self.scheduler_.step()
+        try:
+            if isinstance(self.scheduler_, torch.optim.lr_scheduler.ReduceLROnPlateau):
+                row = net.history[-1]
+                self.scheduler_.step(row.get("valid_loss", row["train_loss"]))
+            else:
+                self.scheduler_.step()
+        except FOREIGN as error:
+            raise ValueError(
+                f"lr_schedule fails after epoch {len(net.history)}: {error!r}"
+            ) from error
+        self._check_rate(net)
+
+    def _check_rate(self, net: Any) -> None:
+        rates = [group["lr"] for group in net.optimizer_.param_groups]
+        if not all(map(math.isfinite, rates)):
+            raise ValueError(
+                f"lr_schedule must give finite learning rates, got {describe(rates)} after "
+                f"{len(net.history)} epoch(s)"
+            )
 
     def on_train_end(self, net, **kwargs):
         """Let go of the optimiser, with the settings that it had."""

@@ -40,7 +40,7 @@ def resolve_device(device: str | torch.device, fall_back: bool = False) -> torch
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)
-    except (RuntimeError, TypeError, ValueError):
+    except (RuntimeError, TypeError, ValueError, OverflowError):
         raise ValueError(
             f"device must be 'auto' or the name of a torch device such as 'cpu' or 'cuda:0', "
             f"got {describe(device)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from sklearn.utils import gen_batches
 from sklearn.utils.validation import has_fit_parameter
 from torch import Tensor, nn
 
-from .._data.validation import describe
+from .._data.validation import FOREIGN, describe
 from ..networks import (
     Encoding,
     IdentityEncoding,
@@ -170,7 +171,9 @@ def _fit_numbers(spec: Any, rows: Rows, seed: int, more_to_come: bool) -> Encode
     if spec is None:
         return Encoder(None, reason, n_features, n_features)
     if hasattr(spec, "transform"):
-        return _fit_transformer(clone(spec), rows, seed)
+        with _naming(f"encoding={describe(spec)}"):
+            transformer = clone(spec)
+        return _fit_transformer(transformer, rows, seed)
     encoding = clone(get_encoding(spec)).fit(rows.X, sample_weight=rows.row_weight())
     return Encoder(encoding, reason, n_features, encoding.n_outputs_)
 
@@ -186,14 +189,27 @@ def _fit_transformer(transformer: Any, rows: Rows, seed: int) -> Encoder:
     weight = {}
     if rows.weight is not None and has_fit_parameter(transformer, "sample_weight"):
         weight = {"sample_weight": rows.row_weight()}
-    transformer.fit(rows.X[:], rows.Y, **weight)
+    with _naming(f"encoding={describe(transformer)}"):
+        transformer.fit(rows.X[:], rows.Y, **weight)
     width = _transform(transformer, rows.X[:1], None).shape[1]
     return Encoder(transformer, "as given", width, width)
 
 
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Let an error of a transformer begin with the parameter."""
+    try:
+        yield
+    except FOREIGN as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name} fails: {error}") from error
+
+
 def _transform(transformer: Any, X: Any, width: int | None) -> np.ndarray:
     """Return what a transformer makes of some rows, which must be as many numbers a row."""
-    found, name = transformer.transform(X), f"encoding={describe(transformer)}"
+    name = f"encoding={describe(transformer)}"
+    with _naming(name):
+        found = transformer.transform(X)
     if sp.issparse(found):
         raise ValueError(
             f"{name} returned a sparse matrix: let it return a dense one (sparse_output=False), or "

@@ -100,8 +100,8 @@ def train_net(
         encoder = fit_encoder(estimator.encoding, train, seeds[0], estimator.is_categorical_)
     else:
         encoder = last.encoder_
-    n_rows = len(train), 0 if valid is None else len(valid)
-    net = build_net(estimator, loss, encoder, n_rows, device, seeds[0], last)
+    n_held_out = 0 if valid is None else len(valid)
+    net = build_net(estimator, loss, encoder, train, n_held_out, device, seeds[0], last)
     try:
         trained = train_on(
             net, train, valid, epochs, device, seeds[1], task=task, kept_outputs=kept_outputs

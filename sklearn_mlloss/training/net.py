@@ -10,7 +10,6 @@ else by autograd. With callbacks every notification is made as skorch documents 
 from __future__ import annotations
 
 import copy
-import inspect
 import math
 import sys
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor, nn
 
+from .._data.validation import FOREIGN
 from ..networks import MLP
 from .batches import Table, block_size, blocks
 from .callbacks import BestWeights, Schedule, StopTraining
@@ -30,7 +30,7 @@ from .device import threads_for, torch_defaults
 from .divergence import Diverged, names_not_finite
 from .fused import FusedTraining, can_fuse
 from .interface import NetInterface
-from .optimizers import keep_compiler_out, make_optimizer
+from .optimizers import keep_compiler_out, make_optimizer, needs_closure
 from .out_of_fold import OutputsByEpoch
 from .sparse import is_thin, sparse_outputs
 from .user_callbacks import as_skorch, check_callbacks, follows_batches, is_request
@@ -118,13 +118,19 @@ class TableNet(NetInterface):
                 group.setdefault("initial_lr", group["lr"])
         self.n_rows_, self.epochs_before_ = last.n_rows_, last.epochs_before_
 
-    def check_outputs(self, n_features: int, n_outputs: int) -> None:
-        """Raise if the network does not map (n, n_features) to (n, n_outputs), or mixes twice."""
+    def check_outputs(self, n_features: int, n_outputs: int, name: str = "module") -> None:
+        """Raise if the network does not map (n, n_features) to (n, n_outputs), or mixes twice.
+
+        `name` is the parameter that an error is due to, if the network fails.
+        """
         self.module_.eval()
         parameter = next(self.module_.parameters(), torch.empty(0))
         X = parameter.new_zeros(2, n_features)
-        with torch.no_grad():
-            outputs = self.module_(X)
+        try:
+            with torch.no_grad():
+                outputs = self.module_(X)
+        except FOREIGN as error:
+            raise ValueError(f"{name} fails for X of shape {tuple(X.shape)}: {error!r}") from error
         if len(self._mixups()) > 1:
             raise ValueError(
                 f"module may mix rows once, got {len(self._mixups())} Mixup layers: leave one"
@@ -134,6 +140,12 @@ class TableNet(NetInterface):
                 f"module must return a tensor of shape (n, {n_outputs}) for X of shape "
                 f"(n, {n_features}), got {getattr(outputs, 'shape', type(outputs).__name__)} for "
                 "n = 2"
+            )
+        if not outputs.is_floating_point() or not outputs.isfinite().all():
+            raise ValueError(
+                "module must return finite floating point numbers, got "
+                f"{'NaN or infinity' if outputs.is_floating_point() else outputs.dtype} for rows "
+                "of zeros"
             )
 
     def train(
@@ -220,9 +232,7 @@ class TableNet(NetInterface):
         """Decide whether steps can do without skorch's bookkeeping, and perhaps autograd."""
         check_callbacks(self.callbacks_, scored=True, monitored=self.train_split is not None)
         keep_compiler_out(self.optimizer_)
-        closure = inspect.signature(self.optimizer_.step).parameters.get("closure")
-        # Some optimisers, such as LBFGS, ask for the loss more than once a step.
-        simple = closure is None or closure.default is not closure.empty
+        simple = not needs_closure(self.optimizer_)
         self.plain_steps_ = simple and not self._has_user_callbacks()
         self.may_fuse_ = simple and not any(follows_batches(c) for _, c in self.callbacks_)
 
@@ -320,6 +330,11 @@ class TableNet(NetInterface):
             outputs = self.module_(X)
         outputs = outputs.to(X.dtype)
         loss = self.get_loss(outputs, targets, training=True)
+        if not loss.requires_grad:
+            raise ValueError(
+                "module must return outputs with a gradient by its parameters: compute them "
+                "without detach() or no_grad()"
+            )
         loss.backward()
         return {"loss": loss, "y_pred": outputs}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial, wraps
 from numbers import Real
 from types import MethodType
@@ -12,15 +12,17 @@ from typing import Any
 
 import torch
 
-from .._data.validation import describe
+from .._data.validation import check_number, describe
 from ..names import did_you_mean
 
 __all__ = [
     "OPTIMIZERS",
     "SCHEDULES",
+    "check_groups",
     "get_schedule",
     "keep_compiler_out",
     "make_optimizer",
+    "needs_closure",
     "optimizer_settings",
 ]
 
@@ -68,7 +70,13 @@ def optimizer_settings(
         raise ValueError(
             f"optimizer must be a name or a torch optimizer class, got {describe(optimizer)}"
         )
-    known = inspect.signature(optimizer).parameters
+    try:
+        known = dict(inspect.signature(optimizer).parameters)
+    except ValueError:  # of functions written in C
+        raise ValueError(
+            f"optimizer must be a name or a torch optimizer class, got {describe(optimizer)}"
+        ) from None
+    known.pop("params", None)
     settings = dict(optimizer_params or {})
     for name in ("lr", "weight_decay"):
         if name in settings:
@@ -79,7 +87,7 @@ def optimizer_settings(
         if name not in known and not open_ended:
             raise ValueError(
                 f"optimizer_params has {name!r}, which {_name(optimizer)} does not take: it takes "
-                f"{', '.join(n for n in known if n not in ('params', 'lr', 'weight_decay'))}"
+                f"{', '.join(n for n in known if n not in ('lr', 'weight_decay'))}"
                 f"{did_you_mean(name, known)}"
             )
         _check_kind(name, settings[name], known[name].default if name in known else None)
@@ -111,12 +119,21 @@ def make_optimizer(
     calls, and the first call imports the compiler for it: seconds in each new process.
     """
     try:
-        return _make(optimizer, *arguments, **settings)
-    except (TypeError, ValueError) as error:
+        made = _make(optimizer, *arguments, **settings)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
-            f"{_name(optimizer)} refuses what learning_rate, weight_decay and optimizer_params "
-            f"give it, {settings}: {error}"
+            f"optimizer_params: {_name(optimizer)} refuses what learning_rate, weight_decay and "
+            f"optimizer_params give it, {settings}: {error}"
         ) from error
+    if not isinstance(made, torch.optim.Optimizer):
+        raise TypeError(f"optimizer must return a torch optimizer, got {describe(made)}")
+    return made
+
+
+def needs_closure(optimizer: Any) -> bool:
+    """Return whether an optimiser or its class, such as LBFGS, asks for the loss within a step."""
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    return closure is not None and closure.default is closure.empty
 
 
 def keep_compiler_out(optimizer: torch.optim.Optimizer) -> None:
@@ -156,7 +173,8 @@ def get_schedule(
             f"{did_you_mean(schedule, SCHEDULES)}"
         )
     if schedule == "cosine":
-        return partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=max_epochs)
+        # Of an int beyond those of floats there is no half cosine.
+        return partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=min(max_epochs, 2**53))
     return partial(
         torch.optim.lr_scheduler.ReduceLROnPlateau,
         factor=0.3,
@@ -179,19 +197,36 @@ def _make(
     return made
 
 
+def check_groups(groups: Any) -> None:
+    """Raise unless these are patterns of names, each with settings for parameters of such names."""
+    name = "net_params['optimizer__param_groups']"
+    if not isinstance(groups, tuple | list):
+        raise TypeError(f"{name} must be a list of pairs (pattern, dict), got {describe(groups)}")
+    for group in groups:
+        pair = isinstance(group, tuple | list) and len(group) == 2
+        if not pair or not isinstance(group[0], str) or not isinstance(group[1], Mapping):
+            raise TypeError(f"{name} must hold pairs (pattern, dict), got {describe(group)}")
+        for option in ("lr", "weight_decay"):
+            if option in group[1]:
+                check_number(group[1][option], f"{name}: {option!r}", low=0)
+
+
 def _check_kind(name: str, value: Any, default: Any) -> None:
     """Refuse what is not of the kind of an optimiser's default; its kernels may take it."""
     kind = None
     if isinstance(default, bool):
         kind, fits = "a bool", isinstance(value, bool)
     elif isinstance(default, Real):
-        kind, fits = "a number", isinstance(value, Real) and not isinstance(value, bool)
+        check_number(value, f"optimizer_params[{name!r}]")
     elif name in ("foreach", "fused"):
         kind, fits = "None or a bool", value is None or isinstance(value, bool)
     elif isinstance(default, tuple) and all(isinstance(number, Real) for number in default):
         kind = f"{len(default)} numbers"
         fits = isinstance(value, tuple | list) and len(value) == len(default)
         fits = fits and all(isinstance(number, Real | torch.Tensor) for number in value)
+        for number in value if fits else ():
+            if not isinstance(number, torch.Tensor):
+                check_number(number, f"optimizer_params[{name!r}]")
     if kind is not None and not fits:
         raise ValueError(f"optimizer_params[{name!r}] must be {kind}, got {describe(value)}")
 

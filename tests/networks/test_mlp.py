@@ -143,5 +143,5 @@ def test_mixup_is_for_training_only():
 def test_alpha_is_shown_and_must_be_above_0():
     assert str(Mixup(0.2)) == "Mixup(alpha=0.2)"
     for alpha in (0, -1, float("nan")):
-        with pytest.raises(ValueError, match="alpha of Mixup must be above 0, got"):
+        with pytest.raises(ValueError, match="alpha must be a finite number > 0, got"):
             Mixup(alpha)
