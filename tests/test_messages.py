@@ -22,8 +22,10 @@ from sklearn_mlloss import (
 from sklearn_mlloss.calibration import CALIBRATORS, get_calibrator
 from sklearn_mlloss.decoders import (
     DECODERS,
+    AtLeastOne,
     FixedThreshold,
     GlobalThreshold,
+    HierarchyClosure,
     PerLabelThreshold,
     get_decoder,
 )
@@ -339,6 +341,16 @@ def test_a_report_of_what_predicts_nothing():
     pytest.importorskip("matplotlib")
     with pytest.raises(ValueError, match="estimator must have predict, and int has none"):
         LabelReportDisplay.from_estimator(3, X, Y)
+
+
+@pytest.mark.parametrize("kind", [AtLeastOne, lambda inner: HierarchyClosure([-1, 0, 0], inner)])
+@pytest.mark.parametrize("inner", ["treshold", [0.5]])
+def test_a_wrong_decoder_within_another(kind, inner):
+    clf = net(decoder=kind(inner))
+    assert "decoder" in clf._repr_html_() and dir(clf.decoder)
+    with pytest.raises((TypeError, ValueError), match="decoder must be a name|unknown decoder"):
+        clf.fit(X, Y)
+    assert not hasattr(clf, "classes_")
 
 
 # ------------------------------------------------------------------ warnings

@@ -1,7 +1,7 @@
 """The contract that every decision rule keeps."""
 
 from abc import ABC, abstractmethod
-from typing import Self, final
+from typing import Any, Self, final
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -230,6 +230,19 @@ def _check_targets(Y: ArrayLike, shape: tuple[int, int]) -> np.ndarray:
             "per sample and one column per label."
         )
     return _check_label_values(Y)
+
+
+def _of_inner(decoder: Any, name: str, default: bool) -> bool:
+    """Return an attribute of the decoder inside another, or the default if there is none.
+
+    What is no decoder is refused by `fit` and `decode`; an attribute that raised would keep the
+    object from being displayed.
+    """
+    try:
+        inner = decoder._resolved()
+    except (TypeError, ValueError):
+        return default
+    return default if inner is None else getattr(inner, name)
 
 
 def _check_label_values(Y: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 
 from .._data.validation import check_number, describe
-from .base import Decoder
+from .base import Decoder, _of_inner
 from .thresholds import FixedThreshold
 
 __all__ = ["Argmax", "AtLeastOne", "CardinalityCut", "CumulativeCut", "OneOverN", "TopK"]
@@ -330,17 +330,17 @@ class AtLeastOne(Decoder):
     @property
     def requires_fit(self) -> bool:
         """That of the decoder inside."""
-        return self._resolved().requires_fit
+        return _of_inner(self, "requires_fit", False)
 
     @property
     def needs_probabilities(self) -> bool:
         """That of the decoder inside."""
-        return self._resolved().needs_probabilities
+        return _of_inner(self, "needs_probabilities", True)
 
     @property
     def untouched_rows(self) -> bool:
         """That of the decoder inside."""
-        return self._resolved().untouched_rows
+        return _of_inner(self, "untouched_rows", False)
 
     def _check_params(self, n_labels: int) -> None:
         self._resolved()._check_params(n_labels)

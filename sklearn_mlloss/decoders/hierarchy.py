@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 
 from .._data.validation import describe
-from .base import Decoder
+from .base import Decoder, _of_inner
 
 __all__ = ["HierarchyClosure"]
 
@@ -80,20 +80,17 @@ class HierarchyClosure(Decoder):
     @property
     def requires_fit(self) -> bool:
         """That of the decoder inside."""
-        inner = self._resolved()
-        return inner is not None and inner.requires_fit
+        return _of_inner(self, "requires_fit", False)
 
     @property
     def needs_probabilities(self) -> bool:
         """That of the decoder inside; True without one."""
-        inner = self._resolved()
-        return inner is None or inner.needs_probabilities
+        return _of_inner(self, "needs_probabilities", True)
 
     @property
     def untouched_rows(self) -> bool:
         """That of the decoder inside."""
-        inner = self._resolved()
-        return inner is not None and inner.untouched_rows
+        return _of_inner(self, "untouched_rows", False)
 
     def _levels(self, n_labels: int) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return the checked parents, and the labels of each depth, roots first."""
