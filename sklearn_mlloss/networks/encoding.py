@@ -8,7 +8,8 @@ that is both cannot be: scikit-learn's `clone` and `set_params` want constructor
 torch wants ``Module.__init__`` to run first and takes over attribute access.)
 
 No row of the table is encoded before it is in a batch, and what the outputs hold is finite for any
-finite input: a value far beyond the training rows counts as an extreme one, not as an explosion.
+finite input: a value far beyond the training rows counts as an extreme one, not as an explosion
+(but for an `IdentityEncoding` that does not clip).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from torch import nn
 from .._data.validation import check_flag, check_integer, describe, make_default
 from ..names import did_you_mean
 from .columns import CSR, SLACK, Columns, quantiles
-from .layers import Filled, PiecewiseLinear, Quantile, Scaled, WithIndicator, inverse
+from .layers import Filled, PiecewiseLinear, Quantile, Scaled, WithIndicator, inverse, reach
 
 __all__ = [
     "ENCODINGS",
@@ -153,11 +154,16 @@ class IdentityEncoding(Encoding):
     ----------
     missing_indicator : bool, default=True
         Whether each column with NaN in some of the training rows has one more output, 1 for NaN.
+    clip : bool, default=False
+        Whether values end as far beyond the training rows as these reach, so that one of 10 in a
+        column of 0 and 1 becomes 2. For ``encoding="auto"``.
 
     Attributes
     ----------
     mean_ : ndarray of shape (n_features,), or None for a sparse X
         What takes the place of NaN.
+    limits_ : pair of ndarray of shape (n_features,), or None
+        Where values end.
 
     Examples
     --------
@@ -168,22 +174,27 @@ class IdentityEncoding(Encoding):
     tensor([[2., 5., 1.]])
     """
 
-    def __init__(self, missing_indicator: bool = True):
+    def __init__(self, missing_indicator: bool = True, clip: bool = False):
         self.missing_indicator = missing_indicator
+        self.clip = clip
 
     def _fit(self, columns: Columns) -> int:
+        check_flag(self.clip, "clip")
         self.mean_ = None if columns.sparse else columns.moments[0]
+        self.limits_ = reach(columns.low, columns.high) if self.clip else None
         return columns.n_features
 
     def _module(self, dtype: torch.dtype) -> nn.Module:
-        return nn.Identity() if self.mean_ is None else Filled(self.mean_, dtype)
+        if self.mean_ is None:
+            return nn.Identity()
+        return Filled(self.mean_, self.limits_, dtype)
 
 
 class StandardEncoding(Encoding):
     """Each column with mean 0 and variance 1.
 
-    ``(x - mean) / std``, ended at ±1000. Of a sparse X the columns are divided by their standard
-    deviation only, so that zeros stay zeros.
+    ``(x - mean) / std``, ended as far beyond the training rows as these reach, and at ±1000. Of a
+    sparse X the columns are divided by their standard deviation only, so that zeros stay zeros.
 
     Parameters
     ----------
@@ -194,6 +205,8 @@ class StandardEncoding(Encoding):
     ----------
     center_, factor_ : ndarray of shape (n_features,)
         What is subtracted, and what the rest is multiplied by; 0 for constant columns.
+    limits_ : pair of ndarray of shape (n_features,)
+        Where values end, before they are scaled.
 
     See Also
     --------
@@ -215,10 +228,11 @@ class StandardEncoding(Encoding):
         mean, variance = columns.moments
         self.center_ = np.where(self.constant_ | columns.sparse, 0.0, mean)
         self.factor_ = np.where(self.constant_, 0.0, inverse(np.sqrt(variance)))
+        self.limits_ = reach(columns.low, columns.high)
         return columns.n_features
 
     def _module(self, dtype: torch.dtype) -> nn.Module:
-        return Scaled(self.center_, self.factor_, False, dtype)
+        return Scaled(self.center_, self.factor_, self.limits_, dtype)
 
 
 class RobustEncoding(Encoding):
@@ -270,7 +284,7 @@ class RobustEncoding(Encoding):
         return columns.n_features
 
     def _module(self, dtype: torch.dtype) -> nn.Module:
-        return Scaled(self.center_, self.factor_, True, dtype)
+        return Scaled(self.center_, self.factor_, None, dtype)
 
 
 class QuantileEncoding(Encoding):

@@ -16,45 +16,66 @@ __all__ = [
     "Scaled",
     "WithIndicator",
     "inverse",
+    "reach",
 ]
 
 # Standard deviations at which scaled values end. No training row of a table with fewer than a
 # million rows is that far out: the largest possible distance is sqrt(n_samples - 1).
 SCALED_LIMIT = 1e3
-# How far, in widths of the outermost bin, a piecewise-linear encoding goes on beyond the training
-# rows. The weights were learned for 0 to 1; with one more width a new extreme still counts more
-# than the old one, and at most twice as much as all that training has seen in this bin.
+# How far an encoding goes on beyond the training rows: in widths of the outermost bin of a
+# piecewise-linear one, in ranges of the column of others. The weights were learned for what
+# training has seen; with one more width a new extreme still counts more than the old one, and at
+# most twice as much.
 EXTRAPOLATION = 1.0
 # Numbers that `Quantile` computes at once: on a CPU so few that they stay in the cache, which takes
 # a third of the time; elsewhere a call costs more than they do.
 BLOCK, DEVICE_BLOCK = 2**17, 2**24
 
 
-class Filled(nn.Module):
-    """Rows as they are, with a value for each column in the place of NaN."""
+# What the columns of encoded rows end at.
+Limits = tuple[np.ndarray, np.ndarray]
 
-    def __init__(self, values: np.ndarray, dtype: torch.dtype):
+
+class Filled(nn.Module):
+    """Rows as they are, within limits if there are any, and with a value per column for NaN."""
+
+    def __init__(self, values: np.ndarray, limits: Limits | None, dtype: torch.dtype):
         super().__init__()
         self.register_buffer("values", torch.tensor(values, dtype=dtype))
+        self.limited = limits is not None
+        if limits is not None:
+            for name, limit in zip(("low", "high"), limits, strict=True):
+                self.register_buffer(name, torch.tensor(limit, dtype=dtype))
 
     def forward(self, X: Tensor) -> Tensor:
         """Encode rows."""
-        return torch.where(X.isnan(), self.values, X)
+        filled = torch.where(X.isnan(), self.values, X)
+        return filled.clamp(self.low, self.high) if self.limited else filled
 
 
 class Scaled(nn.Module):
-    """``(x - center) * factor``, ended or, if `smooth`, clipped smoothly to (-3, 3)."""
+    """``(x - center) * factor`` within limits, or without them clipped smoothly to (-3, 3)."""
 
-    def __init__(self, center: np.ndarray, factor: np.ndarray, smooth: bool, dtype: torch.dtype):
+    def __init__(
+        self, center: np.ndarray, factor: np.ndarray, limits: Limits | None, dtype: torch.dtype
+    ):
         super().__init__()
-        self.smooth = smooth
+        self.smooth = limits is None
+        if limits is not None:
+            for name, limit in zip(("low", "high"), limits, strict=True):
+                # A value of the column, scaled as the rows are.
+                scaled = ((limit - center) * factor).clip(-SCALED_LIMIT, SCALED_LIMIT)
+                self.register_buffer(name, torch.tensor(scaled, dtype=dtype))
         self.register_buffer("center", torch.tensor(center, dtype=dtype))
         self.register_buffer("factor", torch.tensor(factor, dtype=dtype))
 
     def forward(self, X: Tensor) -> Tensor:
         """Encode rows."""
-        z = ((X - self.center) * self.factor).clamp(-SCALED_LIMIT, SCALED_LIMIT).nan_to_num()
-        return z / (1 + (z / 3).square()).sqrt() if self.smooth else z
+        z = (X - self.center) * self.factor
+        if not self.smooth:
+            return z.clamp(self.low, self.high).nan_to_num()
+        z = z.clamp(-SCALED_LIMIT, SCALED_LIMIT).nan_to_num()
+        return z / (1 + (z / 3).square()).sqrt()
 
 
 class Quantile(nn.Module):
@@ -192,6 +213,14 @@ class Mixed(nn.Module):
 
 # Those that do the same in training as in prediction.
 FIXED = (nn.Identity, Filled, Scaled, Quantile, PiecewiseLinear, OneHot, WithIndicator, Mixed)
+
+
+def reach(low: np.ndarray, high: np.ndarray) -> Limits:
+    """Return how far values of columns go on beyond their ranges; 0 of those without values."""
+    there = low <= high
+    low, high = np.where(there, low, 0.0), np.where(there, high, 0.0)
+    width = EXTRAPOLATION * (high - low)
+    return low - width, high + width
 
 
 def inverse(width: np.ndarray) -> np.ndarray:

@@ -159,14 +159,15 @@ def _part(rows: Rows, columns: np.ndarray) -> Rows:
 def _fit_numbers(spec: Any, rows: Rows, seed: int, more_to_come: bool) -> Encoder:
     reason = "as given"
     if isinstance(spec, str) and spec == "auto":
-        if more_to_come and len(rows) < AUTO_FIRST_ROWS:
+        few = more_to_come and len(rows) < AUTO_FIRST_ROWS
+        if few:
             spec = None
             reason = f"the first {len(rows)} rows of partial_fit are too few to learn from"
         else:
             spec, reason = choose_encoding(rows.X)
         if spec is None and not sp.issparse(getattr(rows.X, "matrix", rows.X)):
-            # Values may be missing, now or later.
-            spec = IdentityEncoding()
+            # Values may be missing, now or later. Of few rows the range is no limit.
+            spec = IdentityEncoding(clip=not few)
     n_features = rows.X.shape[1]
     if spec is None:
         return Encoder(None, reason, n_features, n_features)

@@ -763,3 +763,47 @@ def test_choice_is_cheaper_where_rows_are_many(monkeypatch):
     # What half a million rows of 64 columns get, without making them.
     monkeypatch.undo()
     assert 500_000 * 64 * 8 > choice.AUTO_CELLS >= 500_000 * 64 * choice.AUTO_QUANTILE
+
+
+# --- values beyond the training rows ------------------------------------------------------------
+
+
+BINARY = (np.random.default_rng(0).random((60, 4)) < 0.4).astype(np.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("encoding", [IdentityEncoding(clip=True), StandardEncoding()])
+def test_values_end_one_range_beyond_the_training_rows(encoding, dtype):
+    module = encoding.fit(BINARY).module(dtype)
+    far = torch.tensor([[10.0, 1e30, -1e30, 2.0]], dtype=dtype)
+    end = torch.tensor([[2.0, 2.0, -1.0, 2.0]], dtype=dtype)
+    torch.testing.assert_close(module(far), module(end), rtol=1e-6, atol=0)
+    within = torch.tensor(BINARY, dtype=dtype)
+    free = IdentityEncoding().fit(BINARY).module(dtype)(within)
+    if isinstance(encoding, IdentityEncoding):
+        assert torch.equal(module(within), free)
+    else:
+        expected = (within - within.mean(0)) / within.std(0, correction=0)
+        torch.testing.assert_close(module(within), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_limits_of_columns_without_a_range():
+    X = np.column_stack([np.full(5, 7.0), np.full(5, np.nan), np.arange(5.0)])
+    module = IdentityEncoding(missing_indicator=False, clip=True).fit(X).module()
+    found = module(torch.tensor([[9.0, 9.0, 9.0], [torch.nan] * 3, [-9.0, -9.0, -9.0]]))
+    assert found.tolist() == [[7, 0, 8], [7, 0, 2], [7, 0, -4]]
+
+
+def test_an_identity_is_without_limits_unless_asked_for():
+    module = IdentityEncoding().fit(BINARY).module()
+    assert module(torch.full((1, 4), 1e6)).tolist() == [[1e6] * 4]
+    with pytest.raises(TypeError, match="^clip must be True or False, got 1"):
+        IdentityEncoding(clip=1).fit(BINARY)
+
+
+def test_more_bins_than_values_take_no_memory():
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    for n_bins in (99, 10**9, 10**400):
+        encoding = PiecewiseLinearEncoding(n_bins).fit(X)
+        assert encoding.n_outputs_ == 198 and len(encoding.edges_[0]) == 100
+    assert QuantileEncoding(10**400).fit(X).knots_[0].tolist() == sorted(X[:, 0])

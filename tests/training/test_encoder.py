@@ -430,3 +430,23 @@ def test_an_encoding_of_the_network_s_own_is_kept():
     net = make(module=factory, encoding="standard", hidden_layer_sizes="auto", dropout="auto")
     module = net.fit(X, Y).net_.module_
     assert type(module.network.encoding) is Squared and module.encoding is not None
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_a_value_beyond_columns_of_0_and_1_does_not_explode(dense):
+    rng = np.random.default_rng(0)
+    X = (rng.random((300, 6)) < 0.3).astype(np.float32)
+    Y = np.column_stack([X[:, 0], X[:, 1] * X[:, 2], rng.random(300) < 0.4]).astype(int)
+    net = make(max_epochs=20).fit(X if dense else sp.csr_array(X), Y)
+    row, far = X[:1].copy(), X[:1].copy()
+    row[0, 0], far[0, 0] = 2, 1000
+    if dense:
+        np.testing.assert_array_equal(net.predict_proba(far), net.predict_proba(row))
+    else:  # there is no encoding that could end it
+        assert net.encoding_ is None
+
+
+def test_first_rows_of_a_stream_are_no_limit():
+    X = np.zeros((10, 4), dtype=np.float32)
+    net = make(max_epochs=1).partial_fit(X, np.eye(10, 3, dtype=int))
+    assert not net.encoding_.clip
