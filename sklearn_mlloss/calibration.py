@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import expit, logit
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.isotonic import IsotonicRegression
 
+from ._data.persistence import VersionedEstimator
 from ._data.validation import check_number, describe, make_default
 from .decoders.base import _check_scores, _check_targets, _check_weight
 from .names import did_you_mean
@@ -39,7 +39,7 @@ _TIE_SHARE = 1e-6  # weight of the score itself in the isotonic map
 _TEMPERATURES = (1e-2, 1e2)
 
 
-class Calibrator(BaseEstimator, ABC):
+class Calibrator(VersionedEstimator, ABC):
     """Base class of the maps that turn scores into calibrated probabilities.
 
     Fit it on held-out or out-of-fold scores, before the decoder is fitted on the same rows: the

@@ -187,7 +187,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         and `partial_fit`. `random_state` must be an int, or no fit equals another; loss, `module`
         and `callbacks` must be picklable. Your own functions and classes count as changed when
         their code, defaults, closures, attributes or bases are, or a package is; not when what they
-        call is.
+        call is. The files are pickles: whoever can write to the folder can run code here.
     callbacks : list of skorch callbacks, optional
         Copied, and notified as skorch documents it; of each batch where they ask for it, which
         slows training. `EpochScoring` scores what `net_` predicts at the end of an epoch, whatever

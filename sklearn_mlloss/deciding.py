@@ -9,11 +9,12 @@ from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_array, estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
 
+from ._data.persistence import VersionedEstimator
 from ._data.validation import check_integer, is_auto, without_rows
 from ._data.weights import counting_rows, drop_unweighted, row_weight
 from .calibration import get_calibrator
@@ -86,7 +87,7 @@ def row_means(tests: Sequence[np.ndarray], values: Sequence[np.ndarray], n_rows:
         return (total.T / np.bincount(rows, minlength=n_rows)).T
 
 
-class DecidingClassifier(ClassifierMixin, BaseEstimator, ABC):
+class DecidingClassifier(ClassifierMixin, VersionedEstimator, ABC):
     """Base class of the classifiers: all that comes after the scores.
 
     A classifier has the parameters `decoder` and `calibration`, and implements the abstract

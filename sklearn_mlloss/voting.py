@@ -22,6 +22,7 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
+from ._data.persistence import VersionedEstimator
 from ._data.validation import check_number, describe
 from ._data.weights import LARGEST_SUM, check_weight
 from .cross_fit import takes_keyword
@@ -42,7 +43,7 @@ __all__ = ["SoftVotingClassifier"]
 SURE = 1e-6
 
 
-class SoftVotingClassifier(ClassifierMixin, _BaseHeterogeneousEnsemble):
+class SoftVotingClassifier(ClassifierMixin, VersionedEstimator, _BaseHeterogeneousEnsemble):
     r"""Mean of the probabilities of several classifiers, for one label or many.
 
     What scikit-learn's ``VotingClassifier(voting="soft")`` does for 1-D targets and refuses for

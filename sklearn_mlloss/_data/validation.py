@@ -274,14 +274,15 @@ def without_rows(name: str) -> Iterator[None]:
         ) from None
 
 
-def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+def warn_user(message: str | Warning, category: type[Warning] = UserWarning) -> None:
     """Warn at the line outside this package that called it, however deep the call is.
 
     Frames of other libraries between those of this package, such as joblib's, are passed over.
 
     Parameters
     ----------
-    message : str
+    message : str or Warning
+        A warning itself has a category of its own.
     category : type, default=UserWarning
     """
     frame, level, of_user = inspect.currentframe(), 1, 1

@@ -5,16 +5,16 @@ from typing import Any, Self, final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from .._data.containers import to_float
+from .._data.persistence import VersionedEstimator
 from .._data.weights import LARGEST_SUM, check_weight
 
 __all__ = ["Decoder"]
 
 
-class Decoder(BaseEstimator, ABC):
+class Decoder(VersionedEstimator, ABC):
     """Base class of the rules that turn scores into label sets.
 
     A decoder sees scores and, when it is fitted, the true labels of the same rows. It knows

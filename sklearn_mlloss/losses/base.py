@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
+from .._data.persistence import VersionedEstimator
 from .._data.validation import check_choice, check_number, check_numbers, describe
 from .._data.weights import LARGEST_SUM, check_weight
 from .links import strictly_increasing
@@ -36,7 +36,7 @@ def _no_closed_form(self: Any, outputs: Tensor, targets: Tensor) -> None:
     """Return None: autograd is to be used."""
 
 
-class Loss(BaseEstimator, ABC):
+class Loss(VersionedEstimator, ABC):
     """Base of all losses: what is trained, and how its outputs become scores.
 
     A loss is a scikit-learn object: the constructor stores its parameters, `fit` learns label

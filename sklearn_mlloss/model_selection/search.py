@@ -8,7 +8,7 @@ from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.metrics._scorer import _check_multimetric_scoring, _MultimetricScorer
 from sklearn.utils import get_tags, indexable
@@ -23,6 +23,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from .._data.folds import Fold, check_groups
+from .._data.persistence import VersionedEstimator
 from .._data.validation import (
     check_choice,
     check_flag,
@@ -82,7 +83,7 @@ def _refitted_has(name: str):
     return check
 
 
-class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
+class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
     """Cross-validated choice of loss and decoder, for the metric that you name.
 
     What `GridSearchCV` over ``loss`` and ``decoder`` does, with one training a loss and fold

@@ -20,10 +20,10 @@ from typing import Any, Self, final
 import numpy as np
 import torch
 from scipy.special import ndtri
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
+from .._data.persistence import VersionedEstimator
 from .._data.validation import check_flag, check_integer, describe, make_default
 from ..names import did_you_mean
 from .columns import CSR, SLACK, Columns, quantiles
@@ -46,7 +46,7 @@ NORMAL_LIMIT = 5.0
 NORMAL_IQR = 2 * ndtri(0.75)
 
 
-class Encoding(BaseEstimator, ABC):
+class Encoding(VersionedEstimator, ABC):
     """Base class of the encodings: ``fit(X)``, then ``module()`` makes a layer of a network.
 
     To write an encoding, store the parameters in ``__init__`` (``missing_indicator`` among them),
