@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn.model_selection import BaseCrossValidator, BaseShuffleSplit
 from sklearn.utils import check_random_state, indexable
 
+from .._data.sparse import as_csr
 from .._data.validation import check_integer, check_number, describe, warn_user
 
 __all__ = [
@@ -376,7 +377,7 @@ def _indicator(y):
     if y is None:
         raise ValueError("y must be given: rows are stratified by their labels, got None")
     if sparse.issparse(y):
-        return sparse.csr_array(y >= 0.5)
+        return sparse.csr_array(as_csr(y, "y") >= 0.5)
     # pandas has missing values of its own; NaN is the one value that differs from itself
     missing = np.asarray(y.isna()) if hasattr(y, "iloc") else None
     y = np.asarray(y)

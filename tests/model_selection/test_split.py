@@ -344,6 +344,17 @@ def test_kinds_of_indicators_split_alike(cv, convert):
     assert_same_splits(splits(cv, Y), list(cv.split(X, convert(Y))))
 
 
+def test_entries_given_twice_are_not_added_up_in_what_was_given():
+    Y = np.tile([[1.0, 0], [0, 1]], (6, 1))
+    twice = sparse.csr_array(
+        (np.repeat(Y, 2, axis=1).ravel() / 2, np.tile([0, 0, 1, 1], 12), np.arange(0, 49, 4)),
+        shape=Y.shape,
+    )
+    data, cv = twice.data.copy(), MultilabelStratifiedKFold(3, random_state=0)
+    assert_same_splits(splits(cv, twice), splits(cv, Y))
+    np.testing.assert_array_equal(twice.data, data)
+
+
 def test_stored_zeros_and_nan_of_a_sparse_matrix_are_negative():
     Y = sparse.csr_array(np.array([[1.0, 0.3], [np.nan, 0.9], [1, 0], [0, 1], [0, 0.1], [1, 0]]))
     Y.data[0] = 0
