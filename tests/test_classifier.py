@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import label_ranking_average_precision_score
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.parallel import Parallel
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping, PrintLog
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler, PrintLog
 from torch import nn
 
 from sklearn_mlloss import MultiLabelNetClassifier
@@ -1389,6 +1389,13 @@ def test_a_schedule_leaves_the_learning_rate_as_it_was(schedule):
     net.partial_fit(X, Y)
     assert net.net_.optimizer_.param_groups[0]["lr"] == 0.05
     assert np.abs(proba(net) - before).max() > 1e-4
+
+
+def test_a_schedule_beside_a_scheduler_among_the_callbacks():
+    net = make(lr_schedule="cosine", callbacks=[LRScheduler()], max_epochs=3)
+    net.fit(X, Y).partial_fit(X, Y)
+    net = clone(net).partial_fit(X, Y).partial_fit(X, Y)
+    assert len(net.history_["epoch"]) == 2
 
 
 def test_no_advice_to_train_longer_where_it_got_worse():

@@ -156,6 +156,8 @@ class Schedule(Callback):
     def on_train_end(self, net, **kwargs):
         """Let go of the optimiser, with the settings that it had."""
         for group, before in zip(net.optimizer_.param_groups, self.groups_, strict=True):
+            # What a scheduler among the callbacks of the user goes on from.
+            initial = {name: group[name] for name in ("initial_lr",) if name in group}
             group.clear()
-            group.update(before)
+            group.update(before | initial)
         del self.scheduler_, self.groups_
