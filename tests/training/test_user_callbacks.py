@@ -62,6 +62,14 @@ def make(*callbacks, **params):
     return MultiLabelNetClassifier(callbacks=list(callbacks), **{**defaults, **params})
 
 
+@pytest.fixture(autouse=True)
+def interrupts_arrive():
+    """Handle SIGINT as Python does: processes in the background begin with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def callback(action, hook="on_epoch_end"):
     """Return a callback that does something at the end of the second epoch, or before an end."""
 
