@@ -25,7 +25,6 @@ from .parameters import (
     PRECISIONS,
     check_params,
     draw_entropy,
-    naming_tensors,
     unchanged_on_error,
 )
 from .presets import preset_for
@@ -575,13 +574,12 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     # ------------------------------------------------------------------ parts of all of these
 
     def _check_X(self, X: Any, reset: bool = False) -> np.ndarray | sp.csr_matrix | sp.csr_array:
-        with naming_tensors(X):
-            if not reset:
-                return self._inputs.transform(self, X)
-            inputs = self._inputs = InputCodec(self.encoding, self.categorical_features)
-            X = inputs.fit_transform(self, X)
-            self.is_categorical_, self.categories_ = inputs.is_categorical_, inputs.categories_
-            return X
+        if not reset:
+            return self._inputs.transform(self, X)
+        inputs = self._inputs = InputCodec(self.encoding, self.categorical_features)
+        X = inputs.fit_transform(self, X)
+        self.is_categorical_, self.categories_ = inputs.is_categorical_, inputs.categories_
+        return X
 
     def _check_rows(
         self, X: Any, y: Any, sample_weight: Any, reset: bool, largest_sum: float = np.inf

@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_array, estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
 
+from ._data.containers import to_float
 from ._data.persistence import VersionedEstimator
 from ._data.validation import check_integer, is_auto, without_rows
 from ._data.weights import counting_rows, drop_unweighted, row_weight
@@ -173,6 +174,24 @@ class DecidingClassifier(ClassifierMixin, VersionedEstimator, ABC):
         odds = np.log(scores) - np.log1p(-scores)
         return odds[:, 0] if self._targets.kind == "binary" else odds
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the share of rows with all labels as in y, or with the class of a 1-D y.
+
+        Parameters
+        ----------
+        X : see `predict`
+        y : array-like, DataFrame or sparse matrix
+            True labels. Columns with names must be those of the y that was fitted, in that order,
+            if that had names.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights >= 0.
+
+        Returns
+        -------
+        float
+        """
+        return self._targets.score(y, self.predict(X), sample_weight)
+
     def decode(self, proba: Any, count: Any = None) -> Any:
         """Return the labels decided from probabilities, in the form of the y that was fitted.
 
@@ -192,7 +211,7 @@ class DecidingClassifier(ClassifierMixin, VersionedEstimator, ABC):
         """
         check_is_fitted(self)
         with without_rows("proba"):
-            proba = check_array(proba, dtype=np.float64, input_name="proba")
+            proba = check_array(to_float(proba, "proba"), input_name="proba")
         width = 2 if self._targets.kind == "binary" else self.n_labels_
         if proba.shape[1] != width:
             raise ValueError(f"proba must have {width} columns, got {proba.shape[1]}")

@@ -8,11 +8,12 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import _safe_indexing, get_tags, indexable
+from sklearn.utils import _safe_indexing, check_consistent_length, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled
 from sklearn.utils.metaestimators import available_if
 
 from ._data.folds import warn_of_gaps
+from ._data.tables import as_rows
 from ._data.validation import check_flag, describe, is_auto
 from ._data.weights import LARGEST_SUM, check_weight, weigh
 from .calibration import Calibrator
@@ -30,7 +31,7 @@ from .responses import (
     out_of_fold_scores,
 )
 from .summary import count, shown
-from .targets import TargetCodec
+from .targets import TargetCodec, plain_targets
 
 __all__ = ["DecodedClassifierCV"]
 
@@ -267,8 +268,9 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             self._check_params()
             self._method = choose_method(self.estimator, self.response_method)
             prefit = is_prefit(self.estimator, self.cv)
+            X, y = as_rows(X), plain_targets(y)
             self._set_targets(self._kind_of_y(y, prefit))
-            X, y = indexable(X, y)
+            check_consistent_length(X, y)
             Y = self._targets.transform(y)
             if not prefit:
                 check_takes_labels(self.estimator, self._targets)
@@ -503,8 +505,8 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
     def _rows_to_decide(
         self, X: Any, y: Any, sample_weight: Any
     ) -> tuple[Any, np.ndarray, np.ndarray | None]:
-        X, y = indexable(X, y)
-        Y = self._targets.transform(y)
+        X, Y = as_rows(X), self._targets.transform(y)
+        check_consistent_length(X, Y)
         return X, *weigh(Y, self._check_weight(sample_weight, Y))
 
     def _check_weight(self, sample_weight: Any, Y: np.ndarray) -> np.ndarray | None:
@@ -513,7 +515,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
     # ------------------------------------------------------------------ parts of a prediction
 
     def _check_X(self, X: Any) -> Any:
-        return X  # which is what `estimator` makes of it
+        return as_rows(X)  # of which `estimator` makes what it does
 
     def _raw_scores(self, X: Any) -> tuple[np.ndarray, None]:
         found = [label_scores(model, X, self._method, self._targets) for model in self.estimators_]

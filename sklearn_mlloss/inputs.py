@@ -11,6 +11,8 @@ import scipy.sparse as sp
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
 
+from ._data.containers import is_missing
+from ._data.tables import as_table, is_frame
 from ._data.validation import LONGEST, describe, warn_user, without_rows
 from ._data.weights import check_weight
 from .parameters import warn_of_lost_digits
@@ -61,6 +63,7 @@ class InputCodec:
 
     def fit_transform(self, estimator: Any, X: Any) -> np.ndarray | sp.csr_matrix | sp.csr_array:
         """Return X as `transform` does, after learning which columns hold which categories."""
+        X = as_table(X)
         self.is_categorical_ = _find_categorical(X, self.categorical_features)
         self.categories_ = []
         if self.is_categorical_ is not None and hasattr(self.encoding, "transform"):
@@ -84,6 +87,7 @@ class InputCodec:
 
     def check_columns(self, estimator: Any, X: Any) -> None:
         """Raise if the estimator now asks for other columns of categories than the first X had."""
+        X = as_table(X)
         validate_data(estimator, X, skip_check_array=True, reset=False)
         now = _find_categorical(X, estimator.categorical_features)
         first, now = (
@@ -116,6 +120,7 @@ class InputCodec:
         -------
         ndarray or CSR matrix of shape (n_samples, n_features)
         """
+        X = as_table(X)
         if self.is_categorical_ is None:
             found = _numbers(
                 X, lambda: validate_data(
@@ -130,7 +135,6 @@ class InputCodec:
         return found
 
     def _mixed(self, estimator: Any, X: Any, reset: bool) -> np.ndarray:
-        X = _as_table(X)
         if sp.issparse(X):
             raise ValueError(
                 "X is sparse, but training was on columns of categories: give a dense X"
@@ -233,10 +237,11 @@ def check_rows(
 def _find_categorical(X: Any, spec: Any) -> np.ndarray | None:
     """Return which columns hold categories, or None, as HistGradientBoostingClassifier has it."""
     if isinstance(spec, str):  # "from_dtype"
-        spec = [_is_category(dtype) for dtype in X.dtypes] if _is_frame(X) else None
+        spec = [_is_category(dtype) for dtype in X.dtypes] if is_frame(X) else None
     if spec is None or np.size(spec) == 0:
         return None
-    X = _as_table(X)
+    if isinstance(X, np.ndarray):  # any rows and columns
+        check_array(X, dtype=None, ensure_all_finite=False, input_name="X")
     spec = np.asarray(spec)
     n_features = X.shape[1]
     found = np.zeros(n_features, dtype=bool)
@@ -254,7 +259,7 @@ def _find_categorical(X: Any, spec: Any) -> np.ndarray | None:
                 f"[0, {n_features - 1}], got {spec.tolist()}"
             )
         found[spec] = True
-    elif not _is_frame(X):
+    elif not is_frame(X):
         raise ValueError(
             "categorical_features holds names, but X has none: give the numbers of the columns, "
             "or a boolean mask"
@@ -276,10 +281,6 @@ def _find_categorical(X: Any, spec: Any) -> np.ndarray | None:
     return found
 
 
-def _is_frame(X: Any) -> bool:
-    return hasattr(X, "columns") and hasattr(X, "dtypes")
-
-
 def _is_category(dtype: Any) -> bool:
     return _type_name(dtype) in CATEGORICAL
 
@@ -293,25 +294,16 @@ def _type_name(dtype: Any) -> str:
     return getattr(dtype, "__name__", type(dtype).__name__)
 
 
-def _as_table(X: Any) -> Any:
-    """Return X as a DataFrame, a sparse matrix or a 2-D array of whatever it holds."""
-    if _is_frame(X) or sp.issparse(X):
-        return X
-    # A list of lists with text would become text as a whole.
-    X = np.asarray(X, dtype=object if isinstance(X, list | tuple) else None)
-    return check_array(X, dtype=None, ensure_all_finite=False, input_name="X")
-
-
 def _column(X: Any, j: int) -> Any:
     return X.iloc[:, j] if hasattr(X, "iloc") else X[:, int(j)]
 
 
 def _some_columns(X: Any, columns: Sequence[int]) -> Any:
-    return _safe_indexing(_as_table(X), columns, axis=1)
+    return _safe_indexing(X, columns, axis=1)
 
 
 def _name(X: Any, j: int) -> str:
-    return f"column {X.columns[j]!r} of X" if _is_frame(X) else f"column {j} of X"
+    return f"column {X.columns[j]!r} of X" if is_frame(X) else f"column {j} of X"
 
 
 def _numbers(X: Any, convert: Callable[[], Any], columns: np.ndarray | None = None) -> Any:
@@ -323,9 +315,9 @@ def _numbers(X: Any, convert: Callable[[], Any], columns: np.ndarray | None = No
     except (ValueError, TypeError) as error:
         if isinstance(error, ValueError) and not any(known in str(error) for known in NOT_NUMBERS):
             raise
-        if not _is_frame(X) and isinstance(error, TypeError):
+        is_na = "NAType" in str(error)
+        if not is_frame(X) and isinstance(error, TypeError) and not is_na:
             raise
-        X = _as_table(X)
         for j in range(X.shape[1]) if columns is None else columns:
             try:
                 part = np.asarray(_some_columns(X, [int(j)]))
@@ -337,22 +329,24 @@ def _numbers(X: Any, convert: Callable[[], Any], columns: np.ndarray | None = No
 
 def _refuse_times(X: Any, columns: np.ndarray | None) -> None:
     """Raise if columns hold times, which numpy takes for numbers where all of them do."""
-    if not _is_frame(X) and not _is_time(getattr(X, "dtype", None)):
+    if not is_frame(X) and not _is_time(getattr(X, "dtype", None)):
         return
-    X = _as_table(X)
-    dtypes = list(X.dtypes) if _is_frame(X) else [X.dtype] * X.shape[1]
+    dtypes = list(X.dtypes) if is_frame(X) else [X.dtype] * X.shape[1]
     for j in range(len(dtypes)) if columns is None else columns:
         if _is_time(dtypes[j]):
             raise _not_numeric(X, j, f"its values are {dtypes[j]}")
 
 
 def _not_numeric(X: Any, j: int, reason: Any) -> ValueError:
-    return ValueError(f"{_name(X, j)} is not numeric ({str(reason)[:LONGEST]}): {_remedy(X, j)}")
+    shown = str(reason)[:LONGEST]
+    return ValueError(f"{_name(X, j)} is not numeric ({shown}): {_remedy(X, j, reason)}")
 
 
-def _remedy(X: Any, j: int) -> str:
+def _remedy(X: Any, j: int, reason: Any = "") -> str:
+    if "NAType" in str(reason):  # among objects; columns of a nullable type may hold it
+        return "give X.convert_dtypes()" if is_frame(X) else "put numpy.nan in place of pandas.NA"
     by_name = "name it in categorical_features"
-    if not _is_frame(X):
+    if not is_frame(X):
         return f"leave it out, or {by_name}"
     name, dtype = X.columns[j], list(X.dtypes)[j]
     if _is_category(dtype):
@@ -380,7 +374,7 @@ def _factorize(column: Any) -> tuple[list, np.ndarray]:
     else:
         levels, places = np.unique(values, return_inverse=True)
         levels = levels.tolist()
-    place = np.array([-1 if _is_missing(level) else i for i, level in enumerate(levels)])
+    place = np.array([-1 if is_missing(level) else i for i, level in enumerate(levels)])
     return levels, place[places]
 
 
@@ -389,12 +383,6 @@ def _key(level: Any) -> Any:
     if isinstance(level, float | np.floating) and not level.is_integer():
         return float(np.float32(level))
     return level
-
-
-def _is_missing(value: Any) -> bool:
-    # NaN and NaT do not equal themselves, and of pandas.NA nobody knows.
-    same = value == value
-    return value is None or not isinstance(same, bool | np.bool_) or not same
 
 
 def _sorted(levels: list) -> list:

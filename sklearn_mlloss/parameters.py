@@ -32,7 +32,6 @@ __all__ = [
     "check_nested",
     "check_params",
     "draw_entropy",
-    "naming_tensors",
     "unchanged_on_error",
     "warn_of_lost_digits",
 ]
@@ -141,20 +140,6 @@ def check_n_jobs(n_jobs: Any) -> None:
         raise ValueError(
             f"n_jobs must be None, an int >= 1, or -1 for all cores, got {describe(n_jobs)}"
         )
-
-
-@contextmanager
-def naming_tensors(X: Any) -> Iterator[None]:
-    """Say what to do with a tensor that numpy cannot read, where that is what fails."""
-    try:
-        yield
-    except (TypeError, RuntimeError) as error:
-        if not hasattr(X, "detach"):
-            raise
-        raise ValueError(
-            f"X is a torch tensor that numpy cannot read ({error}): give "
-            "X.detach().cpu().float().numpy()"
-        ) from error
 
 
 @contextmanager

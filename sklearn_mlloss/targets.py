@@ -7,13 +7,18 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from sklearn.exceptions import DataConversionWarning
+from sklearn.metrics import accuracy_score
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array
 
+from ._data.containers import is_missing, stack_rows, to_array, to_float, type_of
+from ._data.sparse import as_csr
+from ._data.tables import as_frame, check_same_columns, columns_of, is_frame
 from ._data.validation import describe, warn_user
+from ._data.weights import LARGEST_SUM, check_weight
 
-__all__ = ["TargetCodec"]
+__all__ = ["TargetCodec", "plain_targets"]
 
 LABEL_SETS = (
     "y looks like a list of label sets: turn it into an indicator matrix with "
@@ -61,9 +66,9 @@ class TargetCodec:
         -------
         TargetCodec
         """
-        names = getattr(y, "columns", None)
-        y = _as_array(y)
-        if y.ndim == 2:
+        y = _read(y)
+        names = columns_of(y)
+        if len(y.shape) == 2:
             if classes is not None:
                 raise ValueError(
                     "classes is for a 1-D y: an indicator matrix has one column a label"
@@ -90,6 +95,11 @@ class TargetCodec:
         self.n_labels_ = 1 if self.kind == "binary" else len(self.classes_)
         self.label_names_ = self.classes_[-self.n_labels_ :]
         return self
+
+    def check_names(self, y: Any) -> None:
+        """Raise if y has other names of columns than the first fit, or in another order."""
+        if self.kind == "multilabel" and self.named:
+            check_same_columns(y, self.label_names_, "y", "the first fit")
 
     def is_like(self, other: TargetCodec) -> bool:
         """Return whether a network for one kind of y serves the other."""
@@ -124,20 +134,14 @@ class TargetCodec:
         uint8 where every target is 0 or 1, else float32 with NaN where nothing was observed. An
         indicator that has such a form already is not copied: do not write into the result.
         """
-        names = getattr(y, "columns", None)
-        y = _as_array(y)
+        y = _read(y)
         if self.kind == "multilabel":
-            if y.ndim != 2 or y.shape[1] != self.n_labels_:
+            if len(y.shape) != 2 or y.shape[1] != self.n_labels_:
                 raise ValueError(
                     f"y must be an indicator matrix with {self.n_labels_} columns as in the first "
                     f"fit, got shape {y.shape}"
                 )
-            columns = np.asarray(self.label_names_ if names is None else names)
-            if self.named and not np.array_equal(columns, self.label_names_):
-                raise ValueError(
-                    f"y must have the columns {self.label_names_.tolist()} of the first fit in "
-                    f"that order, got {columns.tolist()}"
-                )
+            self.check_names(y)
             return _indicator(y)
         y = _column(y)
         position = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
@@ -159,6 +163,35 @@ class TargetCodec:
             return scores / scores.sum(axis=1, keepdims=True)
         return scores
 
+    def score(self, y: Any, predicted: Any, sample_weight: Any = None) -> float:
+        """Return the share of rows whose labels, or whose class, are all as predicted.
+
+        Parameters
+        ----------
+        y : array-like, DataFrame or sparse matrix
+            The true targets, with the columns of the y that was fitted, if both have names.
+        predicted : array or sparse matrix
+            As `inverse_transform` returns it.
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+        """
+        if self.kind == "multilabel":
+            y = self.transform(y)
+            predicted = predicted.toarray() if sp.issparse(predicted) else predicted
+            if y.dtype.kind == "f":
+                raise ValueError(
+                    "y has soft labels, or NaN for what was not observed (Input y contains NaN), "
+                    "and accuracy has no place for them: use a metric of sklearn_mlloss.metrics, "
+                    "such as subset_accuracy"
+                )
+        else:
+            y = _column(_read(y))  # of classes that may be new
+        weight = check_weight(sample_weight, y, per_label=False, largest_sum=LARGEST_SUM)
+        return accuracy_score(y, predicted, sample_weight=weight)
+
     def inverse_transform(self, decisions: np.ndarray) -> Any:
         """Return boolean decisions of shape (n_samples, n_labels) in the form of y."""
         if self.kind == "multilabel":
@@ -168,48 +201,86 @@ class TargetCodec:
         return self.classes_[position.astype(np.intp)]
 
 
-def _as_array(y: Any) -> Any:
-    """Return y as a sparse matrix, a DataFrame of pandas or an array of one or two dimensions."""
+def plain_targets(y: Any) -> Any:
+    """Return y as other estimators and scorers take it: numbers of one type that numpy has.
+
+    Parameters
+    ----------
+    y : array-like, DataFrame or sparse matrix
+        The targets, as a user gave them.
+
+    Returns
+    -------
+    ndarray, CSR matrix, or DataFrame with the names and the index of `y`
+        Nullable types become int64, or float32 with NaN where something is missing.
+    """
+    y = _read(y)
+    if sp.issparse(y) and y.shape[1] == 1:
+        y = y.toarray()  # which scikit-learn takes for one class a row
+    types = set(y.dtypes) if is_frame(y) else {y.dtype}
+    if len(y.shape) == 1 or sp.issparse(y) or len(types) == 1 and _is_plain(*types):
+        return y
+    labels = _indicator(y)
+    labels = labels.astype(np.int64) if labels.dtype.kind == "u" else labels
+    if not is_frame(y):
+        return labels
+    if hasattr(type(y), "iloc"):
+        return type(y)(labels, index=y.index, columns=y.columns)
+    return type(y)(labels, schema=list(y.columns), orient="row")  # of polars
+
+
+def _is_plain(dtype: Any) -> bool:
+    """Return whether a type is one of numbers that numpy and scipy have; float16 is not."""
+    return isinstance(dtype, np.dtype) and dtype.kind in "biuf" and dtype != np.float16
+
+
+def _read(y: Any) -> Any:
+    """Return y as a CSR matrix, a DataFrame or an array of one or two dimensions."""
     if y is None:
         raise ValueError("this estimator requires y to be passed, but the target y is None")
-    if sp.issparse(y) and y.ndim != 2:
-        raise ValueError(f"a sparse y must be an indicator matrix, got shape {y.shape}")
-    if not sp.issparse(y) and not (hasattr(y, "columns") and hasattr(y, "ndim")):
-        y = _array_of(y)
-    if y.ndim == 2 and y.shape[1] == 0:
+    if sp.issparse(y):
+        if y.ndim != 2:
+            raise ValueError(f"a sparse y must be an indicator matrix, got shape {y.shape}")
+        y = as_csr(y, "y")
+        if not y.data.all():
+            y = y.copy()
+            y.eliminate_zeros()  # which scikit-learn's metrics take for labels
+    else:
+        y = as_frame(y, "y")
+        y = y if is_frame(y) else _array_of(y)
+    if len(y.shape) == 2 and y.shape[1] == 0:
         raise ValueError("y has no columns: there is no label to learn")
-    if y.ndim == 2 and y.shape[1] == 1 and not _looks_like_indicator(y):
+    if len(y.shape) == 2 and y.shape[1] == 1 and not _looks_like_indicator(y):
         # A column of classes is a 1-D y with a dimension too many.
         warn_user(
             "A column-vector y was passed when a 1d array was expected. Please change the shape of "
             "y to (n_samples,), for example using ravel().",
             DataConversionWarning,
         )
-        return column_or_1d(y.toarray() if sp.issparse(y) else np.asarray(y))
+        return column_or_1d(y.toarray() if sp.issparse(y) else to_array(y, "y"))
     return y
 
 
 def _array_of(y: Any) -> np.ndarray:
-    if hasattr(y, "__array__"):
-        try:
-            y = np.asarray(y)
-        except (TypeError, RuntimeError) as error:  # of torch
-            raise ValueError(
-                f"y is a {type(y).__name__} that numpy cannot read ({error}): give "
-                "y.detach().cpu().float().numpy()"
-            ) from error
-    elif not hasattr(y, "__len__"):
-        raise ValueError(f"y must be array-like, got {type(y).__name__}")
-    if not isinstance(y, np.ndarray) or (y.dtype == object and y.ndim == 1):
-        rows = [row for row in y if isinstance(row, list | tuple | set | frozenset | np.ndarray)]
-        lengths = {len(row) for row in rows}
-        has_sets = any(isinstance(row, set | frozenset) for row in rows)
-        if has_sets or len(lengths) > 1 or any(isinstance(v, str) for row in rows for v in row):
-            raise ValueError(LABEL_SETS)
-    y = np.asarray(y)
-    if y.ndim not in (1, 2):
-        raise ValueError(f"y must have 1 or 2 dimensions, got shape {y.shape}")
-    return y
+    if isinstance(y, list | tuple):
+        _refuse_label_sets(y)
+    array = to_array(y, "y", "array-like")
+    if array.dtype.kind == "O" and array.ndim == 1:
+        _refuse_label_sets(array)
+        array = stack_rows(array, "y")
+    if array.ndim == 0:
+        raise ValueError(f"y must be array-like, got {type_of(array[()])}")
+    if array.ndim > 2:
+        raise ValueError(f"y must have 1 or 2 dimensions, got shape {array.shape}")
+    return array
+
+
+def _refuse_label_sets(y: Any) -> None:
+    rows = [row for row in y if isinstance(row, list | tuple | set | frozenset | np.ndarray)]
+    lengths = {np.shape(row)[:1] if isinstance(row, np.ndarray) else len(row) for row in rows}
+    has_sets = any(isinstance(row, set | frozenset) for row in rows)
+    if has_sets or len(lengths) > 1 or any(isinstance(v, str) for row in rows for v in row):
+        raise ValueError(LABEL_SETS)
 
 
 def _looks_like_indicator(y: Any) -> bool:
@@ -221,11 +292,13 @@ def _looks_like_indicator(y: Any) -> bool:
 
 
 def _column(y: Any) -> np.ndarray:
-    if getattr(y, "ndim", 1) != 1:
+    if len(y.shape) != 1:
         raise ValueError(f"y must be 1-D as in the first fit, got shape {y.shape}")
+    if y.dtype.kind == "c":
+        raise ValueError("Complex data not supported: y must hold classes")
     if y.dtype.kind == "f":
         check_array(y, ensure_2d=False, input_name="y")
-    elif y.dtype.kind == "O" and any(map(_is_missing, y)):
+    elif y.dtype.kind in "mMO" and any(map(is_missing, y)):
         raise ValueError("Input y contains NaN: a missing class of a 1-D y cannot be learned from")
     return y
 
@@ -238,15 +311,11 @@ def _indicator(y: Any) -> np.ndarray:
     """
     if sp.issparse(y):
         return _dense_indicator(y)
-    if hasattr(y, "iloc"):
-        numbers = all(isinstance(t, np.dtype) and t.kind in "biuf" for t in y.dtypes)
-        y = y.to_numpy(dtype=np.result_type(*y.dtypes) if numbers else object)
-    else:
-        y = np.asarray(y)
+    y = to_array(y, "y")
     if y.dtype.kind == "O":
         try:
-            y = np.array([[_number(value) for value in row] for row in y])
-        except (TypeError, ValueError):
+            y = to_float(y, "y")
+        except ValueError:
             raise ValueError(NOT_INDICATOR.format("values that are no numbers")) from None
     if y.dtype.kind not in "biuf":
         raise ValueError(NOT_INDICATOR.format(f"values of dtype {y.dtype}"))
@@ -261,11 +330,6 @@ def _indicator(y: Any) -> np.ndarray:
 
 def _dense_indicator(y: Any) -> np.ndarray:
     """Return a sparse indicator as a dense one, without a dense matrix of its own dtype."""
-    y = y.tocsr()
-    if not y.has_canonical_format:
-        # Entries given twice count as their sum.
-        y = y.copy()
-        y.sum_duplicates()
     values = _indicator(y.data.reshape(-1, 1)).ravel()
     return type(y)((values, y.indices, y.indptr), shape=y.shape).toarray()
 
@@ -289,23 +353,8 @@ def _float_indicator(y: np.ndarray) -> np.ndarray:
     return y.astype(np.float32, order="C", copy=False)
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, str):
-        raise TypeError("a string is no target")
-    return np.nan if _is_missing(value) else float(value)
-
-
-def _is_missing(value: Any) -> bool:
-    """Return whether a value is None, NaN or pandas' NA, which has no truth value."""
-    try:
-        return value is None or bool(value != value)
-    except TypeError:
-        return True
-
-
 def _decision_dtype(y: Any) -> np.dtype:
     """Return the dtype of predictions: that of y where it is one numpy dtype of numbers."""
-    dtypes = set(y.dtypes) if hasattr(y, "dtypes") else {y.dtype}
+    dtypes = set(y.dtypes) if is_frame(y) else {y.dtype}
     dtype = dtypes.pop() if len(dtypes) == 1 else None
-    known = isinstance(dtype, np.dtype) and dtype.kind in "biuf"
-    return dtype if known else np.dtype(np.int64)
+    return dtype if _is_plain(dtype) else np.dtype(np.int64)

@@ -23,6 +23,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_is_fitted
 
 from ._data.persistence import VersionedEstimator
+from ._data.tables import as_rows
 from ._data.validation import check_number, describe
 from ._data.weights import LARGEST_SUM, check_weight
 from .cross_fit import takes_keyword
@@ -35,7 +36,7 @@ from .responses import (
     may_keep_scores,
     out_of_fold_scores,
 )
-from .targets import TargetCodec
+from .targets import TargetCodec, plain_targets
 
 __all__ = ["SoftVotingClassifier"]
 
@@ -177,8 +178,9 @@ class SoftVotingClassifier(ClassifierMixin, VersionedEstimator, _BaseHeterogeneo
                 self._check_keep_scores(self._kept_scores())
             shares = None if learns else self._shares()
             check_n_jobs(self.n_jobs)
-            targets = TargetCodec().fit(y)
             # These raise before anything is trained.
+            X, y = as_rows(X), plain_targets(y)
+            targets = TargetCodec().fit(y)
             Y = targets.transform(y)
             per_label = targets.kind == "multilabel" and not learns
             sample_weight = check_weight(sample_weight, Y, per_label, LARGEST_SUM)
@@ -244,6 +246,24 @@ class SoftVotingClassifier(ClassifierMixin, VersionedEstimator, _BaseHeterogeneo
         scores = self._mean_scores(X)
         decided = scores if self._targets.kind == "multiclass" else scores > 0.5
         return self._targets.inverse_transform(decided)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the share of rows with all labels as in y, or with the class of a 1-D y.
+
+        Parameters
+        ----------
+        X : see `predict`
+        y : array-like, DataFrame or sparse matrix
+            True labels. Columns with names must be those of the y that was fitted, in that order,
+            if that had names.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights >= 0.
+
+        Returns
+        -------
+        float
+        """
+        return self._targets.score(y, self.predict(X), sample_weight)
 
     # ------------------------------------------------------------------ parameters and tags
 
@@ -363,6 +383,7 @@ class SoftVotingClassifier(ClassifierMixin, VersionedEstimator, _BaseHeterogeneo
     def _mean_scores(self, X: Any) -> np.ndarray:
         """Return the mean scores, with one column a label as `label_scores` returns them."""
         check_is_fitted(self)
+        X = as_rows(X)
         found = [label_scores(m, X, "predict_proba", self._targets) for m in self.estimators_]
         # Rounding may leave the interval.
         return np.clip(np.average(found, axis=0, weights=self.weights_), 0, 1)

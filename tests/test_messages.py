@@ -290,9 +290,9 @@ def test_other_errors_of_X_are_those_of_scikit_learn():
 )
 def test_tensors_that_numpy_cannot_read(change):
     tensor = change(torch.tensor(X > 0).float())
-    with pytest.raises(ValueError, match=r"X is a torch tensor .*give X.detach\(\).cpu"):
+    with pytest.raises(ValueError, match=r"X must be array-like, got Tensor .*X.detach\(\).cpu"):
         net().fit(tensor, Y)
-    with pytest.raises(ValueError, match=r"y is a Tensor that numpy cannot read .*y.detach\(\)"):
+    with pytest.raises(ValueError, match=r"y must be array-like, got Tensor .*y.detach\(\)"):
         net().fit(X, tensor)
     with pytest.raises(ValueError, match="scores must be a dense numeric array .*got Tensor"):
         PerLabelThreshold().fit(tensor, Y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,16 @@ import scipy.sparse as sp
 
 from .validation import describe
 
-__all__ = ["is_missing", "to_array", "to_float", "type_of"]
+__all__ = [
+    "advise",
+    "has_rows",
+    "holds_masked",
+    "is_missing",
+    "stack_rows",
+    "to_array",
+    "to_float",
+    "type_of",
+]
 
 # What has no order, no length or no rows.
 NO_ARRAYS = (str, bytes, bytearray, dict, set, frozenset)
@@ -47,21 +57,21 @@ def to_array(values: Any, name: str, wanted: str = "an array") -> np.ndarray:
     array([ 3., nan,  1.])
     """
     start = f"{name} must be {wanted}, got {type_of(values)}"
-    if sp.issparse(values) or isinstance(values, NO_ARRAYS) or not _has_rows(values):
-        raise ValueError(f"{start}{_advice(values, name)}")
-    if isinstance(values, np.ma.MaskedArray):
-        values = _fill(values)
-    elif isinstance(values, list | tuple) and any(_is_masked(row) for row in values):
-        values = _fill(np.ma.array(values))
+    if sp.issparse(values) or not has_rows(values):
+        raise ValueError(f"{start}{advise(values, name)}")
     try:
+        if holds_masked(values):
+            values = np.ma.array(values)
+        if isinstance(values, np.ma.MaskedArray):
+            values = _fill(values)
         array = _values_of_frame(values) if hasattr(type(values), "iloc") else np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:  # the last of torch
         raise ValueError(
-            f"{start} that numpy cannot read ({error}){_advice(values, name)}"
+            f"{start} that numpy cannot read ({error}){advise(values, name)}"
         ) from error
-    if array.dtype.names is not None:
+    if array.dtype.kind == "V":
         raise ValueError(
-            f"{start} with the fields {list(array.dtype.names)}: give pandas.DataFrame({name}), or "
+            f"{start} of records: give pandas.DataFrame({name}), or "
             f"numpy.lib.recfunctions.structured_to_unstructured({name})"
         )
     return array
@@ -86,7 +96,7 @@ def to_float(values: Any, name: str, wanted: str = "an array of numbers") -> np.
     ValueError
         If it is something else than a dense container of real numbers.
     """
-    array = to_array(values, name, wanted)
+    array = stack_rows(to_array(values, name, wanted), name)
     if array.dtype.kind in "biuf":
         return array.astype(np.float64, copy=False)
     problem: Any = f"could not convert {array.dtype} to float64"
@@ -97,6 +107,35 @@ def to_float(values: Any, name: str, wanted: str = "an array of numbers") -> np.
         except (TypeError, ValueError) as error:
             problem = f"could not convert all its values to float64, {error}"
     raise ValueError(f"{name} must be {wanted}, got {type_of(values)}: {problem}")
+
+
+def stack_rows(array: np.ndarray, name: str) -> np.ndarray:
+    """Return rows that are objects of a 1-D array as an array of rows and columns.
+
+    Parameters
+    ----------
+    array : ndarray
+        Returned as it is unless it is of lists, tuples or arrays.
+    name : str
+        Name of the argument, for messages.
+
+    Raises
+    ------
+    ValueError
+        If the rows have several lengths, or are mappings from names to values.
+    """
+    if array.dtype.kind != "O" or array.ndim != 1 or not len(array):
+        return array
+    if all(isinstance(row, dict) for row in array):
+        raise ValueError(f"{name} has a dict for each row: give pandas.DataFrame({name})")
+    if not any(isinstance(row, list | tuple | np.ndarray) for row in array):
+        return array
+    shapes = {np.shape(row) if isinstance(row, np.ndarray) else _length(row) for row in array}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"{name} has rows of different lengths: it must have one value per row and column"
+        )
+    return to_array(array.tolist(), name)
 
 
 def is_missing(value: Any) -> bool:
@@ -111,22 +150,31 @@ def is_missing(value: Any) -> bool:
 
 def type_of(values: Any) -> str:
     """Return what was given in a few characters: its type, or a short value itself."""
+    if isinstance(values, dict) and not all(isinstance(v, Number) for v in values.values()):
+        return "dict"
     if values is None or isinstance(values, str | bytes | dict | int | float):
         return describe(values)
     return type(values).__name__
 
 
-def _has_rows(values: Any) -> bool:
-    """Return whether numpy can look into something; it wraps iterators as they are."""
+def has_rows(values: Any) -> bool:
+    """Return whether numpy looks into something; iterators and the like it wraps as they are."""
     kind = type(values)
-    if isinstance(values, int | float | complex | np.generic):
-        return True
-    if hasattr(kind, "compute") and hasattr(kind, "iloc"):  # a table in parts, of dask
+    if isinstance(values, NO_ARRAYS) or _is_lazy(kind):
         return False
+    if isinstance(values, Number | np.generic):
+        return True
     return hasattr(kind, "__array__") or hasattr(kind, "__len__") and hasattr(kind, "__getitem__")
 
 
-def _advice(values: Any, name: str) -> str:
+def holds_masked(values: Any) -> bool:
+    """Return whether a list has masked arrays, or masked values, of which numpy loses the masks."""
+    rows = values if isinstance(values, list | tuple) else ()
+    return any(isinstance(row, np.ma.MaskedArray) for row in rows)
+
+
+def advise(values: Any, name: str) -> str:
+    """Return the end of an error message: what to give instead, or nothing."""
     # Not those of the object: columns of a DataFrame are attributes, whatever their names.
     kind = type(values)
     if hasattr(kind, "detach"):
@@ -135,13 +183,20 @@ def _advice(values: Any, name: str) -> str:
     for method in ("toarray", "collect", "compute"):
         if hasattr(kind, method):
             return f": give {name}.{method}()"
+    if isinstance(values, dict) and name in ("X", "y"):
+        return f": give pandas.DataFrame({name})"
     if hasattr(kind, "__iter__") and not isinstance(values, NO_ARRAYS):
         return f": give list({name})"
     return ""
 
 
-def _is_masked(values: Any) -> bool:
-    return isinstance(values, np.ma.MaskedArray)
+def _length(row: Any) -> tuple[int, ...]:
+    return (len(row),) if hasattr(row, "__len__") else ()
+
+
+def _is_lazy(kind: type) -> bool:
+    """Return whether a table is yet to be computed, as those of dask and LazyFrame of polars."""
+    return hasattr(kind, "collect") or hasattr(kind, "compute") and hasattr(kind, "iloc")
 
 
 def _fill(values: np.ma.MaskedArray) -> np.ndarray:
@@ -152,7 +207,9 @@ def _fill(values: np.ma.MaskedArray) -> np.ndarray:
         return values.astype(np.float64).filled(np.nan)
     if values.dtype.kind in "fcmM":  # NaT for times
         return values.filled(np.array("NaT" if values.dtype.kind in "mM" else np.nan, values.dtype))
-    return values.astype(object).filled(None)
+    objects = values.data.astype(object)
+    objects[np.ma.getmaskarray(values)] = None  # `filled` takes None for "not given"
+    return objects
 
 
 def _values_of_frame(frame: Any) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._data.scores import label_matrix
+from .._data.tables import check_labels_of, check_same_columns, columns_of
 from .._data.validation import describe
 from ..metrics._checks import _to_float
 
@@ -14,8 +15,9 @@ from ..metrics._checks import _to_float
 MAX_PANELS = 12
 
 
-def check_true(y_true: Any) -> np.ndarray:
-    """Return the labels as floats with NaN where not observed."""
+def check_true(y_true: Any, estimator: Any = None) -> np.ndarray:
+    """Return the labels as floats with NaN where not observed; those of an estimator, if given."""
+    check_labels_of(estimator, y_true)
     Y = _to_float("y_true", y_true)
     if Y.ndim != 2 or 0 in Y.shape:
         raise ValueError(
@@ -32,9 +34,10 @@ def check_true(y_true: Any) -> np.ndarray:
 
 
 def check_scores(
-    name: str, values: Any, shape: tuple[int, ...], probabilities: bool = False
+    name: str, values: Any, y_true: Any, shape: tuple[int, ...], probabilities: bool = False
 ) -> np.ndarray:
-    """Return finite scores of the shape of the labels."""
+    """Return finite scores of the shape of the labels, and with the columns of `y_true`."""
+    check_same_columns(values, columns_of(y_true), name, "y_true")
     scores = _to_float(name, values)
     if scores.shape != shape:
         raise ValueError(
@@ -54,8 +57,8 @@ def check_scores(
 def find_names(y_true: Any, label_names: Sequence[Any] | None, n_labels: int) -> list[Any]:
     """Return the names that were given, else the columns of a DataFrame, else numbers."""
     if label_names is None:
-        label_names = getattr(y_true, "columns", range(n_labels))
-    names = list(label_names)
+        label_names = columns_of(y_true)
+    names = list(range(n_labels) if label_names is None else label_names)
     if len(names) != n_labels:
         raise ValueError(
             f"label_names must have one name for each of the {n_labels} labels, got {len(names)}."

@@ -202,7 +202,7 @@ class CalibrationDisplay:
         [0, 2]
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
-        Y = check_true(y)
+        Y = check_true(y, estimator)
         proba = label_probabilities(estimator, X, Y.shape[1])
         return cls.from_predictions(
             Y,
@@ -286,7 +286,7 @@ class CalibrationDisplay:
         curves = {}
         for name, values in sets.items():
             where = f"y_prob[{name!r}]" if isinstance(y_prob, Mapping) else "y_prob"
-            proba = check_scores(where, values, Y.shape, probabilities=True)
+            proba = check_scores(where, values, y_true, Y.shape, probabilities=True)
             ece = expected_calibration_error(Y, proba, average=None)
             curves[name] = [
                 _reliability(Y[:, k], proba[:, k], n_bins, strategy, confidence, float(ece[k]))

@@ -123,7 +123,7 @@ class LabelReportDisplay:
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         _check_columns(columns)
-        Y = check_true(y)
+        Y = check_true(y, estimator)
         if not hasattr(estimator, "predict"):
             raise ValueError(
                 f"estimator must have predict, and {type(estimator).__name__} has none; give its "
@@ -189,7 +189,7 @@ class LabelReportDisplay:
         check_matplotlib(f"{cls.__name__}.from_predictions")
         _check_columns(columns)
         Y = check_true(y_true)
-        decisions = check_scores("y_pred", y_pred, Y.shape)
+        decisions = check_scores("y_pred", y_pred, y_true, Y.shape)
         if not np.isin(decisions, (0, 1)).all():
             raise ValueError(
                 f"y_pred must hold 0 or 1, got {decisions[~np.isin(decisions, (0, 1))][0]:g}; "
@@ -200,7 +200,7 @@ class LabelReportDisplay:
             raise ValueError(f"columns has {missing[0]!r}, which needs y_prob, and it is None.")
         proba = decisions
         if y_prob is not None:
-            proba = check_scores("y_prob", y_prob, Y.shape, probabilities=True)
+            proba = check_scores("y_prob", y_prob, y_true, Y.shape, probabilities=True)
         report = multilabel_report(Y, proba, decisions, find_names(y_true, label_names, Y.shape[1]))
         return cls(report, columns=tuple(columns)).plot(ax=ax, max_labels=max_labels)
 

@@ -178,7 +178,7 @@ class ThresholdDisplay:
         3
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
-        Y = check_true(y)
+        Y = check_true(y, estimator)
         if decoder is None:
             decoder = getattr(estimator, "decoder_", None)
             if decoder is not None and _thresholds(decoder, Y.shape[1]) is None:
@@ -270,7 +270,7 @@ class ThresholdDisplay:
         """
         check_matplotlib(f"{cls.__name__}.from_predictions")
         Y = check_true(y_true)
-        scores = check_scores("y_score", y_score, Y.shape)
+        scores = check_scores("y_score", y_score, y_true, Y.shape)
         check_integer(n_bootstrap, "n_bootstrap", low=0, high=_MOST_BOOTSTRAPS)
         check_number(confidence, "confidence", low=0, high=1, closed="neither")
         function, metric_name = resolve_metric(metric, beta)

@@ -10,6 +10,8 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
 from .._data.containers import to_float
+from .._data.sparse import as_csr
+from .._data.tables import check_same_columns, columns_of
 from .._data.validation import check_number, describe
 from .._data.weights import LARGEST_SUM, check_weight
 
@@ -18,7 +20,7 @@ def _inputs(
     Y: Any, values: Any, name: str, sample_weight: Any, soft: bool = True
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return Y with NaN, what is compared with it, and weights; rows of weight 0 are dropped."""
-    Y = _to_float("Y", Y)
+    names, Y = columns_of(Y), _to_float("Y", Y)
     if Y.ndim != 2 or 0 in Y.shape:
         raise ValueError(
             "Y must be 2-D, (n_samples, n_labels) with at least one row and one label, got shape "
@@ -32,6 +34,7 @@ def _inputs(
         raise ValueError(
             f"Y must be 0, 1 or NaN: this metric has no soft labels, got {Y[fractional][0]:g}"
         )
+    check_same_columns(values, names, name, "Y")
     values = np.zeros(Y.shape) if values is None else _to_float(name, values)
     if values.shape != Y.shape:
         raise ValueError(f"{name} must have the shape {Y.shape} of Y, got {values.shape}")
@@ -51,7 +54,7 @@ def _inputs(
 
 
 def _to_float(name: str, values: Any) -> np.ndarray:
-    return to_float(values.toarray() if sp.issparse(values) else values, name)
+    return to_float(as_csr(values, name).toarray() if sp.issparse(values) else values, name)
 
 
 def _check_average(average: Any, allowed: tuple) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn import metrics as sk
 
+from .._data.tables import columns_of
 from ._checks import (
     _inputs,
     _per_label,
@@ -77,7 +78,7 @@ def multilabel_report(
             "pip install 'sklearn_mlloss[examples]'"
         ) from error
     if label_names is None:
-        label_names = getattr(Y, "columns", None)
+        label_names = columns_of(Y)
     Y_hat = _inputs(Y, Y_hat, "Y_hat", sample_weight)[1]
     Y, proba, weight = _inputs(Y, proba, "proba", sample_weight)
     names = list(range(Y.shape[1]) if label_names is None else label_names)

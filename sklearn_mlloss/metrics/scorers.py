@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics._scorer import _Scorer
 
 from .._data.scores import label_matrix
+from .._data.tables import check_labels_of
 from .._data.validation import check_integer
 from ._checks import _to_float
 from .decisions import f_measure, hamming_loss, jaccard, subset_accuracy
@@ -114,6 +115,7 @@ class _MatrixScorer(_Scorer):
     """A scorer of scikit-learn that hands arrays of shape (n_samples, n_labels) to the metric."""
 
     def _score(self, method_caller, estimator, X, y_true, **kwargs):
+        check_labels_of(estimator, y_true)
         y_true = _to_float("y", y_true)
         y_true = y_true.reshape(-1, 1) if y_true.ndim == 1 else y_true
 

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.metrics._scorer import _check_multimetric_scoring, _MultimetricScorer
-from sklearn.utils import get_tags, indexable
+from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -24,6 +24,7 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from .._data.folds import Fold, check_groups
 from .._data.persistence import VersionedEstimator
+from .._data.tables import as_rows
 from .._data.validation import (
     check_choice,
     check_flag,
@@ -39,14 +40,13 @@ from ..decision import KEEP
 from ..names import did_you_mean
 from ..parameters import check_n_jobs, draw_entropy, unchanged_on_error
 from ..progress import CallbackSupportMixin, Task, begin_fit, callbacks_torn_down
-from ..targets import TargetCodec
+from ..targets import TargetCodec, plain_targets
 from .search_candidates import last_step, make_pairs, make_settings, prefix_of
 from .search_decisions import corrected_score, evaluate, mean_scores, pool
 from .search_defined import check_defined
 from .search_inputs import (
     check_folds,
     make_folds,
-    plain,
     seeded,
     weight_of_classifier,
 )
@@ -298,9 +298,9 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
             self._check_params()
             prefix = prefix_of(self._base())
             scorer, metric = self._scorers()
-            X, y = indexable(X, y)
+            X, y = as_rows(X), plain_targets(y)
+            check_consistent_length(X, y)
             targets = TargetCodec().fit(y)
-            y = plain(y, targets.kind)
             Y = targets.transform(y)
             seeds = np.random.SeedSequence(draw_entropy(self.random_state)).generate_state(4)
             estimator = seeded(self._base(), int(seeds[0]))
@@ -463,25 +463,25 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
         array or sparse matrix of shape (n_samples, n_labels) or (n_samples,)
         """
         check_is_fitted(self)
-        return self.best_estimator_.predict(X)
+        return self.best_estimator_.predict(as_rows(X))
 
     @available_if(_refitted_has("predict_proba"))
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the calibrated scores of the refitted estimator, for X as in `predict`."""
         check_is_fitted(self)
-        return self.best_estimator_.predict_proba(X)
+        return self.best_estimator_.predict_proba(as_rows(X))
 
     @available_if(_refitted_has("predict_log_proba"))
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of `predict_proba`, for X as in `predict`."""
         check_is_fitted(self)
-        return self.best_estimator_.predict_log_proba(X)
+        return self.best_estimator_.predict_log_proba(as_rows(X))
 
     @available_if(_refitted_has("decision_function"))
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the log-odds of the refitted estimator, for X as in `predict`."""
         check_is_fitted(self)
-        return self.best_estimator_.decision_function(X)
+        return self.best_estimator_.decision_function(as_rows(X))
 
     @available_if(_refitted_has("score"))
     def score(self, X: Any, y: Any = None, **params: Any) -> float:
@@ -505,7 +505,9 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
         scorer = self.scorer_
         if isinstance(scorer, dict):
             scorer = scorer[self.refit]
+        X, y = as_rows(X), plain_targets(y)
         model, targets = self.best_estimator_, last_step(self.best_estimator_)._targets
+        targets.check_names(y)
         if targets.kind == "multilabel" and of_scikit_learn(scorer):
             y = plain_labels(targets.transform(y))
             if targets.sparse_type is not None:

@@ -6,10 +6,8 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils import column_or_1d
 from sklearn.utils.metadata_routing import _routing_enabled, process_routing
 
 from .._data.folds import Fold, find_gaps, list_folds, warn_of_gaps
@@ -23,17 +21,9 @@ from .split_groups import stratified_folds
 __all__ = [
     "check_folds",
     "make_folds",
-    "plain",
     "seeded",
     "weight_of_classifier",
 ]
-
-
-def plain(y: Any, kind: str) -> Any:
-    """Return y as scorers take it: a column of classes as 1-D, lists as arrays."""
-    if kind == "multilabel":
-        return y if sp.issparse(y) or hasattr(y, "iloc") else np.asarray(y)
-    return column_or_1d(y.toarray() if sp.issparse(y) else y)
 
 
 def weight_of_classifier(estimator: Any, fit_params: dict) -> Any:

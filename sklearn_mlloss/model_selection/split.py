@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.model_selection import BaseCrossValidator, BaseShuffleSplit
-from sklearn.utils import check_random_state, indexable
+from sklearn.utils import check_consistent_length, check_random_state
 
+from .._data.containers import is_missing, stack_rows, to_array, to_float
 from .._data.sparse import as_csr
 from .._data.validation import check_integer, check_number, describe, warn_user
 
@@ -118,8 +119,8 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
             raise ValueError(
                 f"random_state has no effect with shuffle=False, got {describe(self.random_state)}"
             )
-        X, y, _ = indexable(X, y, groups)
         indicator = _indicator(y)
+        check_consistent_length(X, indicator, groups)
         n_rows, n_splits = indicator.shape[0], self.n_splits
         if n_splits > n_rows:
             raise ValueError(f"n_splits must be at most the {n_rows} rows of y, got {n_splits!r}")
@@ -329,8 +330,8 @@ class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
         """
         _warn_of_groups(self, groups)
         check_integer(self.n_splits, "n_splits", low=1)
-        X, y, _ = indexable(X, y, groups)
         indicator = _indicator(y)
+        check_consistent_length(X, indicator, groups)
         n_rows = indicator.shape[0]
         n_test = _number_of_test_rows(self.test_size, n_rows)
         sizes = np.array([n_rows - n_test, n_test])
@@ -378,21 +379,13 @@ def _indicator(y):
         raise ValueError("y must be given: rows are stratified by their labels, got None")
     if sparse.issparse(y):
         return sparse.csr_array(as_csr(y, "y") >= 0.5)
-    # pandas has missing values of its own; NaN is the one value that differs from itself
-    missing = np.asarray(y.isna()) if hasattr(y, "iloc") else None
-    y = np.asarray(y)
-    if missing is None and (y.ndim == 1 or y.dtype.kind not in "biuf"):
-        missing = y != y
+    y = stack_rows(to_array(y, "y"), "y")
     if y.ndim == 1:
-        return _one_hot(y, missing)
+        is_object = y.dtype.kind == "O"
+        return _one_hot(y, np.array([is_missing(v) for v in y], bool) if is_object else y != y)
     if y.ndim != 2:
         raise ValueError(f"y must be 1-D or 2-D, got shape {y.shape}")
-    if y.dtype.kind not in "biuf":
-        try:
-            y = np.where(missing, 0, y).astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"a 2-D y must hold indicators, got {error}") from error
-    return y
+    return to_float(y, "y", "indicators") if y.dtype.kind not in "biuf" else y
 
 
 def _positives(y):

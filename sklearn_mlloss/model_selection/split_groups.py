@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils import check_random_state, indexable
+from sklearn.utils import check_consistent_length, check_random_state
 
 from .._data.folds import Fold, check_groups
 from .._data.validation import check_integer, describe
@@ -114,8 +114,8 @@ class MultilabelStratifiedGroupKFold(BaseCrossValidator):
                 "groups must be given, one value per row, got None; rows without groups can be "
                 "split by MultilabelStratifiedKFold"
             )
-        X, y, groups = indexable(X, y, groups)
         positive = _positives(y)
+        check_consistent_length(X, positive)
         groups = check_groups(groups, positive.shape[0])
         names, group = np.unique(groups, return_inverse=True)
         n_groups = len(names)

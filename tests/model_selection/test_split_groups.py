@@ -210,7 +210,7 @@ def test_nothing_given_is_changed():
          r"n_splits must be at most the number of groups \(3\).*got 4"),
         ({}, np.zeros((8, 2)), None, "groups must be given.*MultilabelStratifiedKFold"),
         ({}, None, range(8), "y must be given"),
-        ({}, np.zeros((8, 2)), range(7), "inconsistent numbers of samples"),
+        ({}, np.zeros((8, 2)), range(7), r"groups must be 1-D, .* shape \(8,\), got shape \(7,\)"),
         ({}, np.zeros((8, 2)), np.zeros((8, 2)), r"groups must be 1-D, .* got shape \(8, 2\)"),
         ({}, np.zeros((8, 2)), [np.nan] * 8, "groups contains NaN"),
         ({}, np.linspace(0, 1, 8), range(8), "continuous"),

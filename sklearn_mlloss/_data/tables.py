@@ -1,0 +1,187 @@
+"""Tables that users give: rows that can be chosen, columns that have names."""
+
+from __future__ import annotations
+
+from numbers import Number
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from .containers import advise, has_rows, holds_masked, stack_rows, to_array, type_of
+from .sparse import as_csr
+
+__all__ = [
+    "as_frame",
+    "as_rows",
+    "as_table",
+    "check_labels_of",
+    "check_same_columns",
+    "columns_of",
+    "is_frame",
+]
+
+# How many names of columns a message shows.
+N_SHOWN = 20
+
+
+def as_rows(X: Any, name: str = "X") -> Any:
+    """Return something whose rows can be chosen by number, for an estimator that knows the rest.
+
+    Lists stay what they are, and so do columns and tables of pandas and tables of polars. Tables of
+    pyarrow become DataFrames of pandas, sparse matrices CSR, and all else an array.
+
+    Parameters
+    ----------
+    X : object
+        As a user gave it.
+    name : str, default="X"
+        Name of the argument, for messages.
+
+    Returns
+    -------
+    list, DataFrame, Series, CSR matrix or ndarray
+
+    Raises
+    ------
+    ValueError
+        If it has no rows, or none that can be read.
+    """
+    if sp.issparse(X):
+        return as_csr(X, name)
+    if isinstance(X, Number | np.generic) or not has_rows(X):
+        raise ValueError(f"{name} must be array-like, got {type_of(X)}{advise(X, name)}")
+    X = as_frame(X, name)
+    if is_frame(X):
+        return X
+    kind = type(X)
+    plain = not hasattr(kind, "__array__") and not isinstance(X, memoryview)
+    if hasattr(kind, "iloc") or plain and not holds_masked(X):
+        return X
+    array = to_array(X, name, "array-like")
+    if array.ndim == 0:
+        raise ValueError(f"{name} must be array-like, got an array of shape ()")
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: {name} must hold real numbers")
+    return array
+
+
+def as_table(X: Any, name: str = "X") -> Any:
+    """Return a DataFrame, a CSR matrix, or an array of rows and columns of whatever X holds.
+
+    Parameters
+    ----------
+    X, name : see `as_rows`
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+    X = as_rows(X, name)
+    if sp.issparse(X) or is_frame(X):
+        return X
+    try:
+        array = to_array(X, name)
+        if array.dtype.kind not in "biuf" and isinstance(X, list | tuple):
+            raise ValueError
+    except ValueError:
+        # A list of lists with text would become text as a whole; rows may have several lengths.
+        array = np.asarray(X, dtype=object)
+    array = stack_rows(array, name)
+    if array.ndim < 2:
+        raise ValueError(
+            f"{name}: Expected 2D array, got shape {array.shape} instead. Reshape your data either "
+            f"using {name}.reshape(-1, 1) if it has a single feature or {name}.reshape(1, -1) if "
+            "it is a single sample"
+        )
+    if array.ndim > 2:
+        raise ValueError(f"{name}: Found array with dim {array.ndim}, while dim <= 2 is required")
+    return array
+
+
+def as_frame(values: Any, name: str) -> Any:
+    """Return a table of pyarrow as one of pandas, and what is no table as it is.
+
+    Raises
+    ------
+    ValueError
+        If columns have the same name, or it is yet to be computed.
+    """
+    if is_frame(values) and not has_rows(values):
+        raise ValueError(f"{name} must be array-like, got {type_of(values)}{advise(values, name)}")
+    if _is_of_arrow(values):
+        values = values.to_pandas()
+    if is_frame(values):
+        _check_frame(values, name)
+    return values
+
+
+def is_frame(values: Any) -> bool:
+    """Return whether something is a table with named columns, each of a type."""
+    kind = type(values)
+    return hasattr(kind, "columns") and hasattr(kind, "dtypes")
+
+
+def columns_of(values: Any) -> np.ndarray | None:
+    """Return the names of the columns of a table; None for what has no names."""
+    if is_frame(values):
+        return np.asarray(values.columns)
+    return np.asarray(values.column_names) if _is_of_arrow(values) else None
+
+
+def check_labels_of(estimator: Any, y: Any, name: str = "y") -> None:
+    """Raise if the columns of y are not the labels of a fitted estimator, if both have names."""
+    wanted, names = getattr(estimator, "label_names_", None), columns_of(y)
+    classes = getattr(estimator, "classes_", None)
+    of_labels = isinstance(classes, np.ndarray) and classes.ndim == 2  # not of a 1-D y
+    if wanted is not None and names is not None and of_labels and len(names) == len(wanted):
+        check_same_columns(y, wanted, name, f"the y that {type(estimator).__name__} was fitted on")
+
+
+def check_same_columns(values: Any, wanted: Any, name: str, of: str) -> None:
+    """Raise if the columns of a table have other names than those wanted, or another order.
+
+    Parameters
+    ----------
+    values : object
+        Passes if it has no names.
+    wanted : array-like of names, or None
+        Everything passes if there are none.
+    name, of : str
+        Name of the argument, and what the names wanted are those of, for messages.
+    """
+    names = columns_of(values)
+    if names is None or wanted is None or np.array_equal(names, wanted):
+        return
+    numbers = list(range(len(names)))
+    if numbers in (names.tolist(), list(wanted)) and set(names.tolist()) != set(wanted):
+        return  # the numbers that a DataFrame of an array has are no names
+    raise ValueError(
+        f"{name} must have the columns {_some(wanted)} of {of} in that order, got {_some(names)}"
+    )
+
+
+def _is_of_arrow(values: Any) -> bool:
+    kind = type(values)
+    return hasattr(kind, "to_pandas") and hasattr(kind, "column_names")
+
+
+def _some(names: Any) -> str:
+    names = np.asarray(names).tolist()
+    more = f" and {len(names) - N_SHOWN} more" if len(names) > N_SHOWN else ""
+    return f"{names[:N_SHOWN]}{more}"
+
+
+def _check_frame(frame: Any, name: str) -> None:
+    """Raise for a table that libraries read by position, or not at all."""
+    names = list(frame.columns)
+    if len(set(names)) < len(names):
+        twice = [key for key in dict.fromkeys(names) if names.count(key) > 1]
+        raise ValueError(f"{name} has several columns of the name {twice[0]!r}: rename them")
+    fills = [getattr(dtype, "fill_value", None) for dtype in frame.dtypes]
+    if fills and None not in fills and any(fill != 0 for fill in fills):
+        raise ValueError(
+            f"{name} has sparse columns that are filled with {fills[0]!r} instead of 0: give "
+            f"{name}.sparse.to_dense()"
+        )
