@@ -467,7 +467,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         ----------
         X, y, sample_weight : see `fit`
         classes : array-like, optional
-            All classes of a 1-D y, needed in the first call if y lacks some.
+            All classes of a 1-D y, needed in the first call if y lacks some. For an indicator,
+            ``range(n_labels)`` is accepted and says nothing new.
 
         Returns
         -------

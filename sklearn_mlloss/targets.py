@@ -60,7 +60,8 @@ class TargetCodec:
         y : array-like or sparse matrix
             The targets.
         classes : array-like, optional
-            All classes of a 1-D y, of which `y` may lack some.
+            All classes of a 1-D y, of which `y` may lack some. For an indicator the names or the
+            numbers of its columns, which say nothing new.
 
         Returns
         -------
@@ -68,10 +69,13 @@ class TargetCodec:
         """
         y = _read(y)
         names = columns_of(y)
+        if y.shape[0] == 0:
+            raise ValueError("y has no rows: Found array with 0 sample(s), nothing can be learned")
         if len(y.shape) == 2:
-            if classes is not None:
+            if classes is not None and not _name_columns(classes, names, y.shape[1]):
                 raise ValueError(
-                    "classes is for a 1-D y: an indicator matrix has one column a label"
+                    "classes is for a 1-D y, and an indicator matrix has one column per label: "
+                    f"leave it out, or give range({y.shape[1]})"
                 )
             self.kind = "multilabel"
             self.n_labels_ = y.shape[1]
@@ -85,11 +89,15 @@ class TargetCodec:
             return self
         y = _column(y)
         check_classification_targets(y)
-        self.classes_ = np.unique(y if classes is None else column_or_1d(classes))
+        self.classes_ = np.unique(
+            y if classes is None else _column(to_array(classes, "classes"), "classes")
+        )
         if len(self.classes_) < 2:
+            what, found = "y" if classes is None else "classes", self.classes_.tolist()
             raise ValueError(
-                f"y has only 1 class, {self.classes_.tolist()[0]!r}: a classifier needs at least "
-                "2 classes"
+                f"{what} has only {len(found)} class{'' if found else 'es'}"
+                f"{''.join(f', {value!r}' for value in found)}: a classifier needs at least 2 "
+                "classes"
             )
         self.kind = "binary" if len(self.classes_) == 2 else "multiclass"
         self.n_labels_ = 1 if self.kind == "binary" else len(self.classes_)
@@ -229,6 +237,12 @@ def plain_targets(y: Any) -> Any:
     return type(y)(labels, schema=list(y.columns), orient="row")  # of polars
 
 
+def _name_columns(classes: Any, names: np.ndarray | None, n_labels: int) -> bool:
+    """Return whether classes are the numbers, or the names, of the columns of an indicator."""
+    given = to_array(classes, "classes").tolist()
+    return given == list(range(n_labels)) or names is not None and given == names.tolist()
+
+
 def _is_plain(dtype: Any) -> bool:
     """Return whether a type is one of numbers that numpy and scipy have; float16 is not."""
     return isinstance(dtype, np.dtype) and dtype.kind in "biuf" and dtype != np.float16
@@ -291,15 +305,18 @@ def _looks_like_indicator(y: Any) -> bool:
     return True
 
 
-def _column(y: Any) -> np.ndarray:
+def _column(y: Any, name: str = "y") -> np.ndarray:
     if len(y.shape) != 1:
-        raise ValueError(f"y must be 1-D as in the first fit, got shape {y.shape}")
+        as_before = " as in the first fit" if name == "y" else ""
+        raise ValueError(f"{name} must be 1-D{as_before}, got shape {y.shape}")
     if y.dtype.kind == "c":
-        raise ValueError("Complex data not supported: y must hold classes")
+        raise ValueError(f"Complex data not supported: {name} must hold classes")
     if y.dtype.kind == "f":
-        check_array(y, ensure_2d=False, input_name="y")
+        check_array(y, ensure_2d=False, ensure_min_samples=0, input_name=name)
     elif y.dtype.kind in "mMO" and any(map(is_missing, y)):
-        raise ValueError("Input y contains NaN: a missing class of a 1-D y cannot be learned from")
+        raise ValueError(
+            f"Input {name} contains NaN: a missing class of a 1-D y cannot be learned from"
+        )
     return y
 
 

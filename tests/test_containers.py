@@ -235,6 +235,13 @@ def test_what_is_no_y_is_refused(make, given, message):
         make().fit(X, given)
 
 
+@EVERY
+@pytest.mark.parametrize("y", [np.zeros(0, int), np.zeros(0, "U1"), pd.Series([], dtype=object)])
+def test_no_rows(make, y):
+    with pytest.raises(ValueError, match="y has no rows|0 sample"):
+        make().fit(X[:0], y)
+
+
 # ------------------------------------------------------------------ names of labels
 
 NAMED = pd.DataFrame(Y, columns=LABELS)

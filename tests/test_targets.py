@@ -251,6 +251,43 @@ def test_what_is_refused(y, words):
         TargetCodec().fit(y).transform(y)
 
 
+@pytest.mark.parametrize(
+    "y", [[], np.zeros(0, int), np.zeros(0, "U1"), np.zeros(0, object), pd.Series([], dtype="Int64"),
+          pd.Series([], dtype=str), np.zeros((0, 2)), pd.DataFrame({"a": []}), sp.csr_array((0, 3))],
+    ids=lambda y: f"{type(y).__name__} {getattr(y, 'dtype', '')}",
+)  # fmt: skip
+def test_no_rows(y):
+    with pytest.raises(ValueError, match=r"y has no rows: Found array with 0 sample\(s\)"):
+        TargetCodec().fit(y)
+
+
+@pytest.mark.parametrize(
+    "classes, message",
+    [
+        ([], "classes has only 0 classes: a classifier needs at least 2"),
+        (["a"], "classes has only 1 class, 'a': a classifier needs at least 2"),
+        ([["a", "b"]], r"classes must be 1-D, got shape \(1, 2\)"),
+        (["a", None], "Input classes contains NaN"),
+        (np.ma.array(["a", "b"], mask=[0, 1]), "Input classes contains NaN"),
+        ({"a", "b"}, "classes must be an array, got set"),
+    ],
+    ids=str,
+)
+def test_classes_that_are_none(classes, message):
+    with pytest.raises(ValueError, match=message):
+        TargetCodec().fit(["a", "b"], classes)
+
+
+def test_classes_of_an_indicator_may_be_its_columns():
+    for classes in (range(3), [0, 1, 2], np.arange(3)):
+        assert TargetCodec().fit(Y, classes).kind == "multilabel"
+    frame = pd.DataFrame(Y, columns=["a", "b", "c"])
+    assert TargetCodec().fit(frame, ["a", "b", "c"]).kind == "multilabel"
+    for classes in ([0, 1], [2, 1, 0], ["a", "c", "b"], [0, 1, 2, 3]):
+        with pytest.raises(ValueError, match=r"classes is for a 1-D y.* give range\(3\)"):
+            TargetCodec().fit(frame, classes)
+
+
 def test_transform_keeps_to_what_was_fitted():
     codec = TargetCodec().fit(Y)
     with pytest.raises(ValueError, match="3 columns.*\\(4, 2\\)"):
