@@ -5,14 +5,17 @@ from __future__ import annotations
 import gzip
 import os
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.datasets import fetch_openml
 from sklearn.utils import Bunch
 
+from ._data.sparse import as_csr
 from ._data.validation import check_integer, check_number
 from .names import did_you_mean
 
@@ -35,6 +38,10 @@ A. Elisseeff and J. Weston, "A kernel method for multi-labelled classification",
 Distributed with Mulan: G. Tsoumakas et al., "MULAN: a Java library for multi-label learning",
 JMLR 12, 2011.
 """
+
+
+# What numpy and zipfile raise for files that are none of theirs, or broken.
+UNREADABLE = (OSError, ValueError, TypeError, EOFError, RuntimeError, zlib.error, BadZipFile)
 
 
 class _Table(NamedTuple):
@@ -328,44 +335,98 @@ def _read(folder: Path, name: str) -> Bunch:
             f"{did_you_mean(name, names)}"
         )
     path = folder / f"{name}.npz"
-    with np.load(path, allow_pickle=False) as file:
-        parts = dict(file)
+    parts = _parts(path)
     sparse = "X" not in parts
     wanted = ["Y", "feature_names", "label_names"]
     wanted += ["X_data", "X_indices", "X_indptr", "X_shape"] if sparse else []
     missing = [part for part in wanted if part not in parts]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}; it has {', '.join(parts)}")
-    if sparse:
-        X = sp.csr_matrix(
-            (parts["X_data"].astype(np.float64), parts["X_indices"], parts["X_indptr"]),
-            shape=tuple(parts["X_shape"]),
-        )
-    else:
-        X = parts["X"].astype(np.float64)
-    Y, train = parts["Y"].astype(np.int64), parts.get("train")
-    sizes = {"Y": (X.shape[0], len(parts["label_names"])), "train": X.shape[:1]}
-    for part, values in (("Y", Y), ("train", train)):
-        if values is not None and values.shape != sizes[part]:
-            raise ValueError(
-                f"{part} of {path} must have shape {sizes[part]} to go with X and the names, got "
-                f"{values.shape}"
-            )
-    if len(parts["feature_names"]) != X.shape[1]:
+    X = _sparse_rows(parts, path) if sparse else _numbers_in(parts, "X", path, 2)
+    feature_names, label_names = (
+        _names_in(parts, part, path) for part in ("feature_names", "label_names")
+    )
+    if len(feature_names) != X.shape[1]:
         raise ValueError(
-            f"{path} has {len(parts['feature_names'])} feature_names for {X.shape[1]} columns of X"
+            f"{path} has {len(feature_names)} feature_names for {X.shape[1]} columns of X"
         )
-    if not np.isin(parts["Y"], (0, 1)).all():
-        raise ValueError(f"Y of {path} must hold 0 and 1, got {np.unique(parts['Y'])[:5].tolist()}")
+    sizes = {"Y": (X.shape[0], len(label_names)), "train": X.shape[:1]}
+    for part, size in sizes.items():
+        if part in parts and parts[part].shape != size:
+            raise ValueError(
+                f"{part} of {path} must have shape {size} to go with X and the names, got "
+                f"{parts[part].shape}"
+            )
+    Y = _zeros_and_ones(parts, "Y", path).astype(np.int64)
+    train = _zeros_and_ones(parts, "train", path).astype(bool) if "train" in parts else None
     return Bunch(
         data=X,
         target=Y,
-        feature_names=parts["feature_names"].tolist(),
-        target_names=parts["label_names"].tolist(),
-        train=None if train is None else train.astype(bool),
+        feature_names=feature_names,
+        target_names=label_names,
+        train=train,
         DESCR=f"{name}: {X.shape[0]} rows, {X.shape[1]} features, {Y.shape[1]} labels, read from "
         f"{path}",
     )
+
+
+def _parts(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a file, all of which are read."""
+    try:
+        # numpy leaves a file that it cannot read open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except UNREADABLE as error:
+        raise ValueError(
+            f"{path} is no file that numpy.savez or numpy.savez_compressed has written, or only a "
+            f"part of one, or it has an array of objects: {error}"
+        ) from error
+
+
+def _numbers_in(
+    parts: dict[str, np.ndarray], part: str, path: Path, ndim: int, kinds: str = "biuf"
+) -> np.ndarray:
+    """Return a part of a file as float64, or as it is where only integers are allowed."""
+    values = parts[part]
+    if values.dtype.kind not in kinds or values.ndim != ndim:
+        what = "numbers" if "f" in kinds else "integers"
+        raise ValueError(
+            f"{part} of {path} must be a {ndim}-D array of {what}, got one of shape "
+            f"{values.shape} and dtype {values.dtype}"
+        )
+    return values.astype(np.float64) if "f" in kinds else values
+
+
+def _sparse_rows(parts: dict[str, np.ndarray], path: Path) -> sp.csr_matrix:
+    """Return the CSR matrix that four parts of a file make."""
+    data = _numbers_in(parts, "X_data", path, 1)
+    indices, ends, shape = (
+        _numbers_in(parts, f"X_{part}", path, 1, "iu") for part in ("indices", "indptr", "shape")
+    )
+    try:
+        rows = sp.csr_matrix((data, indices, ends), shape=tuple(shape.tolist()))
+        return as_csr(rows, "it")
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(
+            f"X_data, X_indices, X_indptr and X_shape of {path} make no CSR matrix: {error}"
+        ) from error
+
+
+def _names_in(parts: dict[str, np.ndarray], part: str, path: Path) -> list:
+    names = parts[part]
+    if names.ndim != 1:
+        raise ValueError(f"{part} of {path} must be 1-D, one name each, got shape {names.shape}")
+    return names.tolist()
+
+
+def _zeros_and_ones(parts: dict[str, np.ndarray], part: str, path: Path) -> np.ndarray:
+    values = parts[part]
+    # Text is neither, whatever it says.
+    if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
+        raise ValueError(
+            f"{part} of {path} must hold 0 and 1, got {np.unique(values)[:5].tolist()}"
+        )
+    return values
 
 
 def _answer(table: Bunch, subset: str, as_frame: bool, return_X_y: bool) -> Any:

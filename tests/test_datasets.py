@@ -156,12 +156,75 @@ def test_a_folder_without_a_split(tmp_path):
         ({"Y": np.full((8, 2), 2)}, r"must hold 0 and 1, got \[2\]"),
         ({"train": np.ones(3, bool)}, r"train of .* must have shape \(8,\)"),
         ({"feature_names": ["a"]}, "1 feature_names for 3 columns of X"),
+        ({"feature_names": "abc"}, r"feature_names of .*npz must be 1-D, .* got shape \(\)"),
+        ({"label_names": [["x", "y"]]}, r"label_names of .*npz must be 1-D, .* got shape \(1, 2\)"),
+        ({"label_names": ["x"]}, r"Y of .*npz must have shape \(8, 1\)"),
+        (
+            {"train": np.array(["no", "yes"] * 4)},
+            r"train of .*npz must hold 0 and 1, .*'no', 'yes'",
+        ),
+        ({"train": np.array(["0", "1"] * 4)}, "train of .*npz must hold 0 and 1"),
+        ({"train": np.arange(8)}, "train of .*npz must hold 0 and 1"),
+        ({"Y": np.full((8, 2), "1")}, "Y of .*npz must hold 0 and 1"),
+        ({"Y": np.full((8, 2), np.nan)}, "Y of .*npz must hold 0 and 1"),
+        ({"Y": np.full((8, 2), 0.5)}, "Y of .*npz must hold 0 and 1"),
+        ({"X": np.full((8, 3), "a")}, "X of .*npz must be a 2-D array of numbers, .* dtype <U1"),
+        ({"X": np.ones((8, 3), complex)}, "X of .*npz must be .* numbers, .* dtype complex128"),
+        ({"X": np.ones(8)}, r"X of .*npz must be a 2-D array of numbers, .* shape \(8,\)"),
+        ({"X": np.array([[{}]])}, "npz is no file that numpy.savez"),
     ],
 )
 def test_a_file_that_is_no_table(tmp_path, changes, message):
     write(tmp_path, **changes)
     with pytest.raises(ValueError, match=message):
         fetch("small", folder=tmp_path)
+
+
+CSR = "X_data, X_indices, X_indptr and X_shape of .*npz make no CSR matrix: "
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"X_indices": [0, 10**8, 1]}, CSR + ".* index 100000000 for 3 columns"),
+        ({"X_indices": [0, -1, 1]}, CSR),
+        ({"X_indptr": [0, 3, 1, 1, 2, 2, 2, 2, 3]}, CSR),
+        ({"X_indptr": [0, 1, 1, 1, 2, 2, 2, 2, 9]}, CSR),
+        ({"X_indptr": [0, 3]}, CSR),
+        ({"X_shape": (8, -3)}, CSR),
+        ({"X_shape": (8, 3, 1)}, CSR),
+        ({"X_shape": (2**70, 3)}, "npz is no file that numpy.savez"),
+        ({"X_shape": (8.0, 3.0)}, "X_shape of .*npz must be a 1-D array of integers"),
+        ({"X_indices": ["a", "b", "c"]}, "X_indices of .*npz must be a 1-D array of integers"),
+        ({"X_data": ["a", "b", "c"]}, "X_data of .*npz must be a 1-D array of numbers"),
+        ({"X_data": np.ones((3, 1))}, "X_data of .*npz must be a 1-D array of numbers"),
+        ({"X_shape": (7, 3)}, CSR),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_sparse_file_that_would_crash_what_uses_it(tmp_path, changes, message):
+    parts = {
+        "X_data": np.ones(3), "X_indices": [0, 2, 1], "X_indptr": [0, 1, 1, 1, 2, 2, 2, 2, 3],
+        "X_shape": (8, 3),
+    }  # fmt: skip
+    write(tmp_path, X=None, **parts)
+    assert fetch("small", folder=tmp_path).data.sum() == 3
+    write(tmp_path, X=None, **(parts | changes))
+    with pytest.raises(ValueError, match=message):
+        fetch("small", folder=tmp_path)
+
+
+def test_a_file_that_numpy_has_not_written_as_a_whole(tmp_path):
+    path = write(tmp_path) / "small.npz"
+    whole = path.read_bytes()
+    np.save(tmp_path / "other.npy", np.eye(2))
+    array = (tmp_path / "other.npy").read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 3] ^= 255
+    for content in (whole[:300], whole[:-30], b"", b"text", array, bytes(flipped)):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"small\.npz "):
+            fetch("small", folder=tmp_path)
 
 
 def test_unknown_tables(tmp_path):

@@ -252,8 +252,9 @@ def test_what_is_refused(y, words):
 
 
 @pytest.mark.parametrize(
-    "y", [[], np.zeros(0, int), np.zeros(0, "U1"), np.zeros(0, object), pd.Series([], dtype="Int64"),
-          pd.Series([], dtype=str), np.zeros((0, 2)), pd.DataFrame({"a": []}), sp.csr_array((0, 3))],
+    "y", [[], np.zeros(0, int), np.zeros(0, "U1"), np.zeros(0, object), pd.Series([], dtype=str),
+          pd.Series([], dtype="Int64"), np.zeros((0, 2)), pd.DataFrame({"a": []}),
+          sp.csr_array((0, 3))],
     ids=lambda y: f"{type(y).__name__} {getattr(y, 'dtype', '')}",
 )  # fmt: skip
 def test_no_rows(y):
