@@ -137,8 +137,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         Share of the rows held out for early stopping, and for a decoder that learns. The split is
         stratified by label. Rows are held out for such a decoder without early stopping, too. One
         with `untouched_rows`, such as "risk_control", gets a fifth of the rows instead.
-    n_iter_no_change : int, default=10
-        Epochs without improvement (by a ten-thousandth) after which early stopping stops.
+    n_iter_no_change : int or numpy.inf, default=10
+        Epochs without improvement (by a ten-thousandth) after which early stopping stops; infinity
+        makes `max_epochs` epochs and keeps the best.
     monitor : "loss" or callable ``(Y, scores) -> float``, default="loss"
         What early stopping watches on the held-out rows: the loss, or a function of targets and
         scores that is greater for better, such as
@@ -309,7 +310,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         max_epochs: int = 200,
         early_stopping: bool = True,
         validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: float = 10,
         monitor: str | Callable[[np.ndarray, np.ndarray], float] = "loss",
         device: str | torch.device = "auto",
         precision: str = "float32",

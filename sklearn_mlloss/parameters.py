@@ -55,7 +55,10 @@ NETWORK = {
 def check_params(estimator: Any) -> None:
     """Raise a ValueError or TypeError that names the first parameter out of range."""
     for name in ("max_epochs", "n_iter_no_change", "repeats"):
-        check_integer(getattr(estimator, name), name, low=1)
+        value = getattr(estimator, name)
+        # Infinite patience, as MLPClassifier takes it: the best of max_epochs.
+        if name != "n_iter_no_change" or not (isinstance(value, float) and value == np.inf):
+            check_integer(value, name, low=1)
     for name in ("early_stopping", "warm_start", "ensemble", "store_cv_results"):
         check_flag(getattr(estimator, name), name)
     check_integer(estimator.verbose, "verbose", low=0)

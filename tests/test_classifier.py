@@ -646,6 +646,19 @@ def test_hold_out_is_deterministic_and_stratified():
     assert seen[0][:, 0].sum() == 4
 
 
+@pytest.mark.parametrize("schedule", [None, "plateau"])
+def test_infinite_patience_makes_all_epochs_and_keeps_the_best(schedule):
+    params = dict(max_epochs=12, learning_rate=1.0, early_stopping=True, lr_schedule=schedule)
+    endless = make(**params, n_iter_no_change=np.inf).fit(X, Y)
+    assert endless.n_iter_ == 12 and not endless.history_["is_best"][-1]
+    np.testing.assert_array_equal(
+        endless.predict_proba(X), make(**params, n_iter_no_change=12).fit(X, Y).predict_proba(X)
+    )
+    for wrong in (-np.inf, np.nan, 2.0, True):
+        with pytest.raises((TypeError, ValueError), match="n_iter_no_change must be an integer"):
+            make(n_iter_no_change=wrong).fit(X, Y)
+
+
 def test_rows_for_a_decoder_are_held_out_without_early_stopping():
     seen = []
 

@@ -206,7 +206,8 @@ def _check_net_params(given: dict[Any, Any], callbacks: list[Any]) -> None:
 
 def _callbacks(estimator: Any) -> list[Any]:
     callbacks: list[Any] = []
-    patience = int(estimator.n_iter_no_change)
+    patience = estimator.n_iter_no_change
+    patience = estimator.max_epochs if patience == np.inf else int(patience)
     schedule = get_schedule(estimator.lr_schedule, estimator.max_epochs, patience)
     if schedule is not None:
         callbacks.append(("lr_schedule", Schedule(schedule)))
