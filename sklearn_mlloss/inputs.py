@@ -312,7 +312,7 @@ def _numbers(X: Any, convert: Callable[[], Any], columns: np.ndarray | None = No
     try:
         with without_rows("X"):
             return convert()
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         if isinstance(error, ValueError) and not any(known in str(error) for known in NOT_NUMBERS):
             raise
         is_na = "NAType" in str(error)
@@ -322,7 +322,7 @@ def _numbers(X: Any, convert: Callable[[], Any], columns: np.ndarray | None = No
             try:
                 part = np.asarray(_some_columns(X, [int(j)]))
                 check_array(part, dtype=np.float64, ensure_all_finite=False)
-            except (ValueError, TypeError) as reason:
+            except (ValueError, TypeError, OverflowError) as reason:
                 raise _not_numeric(X, j, reason) from error
         raise
 

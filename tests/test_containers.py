@@ -152,6 +152,26 @@ def test_NA_among_objects(form):
         net().fit(given, Y)
 
 
+def with_a_huge_integer(values):
+    rows = values.tolist()
+    rows[3][0] = 10**400
+    return rows
+
+
+@pytest.mark.parametrize(
+    "form", [list, lambda v: np.array(v, dtype=object), lambda v: pd.DataFrame(v, dtype=object)]
+)
+def test_an_integer_beyond_float_is_named(form):
+    huge, model = form(with_a_huge_integer(X)), net().fit(X, Y)
+    for call in (lambda: net().fit(huge, Y), lambda: model.predict(huge)):
+        with pytest.raises(ValueError, match="column 0 of X is not numeric .int too large"):
+            call()
+    with pytest.raises(ValueError, match="y must hold 0 and 1 .*got values such as inf"):
+        net().fit(X, form(with_a_huge_integer(Y)))
+    with pytest.raises(ValueError, match="sample_weight must be finite"):
+        net().fit(X, Y, sample_weight=form(with_a_huge_integer(np.ones((N, 1)))))
+
+
 # ------------------------------------------------------------------ y
 
 FORMS = {

@@ -228,4 +228,9 @@ def _values_of_frame(frame: Any) -> np.ndarray:
 def _number(value: Any) -> float:
     if hasattr(value, "__len__"):  # text, and rows within rows
         raise TypeError(f"such as one of type {type(value).__name__}")
-    return np.nan if is_missing(value) else float(value)
+    if is_missing(value):
+        return np.nan
+    try:
+        return float(value)
+    except OverflowError:  # an int beyond the range of float
+        return np.inf if value > 0 else -np.inf
