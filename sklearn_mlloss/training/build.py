@@ -18,7 +18,7 @@ from ..networks import MLP
 from ..parameters import NETWORK, OWN_NAMES, PRECISIONS
 from .batches import Batches, Table, block_size
 from .callbacks import BestWeights, Schedule
-from .device import seeded
+from .device import call_seeded
 from .encoding import Encoder
 from .net import VALID_ROWS, TableNet
 from .network import check_memory, make_network
@@ -125,8 +125,8 @@ def build_net(
     net = TableNet(**own, **given)
     net.encoder_, net.half_products_ = encoder, estimator.precision == "bf16"
     net.network_, net.exclusive_ = chosen, estimator._targets.kind == "multiclass"
-    with seeded(seed, torch.device("cpu")):
-        net.start(PRECISIONS[estimator.precision], _initial_bias(loss), last)
+    args = PRECISIONS[estimator.precision], _initial_bias(loss), last
+    call_seeded(net.start, *args, seed=seed, device=torch.device("cpu"))
     net.check_outputs(
         encoder.n_inputs, loss.n_outputs_, "encoding" if estimator.module is None else "module"
     )

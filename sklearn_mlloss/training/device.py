@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
 
 import torch
 
 from .._data.validation import describe, warn_user
 
-__all__ = ["resolve_device", "seeded", "threads_for", "torch_defaults"]
+__all__ = ["call_seeded", "resolve_device", "seeded", "threads_for", "torch_defaults"]
+
+T = TypeVar("T")
 
 # Steps with fewer floating point operations are no faster with two threads, and several times
 # slower where another process keeps a core busy.
@@ -95,6 +98,29 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
+def call_seeded(function: Callable[..., T], *args: Any, seed: int, device: torch.device) -> T:
+    """Call a function within `seeded`, and restore torch's settings even if that was interrupted.
+
+    Ctrl-C may hit the very code that enters or leaves a context. This would then last as long as
+    the traceback, which a notebook keeps.
+    """
+    with _TURN:
+        return _call_seeded(function, args, seeded(seed, device))
+
+
+def _call_seeded(function: Callable[..., T], args: tuple, context: Any) -> T:
+    # Of its own: between the lock and a `try`, an error would leave the lock to nobody.
+    state, threads = torch.default_generator.get_state(), torch.get_num_threads()
+    try:
+        with context:
+            return function(*args)
+    finally:
+        context.gen.close()
+        torch.default_generator.set_state(state)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+
+
 @contextmanager
 def torch_defaults() -> Iterator[None]:
     """Run with torch's own default device, default dtype and no autocast, and restore them.
@@ -102,18 +128,44 @@ def torch_defaults() -> Iterator[None]:
     Each call of torch is slower on another default device, so that this does nothing where it
     changes nothing.
     """
+    before, holder = _thread_state(), object()
     kinds = [kind for kind in AUTOCAST if torch.is_autocast_enabled(kind)]
     on_cpu = torch.get_default_device().type == "cpu"
-    if on_cpu and not kinds and not _FLOAT32.holders and torch.get_default_dtype() == torch.float32:
-        yield
-        return
-    with ExitStack() as stack:
-        stack.enter_context(_FLOAT32.held())
-        if not on_cpu:
-            stack.enter_context(torch.device("cpu"))
-        for kind in kinds:
-            stack.enter_context(torch.autocast(kind, enabled=False))
-        yield
+    as_usual = on_cpu and not kinds and not _FLOAT32.holders
+    try:
+        if as_usual and torch.get_default_dtype() == torch.float32:
+            yield
+            return
+        with ExitStack() as stack:
+            stack.enter_context(_FLOAT32.held(holder))
+            if not on_cpu:
+                stack.enter_context(torch.device("cpu"))
+            for kind in kinds:
+                stack.enter_context(torch.autocast(kind, enabled=False))
+            yield
+    finally:
+        # An interrupt may have hit the code that leaves one of the contexts, here or within.
+        if _FLOAT32.before is not None:
+            _FLOAT32.release(holder)
+        if _thread_state() != before:
+            _restore(*before)
+
+
+def _thread_state() -> tuple[bool, list[bool], int]:
+    """Return the settings of a thread: autograd, autocast, and how many devices it is within."""
+    return (
+        torch.is_grad_enabled(),
+        [torch.is_autocast_enabled(kind) for kind in AUTOCAST],
+        torch._C._len_torch_function_stack(),
+    )
+
+
+def _restore(with_grad: bool, autocast: list[bool], depth: int) -> None:
+    torch.set_grad_enabled(with_grad)
+    for kind, enabled in zip(AUTOCAST, autocast, strict=True):
+        torch.set_autocast_enabled(kind, enabled)
+    while torch._C._len_torch_function_stack() > depth:
+        torch._C._pop_torch_function_stack()
 
 
 class _Float32Default:
@@ -126,24 +178,28 @@ class _Float32Default:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.holders: set[object] = set()
-        self.before = torch.float32
+        # The default dtype without them, as long as there are some.
+        self.before: torch.dtype | None = None
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        holder = object()
+    def held(self, holder: object) -> Iterator[None]:
         try:
             with self.lock:
-                if not self.holders:
+                if self.before is None:
                     self.before = torch.get_default_dtype()
                 self.holders.add(holder)
                 torch.set_default_dtype(torch.float32)
             yield
         finally:
-            with self.lock:
-                if holder in self.holders:
-                    self.holders.remove(holder)
-                    if not self.holders:
-                        torch.set_default_dtype(self.before)
+            self.release(holder)
+
+    def release(self, holder: object) -> None:
+        """Restore the default dtype unless others hold it; once more does no harm."""
+        with self.lock:
+            self.holders.discard(holder)
+            if not self.holders and self.before is not None:
+                torch.set_default_dtype(self.before)
+                self.before = None
 
 
 def _problem(device: torch.device) -> str | None:
@@ -176,7 +232,7 @@ def _after_fork() -> None:
     """
     global _TURN, _FLOAT32
     _TURN = threading.RLock()
-    if _FLOAT32.holders:
+    if _FLOAT32.before is not None:
         torch.set_default_dtype(_FLOAT32.before)
         _FLOAT32 = _Float32Default()
     torch.set_num_threads(1)

@@ -15,7 +15,7 @@ from ..losses import Loss
 from ..parallel import call_in_parallel
 from .batches import Matrix
 from .build import build_net
-from .device import seeded, torch_defaults
+from .device import call_seeded, torch_defaults
 from .encoding import fit_encoder
 from .net import TableNet
 from .out_of_fold import OutputsByEpoch, epochs_of_others
@@ -67,10 +67,8 @@ def train_on(
     held_out = None if valid is None else net.encoder_.transform(valid).table(device)
     net.to(device)
     try:
-        with seeded(seed, device):
-            improving = net.train(
-                train.table(device), held_out, epochs, seed, whole_fit, task, kept_outputs
-            )
+        args = train.table(device), held_out, epochs, seed, whole_fit, task, kept_outputs
+        improving = call_seeded(net.train, *args, seed=seed, device=device)
     finally:
         # Predicting moves a copy; the memory of the device is given back here.
         net.to("cpu")

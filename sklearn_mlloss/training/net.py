@@ -178,6 +178,8 @@ class TableNet(NetInterface):
         bool
             Whether the end came while the score of the held-out rows still improved.
         """
+        # An interrupt may have hit the end of the last training.
+        self._unfuse()
         self.whole_fit_, self.task_, self.kept_outputs_ = whole_fit, task, kept_outputs
         if len(table) != self.n_rows_[0] or not whole_fit:
             self.epochs_before_ = sum("train_loss" in row for row in self.history)
@@ -371,7 +373,8 @@ class TableNet(NetInterface):
     def scores(self, X: Any, device: torch.device | str) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the scores of each label in float64, and the counts if the loss has them."""
         loss, scores, counts, start = self.criterion_.loss, None, [], 0
-        with torch.inference_mode():
+        # As `torch.inference_mode`, but left without code of Python, which could be interrupted.
+        with torch._C._InferenceMode(True):
             # The link, too, sees whole blocks: the last digit of vectorised functions depends on
             # where a row stands in its array.
             for outputs, real in self.outputs(X, device):

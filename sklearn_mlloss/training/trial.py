@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .._data.validation import FOREIGN
 from ..losses import LOSSES, Criterion, FunctionLoss, Loss
-from .device import seeded
+from .device import call_seeded
 from .flat import FlatParameters, make_step
 from .optimizers import keep_compiler_out, make_optimizer, needs_closure
 from .rows import Rows
@@ -49,9 +49,10 @@ def try_loss(loss: Loss, rows: Rows) -> None:
     if kind in LOSSES.values() and repr(loss) == repr(kind()):
         return
     dtype = torch.float64 if rows.X.dtype == np.float64 else torch.float32
-    with seeded(0, torch.device("cpu")), naming_loss(loss):
+    with naming_loss(loss):
         state = None if loss.module is None else _copy(loss.module.state_dict())
-        problem = _find_problem(loss, rows, dtype)
+        args = loss, rows, dtype
+        problem = call_seeded(_find_problem, *args, seed=0, device=torch.device("cpu"))
         if state is not None:
             loss.module.load_state_dict(state)
         if problem is not None:
