@@ -76,7 +76,6 @@ def build_net(
     TableNet
     """
     n_rows = len(rows), n_held_out
-    try_loss(loss, rows)
     if is_auto(estimator.batch_size):
         batch_size = _auto_batch_size(n_rows[0])
     else:
@@ -86,6 +85,7 @@ def build_net(
             "normalization='batch' needs at least 2 training rows and batch_size >= 2, got "
             f"{n_rows[0]} and {batch_size}"
         )
+    try_loss(loss, rows, batch_size)
     optimizer, settings = optimizer_settings(
         estimator.optimizer,
         estimator.learning_rate,

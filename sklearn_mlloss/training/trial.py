@@ -19,26 +19,27 @@ from .rows import Rows
 
 __all__ = ["HUGE", "naming_loss", "try_loss", "try_optimizer"]
 
-# Rows that a loss is tried on.
-ROWS = 8
 # Larger losses and biases soon overflow in float32.
 HUGE = 1e30
 # Steps in which an optimiser is tried: a factor that is far too large overflows by then.
 STEPS = 4
 
 
-def try_loss(loss: Loss, rows: Rows) -> None:
-    """Raise unless a loss has a finite value, gradient and link for the first rows.
+def try_loss(loss: Loss, rows: Rows, batch_size: int) -> None:
+    """Raise unless a loss has a value, a gradient and a link for as many rows as a batch has.
 
     The outputs are near those that training begins with. Without it, what fails in the first step
-    of a training would name torch's functions, and what is NaN the learning rate. Losses of this
-    package with their default parameters are not tried.
+    of a training would name torch's functions. What is NaN because of a number would name the
+    learning rate; of a function, which has none, training says so itself. Losses of this package
+    with their default parameters are not tried.
 
     Parameters
     ----------
     loss : Loss
         Fitted; its module, if there is one, must not be in use yet.
     rows : Rows
+    batch_size : int
+        A loss of the batch may need so many rows.
 
     Raises
     ------
@@ -51,7 +52,7 @@ def try_loss(loss: Loss, rows: Rows) -> None:
     dtype = torch.float64 if rows.X.dtype == np.float64 else torch.float32
     with naming_loss(loss):
         state = None if loss.module is None else _copy(loss.module.state_dict())
-        args = loss, rows, dtype
+        args = loss, rows, batch_size, dtype
         problem = call_seeded(_find_problem, *args, seed=0, device=torch.device("cpu"))
         if state is not None:
             loss.module.load_state_dict(state)
@@ -122,10 +123,10 @@ def naming_loss(loss: Loss) -> Iterator[None]:
         raise kind(f"loss={_name(loss)} cannot be trained with: {reason}") from error
 
 
-def _find_problem(loss: Loss, rows: Rows, dtype: torch.dtype) -> str | None:
-    targets, weight = torch.tensor(rows.Y[:ROWS]), None
+def _find_problem(loss: Loss, rows: Rows, n: int, dtype: torch.dtype) -> str | None:
+    targets, weight = torch.tensor(rows.Y[:n]), None
     if rows.weight is not None:
-        weight = torch.tensor(rows.weight[:ROWS], dtype=dtype)
+        weight = torch.tensor(rows.weight[:n], dtype=dtype)
     # Logits about those of the label priors: not far from these, and in no order.
     leaf = 4 * torch.arange(len(targets) * loss.n_outputs_, dtype=dtype).sin()
     leaf = leaf.reshape(len(targets), loss.n_outputs_)
@@ -151,16 +152,17 @@ def _find_problem(loss: Loss, rows: Rows, dtype: torch.dtype) -> str | None:
         found["link()"] = loss.link(leaf)
     shapes = {"gradient()": leaf.shape, "link()": targets.shape}
     for name, tensor in found.items():
-        problem = _describe_problem(tensor, shapes.get(name, tensor.shape))
+        is_checked = name == "link()" or type(loss) is not FunctionLoss
+        problem = _describe_problem(tensor, shapes.get(name, tensor.shape), is_checked)
         if problem is not None:
             return f"its {name} {problem} for ordinary outputs"
     return None
 
 
-def _describe_problem(tensor: Tensor, shape: torch.Size) -> str | None:
+def _describe_problem(tensor: Tensor, shape: torch.Size, finite: bool) -> str | None:
     if tensor.shape != shape:
         return f"has shape {tuple(tensor.shape)}, not {tuple(shape)},"
-    if not (tensor.abs() < HUGE).all():
+    if finite and not (tensor.abs() < HUGE).all():
         return "is NaN or infinite, or nearly so,"
     return None
 
