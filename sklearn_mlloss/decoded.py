@@ -268,8 +268,8 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             self._check_params()
             self._method = choose_method(self.estimator, self.response_method)
             prefit = is_prefit(self.estimator, self.cv)
-            X, y = as_rows(X), plain_targets(y)
             self._set_targets(self._kind_of_y(y, prefit))
+            X, y = as_rows(X), plain_targets(y)
             check_consistent_length(X, y)
             Y = self._targets.transform(y)
             if not prefit:

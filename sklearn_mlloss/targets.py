@@ -71,6 +71,7 @@ class TargetCodec:
         names = columns_of(y)
         if y.shape[0] == 0:
             raise ValueError("y has no rows: Found array with 0 sample(s), nothing can be learned")
+        self.sparse_type = None
         if len(y.shape) == 2:
             if classes is not None and not _name_columns(classes, names, y.shape[1]):
                 raise ValueError(
@@ -82,7 +83,6 @@ class TargetCodec:
             self.named = names is not None
             self.classes_ = np.tile([0, 1], (self.n_labels_, 1))
             self.label_names_ = np.asarray(names if self.named else np.arange(self.n_labels_))
-            self.sparse_type = None
             if sp.issparse(y):
                 self.sparse_type = sp.csr_array if isinstance(y, sp.sparray) else sp.csr_matrix
             self.dtype = _decision_dtype(y)

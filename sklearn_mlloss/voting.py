@@ -179,8 +179,8 @@ class SoftVotingClassifier(ClassifierMixin, VersionedEstimator, _BaseHeterogeneo
             shares = None if learns else self._shares()
             check_n_jobs(self.n_jobs)
             # These raise before anything is trained.
-            X, y = as_rows(X), plain_targets(y)
             targets = TargetCodec().fit(y)
+            X, y = as_rows(X), plain_targets(y)
             Y = targets.transform(y)
             per_label = targets.kind == "multilabel" and not learns
             sample_weight = check_weight(sample_weight, Y, per_label, LARGEST_SUM)

@@ -205,6 +205,19 @@ def test_forms_of_y_that_are_fitted_are_scored(make, form):
 
 
 @pytest.mark.parametrize("form", [sp.csr_array, sp.csr_matrix, sp.lil_array, sp.coo_matrix])
+@pytest.mark.parametrize(
+    "make", [net, lambda: decoded(net()), lambda: vote(net()), search], ids=range(4)
+)
+@pytest.mark.parametrize("n_labels", [1, 2])
+def test_sparse_labels_are_predicted_as_such(make, form, n_labels):
+    y = form(Y[:, :n_labels])
+    clf = make().fit(X, y)
+    found = clf.predict(X)
+    assert sp.issparse(found) and isinstance(found, sp.sparray) == isinstance(y, sp.sparray)
+    assert found.shape == (N, n_labels) and np.isfinite(clf.score(X, y))
+
+
+@pytest.mark.parametrize("form", [sp.csr_array, sp.csr_matrix, sp.lil_array, sp.coo_matrix])
 @pytest.mark.parametrize("make", [net, search])
 def test_sparse_y(make, form):
     assert make().fit(X, form(Y)).score(X, form(Y)) == make().fit(X, Y).score(X, Y)

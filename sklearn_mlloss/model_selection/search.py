@@ -298,9 +298,9 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
             self._check_params()
             prefix = prefix_of(self._base())
             scorer, metric = self._scorers()
+            targets = TargetCodec().fit(y)
             X, y = as_rows(X), plain_targets(y)
             check_consistent_length(X, y)
-            targets = TargetCodec().fit(y)
             Y = targets.transform(y)
             seeds = np.random.SeedSequence(draw_entropy(self.random_state)).generate_state(4)
             estimator = seeded(self._base(), int(seeds[0]))
@@ -378,6 +378,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
             if self.refit:
                 rows = pool(found[pairs[self.best_index_].setting], folds, Y, weight, groups)
                 self._refit(estimator, settings, pairs, X, y, fit_params, targets.kind, rows, task)
+                last_step(self.best_estimator_)._targets.sparse_type = targets.sparse_type
             if task is not None:
                 task.end({})
             self._tell(f"Done in {spell(time.perf_counter() - start)}")
