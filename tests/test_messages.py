@@ -387,6 +387,53 @@ def test_warnings_show_the_line_of_the_user(make, fitted, y, given, message):
     assert found and set(found) == {__file__}
 
 
+class Failing(FocalLoss):
+    def fit(self, Y, sample_weight=None):
+        raise RuntimeError("of the user")
+
+
+def search(**params):
+    return LossDecoderSearchCV(
+        net(), **(dict(losses=["bce"], decoders=["threshold"], cv=2) | params)
+    )
+
+
+def unweighted(estimator, X, y):
+    return 0.5
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: net(early_stopping=True, max_epochs=1).fit(X, Y), "still improved"),
+        (lambda: net(max_epochs=1, cv=2).fit(X, Y), "still improved"),
+        (
+            lambda: DecodedClassifierCV(KNeighborsClassifier(), cv=2).fit(X, Y, np.ones(80)),
+            "takes no sample_weight",
+        ),
+        (lambda: net(decoder="per_label_threshold").fit(X, Y), "too few positives"),
+        (lambda: net(loss="lsep", decoder="threshold").fit(X, Y), "takes scores for probabilities"),
+        (lambda: net(decoder="top_k").fit(X, Y[:, 0] + Y[:, 1]), "decoder='top_k' is not used"),
+        (
+            lambda: search(scoring=unweighted).fit(X, Y, sample_weight=np.ones(80)),
+            "takes no sample_weight",
+        ),
+        (
+            lambda: search(losses=["bce", Failing()], error_score=0).fit(X, Y),
+            "2 of 4 trainings failed",
+        ),
+    ],
+    ids=["early end", "early end of folds", "weights", "positives", "probabilities", "classes",
+         "weights of a scorer", "failed trainings"],
+)  # fmt: skip
+@pytest.mark.filterwarnings("always")
+def test_other_warnings_show_the_line_of_the_user(call, message):
+    with pytest.warns(Warning) as caught:
+        call()
+    found = [warning.filename for warning in caught if message in str(warning.message)]
+    assert found and set(found) == {__file__}
+
+
 def test_the_warning_of_a_device_shows_the_line_of_the_user():
     clf = net().fit(X, Y).set_params(device="cuda:99")
     with pytest.warns(UserWarning, match="predicting on the CPU") as caught:

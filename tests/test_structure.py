@@ -108,6 +108,13 @@ def test_the_ground_floor_knows_nothing_of_the_package(path):
     assert not reaches(path, "torch", "skorch")
 
 
+@within("")
+def test_warnings_find_the_line_of_the_user_themselves(path):
+    # A number of calls is wrong as soon as there is another way to get there: use warn_user.
+    if part(path) != "_data/validation.py":
+        assert "stacklevel" not in path.read_text() and "warnings.warn(" not in path.read_text()
+
+
 def test_names_know_nothing():
     # What all the parts may import.
     assert not reaches(ROOT / "names.py", "sklearn_mlloss", "numpy", "sklearn", "torch")

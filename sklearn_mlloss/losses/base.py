@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
+from .._data.containers import to_array
 from .._data.persistence import VersionedEstimator
 from .._data.validation import check_choice, check_number, check_numbers, describe
 from .._data.weights import LARGEST_SUM, check_weight
@@ -122,7 +123,7 @@ class Loss(VersionedEstimator, ABC):
         Loss
             The fitted loss.
         """
-        Y = np.asarray(Y)
+        Y = to_array(Y, "Y")
         if Y.ndim != 2:
             raise ValueError(f"Y must be a 2-D array of targets, got {Y.ndim} dimension(s)")
         observed, positive = _label_totals(Y, sample_weight)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student
 from sklearn.utils import check_random_state
 
+from .._data.containers import to_array
 from .._data.validation import check_integer, check_number
 
 __all__ = [
@@ -246,8 +247,8 @@ def bootstrap_corrected_score(
     >>> print(f"{best:.2f}, corrected {found.score:.2f}")
     0.61, corrected 0.51
     """
-    y = np.asarray(y)
-    predictions = [np.asarray(prediction) for prediction in predictions]
+    y = to_array(y, "y")
+    predictions = [to_array(prediction, "predictions") for prediction in predictions]
     if not predictions or any(len(prediction) != len(y) for prediction in predictions):
         raise ValueError(
             f"predictions must hold an array with the {len(y)} rows of y for each candidate, got "
