@@ -102,7 +102,8 @@ def route(owner: Any, sample_weight: Any, params: dict, n_rows: int, prefit: boo
                 )
     if groups is None:
         return Routed(fit, split, None)
-    groups = check_groups(groups, n_rows)
+    own_folds = isinstance(owner.cv, str)
+    groups = check_groups(groups, n_rows, None if own_folds else owner.estimator)
     if not isinstance(owner.cv, str):
         split["groups"] = groups
     elif owner.cv == "oof" and not _routing_enabled():

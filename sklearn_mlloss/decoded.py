@@ -13,7 +13,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routi
 from sklearn.utils.metaestimators import available_if
 
 from ._data.folds import warn_of_gaps
-from ._data.tables import as_rows
+from ._data.tables import as_rows, check_labels_of
 from ._data.validation import check_flag, describe, is_auto
 from ._data.weights import LARGEST_SUM, check_weight, weigh
 from .calibration import Calibrator
@@ -443,6 +443,8 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         codec = TargetCodec().fit(y)
         if prefit and codec.kind != "multilabel":
             codec.fit(y, self.estimator.classes_)
+        if prefit:
+            check_labels_of(self.estimator, y)
         return codec
 
     def _set_features(self) -> None:

@@ -152,7 +152,13 @@ class TargetCodec:
             self.check_names(y)
             return _indicator(y)
         y = _column(y)
-        position = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
+        try:
+            position = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
+        except TypeError as error:
+            raise ValueError(
+                f"y and classes must hold values of one kind ({error}), got y of dtype {y.dtype} "
+                f"and classes {describe(self.classes_.tolist())}"
+            ) from None
         unknown = self.classes_[position] != y
         if unknown.any():
             raise ValueError(

@@ -291,6 +291,9 @@ def test_labels_in_another_order_are_not_scored(make):
     if hasattr(model, "fit_decoder"):
         with pytest.raises(ValueError, match=f"y {ORDER}"):
             model.fit_decoder(X, REORDERED)
+    if hasattr(model, "label_names_"):
+        with pytest.raises(ValueError, match=f"y {ORDER}"):
+            DecodedClassifierCV(model, "global_threshold", cv="prefit").fit(X, REORDERED)
 
 
 @pytest.mark.parametrize("scoring", ["f1_macro", "roc_auc"])

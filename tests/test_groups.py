@@ -299,3 +299,22 @@ def test_groups_with_metadata_routing():
                 estimator.fit(X, Y, groups=GROUPS)
         with pytest.raises(ValueError, match="one value per row"):
             decoded(Untrained(), cv=GroupKFold(3)).fit(X, Y, groups=GROUPS[1:])
+
+
+@pytest.mark.parametrize(
+    ("estimator", "what"),
+    [
+        (lambda: MultiLabelNetClassifier(cv=2), "estimator has cv=2"),
+        (lambda: DecodedClassifierCV(Untrained(), cv=None), "estimator has cv=None"),
+        (
+            lambda: SoftVotingClassifier([("a", MultiLabelNetClassifier(cv=2))]),
+            "a within estimator has cv=2",
+        ),
+    ],
+)
+def test_groups_are_refused_where_an_estimator_makes_folds_of_its_own(estimator, what):
+    with pytest.raises(ValueError, match=f"{what}, and groups would not reach its folds"):
+        DecodedClassifierCV(estimator(), cv=2).fit(X, Y, groups=GROUPS)
+    search = LossDecoderSearchCV(MultiLabelNetClassifier(cv=2), ["bce"], ["threshold"], cv=2)
+    with pytest.raises(ValueError, match="estimator has cv=2"):
+        search.fit(X, Y, groups=GROUPS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,7 @@ def list_folds(
     return folds
 
 
-def check_groups(groups: Any, n_rows: int) -> np.ndarray:
+def check_groups(groups: Any, n_rows: int, estimator: Any = None) -> np.ndarray:
     """Return the group of each row, of which none may be missing.
 
     Parameters
@@ -91,7 +92,10 @@ def check_groups(groups: Any, n_rows: int) -> np.ndarray:
     groups : array-like of shape (n_rows,)
         Numbers, strings, or whatever can be sorted.
     n_rows : int
+    estimator : object, optional
+        What is fitted in folds that keep groups together. Its own folds would not.
     """
+    _refuse_folds_within(estimator)
     groups = to_array(groups, "groups", "an array with one value per row")
     if groups.shape != (n_rows,):
         raise ValueError(
@@ -152,6 +156,21 @@ def warn_of_gaps(folds: list[Fold], Y: np.ndarray, targets: Any) -> None:
         "MultilabelStratifiedKFold (with groups MultilabelStratifiedGroupKFold), or one that "
         "shuffles a sorted table; leave out what is too rare for any split"
     )
+
+
+def _refuse_folds_within(estimator: Any) -> None:
+    """Raise if an estimator of this package, or one within it, makes folds by a number."""
+    within = {} if estimator is None else estimator.get_params()
+    for name, part in [("estimator", estimator), *within.items()]:
+        if not hasattr(part, "store_cv_results"):
+            continue
+        cv = part.cv  # None is no fold for a network, and five for a classifier around another
+        if isinstance(cv, Integral) or cv is None and hasattr(part, "estimator"):
+            of = "" if part is estimator else " within estimator"
+            raise ValueError(
+                f"{name}{of} has cv={cv!r}, and groups would not reach its folds: give one "
+                "without folds, such as a network with cv=None, or fit without groups"
+            )
 
 
 def describe_gaps(gaps: np.ndarray, names: np.ndarray, one: str, many: str) -> str:

@@ -311,7 +311,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
             fit_params, score_params, split_params = self._route(X, params)
             groups = split_params.get("groups")
             if groups is not None:
-                groups = split_params["groups"] = check_groups(groups, len(Y))
+                groups = split_params["groups"] = check_groups(groups, len(Y), estimator)
             weight = weight_of_classifier(estimator, fit_params)
             Y, weight = weigh(Y, check_weight(weight, Y, targets.kind == "multilabel"))
             folds = make_folds(self.cv, self.repeats, X, y, Y, split_params, int(seeds[1]))
