@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from .containers import to_float
+from .sparse import as_csr
+
 __all__ = ["Link", "class_matrix", "label_matrix"]
 
 # Probabilities in float32 may differ from 1 by as much.
@@ -145,8 +148,8 @@ def _read(values: Any, n_labels: int, source: str) -> np.ndarray | list[np.ndarr
 
 def _floats(values: Any, source: str) -> np.ndarray:
     try:
-        return np.asarray(values.toarray() if sp.issparse(values) else values, dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError) as error:  # the last of torch
+        return to_float(as_csr(values, "it").toarray() if sp.issparse(values) else values, "it")
+    except ValueError as error:
         raise ValueError(
             f"{source} returned {type(values).__name__} that does not convert to numbers: {error}"
         ) from error

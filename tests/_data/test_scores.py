@@ -173,7 +173,7 @@ def test_a_single_column_that_varies_is_that_of_the_positive_class():
         (np.ones(4), 2, r"scores of shape \(4,\) for 2 labels"),
         (0.5, 2, r"scores of shape \(\)"),
         ("text", 2, "it returned str that does not convert to numbers"),
-        (None, 2, r"scores of shape \(\)"),
+        (None, 2, "NoneType that does not convert to numbers"),
     ],
     ids=str,
 )
@@ -220,3 +220,8 @@ def test_classes_given_back_as_text():
 def test_what_is_no_matrix_of_classes_is_refused(values, seen, match):
     with pytest.raises(ValueError, match=match):
         class_matrix(values, seen, CLASSES, "it")
+
+
+def test_masked_scores_are_missing():
+    masked = np.ma.array([[0.2, 0.9], [0.4, 0.1]], mask=[[0, 1], [0, 0]])
+    np.testing.assert_array_equal(label_matrix(masked, 2), [[0.2, np.nan], [0.4, 0.1]])
