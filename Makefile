@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One thread a process: the tests already run in as many processes as there are cores.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test lint examples check bench docs clean
+.PHONY: demo test fuzz lint examples check bench docs clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -16,6 +16,15 @@ demo: .venv/installed
 
 test: .venv/installed
 	$(ONE_THREAD) $(BIN)/python -m pytest -n auto
+
+# make fuzz: 2000 random cases (some are in make test). MINUTES=1 CASES=1000000 SEED=7 runs others
+# for a minute; SEED=7 CASE=123 runs one of them alone.
+SEED ?= 0
+CASES ?= 2000
+MINUTES ?= 30
+fuzz: .venv/installed
+	$(ONE_THREAD) PYTHONPATH=tests $(BIN)/python -m fuzz.run --seed $(SEED) --cases $(CASES) \
+		--minutes $(MINUTES) $(if $(CASE),--case $(CASE))
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -1,0 +1,1 @@
+"""Random cases for the estimators: see `cases`, and `python -m fuzz.run --help`."""
