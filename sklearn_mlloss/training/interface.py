@@ -94,9 +94,9 @@ class NetInterface(ClassifierMixin, NeuralNet):
                 f"y_true must be an indicator matrix of shape ({len(y_pred)}, "
                 f"{self.criterion_.loss.n_labels_}), got shape {tuple(Y.shape)}"
             )
-        mixups = [part for part in self._mixups() if part.partners is not None]
-        if training and mixups:
-            return mixups[0].loss(self.criterion_, y_pred, Y, weight)
+        for mixup in self._mixups() if training else ():
+            if mixup.partners is not None:
+                return mixup.loss(self.criterion_, y_pred, Y, weight)
         return self.criterion_(y_pred, Y, weight)
 
     def get_dataset(self, X, y=None):

@@ -326,8 +326,8 @@ class TableNet(NetInterface):
     def train_step_single(self, batch, **fit_params):
         """Return loss and outputs of a batch after computing the gradient."""
         X, targets = batch
-        # A callback may have predicted.
-        self._set_mode(True)
+        if not self.module_.training:  # a callback has predicted
+            self._set_mode(True)
         with torch.autocast(X.device.type, torch.bfloat16, enabled=self.half_products_):
             outputs = self.module_(X)
         outputs = outputs.to(X.dtype)
@@ -343,7 +343,8 @@ class TableNet(NetInterface):
     def validation_step(self, batch, **fit_params):
         """Return loss and outputs of a batch."""
         X, targets = batch
-        self._set_mode(False)
+        if self.module_.training:
+            self._set_mode(False)
         with torch.no_grad():
             outputs = self.module_(X)
             return {"loss": self.get_loss(outputs, targets), "y_pred": outputs}
