@@ -171,7 +171,7 @@ UNDEFINED = {
     "samples": ("f1_samples", Y[:, :1], "cannot score y: ValueError: Samplewise metrics"),
     "several classes": ("roc_auc", CLASSES, "cannot score y: ValueError: multi_class must be in"),
     "missing labels": ("f1_macro", np.where(Y, Y, np.nan), r"y has NaN .*multilabel_scorers\(\)"),
-    "soft labels": (None, 0.3 + 0.4 * Y, "scoring=None cannot score y: .*continuous"),
+    "soft labels": (None, 0.3 + 0.4 * Y, "scoring=None cannot score y: .*soft labels"),
     "of a dict": ({"auc": "roc_auc", "f1": "f1"}, ONE, rf"'auc' of scoring is {NO_LABEL}"),
     "of a list": (["f1_macro", "roc_auc"], ONE, rf"'roc_auc' of scoring is {NO_LABEL}"),
 }  # fmt: skip
