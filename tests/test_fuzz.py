@@ -3,7 +3,7 @@
 import pytest
 from fuzz.cases import run_case
 
-N_CHUNKS, N_CASES = 8, 6
+N_CHUNKS, N_CASES = 12, 4
 
 
 @pytest.mark.parametrize("chunk", range(N_CHUNKS))
