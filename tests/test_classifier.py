@@ -1404,6 +1404,12 @@ def test_a_schedule_leaves_the_learning_rate_as_it_was(schedule):
     assert np.abs(proba(net) - before).max() > 1e-4
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_double_precision_beside_callbacks(optimizer):
+    net = make(optimizer=optimizer, precision="float64", max_epochs=2, callbacks=[LRScheduler()])
+    assert np.isfinite(net.fit(X, Y).partial_fit(X, Y).predict_proba(X)).all()
+
+
 def test_a_schedule_beside_a_scheduler_among_the_callbacks():
     net = make(lr_schedule="cosine", callbacks=[LRScheduler()], max_epochs=3)
     net.fit(X, Y).partial_fit(X, Y)

@@ -100,6 +100,8 @@ class TableNet(NetInterface):
         NeuralNet.initialize(self)
         for part in self._parts().values():
             part.to(torch.float64 if dtype == np.float64 else torch.float32)
+        if self.optimizer_.state:  # of Adagrad, which has that of the first type
+            self.initialize_optimizer()
         if last is None:
             self._set_output_bias(bias)
             return
