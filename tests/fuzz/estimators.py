@@ -117,6 +117,8 @@ COSTLY = ("max_epochs", "n_iter_no_change", "repeats", "n_bins", "n_quantiles", 
 
 def draw_wrong(rng: np.random.Generator, name: str) -> Any:
     value = pick(rng, WRONG)
+    if name == "memory" and isinstance(value, str):
+        return FOLDER.name  # not a new folder wherever this runs
     return None if name in COSTLY and isinstance(value, int) and value > 1 else value
 
 
