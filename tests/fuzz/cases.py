@@ -501,6 +501,8 @@ OUTPUTS = ("predict", "predict_proba")
 def run_case(seed: int, number: int) -> str | None:
     """Run a case; return what went wrong and all that was done, or None."""
     case = Case(seed, number)
+    # Processes in the background begin with it ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # all but those that `attempt` records
@@ -511,6 +513,8 @@ def run_case(seed: int, number: int) -> str | None:
         where = "" if cause is None else "".join(traceback.format_exception(cause))
         steps = "\n".join(f"  {line}" for line in case.log)
         return f"case {number} of seed {seed}\n{steps}\nFAILED: {text}\n{where}"
+    finally:
+        signal.signal(signal.SIGINT, before)
     return None
 
 
