@@ -215,7 +215,7 @@ def fitted_by(make, decoder, calibration, X, Y, weight):
     return make(decoder, calibration=calibration).fit(X, Y, sample_weight=weight)
 
 
-def decided_anew(make, decoder, calibration, X, Y, weight):
+def refitted(make, decoder, calibration, X, Y, weight):
     clf = make("threshold").fit(X0, Y0)
     return clf.fit_decoder(X, Y, decoder, calibration, sample_weight=weight)
 
@@ -234,10 +234,10 @@ FITTED = net("threshold", cv=None, early_stopping=False).fit(X, Y)
 WAYS = {
     "net, folds": partial(fitted_by, net),
     "net, held out": partial(fitted_by, partial(net, cv=None, validation_fraction=0.4)),
-    "net, fit_decoder": partial(decided_anew, partial(net, cv=None)),
+    "net, fit_decoder": partial(refitted, partial(net, cv=None)),
     "decoded, folds": partial(fitted_by, decoded_net),
     "decoded, fitted": partial(fitted_by, prefit),
-    "decoded, fit_decoder": partial(decided_anew, prefit),
+    "decoded, fit_decoder": partial(refitted, prefit),
     "search": searched,
 }
 ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)

@@ -107,7 +107,7 @@ class Schedule(Callback):
         self.make = make
 
     def on_train_begin(self, net, **kwargs):
-        """Start the schedule anew; a single pass of `partial_fit` has none."""
+        """Start the schedule; a single pass of `partial_fit` has none."""
         self.groups_ = [dict(group) for group in net.optimizer_.param_groups]
         self.scheduler_ = None
         if not net.whole_fit_:

@@ -282,7 +282,7 @@ def test_a_stream_goes_on_from_its_last_good_weights(way):
     np.testing.assert_array_equal(net.predict_proba(X), twin.partial_fit(X, Y).predict_proba(X))
 
 
-def test_a_stream_whose_first_call_diverges_begins_anew():
+def test_a_stream_whose_first_call_diverges_starts_over():
     net = make(decoder="threshold", optimizer="sgd", learning_rate=1e38)
     with pytest.raises(ValueError, match="lower learning_rate"):
         net.partial_fit(X, Y)
