@@ -19,8 +19,8 @@ import numpy as np
 from contenders import print_machine, read_table
 
 from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
+from sklearn_mlloss._search.candidates import DEFAULT_DECODERS, DEFAULT_LOSSES
 from sklearn_mlloss.losses import LOSSES
-from sklearn_mlloss.model_selection.search_candidates import DEFAULT_DECODERS, DEFAULT_LOSSES
 
 DECODERS = [
     "threshold", "global_threshold", "per_label_threshold", "cardinality", "expected_fbeta", "gfm",

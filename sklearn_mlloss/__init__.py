@@ -5,22 +5,22 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ._versions import __version__
+
 if TYPE_CHECKING:  # for editors
+    from ._search.search import LossDecoderSearchCV
+    from ._versions import show_versions
     from .classifier import MultiLabelNetClassifier
     from .decoded import DecodedClassifierCV
-    from .model_selection.search import LossDecoderSearchCV
-    from .versions import show_versions
     from .voting import SoftVotingClassifier
-
-__version__ = "0.1.0.dev0"
 
 # Loaded on first use: torch and skorch take seconds to import, and the decoders need neither.
 _LAZY = {
     "DecodedClassifierCV": "decoded",
-    "LossDecoderSearchCV": "model_selection.search",
+    "LossDecoderSearchCV": "_search.search",
     "MultiLabelNetClassifier": "classifier",
     "SoftVotingClassifier": "voting",
-    "show_versions": "versions",
+    "show_versions": "_versions",
 }
 
 __all__ = [

@@ -17,9 +17,10 @@ from sklearn.exceptions import NotFittedError
 from sklearn.isotonic import IsotonicRegression
 
 from ._data.persistence import VersionedEstimator
+from ._data.registry import did_you_mean
+from ._data.scores import to_probability
 from ._data.validation import check_number, describe, make_default
 from .decoders.base import _check_scores, _check_targets, _check_weight
-from .names import did_you_mean
 
 __all__ = [
     "CALIBRATORS",
@@ -34,7 +35,6 @@ __all__ = [
 _NEAR = 1e-12  # scores this near to 0 or 1 count as 0 or 1
 _MIN_SLOPE = 1e-6  # the least slope: 0 would turn the ranking of a label into ties
 _RIDGE = 1e-6  # pulls slopes that the rows do not determine to 1, those of the identity
-_SQUASH = 1e-8  # weight of the part that keeps saturated probabilities apart
 _TIE_SHARE = 1e-6  # weight of the score itself in the isotonic map
 _TEMPERATURES = (1e-2, 1e2)
 
@@ -245,7 +245,7 @@ class SigmoidCalibrator(Calibrator):
 
     def _transform(self, scores: np.ndarray) -> np.ndarray:
         s = logit(_inside(scores, self.offset_))
-        return _probability(self.slopes_ * s + self.intercepts_)
+        return to_probability(self.slopes_ * s + self.intercepts_)
 
 
 class TemperatureCalibrator(Calibrator):
@@ -306,7 +306,7 @@ class TemperatureCalibrator(Calibrator):
         self.temperature_ = 1 / beta
 
     def _transform(self, scores: np.ndarray) -> np.ndarray:
-        return _probability(logit(_inside(scores, self.offset_)) / self.temperature_)
+        return to_probability(logit(_inside(scores, self.offset_)) / self.temperature_)
 
 
 class BetaCalibrator(Calibrator):
@@ -377,7 +377,7 @@ class BetaCalibrator(Calibrator):
     def _transform(self, scores: np.ndarray) -> np.ndarray:
         p = _inside(scores, self.offset_)
         a, b = self.slopes_.T
-        return _probability(a * np.log(p) - b * np.log1p(-p) + self.intercepts_)
+        return to_probability(a * np.log(p) - b * np.log1p(-p) + self.intercepts_)
 
 
 class IsotonicCalibrator(Calibrator):
@@ -560,12 +560,6 @@ def _offset(p: np.ndarray) -> float:
 
 def _inside(p: np.ndarray, offset: float) -> np.ndarray:
     return np.clip((p + offset) / (1 + 2 * offset), 1e-15, 1 - 1e-15)
-
-
-def _probability(z: np.ndarray) -> np.ndarray:
-    """Return sigma(z), kept strictly increasing where floats would saturate."""
-    away = (1 - 2 * _SQUASH) * expit(-np.abs(z)) + _SQUASH / (1 + np.abs(z))
-    return np.where(z < 0, away, 1 - away)
 
 
 def _fit_maps(

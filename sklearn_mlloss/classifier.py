@@ -12,28 +12,16 @@ import scipy.sparse as sp
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from .calibration import Calibrator
-from .deciding import DecidingClassifier, Scored, reserve, row_means
-from .decision import make_calibrator, make_decoder
-from .decoders import Decoder
-from .held_out import make_folds, split_rows
-from .inputs import InputCodec, check_rows, takes_missing
-from .losses import Loss, get_loss
-from .networks import get_encoding
-from .parameters import (
-    NETWORK,
-    PRECISIONS,
-    check_params,
-    draw_entropy,
-    unchanged_on_error,
-)
-from .presets import preset_for
-from .progress import CallbackSupportMixin, Task, begin_fit, callbacks_torn_down
-from .recall import train_or_recall
-from .summary import describe_nets
-from .targets import TargetCodec
-from .training import (
-    Rows,
+from ._data.features import InputCodec, check_rows, takes_missing
+from ._data.rows import Rows
+from ._data.targets import TargetCodec
+from ._data.validation import draw_entropy, unchanged_on_error
+from ._decision.base import DecidingClassifier, Scored, reserve, row_means
+from ._decision.decision import make_calibrator, make_decoder
+from ._decision.held_out import make_folds, split_rows
+from ._decision.presets import preset_for
+from ._decision.summary import describe_nets
+from ._training import (
     TableNet,
     Trained,
     build_net,
@@ -47,6 +35,13 @@ from .training import (
     train_net,
     train_on,
 )
+from ._training.cache import train_or_recall
+from ._training.parameters import NETWORK, PRECISIONS, check_params
+from ._training.progress import CallbackSupportMixin, Task, begin_fit, callbacks_torn_down
+from .calibration import Calibrator
+from .decoders import Decoder
+from .losses import Loss, get_loss
+from .networks import get_encoding
 
 __all__ = ["MultiLabelNetClassifier"]
 

@@ -15,9 +15,9 @@ import scipy.sparse as sp
 from sklearn.datasets import fetch_openml
 from sklearn.utils import Bunch
 
+from ._data.registry import did_you_mean
 from ._data.sparse import as_csr
 from ._data.validation import check_integer, check_number
-from .names import did_you_mean
 
 __all__ = ["fetch", "load_yeast"]
 

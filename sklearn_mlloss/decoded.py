@@ -13,25 +13,31 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routi
 from sklearn.utils.metaestimators import available_if
 
 from ._data.folds import warn_of_gaps
-from ._data.tables import as_rows, check_labels_of
-from ._data.validation import check_flag, describe, is_auto
-from ._data.weights import LARGEST_SUM, check_weight, weigh
-from .calibration import Calibrator
-from .cross_fit import Routed, fit_models, is_prefit, make_parts, pool, route
-from .deciding import DecidingClassifier, Scored, reserve, row_means
-from .decision import make_calibrator, make_plain_decoder
-from .decoders import Decoder
-from .parameters import check_n_jobs, draw_entropy, unchanged_on_error
-from .presets import preset_for, vote_for
-from .responses import (
+from ._data.responses import (
     check_takes_labels,
     choose_method,
     label_scores,
     may_keep_scores,
     out_of_fold_scores,
 )
-from .summary import count, shown
-from .targets import TargetCodec, plain_targets
+from ._data.tables import as_rows, check_labels_of
+from ._data.targets import TargetCodec, plain_targets
+from ._data.validation import (
+    check_flag,
+    check_n_jobs,
+    describe,
+    draw_entropy,
+    is_auto,
+    unchanged_on_error,
+)
+from ._data.weights import LARGEST_SUM, check_weight, weigh
+from ._decision.base import DecidingClassifier, Scored, reserve, row_means
+from ._decision.cross_fit import Routed, fit_models, is_prefit, make_parts, pool, route
+from ._decision.decision import make_calibrator, make_plain_decoder
+from ._decision.presets import preset_for, vote_for
+from ._decision.summary import count, shown
+from .calibration import Calibrator
+from .decoders import Decoder
 
 __all__ = ["DecodedClassifierCV"]
 
@@ -533,7 +539,8 @@ def _networks_and_trees(metric: str, folds: dict[str, Any], seed: Any) -> Any:
     # Nobody else needs torch, or a tenth of a second for forests.
     from sklearn.ensemble import ExtraTreesClassifier
 
-    from . import MultiLabelNetClassifier, SoftVotingClassifier
+    from .classifier import MultiLabelNetClassifier
+    from .voting import SoftVotingClassifier
 
     cv, ensemble = folds["cv"], folds["ensemble"]
     if isinstance(cv, str):

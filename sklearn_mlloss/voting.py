@@ -22,21 +22,20 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
+from ._data.parallel import call_in_parallel
 from ._data.persistence import VersionedEstimator
-from ._data.tables import as_rows
-from ._data.validation import check_number, describe
-from ._data.weights import LARGEST_SUM, check_weight
-from .cross_fit import takes_keyword
-from .parallel import call_in_parallel
-from .parameters import check_n_jobs, unchanged_on_error
-from .responses import (
+from ._data.responses import (
     check_takes_labels,
     explaining_labels,
     label_scores,
     may_keep_scores,
     out_of_fold_scores,
 )
-from .targets import TargetCodec, plain_targets
+from ._data.tables import as_rows
+from ._data.targets import TargetCodec, plain_targets
+from ._data.validation import check_n_jobs, check_number, describe, unchanged_on_error
+from ._data.weights import LARGEST_SUM, check_weight
+from ._decision.cross_fit import takes_keyword
 
 __all__ = ["SoftVotingClassifier"]
 

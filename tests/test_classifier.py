@@ -20,12 +20,12 @@ from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler, P
 from torch import nn
 
 from sklearn_mlloss import MultiLabelNetClassifier
+from sklearn_mlloss._decision.held_out import split_rows
+from sklearn_mlloss._training import OPTIMIZERS, TableNet, build_net
+from sklearn_mlloss._training.fast.loop import FusedTraining
 from sklearn_mlloss.decoders import CumulativeCut, FixedThreshold, GlobalThreshold, TopK
-from sklearn_mlloss.held_out import split_rows
 from sklearn_mlloss.losses import AsymmetricLoss, FocalLoss, FunctionLoss, Loss, SeparableLoss
 from sklearn_mlloss.networks import ENCODINGS
-from sklearn_mlloss.training import OPTIMIZERS, TableNet, build_net
-from sklearn_mlloss.training.fused import FusedTraining
 
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 pytestmark = pytest.mark.filterwarnings("ignore:.*labels have too few positives")
@@ -414,7 +414,7 @@ def effect_of_store_cv_results():
 
 def effect_of_n_jobs():
     started = []
-    with mock.patch("sklearn_mlloss.parallel.Parallel", side_effect=lambda n_jobs: (
+    with mock.patch("sklearn_mlloss._data.parallel.Parallel", side_effect=lambda n_jobs: (
         started.append(n_jobs) or Parallel(n_jobs=None)
     )):  # fmt: skip
         make(cv=3, n_jobs=2).fit(X, Y)
@@ -422,7 +422,7 @@ def effect_of_n_jobs():
 
 
 def effect_of_memory(tmp_path):
-    with mock.patch("sklearn_mlloss.training.fit.build_net", side_effect=build_net) as built:
+    with mock.patch("sklearn_mlloss._training.fit.build_net", side_effect=build_net) as built:
         first = make(memory=str(tmp_path)).fit(X, Y)
         make(memory=str(tmp_path)).fit(X, Y)
         assert built.call_count == 1

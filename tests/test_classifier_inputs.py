@@ -10,9 +10,9 @@ import scipy.sparse as sp
 from sklearn.exceptions import NotFittedError
 
 from sklearn_mlloss import MultiLabelNetClassifier
+from sklearn_mlloss._training.fast import sparse
+from sklearn_mlloss._training.fast.loop import FusedTraining
 from sklearn_mlloss.losses import LOSSES
-from sklearn_mlloss.training import sparse
-from sklearn_mlloss.training.fused import FusedTraining
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),

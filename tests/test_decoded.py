@@ -41,6 +41,8 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier, SoftVotingClassifier
+from sklearn_mlloss._data.responses import takes_many_labels
+from sklearn_mlloss._decision.presets import PRESETS
 from sklearn_mlloss.calibration import CALIBRATORS, BetaCalibrator, SigmoidCalibrator
 from sklearn_mlloss.decoders import (
     DECODERS,
@@ -51,8 +53,6 @@ from sklearn_mlloss.decoders import (
     RiskControl,
     get_decoder,
 )
-from sklearn_mlloss.presets import PRESETS
-from sklearn_mlloss.responses import takes_many_labels
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*labels have too few positives"),

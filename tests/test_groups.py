@@ -13,12 +13,9 @@ from sklearn_mlloss import (
     MultiLabelNetClassifier,
     SoftVotingClassifier,
 )
-from sklearn_mlloss.deciding import reserve
+from sklearn_mlloss._decision.base import reserve
 from sklearn_mlloss.decoders import Decoder, RiskControl
-from sklearn_mlloss.model_selection import (
-    MultilabelStratifiedGroupKFold,
-    MultilabelStratifiedKFold,
-)
+from sklearn_mlloss.model_selection import MultilabelStratifiedGroupKFold, MultilabelStratifiedKFold
 
 rng = np.random.default_rng(0)
 GROUPS = np.repeat(np.arange(24), 5)[rng.permutation(120)]

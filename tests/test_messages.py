@@ -19,6 +19,7 @@ from sklearn_mlloss import (
     MultiLabelNetClassifier,
     SoftVotingClassifier,
 )
+from sklearn_mlloss._data.registry import did_you_mean
 from sklearn_mlloss.calibration import CALIBRATORS, get_calibrator
 from sklearn_mlloss.decoders import (
     DECODERS,
@@ -32,7 +33,6 @@ from sklearn_mlloss.decoders import (
 from sklearn_mlloss.inspection import LabelReportDisplay
 from sklearn_mlloss.losses import LOSSES, Criterion, FocalLoss, get_loss
 from sklearn_mlloss.metrics import hamming_loss
-from sklearn_mlloss.names import did_you_mean
 from sklearn_mlloss.networks import ENCODINGS, get_encoding
 
 rng = np.random.default_rng(0)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import sklearn_mlloss
-from sklearn_mlloss import show_versions, versions
+from sklearn_mlloss import _versions as versions
+from sklearn_mlloss import show_versions
 
 
 def lines_of(text):

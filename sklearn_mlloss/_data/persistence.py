@@ -7,7 +7,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
 
-from .. import __version__
+from .._versions import __version__
 from .validation import warn_user
 
 __all__ = ["VersionedEstimator"]

@@ -7,16 +7,26 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.special import expit
 
 from .containers import to_float
 from .sparse import as_csr
 
-__all__ = ["Link", "class_matrix", "label_matrix"]
+__all__ = ["Link", "class_matrix", "label_matrix", "to_probability"]
 
 # Probabilities in float32 may differ from 1 by as much.
 ROUNDING = 1e-6
 
+# Weight of the part that keeps saturated probabilities apart.
+SQUASH = 1e-8
+
 Link = Callable[[np.ndarray], np.ndarray]
+
+
+def to_probability(z: np.ndarray) -> np.ndarray:
+    """Return sigma(z), kept strictly increasing where floats would saturate."""
+    away = (1 - 2 * SQUASH) * expit(-np.abs(z)) + SQUASH / (1 + np.abs(z))
+    return np.where(z < 0, away, 1 - away)
 
 
 def label_matrix(

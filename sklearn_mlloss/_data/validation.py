@@ -6,15 +6,18 @@ import inspect
 import math
 import os
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
 
-from ..names import did_you_mean
+from .registry import did_you_mean
 
 __all__ = [
     "FOREIGN",
@@ -24,11 +27,16 @@ __all__ = [
     "check_choice",
     "check_flag",
     "check_integer",
+    "check_n_jobs",
+    "check_nested",
     "check_number",
     "check_numbers",
+    "draw_entropy",
     "describe",
     "is_auto",
     "make_default",
+    "unchanged_on_error",
+    "warn_of_lost_digits",
     "warn_user",
     "without_rows",
 ]
@@ -345,3 +353,84 @@ def _describe_range(kind: str, low: float, high: float, closed: str) -> str:
     if high < math.inf:
         return f"{kind} {'<=' if right else '<'} {high:g}"
     return kind
+
+
+def check_n_jobs(n_jobs: Any) -> None:
+    """Raise for what joblib takes for no number of processes."""
+    if n_jobs is not None and (not isinstance(n_jobs, Integral) or n_jobs == 0):
+        raise ValueError(
+            f"n_jobs must be None, an int >= 1, or -1 for all cores, got {describe(n_jobs)}"
+        )
+
+
+def check_nested(estimator: BaseEstimator, params: Mapping[str, Any]) -> None:
+    """Raise a ValueError for a nested name, such as "loss__gamma", that does not exist."""
+    for key in params:
+        part, *names = estimator, *key.split("__")
+        for depth, name in enumerate(names):
+            path = "__".join(names[:depth])
+            if not hasattr(part, "get_params"):
+                raise ValueError(
+                    f"{key} needs an object as {path}, which has such a parameter, got "
+                    f"{path}={describe(part)}: give it along"
+                )
+            if depth and type(part).set_params is not BaseEstimator.set_params:
+                break  # it has names of its own
+            known = part.get_params(deep=True)
+            if name not in known:
+                if not depth:
+                    break  # scikit-learn says so
+                has = ", ".join(n for n in known if "__" not in n) or "none"
+                raise ValueError(
+                    f"{key} must name a parameter of {type(part).__name__}, which has {has}"
+                    f"{did_you_mean(name, known)}"
+                )
+            part = params.get("__".join(names[: depth + 1]), known[name])
+
+
+@contextmanager
+def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
+    """Leave the estimator as it was if anything fails, so that it is never half fitted."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def draw_entropy(random_state: Any) -> int:
+    """Return the number that all seeds of a fit follow from."""
+    # numpy's global generator, which check_random_state(None) returns, is not ours to advance.
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError:
+        raise ValueError(
+            "random_state must be None, an int from 0 to 2**32 - 1 or a numpy.random.RandomState, "
+            f"got {describe(random_state)}"
+        ) from None
+
+
+def warn_of_lost_digits(given: Any, dtype: Any, names: np.ndarray) -> None:
+    """Warn of columns whose differences are hardly there any more in another precision.
+
+    Such as seconds since 1970: float32 has 24 bits, and the last of a billion is worth 64.
+    """
+    if dtype != np.float32 or sp.issparse(given):
+        return
+    given = np.asarray(given)
+    if given.dtype.kind not in "fiu" or given.dtype.itemsize <= 4:
+        return
+    # NaN is left out.
+    low, high = (f.reduce(given, axis=0).astype(float) for f in (np.fmin, np.fmax))
+    largest = np.maximum(np.abs(low), np.abs(high))
+    lost = (high > low) & (high - low < 1000 * np.finfo(np.float32).eps * largest)
+    if lost.any():
+        warn_user(
+            f"{lost.sum()} column(s) of X lie so far from 0 that float32 keeps fewer than a "
+            f"thousand of their values apart: {', '.join(map(str, names[lost][:10]))}. Subtract "
+            "their minimum, put a StandardScaler before, or set precision='float64'"
+        )

@@ -6,8 +6,8 @@ Every rule is a `Decoder`: ``fit(scores, Y)`` on held-out rows where it has some
 
 from typing import Any
 
+from .._data.registry import did_you_mean
 from .._data.validation import describe, make_default
-from ..names import did_you_mean
 from .base import Decoder
 from .counts import Argmax, AtLeastOne, CardinalityCut, CumulativeCut, OneOverN, TopK
 from .expected import ExpectedFBeta, ExpectedJaccard

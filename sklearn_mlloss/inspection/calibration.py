@@ -11,13 +11,7 @@ from numpy.typing import ArrayLike
 
 from .._data.validation import check_integer, check_number, describe
 from ..metrics import expected_calibration_error
-from ._inputs import (
-    check_scores,
-    check_true,
-    find_names,
-    label_probabilities,
-    select_labels,
-)
+from ._inputs import check_scores, check_true, find_names, label_probabilities, select_labels
 from ._panels import (
     COLOURS,
     GREY,

@@ -13,22 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from .._data.validation import check_integer, check_number
 from ..decoders import CostSensitiveThreshold, Decoder, FixedThreshold
 from ._curves import ThresholdCurve, resolve_metric, threshold_curve
-from ._inputs import (
-    check_scores,
-    check_true,
-    find_names,
-    label_probabilities,
-    select_labels,
-)
-from ._panels import (
-    BLUE,
-    VERMILLION,
-    check_matplotlib,
-    finish,
-    make_panels,
-    name_panel,
-    say_empty,
-)
+from ._inputs import check_scores, check_true, find_names, label_probabilities, select_labels
+from ._panels import BLUE, VERMILLION, check_matplotlib, finish, make_panels, name_panel, say_empty
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,31 +10,19 @@ from typing import Any
 
 from torch import nn
 
+from .._data.registry import did_you_mean
 from .._data.validation import describe, make_default
-from ..names import did_you_mean
 from .balanced import DistributionBalancedLoss
 from .base import Criterion, Loss, SeparableLoss
 from .counts import FactorizedLoss, PoissonSoftmaxLoss
 from .cross_entropy import BinaryCrossEntropy, LDAMLoss, Poly1Loss
 from .distance import AbsKLLoss, BrierLoss, SquaredErrorLoss
-from .focal import (
-    AsymmetricLoss,
-    AsymmetricPolynomialLoss,
-    FocalLoss,
-    HillLoss,
-    SPLCLoss,
-)
+from .focal import AsymmetricLoss, AsymmetricPolynomialLoss, FocalLoss, HillLoss, SPLCLoss
 from .function import FunctionLoss
 from .heads import WithCount
 from .margins import CLogLogLoss, ExponentialLoss, HingeLoss, SquaredHingeLoss
 from .measures import SigmoidF1Loss, SoftFBetaLoss, TverskyLoss
-from .ranking import (
-    BPMLLLoss,
-    LSEPLoss,
-    MultilabelMarginLoss,
-    PairwiseLogisticLoss,
-    TwoWayLoss,
-)
+from .ranking import BPMLLLoss, LSEPLoss, MultilabelMarginLoss, PairwiseLogisticLoss, TwoWayLoss
 from .sets import AdaptiveThresholdLoss, BalancedBCELoss, ZLPRLoss
 from .softmax import SoftmaxCrossEntropy
 

@@ -6,14 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._data.validation import check_beta
-from ._checks import (
-    _average,
-    _check_average,
-    _check_empty,
-    _inputs,
-    _mean,
-    _ratio,
-)
+from ._checks import _average, _check_average, _check_empty, _inputs, _mean, _ratio
 
 __all__ = [
     "f_measure",

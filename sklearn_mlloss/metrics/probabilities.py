@@ -7,13 +7,7 @@ from numpy.typing import ArrayLike
 from scipy.special import xlog1py, xlogy
 
 from .._data.validation import check_integer
-from ._checks import (
-    _average,
-    _check_average,
-    _inputs,
-    _mean,
-    _ratio,
-)
+from ._checks import _average, _check_average, _inputs, _mean, _ratio
 
 __all__ = [
     "expected_calibration_error",

@@ -6,14 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._data.validation import check_number
-from ._checks import (
-    _inputs,
-    _ratio,
-    _to_float,
-)
-from .rankings import (
-    _best,
-)
+from ._checks import _inputs, _ratio, _to_float
+from .rankings import _best
 
 __all__ = [
     "label_propensities",

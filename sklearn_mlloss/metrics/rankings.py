@@ -10,14 +10,7 @@ from scipy.stats import rankdata
 from sklearn import metrics as sk
 
 from .._data.validation import check_integer
-from ._checks import (
-    _check_average,
-    _check_empty,
-    _inputs,
-    _mean,
-    _per_label,
-    _ratio,
-)
+from ._checks import _check_average, _check_empty, _inputs, _mean, _per_label, _ratio
 
 __all__ = [
     "coverage_error",

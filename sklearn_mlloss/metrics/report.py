@@ -10,11 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn import metrics as sk
 
 from .._data.tables import columns_of
-from ._checks import (
-    _inputs,
-    _per_label,
-    _ratio,
-)
+from ._checks import _inputs, _per_label, _ratio
 from .probabilities import expected_calibration_error, multilabel_log_loss
 
 if TYPE_CHECKING:

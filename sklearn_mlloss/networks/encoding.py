@@ -24,8 +24,8 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from .._data.persistence import VersionedEstimator
+from .._data.registry import did_you_mean
 from .._data.validation import check_flag, check_integer, describe, make_default
-from ..names import did_you_mean
 from .columns import CSR, SLACK, Columns, quantiles
 from .layers import Filled, PiecewiseLinear, Quantile, Scaled, WithIndicator, inverse, reach
 

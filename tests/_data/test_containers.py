@@ -13,7 +13,7 @@ import torch
 
 from sklearn_mlloss._data.containers import is_missing, stack_rows, to_array, to_float, type_of
 from sklearn_mlloss._data.tables import as_rows, as_table, check_same_columns, columns_of
-from sklearn_mlloss.targets import TargetCodec, plain_targets
+from sklearn_mlloss._data.targets import TargetCodec, plain_targets
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:the matrix subclass is not the recommended way"),

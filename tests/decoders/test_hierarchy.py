@@ -6,12 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sklearn_mlloss.decoders import (
-    FixedThreshold,
-    HierarchyClosure,
-    PerLabelThreshold,
-    RiskControl,
-)
+from sklearn_mlloss.decoders import FixedThreshold, HierarchyClosure, PerLabelThreshold, RiskControl
 
 
 @st.composite

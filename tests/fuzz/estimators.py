@@ -32,12 +32,12 @@ from sklearn_mlloss import (
     SoftVotingClassifier,
 )
 from sklearn_mlloss import model_selection as ms
+from sklearn_mlloss._decision.presets import PRESETS
+from sklearn_mlloss._training import OPTIMIZERS, SCHEDULES
 from sklearn_mlloss.calibration import CALIBRATORS
 from sklearn_mlloss.decoders import DECODERS
 from sklearn_mlloss.losses import LOSSES, FunctionLoss, WithCount
 from sklearn_mlloss.networks import ACTIVATIONS, ENCODINGS, NORMALIZATIONS
-from sklearn_mlloss.presets import PRESETS
-from sklearn_mlloss.training import OPTIMIZERS, SCHEDULES
 
 Draw = Callable[[np.random.Generator], Any]
 

@@ -12,9 +12,9 @@ from scipy.stats import t as student
 from sklearn.datasets import make_multilabel_classification
 
 from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
+from sklearn_mlloss._search.report import compare
 from sklearn_mlloss.decoders import Decoder
 from sklearn_mlloss.inspection import LossComparisonDisplay
-from sklearn_mlloss.model_selection.search_report import compare
 
 
 @pytest.fixture(autouse=True)

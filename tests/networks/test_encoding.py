@@ -17,6 +17,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import QuantileTransformer, RobustScaler, StandardScaler
 
+from sklearn_mlloss._data.rows import RowView
 from sklearn_mlloss.networks import (
     ENCODINGS,
     MLP,
@@ -32,7 +33,6 @@ from sklearn_mlloss.networks import (
     get_encoding,
     layers,
 )
-from sklearn_mlloss.training.batches import RowView
 
 NAMES = sorted(ENCODINGS)
 NAN = np.nan

@@ -12,9 +12,9 @@ from hypothesis.extra import numpy as hnp
 from sklearn.base import clone
 from sklearn.preprocessing import OneHotEncoder
 
+from sklearn_mlloss._data.rows import RowView
 from sklearn_mlloss.networks import OneHotEncoding
 from sklearn_mlloss.networks.layers import Mixed
-from sklearn_mlloss.training.batches import RowView
 
 NAN = np.nan
 

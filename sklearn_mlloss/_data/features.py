@@ -1,0 +1,393 @@
+"""Kinds of X: what is accepted, and how it becomes rows of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils import _safe_indexing, check_array, check_consistent_length
+from sklearn.utils.validation import validate_data
+
+from .containers import is_missing
+from .rows import Rows
+from .tables import as_table, is_frame
+from .targets import TargetCodec
+from .validation import LONGEST, describe, warn_of_lost_digits, warn_user, without_rows
+from .weights import check_weight
+
+__all__ = ["InputCodec", "check_rows", "takes_missing"]
+
+# Types of columns of categories, in pandas and polars.
+CATEGORICAL = ("CategoricalDtype", "Categorical", "Enum")
+# Types of columns of times, in polars; those of pandas and numpy are of a kind.
+TIMES = ("Date", "Datetime", "Duration", "Time")
+UNKNOWN = -1
+# What numpy and pandas say of columns that are no numbers.
+NOT_NUMBERS = ("could not convert", "could not be promoted", "Cannot cast")
+
+
+def takes_missing(encoding: Any) -> bool:
+    """Return whether NaN in X is represented by what the parameter `encoding` stands for.
+
+    A transformer is asked when it runs.
+    """
+    return encoding is not None and not hasattr(encoding, "transform")
+
+
+class InputCodec:
+    """Turns X into numbers.
+
+    A missing value becomes NaN. A category becomes its place among those of the column in the
+    first X, which are sorted; one that was not there becomes -1. Fractions that are the same in
+    float32 are one category, so that it does not matter in which precision they come.
+
+    Parameters
+    ----------
+    encoding, categorical_features : see `MultiLabelNetClassifier`
+
+    Attributes
+    ----------
+    is_categorical_ : ndarray of bool, shape (n_features,), or None
+        Which columns hold categories; None if none does.
+    categories_ : list of ndarray
+        The categories of each of these columns.
+    """
+
+    def __init__(self, encoding: Any, categorical_features: Any):
+        self.encoding = encoding
+        self.categorical_features = categorical_features
+
+    def fit_transform(self, estimator: Any, X: Any) -> np.ndarray | sp.csr_matrix | sp.csr_array:
+        """Return X as `transform` does, after learning which columns hold which categories."""
+        X = as_table(X)
+        self.is_categorical_ = _find_categorical(X, self.categorical_features)
+        self.categories_ = []
+        if self.is_categorical_ is not None and hasattr(self.encoding, "transform"):
+            raise ValueError(
+                "X has columns of categories, which do not go with encoding="
+                f"{describe(self.encoding)}: take encoding='auto' or another name, or set "
+                "categorical_features=None and put the transformer into a Pipeline, before this "
+                "classifier"
+            )
+        found = self.transform(estimator, X, reset=True)
+        # Where rows are sparse the network may have no place for missing values.
+        self._refuses_missing = self.encoding is None or sp.issparse(found)
+        self._check_missing(estimator, found)
+        names = getattr(estimator, "feature_names_in_", np.arange(found.shape[1]))
+        if self.is_categorical_ is None:
+            warn_of_lost_digits(X, found.dtype, names)
+        elif not self.is_categorical_.all():
+            numbers = np.flatnonzero(~self.is_categorical_)
+            warn_of_lost_digits(_some_columns(X, numbers), found.dtype, names[numbers])
+        return found
+
+    def check_columns(self, estimator: Any, X: Any) -> None:
+        """Raise if the estimator now asks for other columns of categories than the first X had."""
+        X = as_table(X)
+        validate_data(estimator, X, skip_check_array=True, reset=False)
+        now = _find_categorical(X, estimator.categorical_features)
+        first, now = (
+            [] if found is None else np.flatnonzero(found).tolist()
+            for found in (self.is_categorical_, now)
+        )
+        if first != now:
+            names = getattr(estimator, "feature_names_in_", np.arange(estimator.n_features_in_))
+            raise ValueError(
+                f"categorical_features={describe(estimator.categorical_features)} stands for "
+                f"{names[now].tolist() or 'no column'} of X, but for "
+                f"{names[first].tolist() or 'no column'} in the first fit, which warm_start=True "
+                "goes on from: set warm_start=False, or ask for the same columns"
+            )
+
+    def transform(
+        self, estimator: Any, X: Any, reset: bool = False
+    ) -> np.ndarray | sp.csr_matrix | sp.csr_array:
+        """Return X as rows of finite numbers and NaN, in the precision of the estimator.
+
+        Parameters
+        ----------
+        estimator : MultiLabelNetClassifier
+            Gets, or has, the names and the number of columns.
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+        reset : bool, default=False
+            Whether this is the X to learn from.
+
+        Returns
+        -------
+        ndarray or CSR matrix of shape (n_samples, n_features)
+        """
+        X = as_table(X)
+        if self.is_categorical_ is None:
+            found = _numbers(
+                X, lambda: validate_data(
+                    estimator, X, accept_sparse="csr", dtype=estimator._dtype, order="C",
+                    ensure_all_finite="allow-nan", reset=reset,
+                )
+            )  # fmt: skip
+        else:
+            found = self._mixed(estimator, X, reset)
+        if not reset:
+            self._check_missing(estimator, found)
+        return found
+
+    def _mixed(self, estimator: Any, X: Any, reset: bool) -> np.ndarray:
+        if sp.issparse(X):
+            raise ValueError(
+                "X is sparse, but training was on columns of categories: give a dense X"
+            )
+        validate_data(estimator, X, skip_check_array=True, reset=reset)
+        found = np.empty(X.shape, dtype=estimator._dtype)
+        check_array(found, ensure_all_finite=False, input_name="X", estimator=estimator)  # any rows
+        numbers = np.flatnonzero(~self.is_categorical_)
+        if len(numbers):
+            part = _some_columns(X, numbers)
+            found[:, numbers] = _numbers(
+                X, lambda: check_array(
+                    part, dtype=estimator._dtype, ensure_all_finite="allow-nan", input_name="X",
+                    estimator=estimator,
+                ), numbers,
+            )  # fmt: skip
+        for number, j in enumerate(np.flatnonzero(self.is_categorical_)):
+            found[:, j] = self._codes(X, j, number, reset)
+        return found
+
+    def _codes(self, X: Any, j: int, number: int, reset: bool) -> np.ndarray:
+        """Return the codes of a column, which is that of a number among those of categories."""
+        try:
+            levels, places = _factorize(_column(X, j))
+        except TypeError as error:
+            raise TypeError(
+                f"{_name(X, j)} has values that cannot be categories: {error}. What is to be one "
+                "as an argument must be hashable, such as a string or a number"
+            ) from error
+        used = np.unique(places[places >= 0])
+        levels = [levels[place] for place in used]
+        if any(isinstance(level, float | np.floating) and np.isinf(level) for level in levels):
+            raise ValueError(f"{_name(X, j)} contains infinity")
+        if reset:
+            first: dict[Any, Any] = {}
+            for level in _sorted(levels):
+                first.setdefault(_key(level), level)
+            self.categories_.append(np.fromiter(first.values(), dtype=object, count=len(first)))
+        known = self.categories_[number]
+        codes = {_key(level): code for code, level in enumerate(known)}
+        found = [codes.get(_key(level), UNKNOWN) for level in levels]
+        if found and max(found) == UNKNOWN:
+            warn_user(
+                f"{_name(X, j)} has none of the categories that it had in training, so that all "
+                f"its values count as unknown: such as {levels[:3]} now, {known[:3].tolist()} then"
+            )
+        # The last one is for places of -1.
+        table = np.full(max(places.max(), 0) + 2, np.nan)
+        table[used] = found
+        return table[places]
+
+    def _check_missing(self, estimator: Any, X: np.ndarray | sp.csr_matrix | sp.csr_array) -> None:
+        """Raise if values are missing that the network has no place for."""
+        if sp.issparse(X):
+            if X.nnz and np.isnan(X.data.min()):
+                raise ValueError(
+                    "Input X contains NaN and is sparse: missing values are taken in dense X only"
+                )
+            return
+        # The minimum is NaN if anything is, and needs no memory.
+        if not self._refuses_missing or not np.isnan(X.min()):
+            return
+        missing = np.isnan(X).any(axis=0)
+        if self.is_categorical_ is not None:
+            missing &= ~self.is_categorical_
+        if missing.any():
+            names = getattr(estimator, "feature_names_in_", np.arange(X.shape[1]))[missing]
+            if self.encoding is not None:
+                why = "training on a sparse X left no place for missing values: use"
+            elif estimator.encoding is None:
+                why = "encoding=None has no place for missing values: use"
+            else:
+                why = (
+                    "The first fit was with encoding=None, which has no place for missing values, "
+                    f"and encoding={describe(estimator.encoding)} was set later: fit anew with "
+                    "warm_start=False and"
+                )
+            raise ValueError(
+                f"Input X contains NaN in {len(names)} column(s): {', '.join(map(str, names[:10]))}"
+                f". {why} encoding='auto' or another name on dense X, or fill them in before, with "
+                "a SimpleImputer for instance"
+            )
+
+
+def check_rows(
+    X: np.ndarray | sp.csr_matrix | sp.csr_array,
+    targets: TargetCodec,
+    y: Any,
+    sample_weight: Any,
+    largest_sum: float = np.inf,
+) -> tuple[Rows, np.ndarray]:
+    """Return the rows that have something to learn from, and which of X they are."""
+    Y = targets.transform(y)
+    check_consistent_length(X, Y)
+    per_label = targets.kind == "multilabel"
+    weight = check_weight(sample_weight, Y, per_label, largest_sum)
+    return Rows(X, Y, weight).informative()
+
+
+def _find_categorical(X: Any, spec: Any) -> np.ndarray | None:
+    """Return which columns hold categories, or None, as HistGradientBoostingClassifier has it."""
+    if isinstance(spec, str):  # "from_dtype"
+        spec = [_is_category(dtype) for dtype in X.dtypes] if is_frame(X) else None
+    if spec is None or np.size(spec) == 0:
+        return None
+    if isinstance(X, np.ndarray):  # any rows and columns
+        check_array(X, dtype=None, ensure_all_finite=False, input_name="X")
+    spec = np.asarray(spec)
+    n_features = X.shape[1]
+    found = np.zeros(n_features, dtype=bool)
+    if spec.dtype.kind == "b":
+        if spec.shape != found.shape:
+            raise ValueError(
+                "categorical_features set as a boolean mask must have shape (n_features,) = "
+                f"{found.shape}, got {spec.shape}"
+            )
+        found = spec.copy()
+    elif spec.dtype.kind in "iu":
+        if spec.min() < 0 or spec.max() >= n_features:
+            raise ValueError(
+                "categorical_features set as integer indices must be in [0, n_features - 1] = "
+                f"[0, {n_features - 1}], got {spec.tolist()}"
+            )
+        found[spec] = True
+    elif not is_frame(X):
+        raise ValueError(
+            "categorical_features holds names, but X has none: give the numbers of the columns, "
+            "or a boolean mask"
+        )
+    else:
+        names = list(X.columns)
+        unknown = [name for name in spec.tolist() if name not in names]
+        if unknown:
+            raise ValueError(
+                f"categorical_features has names that X has not: {unknown}; the columns are {names}"
+            )
+        found[[names.index(name) for name in spec.tolist()]] = True
+    if not found.any():
+        return None
+    if sp.issparse(X):
+        raise ValueError(
+            f"categorical_features={spec.tolist()} needs a dense X or a DataFrame, got a sparse one"
+        )
+    return found
+
+
+def _is_category(dtype: Any) -> bool:
+    return _type_name(dtype) in CATEGORICAL
+
+
+def _is_time(dtype: Any) -> bool:
+    return getattr(dtype, "kind", None) in ("m", "M") or _type_name(dtype) in TIMES
+
+
+def _type_name(dtype: Any) -> str:
+    # Some types of polars are classes.
+    return getattr(dtype, "__name__", type(dtype).__name__)
+
+
+def _column(X: Any, j: int) -> Any:
+    return X.iloc[:, j] if hasattr(X, "iloc") else X[:, int(j)]
+
+
+def _some_columns(X: Any, columns: Sequence[int]) -> Any:
+    return _safe_indexing(X, columns, axis=1)
+
+
+def _name(X: Any, j: int) -> str:
+    return f"column {X.columns[j]!r} of X" if is_frame(X) else f"column {j} of X"
+
+
+def _numbers(X: Any, convert: Callable[[], Any], columns: np.ndarray | None = None) -> Any:
+    """Return what `convert` makes of columns of X; if one of them holds no numbers, name it."""
+    _refuse_times(X, columns)
+    try:
+        with without_rows("X"):
+            return convert()
+    except (ValueError, TypeError, OverflowError) as error:
+        if isinstance(error, ValueError) and not any(known in str(error) for known in NOT_NUMBERS):
+            raise
+        is_na = "NAType" in str(error)
+        if not is_frame(X) and isinstance(error, TypeError) and not is_na:
+            raise
+        for j in range(X.shape[1]) if columns is None else columns:
+            try:
+                part = np.asarray(_some_columns(X, [int(j)]))
+                check_array(part, dtype=np.float64, ensure_all_finite=False)
+            except (ValueError, TypeError, OverflowError) as reason:
+                raise _not_numeric(X, j, reason) from error
+        raise
+
+
+def _refuse_times(X: Any, columns: np.ndarray | None) -> None:
+    """Raise if columns hold times, which numpy takes for numbers where all of them do."""
+    if not is_frame(X) and not _is_time(getattr(X, "dtype", None)):
+        return
+    dtypes = list(X.dtypes) if is_frame(X) else [X.dtype] * X.shape[1]
+    for j in range(len(dtypes)) if columns is None else columns:
+        if _is_time(dtypes[j]):
+            raise _not_numeric(X, j, f"its values are {dtypes[j]}")
+
+
+def _not_numeric(X: Any, j: int, reason: Any) -> ValueError:
+    shown = str(reason)[:LONGEST]
+    return ValueError(f"{_name(X, j)} is not numeric ({shown}): {_remedy(X, j, reason)}")
+
+
+def _remedy(X: Any, j: int, reason: Any = "") -> str:
+    if "NAType" in str(reason):  # among objects; columns of a nullable type may hold it
+        return "give X.convert_dtypes()" if is_frame(X) else "put numpy.nan in place of pandas.NA"
+    by_name = "name it in categorical_features"
+    if not is_frame(X):
+        return f"leave it out, or {by_name}"
+    name, dtype = X.columns[j], list(X.dtypes)[j]
+    if _is_category(dtype):
+        return f"leave it out, or set categorical_features='from_dtype' or to [..., {name!r}]"
+    if hasattr(X, "iloc"):
+        cast = f"X[{name!r}].astype('category')"
+    elif _is_time(dtype):  # polars has no cast from these
+        return f"leave it out, or {by_name}"
+    else:
+        cast = f"X.with_columns(pl.col({name!r}).cast(pl.Categorical))"
+    return f"leave it out, make it a category by {cast}, or {by_name}"
+
+
+def _factorize(column: Any) -> tuple[list, np.ndarray]:
+    """Return the values of a column, and for each row which it has; -1 if it is missing."""
+    if hasattr(column, "cat") and hasattr(column.cat, "codes"):
+        return column.cat.categories.tolist(), np.asarray(column.cat.codes, dtype=np.int64)
+    values = np.asarray(column)
+    if values.dtype.kind in "mM":  # the same moment whatever the unit
+        values = values.astype(f"{values.dtype.kind}8[us]")
+    if values.dtype.kind == "O":
+        known: dict[Any, int] = {}
+        places = np.array([known.setdefault(value, len(known)) for value in values.tolist()])
+        levels = list(known)
+    else:
+        levels, places = np.unique(values, return_inverse=True)
+        levels = levels.tolist()
+    place = np.array([-1 if is_missing(level) else i for i, level in enumerate(levels)])
+    return levels, place[places]
+
+
+def _key(level: Any) -> Any:
+    """Return what a level has in common with those that are the same category."""
+    if isinstance(level, float | np.floating) and not level.is_integer():
+        return float(np.float32(level))
+    return level
+
+
+def _sorted(levels: list) -> list:
+    try:
+        return sorted(levels)
+    except TypeError:  # of several kinds; numbers of any type may be equal, and go by value
+        return sorted(
+            levels, key=lambda v: (0, v) if isinstance(v, Real) else (1, str(type(v)), str(v))
+        )

@@ -1,0 +1,257 @@
+"""Scores of any scikit-learn classifier, in the one form that calibrators and decoders take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+from sklearn.utils.validation import _num_samples
+
+from .scores import Link, class_matrix, label_matrix, to_probability
+from .targets import TargetCodec
+from .validation import describe
+
+__all__ = [
+    "METHODS",
+    "check_takes_labels",
+    "choose_method",
+    "explaining_labels",
+    "inside",
+    "label_scores",
+    "may_keep_scores",
+    "out_of_fold_scores",
+    "score_matrix",
+    "takes_many_labels",
+]
+
+METHODS = ("predict_proba", "decision_function")
+
+
+# Sums of float32 probabilities may leave [0, 1] by as much.
+ROUNDING = 1e-5
+
+
+def choose_method(estimator: Any, response_method: str) -> str:
+    """Return the method that scores come from: with "auto" the first that there is."""
+    if not isinstance(response_method, str) or response_method not in ("auto", *METHODS):
+        raise ValueError(
+            "response_method must be 'auto', 'predict_proba' or 'decision_function', got "
+            f"{describe(response_method)}"
+        )
+    wanted = METHODS if response_method == "auto" else (response_method,)
+    methods = [name for name in wanted if hasattr(estimator, name)]
+    if not methods or not hasattr(estimator, "fit"):
+        raise TypeError(
+            f"estimator must be a classifier with fit and {' or '.join(wanted)}, got "
+            f"{describe(estimator)}"
+        )
+    return methods[0]
+
+
+def takes_many_labels(estimator: Any) -> bool | None:
+    """Return whether `fit` takes an indicator with several labels; None where tags do not say.
+
+    Those that combine labels say so by `multi_output`, and not by `multi_label`. A no counts where
+    scikit-learn has written `fit`, since other packages leave tags at their defaults, and where no
+    estimator within has a tag of its own, which a search does not hand on.
+    """
+    tags = get_tags(estimator)
+    of_labels = tags.classifier_tags is not None and tags.classifier_tags.multi_label
+    if of_labels or tags.target_tags.multi_output:
+        return True
+    if isinstance(estimator, Pipeline):
+        return takes_many_labels(estimator.steps[-1][1])
+    if isinstance(estimator, BaseSearchCV):
+        return takes_many_labels(estimator.estimator)
+    within = any(hasattr(value, "fit") for value in estimator.get_params().values())
+    known = type(estimator).fit.__module__.startswith("sklearn.")
+    return False if known and not within else None
+
+
+def check_takes_labels(estimator: Any, targets: TargetCodec, parameter: str = "estimator=") -> None:
+    """Raise before anything is trained if `fit` takes one label only, and there are several."""
+    many = targets.kind == "multilabel" and targets.n_labels_ > 1
+    if many and takes_many_labels(estimator) is False:
+        name = type(estimator).__name__
+        raise ValueError(
+            f"{name} takes one label only, and y has {targets.n_labels_}: give "
+            f"{parameter}OneVsRestClassifier({name}(...)) of sklearn.multiclass, which gives it "
+            "each label as a 1d array"
+        )
+
+
+@contextmanager
+def explaining_labels(estimator: Any, y: Any, targets: TargetCodec, where: str) -> Iterator[None]:
+    """Add to an error of `fit` what it may have to do with the labels of y.
+
+    Parameters
+    ----------
+    estimator : classifier
+    y : array-like or sparse matrix
+        What it is fitted on.
+    targets : TargetCodec
+        Fitted on all rows.
+    where : str
+        Which rows these are.
+    """
+    try:
+        yield
+    except Exception as error:  # raised again as it is, whatever a classifier raises
+        Y = targets.transform(y)
+        constant = ~((Y > 0).any(axis=0) & (Y < 1).any(axis=0))
+        if constant.any() and targets.kind == "multilabel":
+            names = targets.label_names_[constant].tolist()
+            error.add_note(
+                f"Label(s) {', '.join(map(repr, names[:10]))} are constant in {where}, which not "
+                "every classifier takes: use fewer folds, or leave them out."
+            )
+        own = any(hasattr(value, "fit") for value in estimator.get_params().values())
+        if np.ndim(y) == 2 and not own and not takes_many_labels(estimator):
+            name = type(estimator).__name__
+            error.add_note(
+                f"If it takes one label only, give OneVsRestClassifier({name}(...)) of "
+                "sklearn.multiclass."
+            )
+        raise
+
+
+def label_scores(estimator: Any, X: Any, method: str, targets: TargetCodec) -> np.ndarray:
+    """Return the scores of a fitted classifier with one column per label.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Fitted on some of the rows, among which a label may be constant or a class missing.
+    X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+    method : {"predict_proba", "decision_function"}
+        What it returns may have any of the forms of `label_matrix` and `class_matrix`. Decisions
+        are mapped to (0, 1) by a sigmoid that is kept strictly increasing.
+    targets : TargetCodec
+        Fitted on all rows.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_labels)
+        Strictly inside (0, 1), as calibration and log-odds need it: 0 and 1 become the numbers
+        next to them. A label that was constant in training has its constant; a class of a 1-D y
+        that was not seen in training has 0.
+
+    Raises
+    ------
+    ValueError
+        If what the classifier returns has another shape, or probabilities are none.
+    """
+    source = f"{method} of {type(estimator).__name__}"
+    values = getattr(estimator, method)(X)
+    link = to_probability if method == "decision_function" else None
+    scores = score_matrix(estimator, values, targets, source, link)
+    n_rows, lost = _num_samples(X), np.isnan(scores).any(axis=1)
+    if len(scores) != n_rows:
+        raise ValueError(f"{source} returned {len(scores)} rows for {n_rows} rows of X")
+    if lost.any():
+        raise ValueError(
+            f"{source} returned NaN for {lost.sum()} of {n_rows} rows: check the classifier, and X "
+            "for columns without variance or with huge values"
+        )
+    if (scores < -ROUNDING).any() or (scores > 1 + ROUNDING).any():
+        raise ValueError(
+            f"{source} returned values from {scores.min():g} to "
+            f"{scores.max():g}, which are no probabilities: use response_method='decision_function'"
+        )
+    return inside(scores)
+
+
+def score_matrix(
+    estimator: Any, values: Any, targets: TargetCodec, source: str, link: Link | None = None
+) -> np.ndarray:
+    """Return what a fitted classifier answers with one column per label of `targets`.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Its ``classes_`` say what the columns stand for: training may have lacked classes.
+    values : object
+        The answer, in any of the forms of `label_matrix` and `class_matrix`.
+    targets : TargetCodec
+        Fitted on all rows.
+    source, link : see `label_matrix`
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_labels)
+        0 for a class of a 1-D y that was not seen in training.
+    """
+    classes = getattr(estimator, "classes_", None)
+    if targets.kind == "multilabel":
+        return label_matrix(values, targets.n_labels_, classes, source, link)
+    scores = class_matrix(values, classes, targets.classes_, source, link)
+    return scores[:, -targets.n_labels_ :]
+
+
+def inside(scores: np.ndarray) -> np.ndarray:
+    """Return scores with 0 and 1 replaced by the numbers next to them."""
+    limits = np.finfo(np.float64)
+    return np.clip(scores, limits.tiny, 1 - limits.epsneg)
+
+
+def may_keep_scores(estimator: Any) -> bool:
+    """Return whether an unfitted classifier is told to keep what `out_of_fold_scores` looks for."""
+    own = getattr(estimator, "_may_keep_scores", None)
+    if own is not None:
+        return own()
+    return any(getattr(estimator, name, False) for name in ("store_cv_results", "oob_score"))
+
+
+def out_of_fold_scores(estimator: Any, targets: TargetCodec, n_samples: int) -> np.ndarray | None:
+    """Return what a fitted classifier says of the rows that it was fitted on, by other models.
+
+    Parameters
+    ----------
+    estimator : classifier
+        With `oof_scores_`, as those of this package have with folds and ``store_cv_results=True``,
+        or with the `oob_decision_function_` that forests have with ``oob_score=True``.
+    targets : TargetCodec
+        Fitted on these rows.
+    n_samples : int
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_labels) or None
+        Strictly inside (0, 1), as `predict_proba` would return them, and NaN for rows that have no
+        such score; None if the classifier does not keep any.
+    """
+    # A frozen one was fitted on other rows.
+    if isinstance(estimator, FrozenEstimator):
+        return None
+    scores = getattr(estimator, "oof_scores_", None)
+    if scores is None:
+        scores = _out_of_bag(estimator, targets)
+    if np.shape(scores) != (n_samples, targets.n_labels_):
+        return None
+    known = ~np.isnan(scores).any(axis=1)
+    found = np.full(scores.shape, np.nan)
+    calibrator = getattr(estimator, "calibrator_", None)
+    found[known] = scores[known] if calibrator is None else calibrator.transform(scores[known])
+    if targets.kind == "multiclass":
+        found[known] = targets.probabilities(found[known])
+    return inside(found)
+
+
+def _out_of_bag(estimator: Any, targets: TargetCodec) -> np.ndarray | None:
+    """Return the scores of each row by the trees that have not drawn it; NaN if all have."""
+    values = getattr(estimator, "oob_decision_function_", None)
+    if values is None:
+        return None
+    # Of an indicator (n, 2, L); a row that no tree has left out has 0 or NaN for all classes.
+    left_out = values.sum(axis=1).reshape(len(values), -1).min(axis=1) > 0.5
+    if values.ndim == 3:
+        values = values.transpose(0, 2, 1)
+    source = f"oob_decision_function_ of {type(estimator).__name__}"
+    scores = score_matrix(estimator, values, targets, source)
+    return np.where(left_out[:, None], scores, np.nan)

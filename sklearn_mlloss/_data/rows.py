@@ -1,0 +1,111 @@
+"""Rows to learn from: X, targets and weights that stay together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from .weights import counting_rows, drop_unweighted, row_weight, scale_weight
+
+__all__ = ["Matrix", "RowView", "Rows", "select"]
+
+
+class RowView:
+    """Some rows of a matrix by their numbers: what a split of a large table is made of.
+
+    Indexing copies the rows that are asked for, and those only.
+
+    Parameters
+    ----------
+    matrix : ndarray or CSR matrix of shape (n_all, n_features)
+    index : ndarray of int, shape (n_samples,)
+        Numbers of rows of `matrix`.
+    """
+
+    def __init__(self, matrix: np.ndarray | sp.csr_matrix | sp.csr_array, index: np.ndarray):
+        self.matrix = matrix
+        self.index = index
+        self.shape = (len(index), matrix.shape[1])
+        self.dtype = matrix.dtype
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.index)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray | sp.csr_matrix | sp.csr_array:
+        """Return a copy of some of the rows."""
+        return self.matrix[self.index[rows]]
+
+
+Matrix = np.ndarray | sp.csr_matrix | sp.csr_array | RowView
+
+
+def select(X: Matrix, rows: np.ndarray) -> RowView:
+    """Return a view of the rows with these numbers."""
+    if isinstance(X, RowView):
+        return RowView(X.matrix, X.index[rows])
+    return RowView(X, rows)
+
+
+@dataclass(frozen=True, repr=False)
+class Rows:
+    """Rows of X with their targets and weights.
+
+    Some of the rows are a view of the X of all of them, and copies of the rest, which is small.
+
+    Attributes
+    ----------
+    X : ndarray, CSR matrix or RowView of shape (n_samples, n_features)
+    Y : ndarray of shape (n_samples, n_labels)
+        uint8, or floating with NaN where nothing was observed.
+    weight : ndarray of shape (n_samples,) or (n_samples, n_labels), or None
+    """
+
+    X: Matrix
+    Y: np.ndarray
+    weight: np.ndarray | None
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.Y)
+
+    def __repr__(self) -> str:
+        """Return sizes only, since joblib writes it into the folder of `memory`."""
+        return f"Rows(X of shape {self.X.shape}, Y of shape {self.Y.shape})"
+
+    def __getitem__(self, rows: np.ndarray) -> Rows:
+        """Return some of the rows, by numbers or by a mask."""
+        if rows.dtype == bool:
+            rows = np.flatnonzero(rows)
+        weight = None if self.weight is None else self.weight[rows]
+        return Rows(select(self.X, rows), self.Y[rows], weight)
+
+    def informative(self) -> tuple[Rows, np.ndarray]:
+        """Return the rows with an observed entry of positive weight, and which they are.
+
+        An entry of weight 0 becomes one that was not observed.
+        """
+        Y, weight = drop_unweighted(self.Y, self.weight), self.weight
+        rows = counting_rows(Y, weight)
+        if not rows.any():
+            raise ValueError(
+                "no row is left to learn from: y is NaN or sample_weight is zero in all of them"
+            )
+        chosen = Rows(self.X, Y, weight)
+        if rows.all():
+            return chosen, rows
+        chosen = chosen[rows]
+        if ((chosen.Y == 0) | (chosen.Y == 1)).all():
+            # What was missing is gone with its rows.
+            chosen = Rows(chosen.X, chosen.Y.astype(np.uint8), chosen.weight)
+        return chosen, rows
+
+    def scaled(self) -> Rows:
+        """Return the rows with weights of mean 1 over what was observed."""
+        return Rows(self.X, self.Y, scale_weight(self.weight, self.Y))
+
+    def row_weight(self) -> np.ndarray | None:
+        """Return one weight per row, the mean over what was observed in it."""
+        return row_weight(self.weight, self.Y)

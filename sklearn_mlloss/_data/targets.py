@@ -1,0 +1,383 @@
+"""Kinds of y: what is accepted, how it becomes a matrix of targets, and the way back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.exceptions import DataConversionWarning
+from sklearn.metrics import accuracy_score
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array
+
+from .containers import is_missing, stack_rows, to_array, to_float, type_of
+from .sparse import as_csr
+from .tables import as_frame, check_same_columns, columns_of, is_frame
+from .validation import describe, warn_user
+from .weights import LARGEST_SUM, check_weight
+
+__all__ = ["TargetCodec", "plain_targets"]
+
+LABEL_SETS = (
+    "y looks like a list of label sets: turn it into an indicator matrix with "
+    "sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)"
+)
+NOT_INDICATOR = (
+    "y must hold 0 and 1 in a column a label (probabilities in [0, 1] where the loss takes soft "
+    "targets, NaN for not observed), got {}. Several classes a column "
+    "(multiclass-multioutput) are another task: use sklearn.multioutput.MultiOutputClassifier or "
+    "one-hot columns. If rows are lists of labels, use sklearn.preprocessing.MultiLabelBinarizer"
+)
+
+# Entries that are checked at a time, so that what is computed on the way stays small.
+BLOCK_ENTRIES = 2**17
+
+
+class TargetCodec:
+    """Turns y into a matrix of targets and decisions back into the form of y.
+
+    Attributes
+    ----------
+    kind : {"multilabel", "binary", "multiclass"}
+        An indicator matrix, or a 1-D y with two or with more classes.
+    classes_ : ndarray
+        The sorted classes of a 1-D y; for an indicator the 2-D array with a row [0, 1] a label,
+        the form that scikit-learn's probability scorers take for any number of labels.
+    n_labels_ : int
+        Columns of the target matrix: labels, classes, or 1 for a binary y.
+    label_names_ : ndarray of shape (n_labels,)
+        Column names of a DataFrame, else column numbers; the classes of a 1-D y (the positive one
+        of a binary y).
+    """
+
+    def fit(self, y: Any, classes: Any = None) -> TargetCodec:
+        """Learn the kind of y.
+
+        Parameters
+        ----------
+        y : array-like or sparse matrix
+            The targets.
+        classes : array-like, optional
+            All classes of a 1-D y, of which `y` may lack some. For an indicator the names or the
+            numbers of its columns, which say nothing new.
+
+        Returns
+        -------
+        TargetCodec
+        """
+        y = _read(y)
+        names = columns_of(y)
+        if y.shape[0] == 0:
+            raise ValueError("y has no rows: Found array with 0 sample(s), nothing can be learned")
+        self.sparse_type = None
+        if len(y.shape) == 2:
+            if classes is not None and not _name_columns(classes, names, y.shape[1]):
+                raise ValueError(
+                    "classes is for a 1-D y, and an indicator matrix has one column per label: "
+                    f"leave it out, or give range({y.shape[1]})"
+                )
+            self.kind = "multilabel"
+            self.n_labels_ = y.shape[1]
+            self.named = names is not None
+            self.classes_ = np.tile([0, 1], (self.n_labels_, 1))
+            self.label_names_ = np.asarray(names if self.named else np.arange(self.n_labels_))
+            if sp.issparse(y):
+                self.sparse_type = sp.csr_array if isinstance(y, sp.sparray) else sp.csr_matrix
+            self.dtype = _decision_dtype(y)
+            return self
+        y = _column(y)
+        check_classification_targets(y)
+        self.classes_ = np.unique(
+            y if classes is None else _column(to_array(classes, "classes"), "classes")
+        )
+        if len(self.classes_) < 2:
+            what, found = "y" if classes is None else "classes", self.classes_.tolist()
+            raise ValueError(
+                f"{what} has only {len(found)} class{'' if found else 'es'}"
+                f"{''.join(f', {value!r}' for value in found)}: a classifier needs at least 2 "
+                "classes"
+            )
+        self.kind = "binary" if len(self.classes_) == 2 else "multiclass"
+        self.n_labels_ = 1 if self.kind == "binary" else len(self.classes_)
+        self.label_names_ = self.classes_[-self.n_labels_ :]
+        return self
+
+    def check_names(self, y: Any) -> None:
+        """Raise if y has other names of columns than the first fit, or in another order."""
+        if self.kind == "multilabel" and self.named:
+            check_same_columns(y, self.label_names_, "y", "the first fit")
+
+    def is_like(self, other: TargetCodec) -> bool:
+        """Return whether a network for one kind of y serves the other."""
+        if self.kind != other.kind or self.n_labels_ != other.n_labels_:
+            return False
+        if self.kind == "multilabel":
+            both = self.named and other.named
+            return not both or np.array_equal(self.label_names_, other.label_names_)
+        return np.array_equal(self.classes_, other.classes_)
+
+    def warn_of_constant_labels(self, positives: np.ndarray, observed: np.ndarray) -> None:
+        """Warn of labels of an indicator that are the same in all rows."""
+        constant = (positives == 0) | (positives == observed)
+        if self.kind != "multilabel" or not constant.any():
+            return
+        names = ", ".join(map(str, self.label_names_[constant][:10]))
+        warn_user(
+            f"{constant.sum()} label(s) have only positives or no positive among the training "
+            f"rows, so that nothing but their frequency can be learned: {names}"
+        )
+
+    def describe(self) -> str:
+        """Return a few words for messages."""
+        if self.kind == "multilabel":
+            names = f" {self.label_names_.tolist()}" if self.named else ""
+            return f"{self.n_labels_} labels{names}"
+        return f"classes {describe(self.classes_.tolist())}"
+
+    def transform(self, y: Any) -> np.ndarray:
+        """Return the target matrix of shape (n_samples, n_labels).
+
+        uint8 where every target is 0 or 1, else float32 with NaN where nothing was observed. An
+        indicator that has such a form already is not copied: do not write into the result.
+        """
+        y = _read(y)
+        if self.kind == "multilabel":
+            if len(y.shape) != 2 or y.shape[1] != self.n_labels_:
+                raise ValueError(
+                    f"y must be an indicator matrix with {self.n_labels_} columns as in the first "
+                    f"fit, got shape {y.shape}"
+                )
+            self.check_names(y)
+            return _indicator(y)
+        y = _column(y)
+        try:
+            position = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
+        except TypeError as error:
+            raise ValueError(
+                f"y and classes must hold values of one kind ({error}), got y of dtype {y.dtype} "
+                f"and classes {describe(self.classes_.tolist())}"
+            ) from None
+        unknown = self.classes_[position] != y
+        if unknown.any():
+            raise ValueError(
+                f"y contains classes {describe(np.unique(y[unknown]).tolist())} that are not among "
+                f"{describe(self.classes_.tolist())}"
+            )
+        if self.kind == "binary":
+            return position.astype(np.uint8).reshape(-1, 1)
+        return (position[:, None] == np.arange(self.n_labels_)).view(np.uint8)
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """Return scores of shape (n_samples, n_labels) in the form of `predict_proba`."""
+        if self.kind == "binary":
+            return np.hstack([1 - scores, scores])
+        if self.kind == "multiclass":
+            return scores / scores.sum(axis=1, keepdims=True)
+        return scores
+
+    def score(self, y: Any, predicted: Any, sample_weight: Any = None) -> float:
+        """Return the share of rows whose labels, or whose class, are all as predicted.
+
+        Parameters
+        ----------
+        y : array-like, DataFrame or sparse matrix
+            The true targets, with the columns of the y that was fitted, if both have names.
+        predicted : array or sparse matrix
+            As `inverse_transform` returns it.
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+        """
+        if self.kind == "multilabel":
+            y = self.transform(y)
+            predicted = predicted.toarray() if sp.issparse(predicted) else predicted
+            if y.dtype.kind == "f":
+                raise ValueError(
+                    "y has soft labels, or NaN for what was not observed (Input y contains NaN), "
+                    "and accuracy has no place for them: use a metric of sklearn_mlloss.metrics, "
+                    "such as subset_accuracy"
+                )
+        else:
+            y = _column(_read(y))  # of classes that may be new
+        weight = check_weight(sample_weight, y, per_label=False, largest_sum=LARGEST_SUM)
+        return accuracy_score(y, predicted, sample_weight=weight)
+
+    def inverse_transform(self, decisions: np.ndarray) -> Any:
+        """Return boolean decisions of shape (n_samples, n_labels) in the form of y."""
+        if self.kind == "multilabel":
+            labels = decisions.astype(self.dtype)
+            return labels if self.sparse_type is None else self.sparse_type(labels)
+        position = decisions[:, 0] if self.kind == "binary" else decisions.argmax(1)
+        return self.classes_[position.astype(np.intp)]
+
+
+def plain_targets(y: Any) -> Any:
+    """Return y as other estimators and scorers take it: numbers of one type that numpy has.
+
+    Parameters
+    ----------
+    y : array-like, DataFrame or sparse matrix
+        The targets, as a user gave them.
+
+    Returns
+    -------
+    ndarray, CSR matrix, or DataFrame with the names and the index of `y`
+        Nullable types become int64, or float32 with NaN where something is missing.
+    """
+    y = _read(y)
+    if sp.issparse(y) and y.shape[1] == 1:
+        y = y.toarray()  # which scikit-learn takes for one class a row
+    types = set(y.dtypes) if is_frame(y) else {y.dtype}
+    if len(y.shape) == 1 or sp.issparse(y) or len(types) == 1 and _is_plain(*types):
+        return y
+    labels = _indicator(y)
+    labels = labels.astype(np.int64) if labels.dtype.kind == "u" else labels
+    if not is_frame(y):
+        return labels
+    if hasattr(type(y), "iloc"):
+        return type(y)(labels, index=y.index, columns=y.columns)
+    return type(y)(labels, schema=list(y.columns), orient="row")  # of polars
+
+
+def _name_columns(classes: Any, names: np.ndarray | None, n_labels: int) -> bool:
+    """Return whether classes are the numbers, or the names, of the columns of an indicator."""
+    given = to_array(classes, "classes").tolist()
+    return given == list(range(n_labels)) or names is not None and given == names.tolist()
+
+
+def _is_plain(dtype: Any) -> bool:
+    """Return whether a type is one of numbers that numpy and scipy have; float16 is not."""
+    return isinstance(dtype, np.dtype) and dtype.kind in "biuf" and dtype != np.float16
+
+
+def _read(y: Any) -> Any:
+    """Return y as a CSR matrix, a DataFrame or an array of one or two dimensions."""
+    if y is None:
+        raise ValueError("this estimator requires y to be passed, but the target y is None")
+    if sp.issparse(y):
+        if y.ndim != 2:
+            raise ValueError(f"a sparse y must be an indicator matrix, got shape {y.shape}")
+        y = as_csr(y, "y")
+        if not y.data.all():
+            y = y.copy()
+            y.eliminate_zeros()  # which scikit-learn's metrics take for labels
+    else:
+        y = as_frame(y, "y")
+        y = y if is_frame(y) else _array_of(y)
+    if len(y.shape) == 2 and y.shape[1] == 0:
+        raise ValueError("y has no columns: there is no label to learn")
+    if len(y.shape) == 2 and y.shape[1] == 1 and not _looks_like_indicator(y):
+        # A column of classes is a 1-D y with a dimension too many.
+        warn_user(
+            "A column-vector y was passed when a 1d array was expected. Please change the shape of "
+            "y to (n_samples,), for example using ravel().",
+            DataConversionWarning,
+        )
+        return column_or_1d(y.toarray() if sp.issparse(y) else to_array(y, "y"))
+    return y
+
+
+def _array_of(y: Any) -> np.ndarray:
+    if isinstance(y, list | tuple):
+        _refuse_label_sets(y)
+    array = to_array(y, "y", "array-like")
+    if array.dtype.kind == "O" and array.ndim == 1:
+        _refuse_label_sets(array)
+        array = stack_rows(array, "y")
+    if array.ndim == 0:
+        raise ValueError(f"y must be array-like, got {type_of(array[()])}")
+    if array.ndim > 2:
+        raise ValueError(f"y must have 1 or 2 dimensions, got shape {array.shape}")
+    return array
+
+
+def _refuse_label_sets(y: Any) -> None:
+    rows = [row for row in y if isinstance(row, list | tuple | set | frozenset | np.ndarray)]
+    lengths = {np.shape(row)[:1] if isinstance(row, np.ndarray) else len(row) for row in rows}
+    has_sets = any(isinstance(row, set | frozenset) for row in rows)
+    if has_sets or len(lengths) > 1 or any(isinstance(v, str) for row in rows for v in row):
+        raise ValueError(LABEL_SETS)
+
+
+def _looks_like_indicator(y: Any) -> bool:
+    try:
+        _indicator(y)
+    except ValueError:
+        return False
+    return True
+
+
+def _column(y: Any, name: str = "y") -> np.ndarray:
+    if len(y.shape) != 1:
+        as_before = " as in the first fit" if name == "y" else ""
+        raise ValueError(f"{name} must be 1-D{as_before}, got shape {y.shape}")
+    if y.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: {name} must hold classes")
+    if y.dtype.kind == "f":
+        check_array(y, ensure_2d=False, ensure_min_samples=0, input_name=name)
+    elif y.dtype.kind in "mMO" and any(map(is_missing, y)):
+        raise ValueError(
+            f"Input {name} contains NaN: a missing class of a 1-D y cannot be learned from"
+        )
+    return y
+
+
+def _indicator(y: Any) -> np.ndarray:
+    """Return an indicator as uint8, or as float32 where it has soft or missing targets.
+
+    What has that form, or is boolean, is not copied; for others little more than the result is
+    allocated.
+    """
+    if sp.issparse(y):
+        return _dense_indicator(y)
+    y = to_array(y, "y")
+    if y.dtype.kind == "O":
+        try:
+            y = to_float(y, "y")
+        except ValueError:
+            raise ValueError(NOT_INDICATOR.format("values that are no numbers")) from None
+    if y.dtype.kind not in "biuf":
+        raise ValueError(NOT_INDICATOR.format(f"values of dtype {y.dtype}"))
+    if y.dtype.kind == "f":
+        return _float_indicator(y)
+    if y.dtype.kind == "b":
+        y = y.view(np.uint8)
+    if y.min(initial=0) < 0 or y.max(initial=0) > 1:
+        raise ValueError(NOT_INDICATOR.format(f"values such as {y[(y != 0) & (y != 1)][0]}"))
+    return y.astype(np.uint8, order="C", copy=False)
+
+
+def _dense_indicator(y: Any) -> np.ndarray:
+    """Return a sparse indicator as a dense one, without a dense matrix of its own dtype."""
+    values = _indicator(y.data.reshape(-1, 1)).ravel()
+    return type(y)((values, y.indices, y.indptr), shape=y.shape).toarray()
+
+
+def _float_indicator(y: np.ndarray) -> np.ndarray:
+    step = max(1, BLOCK_ENTRIES // max(1, y.shape[1]))
+    blocks = [slice(start, start + step) for start in range(0, len(y), step)]
+    labels = np.empty(y.shape, dtype=np.uint8)
+    for rows in blocks:
+        part = y[rows]
+        if not ((part == 0) | (part == 1)).all():
+            break
+        labels[rows] = part
+    else:
+        return labels
+    for rows in blocks:
+        part = y[rows]
+        outside = ~((part >= 0) & (part <= 1) | np.isnan(part))
+        if outside.any():
+            raise ValueError(NOT_INDICATOR.format(f"values such as {part[outside][0]}"))
+    return y.astype(np.float32, order="C", copy=False)
+
+
+def _decision_dtype(y: Any) -> np.dtype:
+    """Return the dtype of predictions: that of y where it is one numpy dtype of numbers."""
+    dtypes = set(y.dtypes) if is_frame(y) else {y.dtype}
+    dtype = dtypes.pop() if len(dtypes) == 1 else None
+    return dtype if _is_plain(dtype) else np.dtype(np.int64)

@@ -1,0 +1,3 @@
+"""Search over losses, parameters, calibrations and decoders."""
+
+__all__: list[str] = []

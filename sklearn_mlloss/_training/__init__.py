@@ -1,0 +1,34 @@
+"""Training: tables in memory, batches of them, and the net that learns from them."""
+
+from .._data.rows import Rows
+from .batches import Batches, Table
+from .build import build_net, check_accepts, check_held_out, make_loss
+from .device import resolve_device, seeded, torch_defaults
+from .encoding import Encoder, fit_encoder
+from .fit import Trained, mean_scores, train_folds, train_net, train_on, warn_of_early_end
+from .net import TableNet
+from .optimizers import OPTIMIZERS, SCHEDULES
+
+__all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "Batches",
+    "Encoder",
+    "Rows",
+    "Table",
+    "TableNet",
+    "Trained",
+    "build_net",
+    "check_accepts",
+    "check_held_out",
+    "fit_encoder",
+    "make_loss",
+    "mean_scores",
+    "resolve_device",
+    "seeded",
+    "torch_defaults",
+    "train_folds",
+    "train_net",
+    "train_on",
+    "warn_of_early_end",
+]

@@ -1,0 +1,3 @@
+"""Training of the built-in network without autograd."""
+
+__all__: list[str] = []

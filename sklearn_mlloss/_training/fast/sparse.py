@@ -1,0 +1,116 @@
+"""Products of sparse rows with a dense matrix, for the first layer of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+from ...networks import MLP
+
+__all__ = ["SparseRows", "is_thin", "sparse_outputs"]
+
+# Where fewer entries than this share are not zero, sparse products are the faster ones.
+SPARSE_SHARE = 0.25
+
+
+def is_thin(X: Any) -> bool:
+    """Return whether X is so sparse that its products are better not made dense."""
+    return sp.issparse(X) and X.nnz < SPARSE_SHARE * X.shape[0] * X.shape[1]
+
+
+class SparseRows:
+    """Rows of a sparse matrix in CSR form, as tensors on the CPU.
+
+    A product with a dense matrix is a weighted sum of the rows of the latter, which is what
+    torch's embedding bags are: several times as fast as its sparse matrices.
+
+    Parameters
+    ----------
+    columns, values : Tensor of shape (n_values,)
+    starts : Tensor of shape (n + 1,)
+        Where the values of each row begin, and the last ones end; of the dtype of `columns`.
+    n_features : int
+    """
+
+    def __init__(self, columns: Tensor, values: Tensor, starts: Tensor, n_features: int):
+        self.columns, self.values, self.starts = columns, values, starts
+        self.n_features = n_features
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.starts) - 1
+
+    def split(self, sizes: list[int]) -> Iterator[SparseRows]:
+        """Yield groups of so many rows."""
+        first = 0
+        for size in sizes:
+            starts = self.starts[first : first + size + 1]
+            begin, end = int(starts[0]), int(starts[-1])
+            yield SparseRows(
+                self.columns[begin:end], self.values[begin:end], starts - begin, self.n_features
+            )
+            first += size
+
+    def mixed(self, partners: Tensor, shares: Tensor) -> SparseRows:
+        """Return ``shares * rows + (1 - shares) * rows[partners]``, shares of shape (n,)."""
+        n = len(self)
+        weights = torch.stack((shares, 1 - shares), dim=1).flatten().numpy()
+        places = torch.stack((torch.arange(n), partners), dim=1).flatten().numpy()
+        mix = sp.csr_matrix((weights, places, np.arange(0, 2 * n + 1, 2)), shape=(n, n))
+        rows = mix @ self._matrix()
+        parts = map(torch.from_numpy, (rows.indices, rows.data, rows.indptr))
+        return SparseRows(*parts, self.n_features)
+
+    def scaled(self, factors: Tensor) -> SparseRows:
+        """Return the rows with each value multiplied by a factor."""
+        return SparseRows(self.columns, self.values * factors, self.starts, self.n_features)
+
+    def _matrix(self) -> sp.csr_matrix:
+        parts = (part.numpy() for part in (self.values, self.columns, self.starts))
+        return sp.csr_matrix(tuple(parts), shape=(len(self), self.n_features), copy=False)
+
+    def times(self, matrix: Tensor) -> Tensor:
+        """Return the product with a contiguous matrix of shape (n_features, k)."""
+        return _weighted_sums(matrix, self.columns, self.values, self.starts)
+
+    def transposed_times(self, matrix: Tensor, out: Tensor) -> None:
+        """Write the product of the transpose with a contiguous matrix of shape (n, k)."""
+        by_column = self._matrix().tocsc()
+        starts = by_column.indptr
+        # Most features do not occur in a batch; their rows cost nothing but zeros.
+        present = np.flatnonzero(np.diff(starts))
+        rows, values, starts = (
+            torch.from_numpy(part)
+            for part in (by_column.indices, by_column.data, np.append(starts[present], starts[-1:]))
+        )
+        out.zero_()
+        out.index_copy_(0, torch.from_numpy(present), _weighted_sums(matrix, rows, values, starts))
+
+
+def sparse_outputs(
+    network: MLP, X: sp.csr_matrix | sp.csr_array, size: int
+) -> Iterator[tuple[Tensor, int]]:
+    """Yield the outputs for blocks of exactly `size` rows, and how many of them are real.
+
+    The last block is filled up with empty rows, as in `blocks`.
+    """
+    first, others = network.layers[0], network.layers[1:]
+    weight = first.weight.t().contiguous()
+    for start in range(0, X.shape[0], size):
+        rows = X[start : start + size]
+        real = rows.shape[0]
+        starts = np.pad(rows.indptr, (0, size - real), mode="edge")
+        parts = map(torch.from_numpy, (rows.indices, rows.data, starts))
+        yield others(SparseRows(*parts, X.shape[1]).times(weight) + first.bias), real
+
+
+def _weighted_sums(matrix: Tensor, rows: Tensor, weights: Tensor, starts: Tensor) -> Tensor:
+    return embedding_bag(
+        rows, matrix, starts, per_sample_weights=weights, mode="sum", include_last_offset=True
+    )

@@ -1,0 +1,586 @@
+"""The skorch net that trains a table; with its callbacks the only place where skorch is touched.
+
+What is overridden, and why: on small tables a step costs microseconds, and skorch's bookkeeping
+for each batch costs more than the step. Batches come as tensors, so nothing is converted; without
+callbacks of the user's that ask for it, nothing is recorded or notified for each batch; the loss is
+read from the device once an epoch. The built-in network is trained by `FusedTraining`, anything
+else by autograd. With callbacks every notification is made as skorch documents it.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EpochTimer, PrintLog
+from torch import Tensor, nn
+
+from .._data.validation import FOREIGN
+from ..networks import MLP
+from .batches import Table, block_size, blocks
+from .callbacks import BestWeights, Schedule, StopTraining
+from .device import threads_for, torch_defaults
+from .divergence import Diverged, names_not_finite
+from .fast.loop import FusedTraining, can_fuse
+from .fast.sparse import is_thin, sparse_outputs
+from .interface import NetInterface
+from .optimizers import keep_compiler_out, make_optimizer, needs_closure
+from .out_of_fold import OutputsByEpoch
+from .user_callbacks import as_skorch, check_callbacks, follows_batches, is_request
+
+__all__ = ["TableNet"]
+
+# Rows that go through the network at once: hidden activations stay in the cache.
+PREDICT_ROWS = 1024
+VALID_ROWS = 4096
+# Rows whose outputs are looked at after a training that no held-out rows have watched.
+CHECKED_ROWS = 256
+
+# Callbacks that are not the user's: they need no record of each batch.
+OWN_CALLBACKS = (BestWeights, Schedule, EpochTimer, PrintLog)
+
+# What is kept of the history, and what stands where an epoch has no such entry.
+CURVES = {
+    "epoch": math.nan,
+    "train_loss": math.nan,
+    "valid_loss": math.nan,
+    "valid_score": math.nan,
+    "is_best": False,
+    "learning_rate": math.nan,
+}
+
+
+class TableNet(NetInterface):
+    """A `skorch.NeuralNet` over tables in memory, whose criterion is a `Criterion`.
+
+    Make it ready with `start`, and train it with `train`.
+    """
+
+    # Arguments of the built-in network, with numbers for "auto"; none of another one.
+    network_: dict[str, Any]
+    # The rows of the last training, and those held out from it; where it took place.
+    n_rows_: tuple[int, int] = (0, 0)
+    # The epochs that were made on others: on another number of rows, or in an earlier pass.
+    epochs_before_: int = 0
+    place_: str = "cpu"
+    # Whether matrices are multiplied in bfloat16 while training.
+    half_products_: bool = False
+    # The fast way through an epoch, while training lasts and where it can be taken.
+    fused_: FusedTraining | None = None
+    # Where the outputs of held-out rows go after each epoch, while training lasts.
+    kept_outputs_: OutputsByEpoch | None = None
+    # Names of what was not finite before the last training, such as the mask of a custom module.
+    not_finite_: frozenset[str] = frozenset()
+    # Why the last training went back to its best weights before its end, else empty.
+    divergence_: str = ""
+    # What is told of epochs, and the one under way, while training lasts.
+    task_: Any = None
+    epoch_: Any = None
+
+    def get_default_callbacks(self) -> list[tuple[str, Callback]]:
+        """Return skorch's epoch log if verbose; losses are recorded without callbacks."""
+        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())] if self.verbose else []
+
+    def initialize_optimizer(self, triggered_directly=None):
+        """Create the optimiser without what its constructor would import."""
+        parameters = self.get_all_learnable_params()
+        arguments, settings = self.get_params_for_optimizer("optimizer", parameters)
+        self.optimizer_ = make_optimizer(self.optimizer, *arguments, **settings)
+        return self
+
+    def start(self, dtype: Any, bias: np.ndarray, last: TableNet | None) -> None:
+        """Initialise with this floating type and output bias, or from another net's weights."""
+        NeuralNet.initialize(self)
+        for part in self._parts().values():
+            part.to(torch.float64 if dtype == np.float64 else torch.float32)
+        if self.optimizer_.state:  # of Adagrad, which has that of the first type
+            self.initialize_optimizer()
+        if last is None:
+            self._set_output_bias(bias)
+            return
+        try:
+            self.module_.load_state_dict(last.module_.state_dict())
+        except RuntimeError:
+            raise ValueError(
+                "warm_start=True goes on from the weights of the last fit, but the network has "
+                "other layers now: set warm_start=False, or hidden_layer_sizes, normalization, "
+                "module and the number of outputs of the loss as they were"
+            ) from None
+        self.history.extend(last.history)
+        if self.history:
+            # Schedulers that go on from an epoch ask for it.
+            for group in self.optimizer_.param_groups:
+                group.setdefault("initial_lr", group["lr"])
+        self.n_rows_, self.epochs_before_ = last.n_rows_, last.epochs_before_
+
+    def check_outputs(self, n_features: int, n_outputs: int, name: str = "module") -> None:
+        """Raise if the network does not map (n, n_features) to (n, n_outputs), or mixes twice.
+
+        `name` is the parameter that an error is due to, if the network fails.
+        """
+        self.module_.eval()
+        parameter = next(self.module_.parameters(), torch.empty(0))
+        X = parameter.new_zeros(2, n_features)
+        try:
+            with torch.no_grad():
+                outputs = self.module_(X)
+        except FOREIGN as error:
+            raise ValueError(f"{name} fails for X of shape {tuple(X.shape)}: {error!r}") from error
+        if len(self._mixups()) > 1:
+            raise ValueError(
+                f"module may mix rows once, got {len(self._mixups())} Mixup layers: leave one"
+            )
+        if getattr(outputs, "shape", None) != (2, n_outputs):
+            raise ValueError(
+                f"module must return a tensor of shape (n, {n_outputs}) for X of shape "
+                f"(n, {n_features}), got {getattr(outputs, 'shape', type(outputs).__name__)} for "
+                "n = 2"
+            )
+        if not outputs.is_floating_point() or not outputs.isfinite().all():
+            raise ValueError(
+                "module must return finite floating point numbers, got "
+                f"{'NaN or infinity' if outputs.is_floating_point() else outputs.dtype} for rows "
+                "of zeros"
+            )
+
+    def train(
+        self,
+        table: Table,
+        valid: Table | None,
+        epochs: int,
+        seed: int,
+        whole_fit: bool = True,
+        task: Any = None,
+        kept_outputs: OutputsByEpoch | None = None,
+    ) -> bool:
+        """Train for at most `epochs`, in an order of the rows that `seed` determines.
+
+        Parameters
+        ----------
+        table : Table
+        valid : Table or None
+            Held-out rows.
+        epochs, seed : int
+        whole_fit : bool, default=True
+            Whether a learning rate schedule runs over these epochs.
+        task : Task, optional
+            What is told of each epoch, and may end training.
+        kept_outputs : OutputsByEpoch, optional
+            Records the outputs of the held-out rows after each epoch.
+
+        Returns
+        -------
+        bool
+            Whether the end came while the score of the held-out rows still improved.
+        """
+        # An interrupt may have hit the end of the last training.
+        self._unfuse()
+        self.whole_fit_, self.task_, self.kept_outputs_ = whole_fit, task, kept_outputs
+        if len(table) != self.n_rows_[0] or not whole_fit:
+            self.epochs_before_ = sum("train_loss" in row for row in self.history)
+        self.n_rows_ = (len(table), 0 if valid is None else len(valid))
+        self.place_ = str(self.device)
+        self.not_finite_, self.divergence_ = names_not_finite(self._parts()), ""
+        self.iterator_train__generator = torch.Generator().manual_seed(seed + 1)
+        self.train_split = None if valid is None else lambda train: (train, valid)
+        try:
+            # Forward, and backward by weights and by inputs: a product and a sum each.
+            n_parameters = sum(p.numel() for p in self.module_.parameters())
+            with threads_for(6 * self.batch_size * n_parameters):
+                self.partial_fit(table, epochs=epochs)
+                if valid is None or self.best_weights() is None:
+                    self._check_end(table)
+        except Diverged as error:
+            raise ValueError(str(error)) from None
+        finally:
+            self._unfuse()
+            self._set_mode(False)
+            for parameter in self.module_.parameters():
+                parameter.grad = None
+            for mixup in self._mixups():
+                mixup.forget()
+            # A fitted net holds no rows, and a generator cannot be pickled.
+            self.iterator_train__generator = None
+            self.train_split = None
+            self.task_ = self.epoch_ = self.kept_outputs_ = None
+        rule = self.best_weights()
+        if rule is None or valid is None or self.divergence_:
+            return False
+        return rule.is_improving() and rule.epochs_ == epochs
+
+    def partial_fit(self, X, y=None, classes=None, **fit_params):
+        """Train on a table; unlike skorch's, an interrupt by the user is not swallowed."""
+        if not isinstance(X, Table):
+            self.fit(X, y)
+        try:
+            self.notify("on_train_begin", X=X, y=y)
+            self.fit_loop(X, y, **fit_params)
+        except Diverged as error:
+            self._go_back(error)
+            self._end_epoch()
+        except StopTraining:
+            self._end_epoch()
+        if not any("train_loss" in row for row in self.history):
+            raise ValueError("callbacks ended training before its first epoch was over")
+        self.notify("on_train_end", X=X, y=y)
+        return self
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        """Decide whether steps can do without skorch's bookkeeping, and perhaps autograd."""
+        check_callbacks(self.callbacks_, scored=True, monitored=self.train_split is not None)
+        keep_compiler_out(self.optimizer_)
+        simple = not needs_closure(self.optimizer_)
+        self.plain_steps_ = simple and not self._has_user_callbacks()
+        self.may_fuse_ = simple and not any(follows_batches(c) for _, c in self.callbacks_)
+
+    def notify(self, method_name, **cb_kwargs):
+        """Call the callbacks; those of the user may end training by KeyboardInterrupt."""
+        getattr(self, method_name)(self, **cb_kwargs)
+        shown = as_skorch(cb_kwargs) if self._has_user_callbacks() else cb_kwargs
+        outer = sys.exception()
+        for _, callback in self.callbacks_:
+            own = type(callback) in OWN_CALLBACKS
+            try:
+                getattr(callback, method_name)(self, **(cb_kwargs if own else shown))
+            except KeyboardInterrupt as error:
+                if own or not is_request(error, outer):
+                    raise
+                # At the end the others may still have something to do.
+                if method_name != "on_train_end":
+                    raise StopTraining from None
+        if method_name == "on_epoch_end" and self._end_epoch():
+            raise StopTraining
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Begin an epoch."""
+        super().on_epoch_begin(net, **kwargs)
+        self.epoch_ = None if self.task_ is None else self.task_.epoch()
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Run one pass over the batches and record its mean loss."""
+        if iterator is None:
+            return
+        if training:
+            self.criterion_.set_epoch(len(self.history) - 1)
+            self._fuse()
+        outputs = None if training else []
+        if self.fused_ is not None:
+            # Held-out rows, too: a change of mode costs as much as a step.
+            self._set_mode(True)
+            mean = (
+                self.fused_.epoch(iterator) if training else self.fused_.evaluate(iterator, outputs)
+            )
+            if self._has_user_callbacks():
+                self._set_mode(training)
+                # Some of skorch's read the batches of the history: one stands for all.
+                self.history.new_batch()
+                self.history.record_batch(prefix + "_loss", mean)
+                self.history.record_batch(prefix + "_batch_size", len(iterator.table))
+        else:
+            self._set_mode(training)
+            mean = self._pass_over(iterator, training, prefix, step_fn, outputs, **fit_params)
+        if not math.isfinite(mean):
+            raise self._diverged(f"the {prefix} loss of {self.criterion_.loss!r} is {mean}")
+        if training:
+            if self.fused_ is None or not self.fused_.is_finite():
+                self._check_weights()
+        else:
+            self._check_outputs(outputs)
+            if self.kept_outputs_ is not None:
+                self.kept_outputs_.record(outputs)
+        self.history.record(prefix + "_loss", mean)
+        if self._has_user_callbacks():
+            # skorch's Checkpoint asks for it.
+            others = [row.get(prefix + "_loss", math.inf) for row in self.history[:-1]]
+            self.history.record(prefix + "_loss_best", mean < min(others, default=math.inf))
+        self.history.record(prefix + "_batch_count", len(iterator))
+
+    def _pass_over(self, iterator, training, prefix, step_fn, outputs, **fit_params) -> float:
+        """Return the mean loss over rows of one pass by autograd; append the outputs to a list."""
+        notify = self._has_user_callbacks()
+        if training and self.plain_steps_:
+            step_fn = self._plain_step
+        losses, sizes = [], []
+        for batch in iterator:
+            rows = len(batch[0])
+            if notify:
+                self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            loss = step["loss"].detach()
+            if notify:
+                self.history.record_batch(prefix + "_loss", loss.item())
+                self.history.record_batch(prefix + "_batch_size", rows)
+                self.notify("on_batch_end", batch=batch, training=training, **step)
+            losses.append(loss)
+            sizes.append(rows)
+            if outputs is not None:
+                outputs.append(step["y_pred"])
+        pairs = zip(torch.stack(losses).tolist(), sizes, strict=True)
+        return sum(loss * rows for loss, rows in pairs) / sum(sizes)
+
+    def train_step_single(self, batch, **fit_params):
+        """Return loss and outputs of a batch after computing the gradient."""
+        X, targets = batch
+        if not self.module_.training:  # a callback has predicted
+            self._set_mode(True)
+        with torch.autocast(X.device.type, torch.bfloat16, enabled=self.half_products_):
+            outputs = self.module_(X)
+        outputs = outputs.to(X.dtype)
+        loss = self.get_loss(outputs, targets, training=True)
+        if not loss.requires_grad:
+            raise ValueError(
+                "module must return outputs with a gradient by its parameters: compute them "
+                "without detach() or no_grad()"
+            )
+        loss.backward()
+        return {"loss": loss, "y_pred": outputs}
+
+    def validation_step(self, batch, **fit_params):
+        """Return loss and outputs of a batch."""
+        X, targets = batch
+        if self.module_.training:
+            self._set_mode(False)
+        with torch.no_grad():
+            outputs = self.module_(X)
+            return {"loss": self.get_loss(outputs, targets), "y_pred": outputs}
+
+    def outputs(self, X: Any, device: torch.device | str) -> Iterator[tuple[Tensor, int]]:
+        """Yield what the network returns for blocks of rows of X, and how many rows are real.
+
+        To be called in inference mode. The tensors are on the CPU. The network is left where it
+        is: on another device a copy of it works.
+        """
+        module = self.module_
+        on_cpu = torch.device(device).type == "cpu"
+        if not on_cpu:
+            module = copy.deepcopy(module).to(device)
+        module.eval()
+        encoder = self.encoder_
+        plain = type(module) is MLP and module.encoding is None and not encoder.transforms
+        if on_cpu and plain and is_thin(getattr(X, "matrix", X)):
+            yield from sparse_outputs(module, X, PREDICT_ROWS)
+            return
+        size = block_size(PREDICT_ROWS, max(X.shape[1], encoder.n_outputs))
+        found = encoder.blocks if encoder.transforms else blocks
+        for rows, real in found(X, size, device):
+            yield module(rows).cpu(), real
+
+    @torch_defaults()
+    def scores(self, X: Any, device: torch.device | str) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the scores of each label in float64, and the counts if the loss has them."""
+        loss, scores, counts, start = self.criterion_.loss, None, [], 0
+        # As `torch.inference_mode`, but left without code of Python, which could be interrupted.
+        with torch._C._InferenceMode(True):
+            # The link, too, sees whole blocks: the last digit of vectorised functions depends on
+            # where a row stands in its array.
+            for outputs, real in self.outputs(X, device):
+                # The sum is finite, and fast, unless something is not or is huge.
+                if not outputs.sum().isfinite() and not outputs[:real].isfinite().all():
+                    raise ValueError(
+                        "the network's outputs are not finite for some rows: X holds values far "
+                        "beyond those that it was trained on"
+                    )
+                block = loss.link(outputs)[:real].numpy()
+                if scores is None:
+                    scores = np.empty((X.shape[0], block.shape[1]))
+                scores[start : start + real] = block
+                start += real
+                count = loss.count(outputs)
+                if count is not None:
+                    counts.append(count[:real].double().numpy())
+        return scores, np.concatenate(counts) if counts else None
+
+    @torch.inference_mode()
+    def link(self, outputs: Tensor) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the scores in float64 of some outputs, and the counts if the loss has them."""
+        loss = self.criterion_.loss
+        count = loss.count(outputs)
+        return loss.link(
+            outputs
+        ).double().numpy(), None if count is None else count.double().numpy()
+
+    def snapshot(self) -> TableNet:
+        """Return a net of its own that is what this one is now, on the CPU, even in training."""
+        net = type(self).__new__(type(self))
+        vars(net).update(self._lasting_state())
+        net.history_ = copy.copy(self.history_)
+        # Together, since the optimiser has the parameters of the others.
+        learned = self.module_, self.criterion_, self.optimizer_
+        net.module_, net.criterion_, net.optimizer_ = copy.deepcopy(learned)
+        return net.to("cpu")
+
+    def weights(self) -> dict[str, dict[str, Tensor]]:
+        """Return a copy of what is learned by the network and by the criterion."""
+        return {
+            name: {key: value.clone() for key, value in part.state_dict().items()}
+            for name, part in self._parts().items()
+        }
+
+    def set_weights(self, weights: dict[str, dict[str, Tensor]]) -> None:
+        """Restore what `weights` returned."""
+        for name, part in self._parts().items():
+            part.load_state_dict(weights[name])
+
+    def set_learning_rate(self, rate: float | None) -> None:
+        """Go on with a learning rate, if it is given and another one than before."""
+        if rate is not None and rate != self.lr:
+            self.set_params(lr=rate)
+
+    def to(self, device: torch.device | str) -> TableNet:
+        """Move network, criterion and the state of the optimiser to a device."""
+        moves = torch.device(self.device) != torch.device(device)
+        self.device = str(device)
+        for part in self._parts().values():
+            part.to(device)
+        if moves and self.optimizer_.state:
+            # Loading moves the state to where the parameters are.
+            self.optimizer_.load_state_dict(self.optimizer_.state_dict())
+        return self
+
+    @contextmanager
+    def restored_on_error(self) -> Iterator[None]:
+        """Undo what training did to weights, loss, optimiser and history if it fails."""
+        weights, loss, n_epochs = self.weights(), self.criterion_.loss, len(self.history)
+        # Not by `state_dict`, the first call of which imports torch._dynamo.
+        states = {p: copy.deepcopy(state) for p, state in self.optimizer_.state.items()}
+        groups = [dict(group) for group in self.optimizer_.param_groups]
+        rest = self.n_rows_, self.epochs_before_, self.lr
+        try:
+            yield
+        except BaseException:
+            self.set_weights(weights)
+            self.criterion_.loss = loss
+            self.optimizer_.state.clear()
+            self.optimizer_.state.update(states)
+            for group, before in zip(self.optimizer_.param_groups, groups, strict=True):
+                group.update(before)
+            del self.history[n_epochs:]
+            self.n_rows_, self.epochs_before_, self.lr = rest
+            raise
+
+    def curves(self) -> dict[str, list]:
+        """Return what was recorded for each epoch."""
+        # A callback may have ended the last epoch before its end.
+        rows = [row for row in self.history if "train_loss" in row]
+        names = [name for name in CURVES if any(name in row for row in rows)]
+        return {name: [row.get(name, CURVES[name]) for row in rows] for name in names}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what lasts, on the CPU.
+
+        Not as skorch does, which pickles the parts on its own: they would be pickled by name even
+        where the pickler of a parallel job sends the classes of a script by value.
+        """
+        on_cpu = torch.device(self.device).type == "cpu"
+        return (self if on_cpu else self.snapshot())._lasting_state()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what `__getstate__` returned."""
+        vars(self).update(state)
+
+    def _lasting_state(self) -> dict[str, Any]:
+        """Return all but what belongs to a training under way: rows, generator and buffers."""
+        names = ("train_split", "iterator_train__generator", "fused_", "kept_outputs_", "task_")
+        return vars(self) | dict.fromkeys((*names, "epoch_"))
+
+    def _set_output_bias(self, bias: np.ndarray) -> None:
+        """Set the bias of the last linear layer that has as many outputs, if there is one."""
+        layers = [
+            layer
+            for layer in self.module_.modules()
+            if isinstance(layer, nn.Linear) and layer.out_features == len(bias)
+        ]
+        if layers and layers[-1].bias is not None:
+            with torch.no_grad():
+                layers[-1].bias.copy_(torch.as_tensor(bias))
+
+    def _plain_step(self, batch, **fit_params) -> dict[str, Tensor]:
+        for group in self.optimizer_.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+        step = self.train_step_single(batch)
+        self.optimizer_.step()
+        return step
+
+    def _set_mode(self, training: bool) -> None:
+        if any(part.training != training for part in self._parts().values()):
+            self._set_training(training)
+
+    def _fuse(self) -> None:
+        """Begin to train without autograd, where that can be done as things are."""
+        parts = self.module_, self.criterion_, self.optimizer_
+        # Callbacks may have changed anything since the last epoch.
+        watched = self._has_user_callbacks()
+        if self.fused_ is not None and watched and not self.fused_.is_current(*parts):
+            self._unfuse()
+        if self.fused_ is None and self.may_fuse_ and can_fuse(*parts):
+            seed = int(torch.randint(2**62, ()))
+            self.fused_ = FusedTraining(*parts, seed, self.half_products_)
+
+    def _unfuse(self) -> None:
+        if self.fused_ is not None:
+            self.fused_.release()
+            self.fused_ = None
+
+    def _end_epoch(self) -> bool:
+        """Tell that the epoch is over, if one is under way; return whether it is to be the last."""
+        epoch, self.epoch_ = self.epoch_, None
+        return epoch is not None and epoch.end_epoch(self)
+
+    def _has_user_callbacks(self) -> bool:
+        return any(type(callback) not in OWN_CALLBACKS for _, callback in self.callbacks_)
+
+    def best_weights(self) -> BestWeights | None:
+        """Return the rule of early stopping, if there is one."""
+        return next((c for _, c in self.callbacks_ if type(c) is BestWeights), None)
+
+    def _diverged(self, what: str) -> Diverged:
+        rate = float(self.optimizer_.param_groups[0]["lr"])
+        return Diverged(
+            f"{what} in epoch {len(self.history)} with learning rate {rate:.6g}: lower "
+            "learning_rate, or scale X"
+        )
+
+    def _check_weights(self, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Raise if something that is learned is no longer finite."""
+        names = names_not_finite(self._parts(), optimizer) - self.not_finite_
+        if names:
+            what = f"{min(names)} is not finite"
+            raise self._diverged(f"training with {self.criterion_.loss!r} diverged ({what})")
+
+    def _check_end(self, table: Table) -> None:
+        """Raise if a training that ends with its last weights has made none of use."""
+        # Only a later call of `partial_fit` needs the state of the optimiser.
+        self._check_weights(None if self.whole_fit_ else self.optimizer_)
+        size = block_size(CHECKED_ROWS, self.encoder_.n_outputs)
+        rows = torch.arange(min(size, len(table)))
+        with torch.no_grad():
+            if self.fused_ is not None:
+                outputs = self.fused_.outputs(table, rows)
+            else:
+                self._set_mode(False)
+                outputs = self.module_(table.batch(rows)[0])
+        self._check_outputs([outputs])
+
+    def _check_outputs(self, outputs: list[Tensor]) -> None:
+        """Raise if outputs overflow, or will for other rows; their loss may be finite."""
+        if not all(block.square().isfinite().all() for block in outputs):
+            what = "outputs overflow"
+            raise self._diverged(f"training with {self.criterion_.loss!r} diverged ({what})")
+
+    def _go_back(self, error: Diverged) -> None:
+        """Return to the best weights and forget the last epoch; raise if there are none."""
+        rule = self.best_weights()
+        if rule is None or rule.state_ is None:
+            raise error
+        self.set_weights(rule.state_)
+        del self.history[-1:]
+        best = max(row["epoch"] for row in self.history if row.get("is_best"))
+        self.divergence_ = f"the best weights, those of epoch {best}, are kept ({error})"

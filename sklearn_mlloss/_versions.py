@@ -1,0 +1,64 @@
+"""What an installation consists of, for reports of errors."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+__all__ = ["__version__", "show_versions"]
+
+__version__ = "0.1.0.dev0"
+
+NEEDED = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "joblib")
+OPTIONAL = ("matplotlib", "pandas", "river", "dask", "distributed")
+
+
+def show_versions() -> None:
+    """Print versions of Python, of the packages in use, and what torch computes on.
+
+    Paste it into reports of errors.
+
+    Examples
+    --------
+    >>> import sklearn_mlloss
+    >>> sklearn_mlloss.show_versions()  # doctest: +SKIP
+    """
+    import torch
+
+    def installed(names: tuple[str, ...]) -> dict[str, str]:
+        return {name: _version(name) for name in names}
+
+    devices = {
+        f"cuda:{number}": torch.cuda.get_device_name(number)
+        for number in range(torch.cuda.device_count())
+    }
+    sections = {
+        "System": {
+            "sklearn_mlloss": __version__,
+            "python": sys.version.replace("\n", " "),
+            "executable": sys.executable,
+            "machine": platform.platform(),
+            "cores": str(os.cpu_count()),
+        },
+        "Packages": installed(NEEDED),
+        "Optional packages": installed(OPTIONAL),
+        "torch": {
+            "threads": str(torch.get_num_threads()),
+            "built with CUDA": torch.version.cuda or "no",
+            "CUDA devices": str(len(devices)),
+            **devices,
+        },
+    }
+    for title, lines in sections.items():
+        print(f"\n{title}:")
+        for name, value in lines.items():
+            print(f"{name:>16}: {value}")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,185 @@
+"""The search in other processes: with loky, and on a cluster of dask, a worker of which dies."""
+
+import os
+import signal
+from concurrent.futures import BrokenExecutor
+
+import joblib
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
+from sklearn_mlloss._search.parallel import N_TRIES, call_all
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(300, 20)).astype(np.float32)
+Y = (X @ rng.normal(size=(20, 3)) + rng.normal(size=(300, 3)) > 1).astype(int)
+WEIGHT = rng.uniform(0.5, 1.5, 300)
+
+
+def search(n_jobs=None, **params):
+    net = MultiLabelNetClassifier(
+        hidden_layer_sizes=(8,), max_epochs=5, learning_rate=0.01, random_state=0, device="cpu"
+    )
+    return LossDecoderSearchCV(
+        net, ["bce", "zlpr"], ["threshold", "global_threshold"], cv=3, random_state=0,
+        n_jobs=n_jobs, error_score="raise", **params,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return search().fit(X, Y, sample_weight=WEIGHT)
+
+
+def assert_equal(found, expected):
+    for name, column in expected.cv_results_.items():
+        if "time" not in name and name != "params":
+            np.testing.assert_array_equal(found.cv_results_[name], column, err_msg=name)
+    assert found.best_score_corrected_ == expected.best_score_corrected_
+    assert found.histories_ == expected.histories_
+    np.testing.assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
+
+
+# ------------------------------------------------------------------ processes of this machine
+
+
+def test_results_come_in_the_order_of_the_calls():
+    def power(base, exponent, *, plus):
+        return base**exponent + plus
+
+    calls = [(base, 2) for base in range(7)]
+    for n_jobs in (None, 2):
+        assert call_all(power, calls, {"plus": 1}, n_jobs=n_jobs) == [b * b + 1 for b in range(7)]
+    with joblib.parallel_config(backend="threading", n_jobs=2):
+        assert call_all(power, calls, {"plus": 1}) == [b * b + 1 for b in range(7)]
+    with joblib.parallel_config(backend="multiprocessing", n_jobs=2):  # gives no generator
+        assert call_all(pow, calls) == [b * b for b in range(7)]
+    assert call_all(power, []) == []
+
+
+def test_loky_gives_the_results_of_one_process(alone):
+    assert_equal(search(n_jobs=2).fit(X, Y, sample_weight=WEIGHT), alone)
+
+
+def test_what_is_lost_with_a_process_is_called_again(tmp_path):
+    def dies_once(number):
+        if number == 3 and not (tmp_path / "died").exists():
+            (tmp_path / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    assert call_all(dies_once, [(number,) for number in range(8)], n_jobs=2) == list(range(8))
+    assert (tmp_path / "died").exists()
+
+
+def test_what_always_kills_its_process_is_given_up(tmp_path):
+    def dies(number):
+        (tmp_path / str(os.getpid())).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(BrokenExecutor):
+        call_all(dies, [(0,), (1,)], n_jobs=2)
+    assert N_TRIES <= len(list(tmp_path.iterdir())) <= 2 * N_TRIES
+
+
+# ------------------------------------------------------------------ a cluster
+
+
+@pytest.fixture(scope="module")
+def client():
+    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
+            memory_limit=0, silence_logs=60,
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):  # fmt: skip
+        yield client
+
+
+@pytest.fixture
+def shipped(client, monkeypatch):
+    """Return the tables sent to the workers, and those that travel with a task."""
+    distributed = pytest.importorskip("distributed")
+    found = {"scattered": [], "in tasks": []}
+    scatter, submit = distributed.Client.scatter, distributed.Client.submit
+
+    def note_scatter(self, data, *args, **kwargs):
+        found["scattered"] += data if isinstance(data, list) else [data]
+        return scatter(self, data, *args, **kwargs)
+
+    def note_submit(self, function, *args, tasks=(), **kwargs):
+        for _, values, named in tasks:
+            found["in tasks"] += [v for v in (*values, *named.values()) if hasattr(v, "shape")]
+        return submit(self, function, *args, tasks=tasks, **kwargs)
+
+    monkeypatch.setattr(distributed.Client, "scatter", note_scatter)
+    monkeypatch.setattr(distributed.Client, "submit", note_submit)
+    return found
+
+
+def count(tables, table):
+    return sum(one is table for one in tables)
+
+
+def test_a_cluster_gives_the_results_of_one_process(client, shipped, alone):
+    with joblib.parallel_config(backend="dask"):
+        found = search().fit(X, Y, sample_weight=WEIGHT)
+    assert_equal(found, alone)
+    # To all workers at once; the trainings are over when the decisions begin.
+    assert count(shipped["scattered"], X) == count(shipped["scattered"], Y) == 2
+    weights = [one for one in shipped["scattered"] if np.shape(one) == WEIGHT.shape]
+    # Those of the decisions are scaled.
+    scaled = sum(np.allclose(one, WEIGHT / WEIGHT.mean()) for one in weights)
+    assert count(weights, WEIGHT) == scaled == 1
+    assert not shipped["in tasks"]
+
+
+def test_a_cluster_that_has_the_tables_is_not_sent_them(client, shipped, alone):
+    with joblib.parallel_config(backend="dask", scatter=[X, Y]):
+        for _ in range(2):
+            found = search().fit(X, Y, sample_weight=WEIGHT)
+    assert_equal(found, alone)
+    assert count(shipped["scattered"], X) == count(shipped["scattered"], Y) == 1
+    assert not shipped["in tasks"]
+
+
+def test_a_cluster_takes_sparse_matrices_and_frames(client, shipped):
+    pd = pytest.importorskip("pandas")
+    for table in (sp.csr_matrix(X), pd.DataFrame(X)):
+        expected = search(refit=False).fit(table, Y)
+        with joblib.parallel_config(backend="dask"):
+            found = search(refit=False).fit(table, Y)
+        np.testing.assert_array_equal(
+            found.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"]
+        )
+    assert not shipped["in tasks"]
+
+
+def test_a_search_survives_the_death_of_a_worker(client, alone):
+    """Last in this file: the cluster may still start another worker afterwards."""
+    distributed = pytest.importorskip("distributed")
+    workers = client.run(os.getpid)
+
+    class Killer(distributed.SchedulerPlugin):
+        killed = None
+
+        def transition(self, key, start, finish, *args, **kwargs):
+            if self.killed is None and finish == "memory" and str(key).startswith("batch_of"):
+                self.killed = kwargs["worker"]
+                os.kill(workers[self.killed], signal.SIGKILL)
+
+    killer = Killer()
+    client.cluster.scheduler.add_plugin(killer)
+    with joblib.parallel_config(backend="dask"):
+        found = search().fit(X, Y, sample_weight=WEIGHT)
+    assert killer.killed in workers
+    assert_equal(found, alone)
