@@ -4,7 +4,10 @@ BIN := .venv/bin
 # One thread a process: the tests already run in as many processes as there are cores.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test fuzz lint examples check bench docs clean
+# Options of pytest, such as PYTEST="-m 'not slow'".
+PYTEST ?=
+
+.PHONY: demo test fuzz lint types examples check bench docs hooks clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -15,7 +18,7 @@ demo: .venv/installed
 	$(BIN)/python examples/demo.py
 
 test: .venv/installed
-	$(ONE_THREAD) $(BIN)/python -m pytest -n auto
+	$(ONE_THREAD) $(BIN)/python -m pytest -n auto $(PYTEST)
 
 # make fuzz: 2000 random cases (some are in make test). MINUTES=1 CASES=1000000 SEED=7 runs others
 # for a minute; SEED=7 CASE=123 runs one of them alone.
@@ -30,11 +33,19 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+types: .venv/installed
+	$(BIN)/mypy
+
 examples: .venv/installed
 	printf '%s\n' 'examples/demo.py --quick' examples/grid_search.py examples/plot_*.py | \
 		SKLEARN_MLLOSS_EXAMPLES_SMALL=1 MPLBACKEND=agg $(ONE_THREAD) xargs -L 1 -P 2 $(BIN)/python
 
-check: lint test examples
+# All that has to pass: `make test` with the coverage of lines and branches, and the rest.
+check: PYTEST += --cov=sklearn_mlloss --cov-branch --cov-report=term:skip-covered --cov-fail-under=95
+check: lint types test examples
+
+hooks: .venv/installed
+	$(BIN)/pre-commit install
 
 # make docs: the pages, in docs/_build/html. GALLERY=0 shows the examples without running them.
 GALLERY ?= 1
