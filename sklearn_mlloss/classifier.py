@@ -21,6 +21,7 @@ from ._decision.decision import make_calibrator, make_decoder
 from ._decision.held_out import make_folds, split_rows
 from ._decision.presets import preset_for
 from ._decision.summary import describe_nets
+from ._sklearn import CallbackSupportMixin
 from ._training import (
     TableNet,
     Trained,
@@ -37,7 +38,7 @@ from ._training import (
 )
 from ._training.cache import train_or_recall
 from ._training.parameters import NETWORK, PRECISIONS, check_params
-from ._training.progress import CallbackSupportMixin, Task, begin_fit, callbacks_torn_down
+from ._training.progress import Task, begin_fit, callbacks_torn_down
 from .calibration import Calibrator
 from .decoders import Decoder
 from .losses import Loss, get_loss

@@ -8,8 +8,8 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import _safe_indexing, check_consistent_length, get_tags
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled
+from sklearn.utils import check_consistent_length, get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 
 from ._data.folds import warn_of_gaps
@@ -36,6 +36,7 @@ from ._decision.cross_fit import Routed, fit_models, is_prefit, make_parts, pool
 from ._decision.decision import make_calibrator, make_plain_decoder
 from ._decision.presets import preset_for, vote_for
 from ._decision.summary import count, shown
+from ._sklearn import _routing_enabled, _safe_indexing
 from .calibration import Calibrator
 from .decoders import Decoder
 

@@ -10,16 +10,8 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.base import ClassifierMixin, clone
 from sklearn.ensemble import VotingClassifier
-from sklearn.ensemble._base import _BaseHeterogeneousEnsemble
 from sklearn.utils import Bunch
-from sklearn.utils.metadata_routing import (
-    UNUSED,
-    MetadataRouter,
-    MethodMapping,
-    _raise_for_params,
-    _routing_enabled,
-    process_routing,
-)
+from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
 from ._data.parallel import call_in_parallel
@@ -36,6 +28,7 @@ from ._data.targets import TargetCodec, plain_targets
 from ._data.validation import check_n_jobs, check_number, describe, unchanged_on_error
 from ._data.weights import LARGEST_SUM, check_weight
 from ._decision.cross_fit import takes_keyword
+from ._sklearn import _BaseHeterogeneousEnsemble, _raise_for_params, _routing_enabled
 
 __all__ = ["SoftVotingClassifier"]
 

@@ -6,8 +6,8 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import _num_samples
 
+from .._sklearn import _num_samples
 from .containers import is_missing, to_array
 from .validation import warn_user
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
-from sklearn.utils.validation import _num_samples
 
+from .._sklearn import BaseSearchCV, _num_samples
 from .scores import Link, class_matrix, label_matrix, to_probability
 from .targets import TargetCodec
 from .validation import describe

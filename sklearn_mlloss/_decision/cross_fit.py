@@ -12,9 +12,8 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils.metadata_routing import _routing_enabled, process_routing
-from sklearn.utils.metaestimators import _safe_split
-from sklearn.utils.validation import _check_method_params, check_is_fitted, has_fit_parameter
+from sklearn.utils.metadata_routing import process_routing
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from .._data.folds import check_groups, list_folds
 from .._data.parallel import call_in_parallel
@@ -22,6 +21,7 @@ from .._data.registry import did_you_mean
 from .._data.responses import explaining_labels, label_scores
 from .._data.targets import TargetCodec
 from .._data.validation import describe, warn_user
+from .._sklearn import _check_method_params, _routing_enabled, _safe_split
 from ..model_selection.split_groups import stratified_folds
 
 __all__ = [

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn import metrics
-from sklearn.metrics._scorer import _BaseScorer, _PassthroughScorer
 
 from .._data.folds import Fold, describe_gaps
 from .._data.targets import TargetCodec
 from .._data.validation import warn_user
+from .._sklearn import _BaseScorer, _PassthroughScorer
 from .response import Decided
 
 if TYPE_CHECKING:

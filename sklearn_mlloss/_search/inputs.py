@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils.metadata_routing import _routing_enabled, process_routing
+from sklearn.utils.metadata_routing import process_routing
 
 from .._data.folds import Fold, find_gaps, list_folds, warn_of_gaps
 from .._data.targets import TargetCodec
 from .._data.validation import draw_entropy
 from .._data.weights import counting_rows
+from .._sklearn import _routing_enabled
 from ..model_selection.split import RepeatedMultilabelStratifiedKFold
 from ..model_selection.split_groups import stratified_folds
 from .candidates import last_step

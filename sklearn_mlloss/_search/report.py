@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.exceptions import FitFailedWarning
-from sklearn.metrics._scorer import _MultimetricScorer
 
 from .._data.validation import warn_user
+from .._sklearn import _MultimetricScorer
 from ..model_selection.comparison import corrected_t_test, practical_difference
 from .candidates import Pair, Setting
 from .evaluate import Outcome

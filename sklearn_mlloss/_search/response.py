@@ -6,10 +6,10 @@ import copy
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import _num_samples
 
 from .._data.targets import TargetCodec
 from .._decision.base import DecidingClassifier
+from .._sklearn import _num_samples
 
 __all__ = ["Decided", "dense_response"]
 

@@ -10,13 +10,18 @@ from typing import Any
 
 import numpy as np
 from sklearn import metrics
-from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _PassthroughScorer
-from sklearn.utils import _safe_indexing
-from sklearn.utils.metadata_routing import _routing_enabled, process_routing
-from sklearn.utils.validation import _check_method_params
+from sklearn.utils.metadata_routing import process_routing
 
 from .._data.targets import TargetCodec
 from .._data.weights import LARGEST_SUM, check_weight
+from .._sklearn import (
+    _BaseScorer,
+    _check_method_params,
+    _MultimetricScorer,
+    _PassthroughScorer,
+    _routing_enabled,
+    _safe_indexing,
+)
 from ..metrics import decisions
 from ..model_selection.comparison import draw_bootstraps
 from .defined import where_defined

@@ -10,17 +10,10 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.metrics import check_scoring, get_scorer_names
-from sklearn.metrics._scorer import _check_multimetric_scoring, _MultimetricScorer
 from sklearn.utils import check_consistent_length, get_tags
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-    _raise_for_params,
-    _routing_enabled,
-    process_routing,
-)
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_method_params, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from .._data.folds import Fold, check_groups
 from .._data.persistence import VersionedEstimator
@@ -41,7 +34,15 @@ from .._data.validation import (
 from .._data.weights import check_weight, weigh
 from .._decision.cross_fit import check_keywords
 from .._decision.decision import KEEP
-from .._training.progress import CallbackSupportMixin, Task, begin_fit, callbacks_torn_down
+from .._sklearn import (
+    CallbackSupportMixin,
+    _check_method_params,
+    _check_multimetric_scoring,
+    _MultimetricScorer,
+    _raise_for_params,
+    _routing_enabled,
+)
+from .._training.progress import Task, begin_fit, callbacks_torn_down
 from ..classifier import MultiLabelNetClassifier
 from .candidates import last_step, make_pairs, make_settings, prefix_of
 from .defined import check_defined

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils.metaestimators import _safe_split
-from sklearn.utils.validation import _check_method_params
 
 from .._data.folds import Fold
 from .._data.responses import inside, score_matrix
 from .._data.targets import TargetCodec
+from .._sklearn import _check_method_params, _safe_split
 from .._training.progress import Task
 from ..decoders import Argmax, Decoder
 from .candidates import last_step, prefix_of

@@ -8,29 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .._sklearn import with_callbacks
 from .fit import Trained
 from .net import TableNet
 
-try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
-except ImportError:
-
-    class CallbackSupportMixin:
-        """Says what is missing."""
-
-        @property
-        def set_callbacks(self):
-            """Not there before scikit-learn 1.9."""
-            raise AttributeError(
-                "set_callbacks needs scikit-learn 1.9 or later: update it, or use verbose=1"
-            )
-
-    def with_callbacks(method):
-        """Return the method as it is."""
-        return method
-
-
-__all__ = ["CallbackSupportMixin", "Task", "begin_fit", "callbacks_torn_down"]
+__all__ = ["Task", "begin_fit", "callbacks_torn_down"]
 
 
 @contextmanager

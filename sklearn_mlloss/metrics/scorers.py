@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics._scorer import _Scorer
 
 from .._data.scores import label_matrix
 from .._data.tables import check_labels_of
 from .._data.validation import check_integer
+from .._sklearn import _Scorer
 from ._checks import _to_float
 from .decisions import f_measure, hamming_loss, jaccard, subset_accuracy
 from .probabilities import expected_calibration_error, multilabel_brier_score, multilabel_log_loss

@@ -12,7 +12,7 @@ from sklearn.model_selection import KFold
 from skorch.callbacks import Callback
 from torch.optim.lr_scheduler import LambdaLR
 
-from sklearn_mlloss import MultiLabelNetClassifier
+from sklearn_mlloss import MultiLabelNetClassifier, _sklearn
 from sklearn_mlloss._training import progress
 
 pytestmark = [
@@ -342,15 +342,22 @@ def test_without_callbacks_there_is_no_task():
     assert progress.begin_fit(make(), X, Y, None, 1, ordered=True) is None
 
 
+def reloaded(module, monkeypatch):
+    spec = importlib.util.spec_from_file_location(module.__name__, module.__file__)
+    copy = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, module.__name__, copy)
+    spec.loader.exec_module(copy)
+    return copy
+
+
 def test_old_versions_have_no_callbacks(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.callback", None)
-    spec = importlib.util.spec_from_file_location("sklearn_mlloss.old", progress.__file__)
-    old = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(old)
-    net = type("Net", (old.CallbackSupportMixin, MultiLabelNetClassifier), {})()
-    shadowed = type("Net", (old.CallbackSupportMixin,), {})()
+    without, old = (reloaded(module, monkeypatch) for module in (_sklearn, progress))
+    net = type("Net", (without.CallbackSupportMixin, MultiLabelNetClassifier), {})()
+    shadowed = type("Net", (without.CallbackSupportMixin,), {})()
     with pytest.raises(AttributeError, match="scikit-learn 1.9"):
         net.set_callbacks(Keeper())
     assert not hasattr(shadowed, "set_callbacks")
+    assert old.with_callbacks is not progress.with_callbacks
     with old.callbacks_torn_down(shadowed):
         pass
