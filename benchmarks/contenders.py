@@ -15,7 +15,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
@@ -65,21 +64,6 @@ def make_table(task, dtype=np.int64):
     scores += X @ (weights / np.sqrt(task.n_features, dtype=np.float32))
     cut = np.sqrt(2) * statistics.NormalDist().inv_cdf(1 - task.positives)
     return X, (scores > cut).astype(dtype)
-
-
-def read_table(folder, name):
-    """Return X_train, Y_train, X_test, Y_test of a table FOLDER/NAME.npz.
-
-    It holds `Y`, `train` (which rows are the training part), and `X` or the parts of a CSR matrix.
-    """
-    with np.load(Path(folder) / f"{name}.npz") as file:
-        if "X" in file:
-            X = file["X"]
-        else:
-            parts = (file["X_data"].astype(np.float32), file["X_indices"], file["X_indptr"])
-            X = sp.csr_array(parts, shape=tuple(file["X_shape"]))
-        Y, train = file["Y"].astype(int), file["train"]
-    return X[train], Y[train], X[~train], Y[~train]
 
 
 def make_criterion(task, Y):

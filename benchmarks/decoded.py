@@ -17,16 +17,15 @@ arrays X (n, d) and Y (n, L).
 import argparse
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import f1_score
+from tables import load_table
 
 from sklearn_mlloss import DecodedClassifierCV
-from sklearn_mlloss.datasets import load_yeast
 from sklearn_mlloss.decoders import get_decoder
 from sklearn_mlloss.model_selection import MultilabelStratifiedShuffleSplit
 
@@ -39,16 +38,6 @@ DECODERS = (
     "expected_fbeta",
 )
 AVERAGES = ("micro", "macro", "samples")
-
-
-def load(name, folder):
-    """Return X and Y of a table."""
-    if folder is None:
-        if name != "yeast":
-            raise SystemExit(f"--folder is needed for {name}")
-        return load_yeast(return_X_y=True)
-    with np.load(Path(folder) / f"{name}.npz") as file:
-        return file["X"], file["Y"].astype(int)
 
 
 def timed(function, *args):
@@ -98,7 +87,7 @@ def main():
     parser.add_argument("--n-jobs", type=int, default=2)
     options = parser.parse_args()
     for name in options.tables:
-        X, Y = load(name, options.folder)
+        X, Y = load_table(name, options.folder)
         found = Parallel(n_jobs=options.n_jobs)(
             delayed(run)(X, Y, options.trees, repeat) for repeat in range(options.repeats)
         )

@@ -25,9 +25,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from contenders import read_table
 from joblib import Parallel, delayed
 from sklearn.metrics import f1_score
+from tables import read_table
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss.decoders import ExpectedFBeta

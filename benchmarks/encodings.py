@@ -12,11 +12,12 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from contenders import print_machine, read_table
+from contenders import print_machine
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tables import read_table
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss.datasets import load_yeast

@@ -25,7 +25,6 @@ arrays X (n, d) and Y (n, L).
 import argparse
 import platform
 import warnings
-from pathlib import Path
 
 import numpy as np
 import sklearn
@@ -35,10 +34,10 @@ from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import cross_val_predict
 from sklearn.preprocessing import StandardScaler
+from tables import load_table
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss.calibration import CALIBRATORS, get_calibrator
-from sklearn_mlloss.datasets import load_yeast
 from sklearn_mlloss.decoders import get_decoder
 from sklearn_mlloss.losses import LOSSES
 from sklearn_mlloss.metrics import expected_calibration_error, f_measure, multilabel_log_loss
@@ -62,16 +61,6 @@ NETWORKS = {
     },
 }
 MODELS = (*NETWORKS, "forest")
-
-
-def load(name, folder):
-    """Return X and Y of a table."""
-    if folder is None:
-        if name != "yeast":
-            raise SystemExit(f"--folder is needed for {name}")
-        return load_yeast(return_X_y=True)
-    with np.load(Path(folder) / f"{name}.npz") as file:
-        return file["X"], file["Y"].astype(int)
 
 
 def split(Y, share, seed):
@@ -185,7 +174,7 @@ def main():
         for loss in (options.losses if model in NETWORKS else [None])
     ]
     for name in options.tables:
-        X, Y = load(name, options.folder)
+        X, Y = load_table(name, options.folder)
         print(f"\n### {name}: {X.shape[0]} × {X.shape[1]}, {Y.shape[1]} labels")
         jobs = [(*model, repeat) for model in models for repeat in range(options.repeats)]
         found = Parallel(n_jobs=options.n_jobs)(delayed(run)(X, Y, *job) for job in jobs)

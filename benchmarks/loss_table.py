@@ -13,30 +13,19 @@ arrays X (n, d) and Y (n, L).
 
 import argparse
 import warnings
-from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
+from tables import load_table
 
 from sklearn_mlloss import MultiLabelNetClassifier
-from sklearn_mlloss.datasets import load_yeast
 from sklearn_mlloss.losses import LOSSES
 from sklearn_mlloss.model_selection import MultilabelStratifiedShuffleSplit
 
 DECISIONS = {"own": "auto", "global": "global_threshold", "per label": "per_label_threshold"}
 AVERAGES = ("micro", "macro", "samples")
-
-
-def load(name, folder):
-    """Return X and Y of a table."""
-    if folder is None:
-        if name != "yeast":
-            raise SystemExit(f"--folder is needed for {name}")
-        return load_yeast(return_X_y=True)
-    with np.load(Path(folder) / f"{name}.npz") as file:
-        return file["X"], file["Y"].astype(int)
 
 
 def split(Y, share, seed):
@@ -73,7 +62,7 @@ def main():
     parser.add_argument("--n-jobs", type=int, default=2)
     options = parser.parse_args()
     for name in options.tables:
-        X, Y = load(name, options.folder)
+        X, Y = load_table(name, options.folder)
         jobs = [(loss, repeat) for loss in options.losses for repeat in range(options.repeats)]
         found = Parallel(n_jobs=options.n_jobs)(delayed(run)(X, Y, *job) for job in jobs)
         found = np.reshape(found, (len(options.losses), options.repeats, -1))

@@ -45,7 +45,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from contenders import print_machine, read_table
+from contenders import print_machine
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -55,6 +55,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+from tables import read_table
 
 from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier
 from sklearn_mlloss.decoders import get_decoder

@@ -15,8 +15,9 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from contenders import print_machine, read_table
+from contenders import print_machine
 from sklearn.model_selection import GridSearchCV
+from tables import read_table
 
 from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
 from sklearn_mlloss.datasets import load_yeast

@@ -16,7 +16,8 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from contenders import print_machine, read_table
+from contenders import print_machine
+from tables import read_table
 
 from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
 from sklearn_mlloss._search.candidates import DEFAULT_DECODERS, DEFAULT_LOSSES

@@ -7,7 +7,6 @@ from urllib.error import HTTPError, URLError
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
 from sklearn.datasets import fetch_openml
 from sklearn.utils import Bunch
 
@@ -87,155 +86,11 @@ def test_without_river(monkeypatch):
         load_yeast()
 
 
-# ---------------------------------------------------------------- fetch: a folder
-
-FEATURES, LABELS = ["a", "b", "c"], ["x", "y"]
-
-
-def table(n_samples=8, seed=0):
-    rng = np.random.default_rng(seed)
-    X = rng.integers(0, 2, (n_samples, 3)) * rng.normal(size=(n_samples, 3)).astype(np.float32)
-    Y = rng.integers(0, 2, (n_samples, 2), dtype=np.uint8)
-    return X, Y, np.arange(n_samples) % 3 > 0
-
-
-def write(folder, name="small", sparse=False, **changes):
-    X, Y, train = table()
-    parts = {"Y": Y, "train": train, "feature_names": FEATURES, "label_names": LABELS}
-    if sparse:
-        csr = sp.csr_matrix(X)
-        parts |= {"X_data": csr.data, "X_indices": csr.indices, "X_indptr": csr.indptr}
-        parts["X_shape"] = X.shape
-    else:
-        parts["X"] = X
-    parts |= changes
-    np.savez(folder / f"{name}.npz", **{k: v for k, v in parts.items() if v is not None})
-    return folder
-
-
-@pytest.mark.parametrize("sparse", [False, True])
-@pytest.mark.parametrize("subset", ["all", "train", "test"])
-def test_a_table_of_a_folder(tmp_path, sparse, subset):
-    X, Y, train = table()
-    rows = {"all": train | True, "train": train, "test": ~train}[subset]
-    found = fetch("small", folder=str(write(tmp_path, sparse=sparse)), subset=subset)
-    assert sp.issparse(found.data) == sparse
-    assert found.data.dtype == np.float64 and found.target.dtype == np.int64
-    np.testing.assert_array_equal(found.data.toarray() if sparse else found.data, X[rows])
-    np.testing.assert_array_equal(found.target, Y[rows])
-    np.testing.assert_array_equal(found.train, train[rows])
-    assert found.feature_names == FEATURES and found.target_names == LABELS
-    assert "8 rows, 3 features, 2 labels" in found.DESCR and found.frame is None
-    pair = fetch("small", folder=tmp_path, subset=subset, return_X_y=True)
-    np.testing.assert_array_equal(pair[1], found.target)
-
-
-@pytest.mark.parametrize("sparse", [False, True])
-def test_a_table_of_a_folder_as_frames(tmp_path, sparse):
-    X, Y, train = table()
-    found = fetch("small", folder=write(tmp_path, sparse=sparse), subset="train", as_frame=True)
-    assert list(found.data.columns) == FEATURES and list(found.target.columns) == LABELS
-    np.testing.assert_array_equal(found.data.to_numpy(), X[train])
-    np.testing.assert_array_equal(found.target.to_numpy(), Y[train])
-    assert list(found.frame.columns) == FEATURES + LABELS
-
-
-def test_a_folder_without_a_split(tmp_path):
-    write(tmp_path, train=None)
-    assert fetch("small", folder=tmp_path).train is None
-    with pytest.raises(ValueError, match="subset='test': the table has no official split"):
-        fetch("small", folder=tmp_path, subset="test")
-
-
-@pytest.mark.parametrize(
-    "changes, message",
-    [
-        ({"Y": None}, "small.npz lacks Y; it has train"),
-        ({"X": None}, "small.npz lacks X_data, X_indices, X_indptr, X_shape"),
-        ({"Y": np.ones((7, 2))}, r"Y of .* must have shape \(8, 2\)"),
-        ({"Y": np.full((8, 2), 2)}, r"must hold 0 and 1, got \[2\]"),
-        ({"train": np.ones(3, bool)}, r"train of .* must have shape \(8,\)"),
-        ({"feature_names": ["a"]}, "1 feature_names for 3 columns of X"),
-        ({"feature_names": "abc"}, r"feature_names of .*npz must be 1-D, .* got shape \(\)"),
-        ({"label_names": [["x", "y"]]}, r"label_names of .*npz must be 1-D, .* got shape \(1, 2\)"),
-        ({"label_names": ["x"]}, r"Y of .*npz must have shape \(8, 1\)"),
-        (
-            {"train": np.array(["no", "yes"] * 4)},
-            r"train of .*npz must hold 0 and 1, .*'no', 'yes'",
-        ),
-        ({"train": np.array(["0", "1"] * 4)}, "train of .*npz must hold 0 and 1"),
-        ({"train": np.arange(8)}, "train of .*npz must hold 0 and 1"),
-        ({"Y": np.full((8, 2), "1")}, "Y of .*npz must hold 0 and 1"),
-        ({"Y": np.full((8, 2), np.nan)}, "Y of .*npz must hold 0 and 1"),
-        ({"Y": np.full((8, 2), 0.5)}, "Y of .*npz must hold 0 and 1"),
-        ({"X": np.full((8, 3), "a")}, "X of .*npz must be a 2-D array of numbers, .* dtype <U1"),
-        ({"X": np.ones((8, 3), complex)}, "X of .*npz must be .* numbers, .* dtype complex128"),
-        ({"X": np.ones(8)}, r"X of .*npz must be a 2-D array of numbers, .* shape \(8,\)"),
-        ({"X": np.array([[{}]])}, "npz is no file that numpy.savez"),
-    ],
-)
-def test_a_file_that_is_no_table(tmp_path, changes, message):
-    write(tmp_path, **changes)
-    with pytest.raises(ValueError, match=message):
-        fetch("small", folder=tmp_path)
-
-
-CSR = "X_data, X_indices, X_indptr and X_shape of .*npz make no CSR matrix: "
-
-
-@pytest.mark.parametrize(
-    "changes, message",
-    [
-        ({"X_indices": [0, 10**8, 1]}, CSR + ".* index 100000000 for 3 columns"),
-        ({"X_indices": [0, -1, 1]}, CSR),
-        ({"X_indptr": [0, 3, 1, 1, 2, 2, 2, 2, 3]}, CSR),
-        ({"X_indptr": [0, 1, 1, 1, 2, 2, 2, 2, 9]}, CSR),
-        ({"X_indptr": [0, 3]}, CSR),
-        ({"X_shape": (8, -3)}, CSR),
-        ({"X_shape": (8, 3, 1)}, CSR),
-        ({"X_shape": (2**70, 3)}, "npz is no file that numpy.savez"),
-        ({"X_shape": (8.0, 3.0)}, "X_shape of .*npz must be a 1-D array of integers"),
-        ({"X_indices": ["a", "b", "c"]}, "X_indices of .*npz must be a 1-D array of integers"),
-        ({"X_data": ["a", "b", "c"]}, "X_data of .*npz must be a 1-D array of numbers"),
-        ({"X_data": np.ones((3, 1))}, "X_data of .*npz must be a 1-D array of numbers"),
-        ({"X_shape": (7, 3)}, CSR),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
-)
-def test_a_sparse_file_that_would_crash_what_uses_it(tmp_path, changes, message):
-    parts = {
-        "X_data": np.ones(3), "X_indices": [0, 2, 1], "X_indptr": [0, 1, 1, 1, 2, 2, 2, 2, 3],
-        "X_shape": (8, 3),
-    }  # fmt: skip
-    write(tmp_path, X=None, **parts)
-    assert fetch("small", folder=tmp_path).data.sum() == 3
-    write(tmp_path, X=None, **(parts | changes))
-    with pytest.raises(ValueError, match=message):
-        fetch("small", folder=tmp_path)
-
-
-def test_a_file_that_numpy_has_not_written_as_a_whole(tmp_path):
-    path = write(tmp_path) / "small.npz"
-    whole = path.read_bytes()
-    np.save(tmp_path / "other.npy", np.eye(2))
-    array = (tmp_path / "other.npy").read_bytes()
-    flipped = bytearray(whole)
-    flipped[len(whole) // 3] ^= 255
-    for content in (whole[:300], whole[:-30], b"", b"text", array, bytes(flipped)):
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"small\.npz "):
-            fetch("small", folder=tmp_path)
-
-
-def test_unknown_tables(tmp_path):
+def test_unknown_tables():
     with pytest.raises(ValueError, match="'birds', 'emotions'.* got 'emotion'; did you mean 'emo"):
         fetch("emotion")
     with pytest.raises(ValueError, match="got None"):
         fetch(None)
-    with pytest.raises(ValueError, match="got 'smal': it has small; did you mean 'small'"):
-        fetch("smal", folder=write(tmp_path))
-    with pytest.raises(ValueError, match="it has no files NAME.npz"):
-        fetch("small", folder=tmp_path / "nowhere")
     with pytest.raises(ValueError, match="subset must be .* got None"):
         fetch("scene", subset=None)
 
@@ -396,7 +251,7 @@ def test_without_network(monkeypatch, error):
         raise error
 
     monkeypatch.setattr(datasets, "fetch_openml", fail)
-    message = r"'scene' could not be fetched from OpenML \(data_id=40595\).*folder=.*data_home="
+    message = r"'scene' could not be fetched from OpenML \(data_id=40595\).*data_home="
     with pytest.raises(OSError, match=message) as caught:
         fetch("scene")
     assert caught.value.__cause__ is error
