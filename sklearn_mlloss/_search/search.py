@@ -16,6 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._data.folds import Fold, check_groups
+from .._data.parallel import call_in_parallel
 from .._data.persistence import VersionedEstimator
 from .._data.registry import did_you_mean
 from .._data.tables import as_rows
@@ -48,7 +49,6 @@ from .candidates import last_step, make_pairs, make_settings, prefix_of
 from .defined import check_defined
 from .evaluate import corrected_score, evaluate, mean_scores, pool
 from .inputs import check_folds, make_folds, seeded, weight_of_classifier
-from .parallel import call_all
 from .progress import Countdown, spell
 from .report import (
     chooser,
@@ -356,7 +356,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
                  metric, int(seeds[3]), raises)
                 for own, parts in zip(of_setting, found, strict=True)
             )  # fmt: skip
-            outcomes = call_all(evaluate, decisions, n_jobs=self.n_jobs)
+            outcomes = call_in_parallel(evaluate, decisions, self.n_jobs)
             outcomes = [outcome for own in outcomes for outcome in own]
             metrics = metrics_of(scorer, outcomes)
             error_score = np.nan if raises else self.error_score

@@ -15,13 +15,13 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from .._data.folds import Fold
+from .._data.parallel import call_in_parallel
 from .._data.responses import inside, score_matrix
 from .._data.targets import TargetCodec
 from .._sklearn import _check_method_params, _safe_split
 from .._training.progress import Task
 from ..decoders import Argmax, Decoder
 from .candidates import last_step, prefix_of
-from .parallel import call_all
 
 __all__ = ["FoldScores", "Undecided", "raw_scores", "train", "train_one"]
 
@@ -110,7 +110,7 @@ def train(
         (estimator, params, X, y, *fold, targets, raises, task, names[number], number)
         for number, (params, fold) in enumerate(trainings)
     )
-    found = call_all(_train_task, calls, fit_params, n_jobs=n_jobs, told=told)
+    found = call_in_parallel(_train_task, calls, n_jobs, common=fit_params, on_result=told)
     return [found[start : start + len(folds)] for start in range(0, len(found), len(folds))]
 
 

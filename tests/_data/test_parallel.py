@@ -1,12 +1,56 @@
-"""What a script or notebook defines is sent to other processes and comes back as it was."""
+"""Parallel calls: order, lost workers, and what a script or notebook defines."""
 
+import os
+import signal
 import subprocess
 import sys
+from concurrent.futures import BrokenExecutor
 from pickle import PicklingError
 
+import joblib
 import pytest
 
-from sklearn_mlloss._data.parallel import call_in_parallel
+from sklearn_mlloss._data.parallel import N_TRIES, call_in_parallel
+
+
+def test_results_come_in_the_order_of_the_calls():
+    def power(base, exponent, *, plus):
+        return base**exponent + plus
+
+    calls = [(base, 2) for base in range(7)]
+    for n_jobs in (None, 2):
+        found = call_in_parallel(power, calls, n_jobs, common={"plus": 1})
+        assert found == [b * b + 1 for b in range(7)]
+    with joblib.parallel_config(backend="threading", n_jobs=2):
+        assert call_in_parallel(power, calls, common={"plus": 1}) == [b * b + 1 for b in range(7)]
+    with joblib.parallel_config(backend="multiprocessing", n_jobs=2):  # gives no generator
+        assert call_in_parallel(pow, calls) == [b * b for b in range(7)]
+    assert call_in_parallel(power, []) == []
+
+
+@pytest.mark.slow
+def test_what_is_lost_with_a_process_is_called_again(tmp_path):
+    def dies_once(number):
+        if number == 3 and not (tmp_path / "died").exists():
+            (tmp_path / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    found = call_in_parallel(dies_once, [(number,) for number in range(8)], n_jobs=2)
+    assert found == list(range(8))
+    assert (tmp_path / "died").exists()
+
+
+@pytest.mark.slow
+def test_what_always_kills_its_process_is_given_up(tmp_path):
+    def dies(number):
+        (tmp_path / str(os.getpid())).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(BrokenExecutor):
+        call_in_parallel(dies, [(0,), (1,)], n_jobs=2)
+    assert N_TRIES <= len(list(tmp_path.iterdir())) <= 2 * N_TRIES
+
 
 SCRIPT = """
 import pickle, sys, warnings

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from concurrent.futures import BrokenExecutor
 
 import joblib
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 import scipy.sparse as sp
 
 from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
-from sklearn_mlloss._search.parallel import N_TRIES, call_all
 
 pytestmark = [
     pytest.mark.slow,
@@ -50,43 +48,8 @@ def assert_equal(found, expected):
 # ------------------------------------------------------------------ processes of this machine
 
 
-def test_results_come_in_the_order_of_the_calls():
-    def power(base, exponent, *, plus):
-        return base**exponent + plus
-
-    calls = [(base, 2) for base in range(7)]
-    for n_jobs in (None, 2):
-        assert call_all(power, calls, {"plus": 1}, n_jobs=n_jobs) == [b * b + 1 for b in range(7)]
-    with joblib.parallel_config(backend="threading", n_jobs=2):
-        assert call_all(power, calls, {"plus": 1}) == [b * b + 1 for b in range(7)]
-    with joblib.parallel_config(backend="multiprocessing", n_jobs=2):  # gives no generator
-        assert call_all(pow, calls) == [b * b for b in range(7)]
-    assert call_all(power, []) == []
-
-
 def test_loky_gives_the_results_of_one_process(alone):
     assert_equal(search(n_jobs=2).fit(X, Y, sample_weight=WEIGHT), alone)
-
-
-def test_what_is_lost_with_a_process_is_called_again(tmp_path):
-    def dies_once(number):
-        if number == 3 and not (tmp_path / "died").exists():
-            (tmp_path / "died").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return number
-
-    assert call_all(dies_once, [(number,) for number in range(8)], n_jobs=2) == list(range(8))
-    assert (tmp_path / "died").exists()
-
-
-def test_what_always_kills_its_process_is_given_up(tmp_path):
-    def dies(number):
-        (tmp_path / str(os.getpid())).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    with pytest.raises(BrokenExecutor):
-        call_all(dies, [(0,), (1,)], n_jobs=2)
-    assert N_TRIES <= len(list(tmp_path.iterdir())) <= 2 * N_TRIES
 
 
 # ------------------------------------------------------------------ a cluster
