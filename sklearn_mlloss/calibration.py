@@ -18,9 +18,9 @@ from sklearn.isotonic import IsotonicRegression
 
 from ._data.persistence import VersionedEstimator
 from ._data.registry import did_you_mean
+from ._data.score_checks import check_scores, rows_that_count
 from ._data.scores import to_probability
 from ._data.validation import check_number, describe, make_default
-from .decoders.base import _check_scores, _check_targets, _check_weight
 
 __all__ = [
     "CALIBRATORS",
@@ -109,14 +109,7 @@ class Calibrator(VersionedEstimator, ABC):
         """
         scores = _check_unit(scores)
         self._check_params()
-        if scores.shape[0] == 0:
-            raise ValueError("scores has 0 rows; give fit at least one held-out row.")
-        Y = _check_targets(Y, scores.shape)
-        weight = _check_weight(sample_weight, Y)
-        used = weight > 0
-        if not used.all():
-            scores, Y, weight = scores[used], Y[used], weight[used]
-
+        scores, Y, weight, _ = rows_that_count(scores, Y, sample_weight)
         varied = (Y > 0).any(axis=0) & (Y < 1).any(axis=0)  # NaN is neither
         self.identity_labels_ = np.flatnonzero(~varied)
         self._fit(scores, Y, weight)
@@ -515,7 +508,7 @@ def get_calibrator(spec: Any) -> Calibrator | None:
 
 
 def _check_unit(scores: ArrayLike) -> np.ndarray:
-    scores = _check_scores(scores)
+    scores = check_scores(scores)
     outside = (scores < 0) | (scores > 1)
     if outside.any():
         raise ValueError(

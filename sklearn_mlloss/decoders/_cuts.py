@@ -1,16 +1,16 @@
-"""Where a threshold can cut, what is predicted there, and what a metric says of it.
+"""Where a threshold can cut, and which cut is best for a metric of counts.
 
-Everything is in counts: `tp` true positives, `predicted` predicted entries, `positives` and
-`total` observed ones, all summed with weights; soft labels are fractions.
+For the counts see `sklearn_mlloss._data.counts`.
 """
 
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from .._data.counts import fbeta, ratio
+
 # Thresholds, true positives and predicted entries of each cut.
 Cuts = tuple[np.ndarray, np.ndarray, np.ndarray]
-Number = np.ndarray | float
 
 MAX_CUTS = 400
 # Bounds the memory that counts per group and cut take at a time.
@@ -198,7 +198,7 @@ def dinkelbach(
         ]
         tp = fixed_tp + sum(c[1][k] for c, k in zip(label_cuts, chosen, strict=True))
         predicted = fixed_predicted + sum(c[2][k] for c, k in zip(label_cuts, chosen, strict=True))
-        previous, value = value, float(fbeta(tp, predicted, positives, beta))
+        previous, value = value, float(fbeta(tp, predicted, positives, beta=beta))
         if value <= previous:
             return chosen
 
@@ -207,49 +207,3 @@ def first_best(values: np.ndarray) -> int:
     """Return the first index of the maximum, up to rounding, i.e. the largest threshold."""
     tolerance = 1e-13 * np.abs(values).max()
     return int(np.argmax(values >= values.max() - tolerance))
-
-
-def ratio(numerator: Number, denominator: Number) -> np.ndarray:
-    """Divide, with 0 where the denominator is 0."""
-    numerator, denominator = np.broadcast_arrays(
-        np.asarray(numerator, dtype=float), np.asarray(denominator, dtype=float)
-    )
-    return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0)
-
-
-def fbeta(tp: Number, predicted: Number, positives: Number, beta: float) -> np.ndarray:
-    """Return F-beta."""
-    return ratio((1 + beta**2) * tp, beta**2 * positives + predicted)
-
-
-def f1(tp: Number, predicted: Number, positives: Number, total: Number) -> np.ndarray:
-    """Return F1."""
-    return fbeta(tp, predicted, positives, 1.0)
-
-
-def jaccard(tp: Number, predicted: Number, positives: Number, total: Number) -> np.ndarray:
-    """Return the Jaccard index."""
-    return ratio(tp, positives + predicted - tp)
-
-
-def accuracy(tp: Number, predicted: Number, positives: Number, total: Number) -> np.ndarray:
-    """Return the share of entries decided right."""
-    return ratio(total - positives - predicted + 2 * tp, total)
-
-
-def balanced_accuracy(
-    tp: Number, predicted: Number, positives: Number, total: Number
-) -> np.ndarray:
-    """Return the mean recall of the classes that are present."""
-    negatives = total - positives
-    recalls = ratio(tp, positives) + ratio(negatives - predicted + tp, negatives)
-    return ratio(recalls, 1.0 * (positives > 0) + (negatives > 0))
-
-
-METRICS = {
-    "f1": f1,
-    "jaccard": jaccard,
-    "accuracy": accuracy,
-    "balanced_accuracy": balanced_accuracy,
-    "hamming": accuracy,
-}

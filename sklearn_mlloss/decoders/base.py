@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 
-from .._data.containers import to_float
 from .._data.persistence import VersionedEstimator
-from .._data.weights import LARGEST_SUM, check_weight
+from .._data.score_checks import check_per_row, check_scores, rows_that_count
 
 __all__ = ["Decoder"]
 
@@ -93,23 +92,11 @@ class Decoder(VersionedEstimator, ABC):
         ValueError
             If an argument has the wrong shape or values, or all weights are 0.
         """
-        scores = _check_scores(scores)
-        self._check_params(scores.shape[1])
-        n_samples = scores.shape[0]
-        if n_samples == 0:
-            raise ValueError("scores has 0 rows; give fit at least one held-out row.")
-        Y = _check_targets(Y, scores.shape)
-        weight = _check_weight(sample_weight, Y)
-        count = _check_rows("count", count, n_samples)
-
-        # Rows that do not count must not lend their scores as places for a threshold either.
-        used = weight > 0
-        if not used.all():
-            scores, Y, weight = scores[used], Y[used], weight[used]
-            count = None if count is None else count[used]
-
-        self._fit(scores, Y, weight, count)
-        self.n_labels_ = scores.shape[1]
+        scores = check_scores(scores)
+        n_labels = scores.shape[1]
+        self._check_params(n_labels)
+        self._fit(*rows_that_count(scores, Y, sample_weight, count))
+        self.n_labels_ = n_labels
         return self
 
     @final
@@ -141,14 +128,14 @@ class Decoder(VersionedEstimator, ABC):
                 f"{type(self).__name__} learns its rule from held-out rows and is not fitted yet; "
                 "call fit(scores, Y) on rows that the model was not trained on, then decode."
             )
-        scores = _check_scores(scores)
+        scores = check_scores(scores)
         if fitted and scores.shape[1] != self.n_labels_:
             raise ValueError(
                 f"scores has {scores.shape[1]} labels (columns), but {type(self).__name__} was "
                 f"fitted with {self.n_labels_}; give one column per label seen in fit."
             )
         self._check_params(scores.shape[1])
-        return self._decode(scores, _check_rows("count", count, scores.shape[0]))
+        return self._decode(scores, check_per_row("count", count, scores.shape[0]))
 
     def learn_sets(self, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Learn which label sets there are from more rows than those of `fit`.
@@ -196,42 +183,6 @@ class Decoder(VersionedEstimator, ABC):
         return hasattr(self, "n_labels_") or not self.requires_fit
 
 
-def _as_float(name: str, values: ArrayLike, shape_wanted: str) -> np.ndarray:
-    return to_float(values, name, f"a dense numeric array of shape {shape_wanted}")
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    """Return a view that raises when a decoder writes into what the caller gave."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
-def _check_scores(scores: ArrayLike) -> np.ndarray:
-    scores = _as_float("scores", scores, "(n_samples, n_labels)")
-    if scores.ndim != 2 or scores.shape[1] == 0:
-        raise ValueError(
-            "scores must be 2-D, (n_samples, n_labels) with at least one label, got shape "
-            f"{scores.shape}; use scores.reshape(-1, 1) for a single label."
-        )
-    if not np.isfinite(scores).all():
-        raise ValueError(
-            f"scores must be finite, got {np.count_nonzero(~np.isfinite(scores))} NaN or infinite "
-            "values; check the model that made them."
-        )
-    return _read_only(scores)
-
-
-def _check_targets(Y: ArrayLike, shape: tuple[int, int]) -> np.ndarray:
-    Y = _as_float("Y", Y, "(n_samples, n_labels)")
-    if Y.shape != shape:
-        raise ValueError(
-            f"Y has shape {Y.shape} but scores has shape {shape}; they must be the same, one row "
-            "per sample and one column per label."
-        )
-    return _check_label_values(Y)
-
-
 def _of_inner(decoder: Any, name: str, default: bool) -> bool:
     """Return an attribute of the decoder inside another, or the default if there is none.
 
@@ -243,33 +194,3 @@ def _of_inner(decoder: Any, name: str, default: bool) -> bool:
     except (TypeError, ValueError):
         return default
     return default if inner is None else getattr(inner, name)
-
-
-def _check_label_values(Y: np.ndarray) -> np.ndarray:
-    outside = (Y < 0) | (Y > 1)
-    if outside.any():
-        raise ValueError(
-            "Y must hold values in [0, 1], or NaN for labels that were not observed, got "
-            f"{Y[outside][0]:g}; encode the labels as a 0/1 indicator matrix."
-        )
-    return _read_only(Y)
-
-
-def _check_rows(name: str, values: ArrayLike | None, n_samples: int) -> np.ndarray | None:
-    """Check an optional array with one finite number per row."""
-    if values is None:
-        return None
-    values = _as_float(name, values, "(n_samples,)")
-    if values.shape != (n_samples,):
-        raise ValueError(
-            f"{name} must have one value per row, shape ({n_samples},), got shape {values.shape}."
-        )
-    if not np.isfinite(values).all():
-        raise ValueError(f"{name} must be finite, got NaN or infinite values.")
-    return _read_only(values)
-
-
-def _check_weight(sample_weight: ArrayLike | None, Y: np.ndarray) -> np.ndarray:
-    """Return the weights, 1 where there are none; at least one is positive."""
-    weight = check_weight(sample_weight, Y, per_label=False, largest_sum=LARGEST_SUM)
-    return _read_only(np.ones(len(Y)) if weight is None else weight)

@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 
+from .._data.containers import to_float
+from .._data.score_checks import check_label_values, check_row_weight
 from .._data.validation import check_beta, check_number
-from .base import Decoder, _as_float, _check_label_values, _check_weight
+from .base import Decoder
 from .counts import _first_in_rank, _ranking
 from .expected import _probabilities, best_fbeta_sets, best_length
 
@@ -74,15 +76,15 @@ class _SeenSets(Decoder):
                 f"{type(self).__name__} is not fitted yet; call fit(scores, Y) first, which sets "
                 "the number of labels and would replace the label sets."
             )
-        Y = _as_float("Y", Y, f"(n_samples, {self.n_labels_})")
+        Y = to_float(Y, "Y", f"a dense numeric array of shape (n_samples, {self.n_labels_})")
         if Y.ndim != 2 or Y.shape[1] != self.n_labels_ or not len(Y):
             raise ValueError(
                 f"Y must have at least one row, and one column for each of the {self.n_labels_} "
                 f"labels that {type(self).__name__} was fitted with, got shape {Y.shape}"
             )
-        weight = _check_weight(sample_weight, Y)
+        weight = check_row_weight(sample_weight, Y)
         used = weight > 0
-        self._learn(_check_label_values(Y)[used], weight[used])
+        self._learn(check_label_values(Y)[used], weight[used])
         return self
 
     def _check_params(self, n_labels: int) -> None:

@@ -8,18 +8,29 @@ Where several cuts are equally good, the larger threshold (fewer predicted label
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._data.counts import accuracy, balanced_accuracy, fbeta, jaccard
 from .._data.validation import check_beta, check_call, check_choice, check_number, check_numbers
-from ._cuts import METRICS, best_pooled_cut, cuts, dinkelbach, fbeta, first_best, grid, mean_metric
+from ._cuts import best_pooled_cut, cuts, dinkelbach, first_best, grid, mean_metric
 from .base import Decoder
 
 __all__ = ["FixedThreshold", "GlobalThreshold", "PerLabelThreshold"]
 
 # Without a single observed positive the F measures say nothing about where to cut.
 _UNDEFINED_THRESHOLD = 0.5
+# Names of what `GlobalThreshold` maximises.
+_METRICS: dict[str, Callable[..., np.ndarray]] = {
+    "f1": fbeta,
+    "jaccard": jaccard,
+    "accuracy": accuracy,
+    "balanced_accuracy": balanced_accuracy,
+    "hamming": accuracy,
+    "fbeta": fbeta,
+}
 # Keeps the logits of thresholds finite.
 _SMALLEST = 1e-12
 
@@ -151,7 +162,7 @@ class GlobalThreshold(Decoder):
                     f"it likes, got average={self.average!r}; set the average inside the callable."
                 )
         else:
-            check_choice(self.metric, "metric", (*METRICS, "fbeta"))
+            check_choice(self.metric, "metric", _METRICS)
             check_beta(self.beta)
 
     def _fit(
@@ -161,7 +172,9 @@ class GlobalThreshold(Decoder):
             thresholds, values = self._callable_values(scores, Y, sample_weight)
             undefined = not (Y > 0).any() and not values.any()
         else:
-            metric = _fbeta(self.beta) if self.metric == "fbeta" else METRICS[self.metric]
+            metric = _METRICS[self.metric]
+            if self.metric == "fbeta":
+                metric = partial(fbeta, beta=self.beta)
             thresholds, values = self._named_values(metric, scores, Y, sample_weight)
             # The named metrics are never negative.
             undefined = not values.any() and not (Y > 0).any()
@@ -346,7 +359,7 @@ class PerLabelThreshold(Decoder):
             label_cuts.append(cuts(s, y, weight))
         if self.average == "macro":
             chosen = [
-                first_best(fbeta(tp, predicted, positives[label], self.beta))
+                first_best(fbeta(tp, predicted, positives[label], beta=self.beta))
                 for label, (_, tp, predicted) in zip(tuned, label_cuts, strict=True)
             ]
         else:
@@ -380,7 +393,7 @@ class PerLabelThreshold(Decoder):
     def _common_threshold(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray
     ) -> float:
-        threshold, value = best_pooled_cut(_fbeta(self.beta), scores, Y, sample_weight)
+        threshold, value = best_pooled_cut(partial(fbeta, beta=self.beta), scores, Y, sample_weight)
         return threshold if value > 0 else _UNDEFINED_THRESHOLD
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
@@ -389,11 +402,6 @@ class PerLabelThreshold(Decoder):
 
 def _entry_weights(sample_weight: np.ndarray, observed: np.ndarray) -> np.ndarray:
     return np.broadcast_to(sample_weight[:, None], observed.shape)[observed]
-
-
-def _fbeta(beta: float) -> Callable[..., np.ndarray]:
-    """Return F-beta as a metric with the arguments of those in `METRICS`."""
-    return lambda tp, predicted, positives, total: fbeta(tp, predicted, positives, beta)
 
 
 def _takes_sample_weight(metric: Callable[..., float]) -> bool:

@@ -6,18 +6,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._data.validation import check_beta, describe
-from ..decoders._cuts import (
-    Number,
+from .._data.counts import (
     accuracy,
     balanced_accuracy,
-    f1,
     fbeta,
-    first_best,
     jaccard,
-    midpoints,
-    ratio,
+    precision,
+    recall,
 )
+from .._data.validation import check_beta, describe
+from ..decoders._cuts import first_best, midpoints
 
 # More points than pixels show nothing more; a callable is called at each of them.
 _MAX_DRAWN = 400
@@ -69,18 +67,8 @@ class ThresholdCurve(NamedTuple):
         return float(self.values[np.searchsorted(self.thresholds, threshold)])
 
 
-def precision(tp: Number, predicted: Number, positives: Number, total: Number) -> np.ndarray:
-    """Return the share of predictions that are right."""
-    return ratio(tp, predicted)
-
-
-def recall(tp: Number, predicted: Number, positives: Number, total: Number) -> np.ndarray:
-    """Return the share of positives that are found."""
-    return ratio(tp, positives)
-
-
 CURVES = {
-    "f1": f1,
+    "f1": fbeta,
     "precision": precision,
     "recall": recall,
     "jaccard": jaccard,
@@ -95,7 +83,7 @@ def resolve_metric(metric: Any, beta: float) -> tuple[Callable, str]:
         return metric, getattr(metric, "__name__", type(metric).__name__).replace("_", " ")
     if metric == "fbeta":
         check_beta(beta)
-        return partial(_fbeta, beta=beta), f"F{beta:g}"
+        return partial(fbeta, beta=beta), f"F{beta:g}"
     if not isinstance(metric, str) or metric not in CURVES:
         names = ", ".join(map(repr, [*CURVES, "fbeta"]))
         raise ValueError(
@@ -103,12 +91,6 @@ def resolve_metric(metric: Any, beta: float) -> tuple[Callable, str]:
             f"{describe(metric)}."
         )
     return CURVES[metric], metric.replace("_", " ").capitalize()
-
-
-def _fbeta(
-    tp: Number, predicted: Number, positives: Number, total: Number, *, beta: float
-) -> np.ndarray:
-    return fbeta(tp, predicted, positives, beta)
 
 
 def threshold_curve(

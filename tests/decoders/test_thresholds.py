@@ -1,4 +1,5 @@
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from sklearn.metrics import (
     jaccard_score,
 )
 
+from sklearn_mlloss._data.counts import fbeta
 from sklearn_mlloss.decoders import FixedThreshold, GlobalThreshold, PerLabelThreshold, _cuts
+from sklearn_mlloss.decoders.thresholds import _METRICS
 
 NAMED = {
     "f1": lambda y, h, w: f1_score(y, h, sample_weight=w, zero_division=0),
@@ -377,7 +380,7 @@ def test_the_reference_for_balanced_accuracy_is_that_of_scikit_learn():
 
 # ---- the pooled cut without a full sort
 
-POOLED = {**_cuts.METRICS, "f2": lambda tp, k, p, total: _cuts.fbeta(tp, k, p, 2.0)}
+POOLED = {**_METRICS, "fbeta": partial(fbeta, beta=2.0)}
 
 
 def pooled_by_sorting(metric, scores, Y, weight):
