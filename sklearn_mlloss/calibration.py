@@ -17,10 +17,10 @@ from sklearn.exceptions import NotFittedError
 from sklearn.isotonic import IsotonicRegression
 
 from ._data.persistence import VersionedEstimator
-from ._data.registry import did_you_mean
+from ._data.registry import Registry
 from ._data.score_checks import check_scores, rows_that_count
 from ._data.scores import to_probability
-from ._data.validation import check_number, describe, make_default
+from ._data.validation import check_number
 
 __all__ = [
     "CALIBRATORS",
@@ -456,12 +456,17 @@ class IsotonicCalibrator(Calibrator):
         return proba
 
 
-CALIBRATORS: dict[str, type[Calibrator]] = {
-    "temperature": TemperatureCalibrator,
-    "sigmoid": SigmoidCalibrator,
-    "beta": BetaCalibrator,
-    "isotonic": IsotonicCalibrator,
-}
+CALIBRATORS: Registry[Calibrator] = Registry(
+    "calibration",
+    Calibrator,
+    {
+        "temperature": TemperatureCalibrator,
+        "sigmoid": SigmoidCalibrator,
+        "beta": BetaCalibrator,
+        "isotonic": IsotonicCalibrator,
+    },
+    or_none="None, ",
+)
 
 
 def get_calibrator(spec: Any) -> Calibrator | None:
@@ -491,20 +496,7 @@ def get_calibrator(spec: Any) -> Calibrator | None:
     >>> get_calibrator("sigmoid")
     SigmoidCalibrator()
     """
-    if spec is None or isinstance(spec, Calibrator):
-        return spec
-    if isinstance(spec, type) and issubclass(spec, Calibrator):
-        return make_default(spec, "calibration")
-    names = ", ".join(CALIBRATORS)
-    if not isinstance(spec, str):
-        raise TypeError(
-            "calibration must be None, a name, a Calibrator class or a Calibrator, got "
-            f"{describe(spec)}; the names are: {names}."
-        )
-    if spec not in CALIBRATORS:
-        near = did_you_mean(spec, CALIBRATORS) or "."
-        raise ValueError(f"unknown calibration {describe(spec)}; the names are: {names}{near}")
-    return CALIBRATORS[spec]()
+    return None if spec is None else CALIBRATORS.resolve(spec)
 
 
 def _check_unit(scores: ArrayLike) -> np.ndarray:

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "decoders": ("_data",),
     "losses": ("_data",),
     "networks": ("_data",),
-    "calibration": ("_data", "decoders"),
+    "calibration": ("_data",),
     "inspection": ("_data", "decoders", "metrics"),
     "testing": ("decoders", "losses"),
     "_decision": ("_sklearn", "_data", "calibration", "decoders", "model_selection"),
@@ -112,7 +112,7 @@ def test_relative_imports_are_resolved():
     # The tests below would pass with a reader of imports that finds nothing.
     assert "sklearn_mlloss.losses.links.strictly_increasing" in imports(ROOT / "losses" / "base.py")
     assert "sklearn_mlloss.losses.Loss" in imports(ROOT / "_training" / "build.py")
-    assert rooms_of(ROOT / "calibration.py") == {"_data", "decoders"}
+    assert rooms_of(ROOT / "calibration.py") == {"_data"}
     assert reaches(ROOT / "_training" / "net.py", "skorch")
 
 

@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -16,8 +17,6 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-
-from .registry import did_you_mean
 
 __all__ = [
     "FOREIGN",
@@ -33,8 +32,8 @@ __all__ = [
     "check_numbers",
     "draw_entropy",
     "describe",
+    "did_you_mean",
     "is_auto",
-    "make_default",
     "unchanged_on_error",
     "warn_of_lost_digits",
     "warn_user",
@@ -229,19 +228,40 @@ def check_call(function: Callable[..., Any], name: str, *arguments: str) -> None
         raise TypeError(f"{wanted}: {error}") from None
 
 
-def make_default(cls: type, name: str) -> Any:
-    """Return an instance of a class that was given in place of one."""
-    try:
-        return cls()
-    except TypeError as error:
-        raise TypeError(
-            f"{name}={cls.__name__} cannot be made without arguments ({error}): give an instance"
-        ) from error
-
-
 def is_auto(value: Any) -> bool:
     """Return whether a choice is left to us."""
     return isinstance(value, str) and value == "auto"
+
+
+def did_you_mean(given: Any, names: Iterable[str]) -> str:
+    """Return the end of an error message: the name that was probably meant, or nothing.
+
+    Parameters
+    ----------
+    given : object
+        A mistyped name; anything but a string is like none of the names.
+    names : iterable of str
+        The names that exist.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from sklearn_mlloss._data.validation import did_you_mean
+    >>> "unknown loss 'Focl'" + did_you_mean("Focl", ["bce", "focal"])
+    "unknown loss 'Focl'; did you mean 'focal'?"
+    """
+    if not isinstance(given, str):
+        return ""
+    known = {_plain(name): name for name in names}
+    close = get_close_matches(_plain(given), known, n=1)
+    return f"; did you mean {known[close[0]]!r}?" if close else ""
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_").replace(" ", "_")
 
 
 def describe(value: Any) -> str:

@@ -17,10 +17,9 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from .._data.folds import check_groups, list_folds
 from .._data.parallel import call_in_parallel
-from .._data.registry import did_you_mean
 from .._data.responses import explaining_labels, label_scores
 from .._data.targets import TargetCodec
-from .._data.validation import describe, warn_user
+from .._data.validation import describe, did_you_mean, warn_user
 from .._sklearn import _check_method_params, _routing_enabled, _safe_split
 from ..model_selection.split_groups import stratified_folds
 

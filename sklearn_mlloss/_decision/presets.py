@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .._data.registry import did_you_mean
-from .._data.validation import describe
+from .._data.validation import describe, did_you_mean
 
 __all__ = ["PRESETS", "preset_for", "vote_for"]
 

@@ -18,7 +18,6 @@ from sklearn.utils.validation import check_is_fitted
 from .._data.folds import Fold, check_groups
 from .._data.parallel import call_in_parallel
 from .._data.persistence import VersionedEstimator
-from .._data.registry import did_you_mean
 from .._data.tables import as_rows
 from .._data.targets import TargetCodec, plain_targets
 from .._data.validation import (
@@ -28,6 +27,7 @@ from .._data.validation import (
     check_n_jobs,
     check_number,
     describe,
+    did_you_mean,
     draw_entropy,
     unchanged_on_error,
     warn_user,

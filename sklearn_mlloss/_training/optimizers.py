@@ -12,8 +12,7 @@ from typing import Any
 
 import torch
 
-from .._data.registry import did_you_mean
-from .._data.validation import check_number, describe
+from .._data.validation import check_number, describe, did_you_mean
 
 __all__ = [
     "OPTIMIZERS",

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from .._data.registry import did_you_mean
 from .._data.validation import (
     check_call,
     check_choice,
@@ -18,6 +17,7 @@ from .._data.validation import (
     check_n_jobs,
     check_number,
     describe,
+    did_you_mean,
     is_auto,
 )
 

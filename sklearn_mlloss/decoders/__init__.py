@@ -6,8 +6,7 @@ Every rule is a `Decoder`: ``fit(scores, Y)`` on held-out rows where it has some
 
 from typing import Any
 
-from .._data.registry import did_you_mean
-from .._data.validation import describe, make_default
+from .._data.registry import Registry
 from .base import Decoder
 from .counts import Argmax, AtLeastOne, CardinalityCut, CumulativeCut, OneOverN, TopK
 from .expected import ExpectedFBeta, ExpectedJaccard
@@ -42,27 +41,31 @@ __all__ = [
     "get_decoder",
 ]
 
-DECODERS: dict[str, type[Decoder]] = {
-    "threshold": FixedThreshold,
-    "global_threshold": GlobalThreshold,
-    "per_label_threshold": PerLabelThreshold,
-    "proportion": ProportionCut,
-    "cost": CostSensitiveThreshold,
-    "top_k": TopK,
-    "cardinality": CardinalityCut,
-    "cumulative": CumulativeCut,
-    "one_over_n": OneOverN,
-    "max_gap": MaxGapCut,
-    "argmax": Argmax,
-    "at_least_one": AtLeastOne,
-    "expected_fbeta": ExpectedFBeta,
-    "expected_jaccard": ExpectedJaccard,
-    "gfm": GFMDecoder,
-    "label_set": LabelSetDecoder,
-    "threshold_function": ThresholdFunction,
-    "risk_control": RiskControl,
-    "hierarchy": HierarchyClosure,
-}
+DECODERS: Registry[Decoder] = Registry(
+    "decoder",
+    Decoder,
+    {
+        "threshold": FixedThreshold,
+        "global_threshold": GlobalThreshold,
+        "per_label_threshold": PerLabelThreshold,
+        "proportion": ProportionCut,
+        "cost": CostSensitiveThreshold,
+        "top_k": TopK,
+        "cardinality": CardinalityCut,
+        "cumulative": CumulativeCut,
+        "one_over_n": OneOverN,
+        "max_gap": MaxGapCut,
+        "argmax": Argmax,
+        "at_least_one": AtLeastOne,
+        "expected_fbeta": ExpectedFBeta,
+        "expected_jaccard": ExpectedJaccard,
+        "gfm": GFMDecoder,
+        "label_set": LabelSetDecoder,
+        "threshold_function": ThresholdFunction,
+        "risk_control": RiskControl,
+        "hierarchy": HierarchyClosure,
+    },
+)
 
 
 def get_decoder(spec: Any) -> Decoder:
@@ -92,17 +95,4 @@ def get_decoder(spec: Any) -> Decoder:
     >>> get_decoder("cumulative")
     CumulativeCut()
     """
-    if isinstance(spec, Decoder):
-        return spec
-    if isinstance(spec, type) and issubclass(spec, Decoder):
-        return make_default(spec, "decoder")
-    names = ", ".join(DECODERS)
-    if not isinstance(spec, str):
-        raise TypeError(
-            f"decoder must be a name, a Decoder class or a Decoder, got {describe(spec)}; "
-            f"the names are: {names}."
-        )
-    if spec not in DECODERS:
-        near = did_you_mean(spec, DECODERS) or "."
-        raise ValueError(f"unknown decoder {describe(spec)}; the names are: {names}{near}")
-    return DECODERS[spec]()
+    return DECODERS.resolve(spec)

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import nn
 
-from .._data.registry import did_you_mean
-from .._data.validation import describe, make_default
+from .._data.registry import Registry
+from .._data.validation import check_choice, describe
 from .balanced import DistributionBalancedLoss
 from .base import Criterion, Loss, SeparableLoss
 from .counts import FactorizedLoss, PoissonSoftmaxLoss
@@ -66,38 +66,42 @@ __all__ = [
     "get_loss",
 ]
 
-LOSSES: dict[str, type[Loss]] = {
-    "abs_kl": AbsKLLoss,
-    "asymmetric": AsymmetricLoss,
-    "asymmetric_polynomial": AsymmetricPolynomialLoss,
-    "atlop": AdaptiveThresholdLoss,
-    "balanced_bce": BalancedBCELoss,
-    "bce": BinaryCrossEntropy,
-    "bp_mll": BPMLLLoss,
-    "brier": BrierLoss,
-    "cloglog": CLogLogLoss,
-    "distribution_balanced": DistributionBalancedLoss,
-    "exponential": ExponentialLoss,
-    "factorized": FactorizedLoss,
-    "focal": FocalLoss,
-    "hill": HillLoss,
-    "hinge": HingeLoss,
-    "ldam": LDAMLoss,
-    "lsep": LSEPLoss,
-    "mse": SquaredErrorLoss,
-    "multilabel_margin": MultilabelMarginLoss,
-    "pairwise_logistic": PairwiseLogisticLoss,
-    "poisson_softmax": PoissonSoftmaxLoss,
-    "poly1": Poly1Loss,
-    "sigmoid_f1": SigmoidF1Loss,
-    "soft_fbeta": SoftFBetaLoss,
-    "softmax_ce": SoftmaxCrossEntropy,
-    "splc": SPLCLoss,
-    "squared_hinge": SquaredHingeLoss,
-    "tversky": TverskyLoss,
-    "two_way": TwoWayLoss,
-    "zlpr": ZLPRLoss,
-}
+LOSSES: Registry[Loss] = Registry(
+    "loss",
+    Loss,
+    {
+        "abs_kl": AbsKLLoss,
+        "asymmetric": AsymmetricLoss,
+        "asymmetric_polynomial": AsymmetricPolynomialLoss,
+        "atlop": AdaptiveThresholdLoss,
+        "balanced_bce": BalancedBCELoss,
+        "bce": BinaryCrossEntropy,
+        "bp_mll": BPMLLLoss,
+        "brier": BrierLoss,
+        "cloglog": CLogLogLoss,
+        "distribution_balanced": DistributionBalancedLoss,
+        "exponential": ExponentialLoss,
+        "factorized": FactorizedLoss,
+        "focal": FocalLoss,
+        "hill": HillLoss,
+        "hinge": HingeLoss,
+        "ldam": LDAMLoss,
+        "lsep": LSEPLoss,
+        "mse": SquaredErrorLoss,
+        "multilabel_margin": MultilabelMarginLoss,
+        "pairwise_logistic": PairwiseLogisticLoss,
+        "poisson_softmax": PoissonSoftmaxLoss,
+        "poly1": Poly1Loss,
+        "sigmoid_f1": SigmoidF1Loss,
+        "soft_fbeta": SoftFBetaLoss,
+        "softmax_ce": SoftmaxCrossEntropy,
+        "splc": SPLCLoss,
+        "squared_hinge": SquaredHingeLoss,
+        "tversky": TverskyLoss,
+        "two_way": TwoWayLoss,
+        "zlpr": ZLPRLoss,
+    },
+)
 
 
 def get_loss(spec: Any) -> Loss:
@@ -126,20 +130,13 @@ def get_loss(spec: Any) -> Loss:
     >>> get_loss("focal")
     FocalLoss()
     """
+    is_class = isinstance(spec, type)
     if isinstance(spec, str):
-        if spec not in LOSSES:
-            raise ValueError(
-                f"loss must be one of {', '.join(sorted(LOSSES))}, got {describe(spec)}"
-                f"{did_you_mean(spec, LOSSES)}"
-            )
-        return LOSSES[spec]()
-    if isinstance(spec, Loss):
-        return spec
-    if isinstance(spec, type) and issubclass(spec, Loss):
-        return make_default(spec, "loss")
-    if not isinstance(spec, type) or issubclass(spec, nn.Module):
-        if callable(spec):
-            return FunctionLoss(spec)
+        check_choice(spec, "loss", LOSSES)
+    if isinstance(spec, Loss | str) or (is_class and issubclass(spec, Loss)):
+        return LOSSES.resolve(spec)
+    if callable(spec) and (not is_class or issubclass(spec, nn.Module)):
+        return FunctionLoss(spec)
     raise TypeError(
         "loss must be a name, a Loss, a torch loss or a callable (outputs, targets), got "
         f"{describe(spec)}"

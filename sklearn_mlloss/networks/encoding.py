@@ -24,8 +24,8 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from .._data.persistence import VersionedEstimator
-from .._data.registry import did_you_mean
-from .._data.validation import check_flag, check_integer, describe, make_default
+from .._data.registry import Registry
+from .._data.validation import check_flag, check_integer, describe, is_auto
 from .columns import CSR, SLACK, Columns, quantiles
 from .layers import Filled, PiecewiseLinear, Quantile, Scaled, WithIndicator, inverse, reach
 
@@ -412,12 +412,17 @@ class PiecewiseLinearEncoding(Encoding):
         return PiecewiseLinear(self.edges_, self.median_, dtype)
 
 
-ENCODINGS: dict[str, type[Encoding]] = {
-    "piecewise_linear": PiecewiseLinearEncoding,
-    "quantile": QuantileEncoding,
-    "robust": RobustEncoding,
-    "standard": StandardEncoding,
-}
+ENCODINGS: Registry[Encoding] = Registry(
+    "encoding",
+    Encoding,
+    {
+        "piecewise_linear": PiecewiseLinearEncoding,
+        "quantile": QuantileEncoding,
+        "robust": RobustEncoding,
+        "standard": StandardEncoding,
+    },
+    or_none="None, ",
+)
 
 
 def get_encoding(spec: Any) -> Encoding:
@@ -448,25 +453,12 @@ def get_encoding(spec: Any) -> Encoding:
     """
     if spec is None:
         return IdentityEncoding()
-    if isinstance(spec, Encoding):
-        return spec
-    if isinstance(spec, type) and issubclass(spec, Encoding):
-        return make_default(spec, "encoding")
-    names = ", ".join(ENCODINGS)
-    if not isinstance(spec, str):
-        raise TypeError(
-            "encoding must be None, a name, an Encoding class or an Encoding, got "
-            f"{describe(spec)}; the names are: {names}"
-        )
-    if spec == "auto":
+    if is_auto(spec):
         raise ValueError(
             "encoding='auto' has no parameters: set encoding='piecewise_linear' or another name "
-            f"along, one of {names}"
+            f"along, one of {', '.join(ENCODINGS)}"
         )
-    if spec not in ENCODINGS:
-        near = did_you_mean(spec, ENCODINGS)
-        raise ValueError(f"unknown encoding {describe(spec)}; the names are: {names}{near}")
-    return ENCODINGS[spec]()
+    return ENCODINGS.resolve(spec)
 
 
 def _normal_scores(counts: np.ndarray) -> np.ndarray:
