@@ -436,7 +436,7 @@ def tell_table(name, table, problems):
             if len(rows) > 1:
                 cells[-1] += f" ± {found.std(ddof=1):.4f}"
         cells.append(f"{np.median(values(rows, 'seconds')):.1f}")
-        label = f"{who[0]} + decisions" if who[1] == "decoded" else who[0]
+        label = f"{who[0]} + tuned decoder" if who[1] == "decoded" else who[0]
         print(f"| {label} | {len(rows)} | " + " | ".join(cells) + " |")
     for problem in problems:
         print(f"\n{problem}.")
@@ -467,7 +467,7 @@ def tell_cells(own, tables):
     print(f"| {own} against | standard error of | cells | better on average "
           "| wins | ties | losses |\n" + "| --- " * 7 + "|")  # fmt: skip
     for kind in ("shipped", "decoded"):
-        end = " + decisions" if kind == "decoded" else ""
+        end = " + tuned decoder" if kind == "decoded" else ""
         found = []
         against = {name: [] for name in PEERS}
         for name, table in tables.items():
