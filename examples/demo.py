@@ -52,7 +52,7 @@ def best_of_each_metric(search):
     for metric in SCORERS:
         table = search.compare(metric)
         first = table.iloc[0]
-        alike = table["verdict"].isin(["equivalent", "cannot be told apart"]).sum()
+        alike = table["verdict"].isin(["equivalent", "not significantly different"]).sum()
         rows.append(
             {
                 "metric": metric,

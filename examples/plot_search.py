@@ -27,7 +27,8 @@ search = LossDecoderSearchCV(
 ).fit(X, Y)
 
 # %%
-# In words. The decoder matters more than the loss, and some pairs cannot be told from the best.
+# In words. The decoder matters more than the loss, and some candidates are not significantly
+# different from the best.
 print(search.summary())
 
 # %%

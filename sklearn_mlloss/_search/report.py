@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 LEVEL = 0.05  # of the tests that words are chosen by
-SAME = "cannot be told apart"
+SAME = "not significantly different"
 NAMES = ("param_loss", "param_decoder", "param_calibration")
 
 
@@ -284,8 +284,8 @@ def _words(
     if not same:
         return [f"The best is better than the {_count(others, 'other pair')} (p < {LEVEL})."]
     lines = [
-        f"{len(same)} of the {_count(others, 'other pair')} cannot be told from the best "
-        f"(corrected t-test, p >= {LEVEL})."
+        f"{len(same)} of the {_count(others, 'other pair')} {'is' if len(same) == 1 else 'are'} "
+        f"not significantly different from the best (corrected t-test, p >= {LEVEL})."
     ]
     certain = sum(verdict == "equivalent" for verdict in verdicts)
     if certain:

@@ -401,9 +401,9 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
             its "std_error" and "p_value" by `corrected_t_test`; the probabilities "better",
             "equivalent" and "worse" that it is so in practice, by `practical_difference`;
             "verdict", which is "best", "equivalent" (with a probability of 95%), "worse" (p <
-            0.05), "cannot be told apart" or "failed", and empty after a single split; "error";
-            and "index", its row in `cv_results_`. The best was chosen for its score, and p-values
-            are not corrected for the number of pairs: they are somewhat too small.
+            0.05), "not significantly different" or "failed", and empty after a single split;
+            "error"; and "index", its row in `cv_results_`. The best was chosen for its score, and
+            p-values are not corrected for the number of pairs: they are somewhat too small.
         """
         check_is_fitted(self)
         table = compare(self.cv_results_, self._metric(metric), self._sizes, rope)

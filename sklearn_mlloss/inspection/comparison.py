@@ -18,7 +18,7 @@ __all__ = ["LossComparisonDisplay"]
 
 _KINDS = ("heatmap", "dots")
 # Verdicts of a comparison that say that a pair may be as good as the best.
-_AS_GOOD = ("equivalent", "cannot be told apart")
+_AS_GOOD = ("equivalent", "not significantly different")
 # Characters of a name beside the picture.
 _NAME_LENGTH = 28
 # Inches that a character of a name, a digit in a cell and a line of text take.
@@ -234,7 +234,7 @@ class LossComparisonDisplay:
             rows, columns = (np.array(alike) + [-0.33, 0.41]).T
             handles += ax.plot(
                 columns, rows, linestyle="", marker="o", color="white", markeredgecolor="black",
-                markersize=5, label="cannot be told from the best",
+                markersize=5, label="not significantly different",
             )  # fmt: skip
         failed = [cell for cell in pair_of if not np.isfinite(self.scores_[cell])]
         if failed:
@@ -306,7 +306,7 @@ class LossComparisonDisplay:
             half = student.ppf((1 + _CONFIDENCE) / 2, freedom) * shown["std_error"]
         kinds = {
             "best": (verdict == "best", VERMILLION, "D", "best"),
-            "alike": (np.isin(verdict, _AS_GOOD), BLUE, "o", "cannot be told from the best"),
+            "alike": (np.isin(verdict, _AS_GOOD), BLUE, "o", "not significantly different"),
             "worse": (verdict == "worse", "0.35", "s", "worse"),
             "": (verdict == "", BLUE, "o", "one split, no test"),
         }

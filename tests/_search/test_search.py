@@ -562,7 +562,8 @@ def test_without_refit():
     for name in ("predict", "predict_proba", "score", "best_estimator_"):
         assert not hasattr(fitted, name)
     several = search(scoring=["f1_macro", "f1_micro"], refit=False).fit(X, Y)
-    assert not hasattr(several, "best_index_") and "cannot" in several.summary("f1_micro")
+    assert not hasattr(several, "best_index_")
+    assert "not significantly different" in several.summary("f1_micro")
     assert hasattr(search(), "predict")
 
 
@@ -761,7 +762,7 @@ def test_compare(reference):
     assert table["verdict"][0] == "best"
     alike = (table["p_value"] >= 0.05) | (table["equivalent"] >= 0.95)
     assert set(table["verdict"][1:][~alike[1:]]) <= {"worse"}
-    assert set(table["verdict"][1:][alike[1:]]) <= {"equivalent", "cannot be told apart"}
+    assert set(table["verdict"][1:][alike[1:]]) <= {"equivalent", "not significantly different"}
     np.testing.assert_allclose(table[["better", "equivalent", "worse"]].sum(axis=1), 1)
 
 
@@ -784,11 +785,11 @@ SUMMARY = """\
 loss  decoder           calibration  f1_macro  difference     p  worse in practice
 bce   global_threshold  none            0.800                                       best
 zlpr  global_threshold  none            0.799      -0.001  0.21                 0%  equivalent
-bce   threshold         none            0.780      -0.020  0.25                74%  cannot be told apart
+bce   threshold         none            0.780      -0.020  0.25                74%  not significantly different
 bce   threshold         sigmoid         0.600      -0.200  0.00               100%  worse
 ... and 1 more: compare() has them all
 
-2 of the 3 other pairs cannot be told from the best (corrected t-test, p >= 0.05).
+2 of the 3 other pairs are not significantly different from the best (corrected t-test, p >= 0.05).
 1 of them is equivalent: the difference is below 0.01 with a probability of 95%.
 They and the best have all 2 losses.
 They and the best have all 2 decoders.
@@ -833,7 +834,7 @@ def test_summary_text():
     assert "They and the best have 1 of 2 losses: bce." in fitted.summary()
 
 
-def test_summary_where_all_is_told_apart(reference):
+def test_summary_where_the_best_is_significantly_better(reference):
     again = pickle.loads(pickle.dumps(reference))
     for k in range(3):
         column = again.cv_results_[f"split{k}_test_score"]

@@ -96,9 +96,9 @@ def test_cells_are_the_scores_and_the_best_comes_first():
     assert display.dots_ is None
 
 
-def test_best_failed_and_what_cannot_be_told_apart_are_marked():
+def test_best_failed_and_not_significantly_different_are_marked():
     display = LossComparisonDisplay(SMALL).plot()
-    assert legend(display.figure_) == ["best", "cannot be told from the best", "failed"]
+    assert legend(display.figure_) == ["best", "not significantly different", "failed"]
     (frame,) = display.ax_.patches
     assert frame.get_xy() == (-0.5, -0.5)
     alike, failed = display.ax_.lines
