@@ -16,9 +16,9 @@ from ._data.features import InputCodec, check_rows, takes_missing
 from ._data.rows import Rows
 from ._data.targets import TargetCodec
 from ._data.validation import draw_entropy, unchanged_on_error
-from ._decision.base import DecidingClassifier, Scored, reserve, row_means
-from ._decision.decision import make_calibrator, make_decoder
-from ._decision.held_out import make_folds, split_rows
+from ._decision.base import DecidingClassifier
+from ._decision.decision import Decision, HeldOut, make_decision, reserve
+from ._decision.held_out import make_folds, row_means, split_rows
 from ._decision.presets import preset_for
 from ._decision.summary import describe_nets
 from ._sklearn import CallbackSupportMixin
@@ -426,8 +426,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
             if last is None:
                 self._entropy = draw_entropy(self.random_state)
             loss = make_loss(self.loss, rows)
-            self.calibrator_ = make_calibrator(self.calibration)
-            self.decoder_ = self._make_decoder(self.decoder, loss)
+            self._decision = self._make_decision(self.decoder, self.calibration, loss)
             reserved = None
             if self.decoder_.untouched_rows:
                 rest, own = reserve(rows.Y, self._seeds(0)[3])
@@ -486,8 +485,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
             if first:
                 self._entropy = draw_entropy(self.random_state)
                 loss = make_loss(self.loss, rows)
-                self.calibrator_ = make_calibrator(self.calibration)
-                self.decoder_ = self._make_decoder(self.decoder, loss)
+                self._decision = self._make_decision(self.decoder, self.calibration, loss)
                 seeds = self._seeds(0)
                 encoder = fit_encoder(
                     self.encoding, rows, seeds[0], self.is_categorical_, more_to_come=True
@@ -597,9 +595,17 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
 
     # ------------------------------------------------------------------ parts of a fit
 
-    def _make_decoder(self, spec: Any, loss: Loss | None = None) -> Decoder:
-        # In `fit` the decoder is made before there is a `loss_`, or while that is of the last fit.
-        return make_decoder(spec, loss or self.loss_, self._targets, self.calibrator_ is not None)
+    def _make_decision(self, decoder: Any, calibration: Any, loss: Loss | None = None) -> Decision:
+        # In `fit` the decision is made before there is a `loss_`, or while it is of the last fit.
+        loss = loss or self.loss_
+        return make_decision(
+            decoder,
+            calibration,
+            self._targets,
+            default=loss.default_decoder,
+            source="" if loss.proper else type(loss).__name__,
+            seed=self._entropy,
+        )
 
     def _model_lines(self) -> list[tuple[str, str]]:
         return describe_nets(self)
@@ -618,7 +624,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     ) -> tuple[Trained, Callable]:  # fmt: skip
         """Train one net; return it, and what makes a classifier of it."""
         train, held_out = rows, None
-        if self.early_stopping or self._learns_decision():
+        if self.early_stopping or self._decision.requires_fit:
             # Not a new split in a warm start: its held-out rows would have been trained on.
             parts = split_rows(rows, self.validation_fraction, self._seeds(0)[2])
             train, held_out = (rows[part].scaled() for part in parts)
@@ -629,8 +635,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
 
         def finish(model: MultiLabelNetClassifier, trained: Trained) -> None:
             model._keep([trained])
-            scored = model._score(held_out) if model._learns_decision() else None
-            model._learn_decision(scored, rows, reserved)
+            if model._decision.requires_fit:
+                model._learn_decision(model._score(held_out), rows, reserved)
 
         if task is not None:
             task.finish = finish
@@ -642,9 +648,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     def _train(self, train: Callable, loss: Loss, *args: Any) -> Any:
         return train_or_recall(self, MultiLabelNetClassifier, train, loss, *args)
 
-    def _learn_decision(self, scored: Scored | None, rows: Rows, reserved: Rows | None) -> None:
-        own = None if reserved is None else self._score(reserved)
-        self._fit_decision(scored, own, every=(rows.Y, rows.weight))
+    def _learn_decision(self, held_out: HeldOut, rows: Rows, reserved: Rows | None) -> None:
+        kept = None if reserved is None else self._score(reserved)
+        self._fit_decision(held_out, kept, all_targets=(rows.Y, rows.weight))
 
     def _pass_over(self, net: TableNet, rows: Rows, device: torch.device, first: bool) -> Trained:
         loss = net.criterion_.loss
@@ -660,7 +666,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     def _fit_folds(
         self, rows: Rows, kept: np.ndarray, folds: list, loss: Loss, device: torch.device,
         task: Task | None,
-    ) -> Scored:  # fmt: skip
+    ) -> HeldOut:  # fmt: skip
         """Train a net a fold; return all rows with their out-of-fold scores."""
         self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
         runs = self._train(train_folds, loss, rows, folds, device, self._entropy, self.n_jobs, task)
@@ -679,7 +685,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         if self.store_cv_results:
             self.oof_scores_ = np.full((len(kept), rows.Y.shape[1]), np.nan)
             self.oof_scores_[kept] = scores
-        return Scored(scores, rows.Y, rows.weight, count)[~np.isnan(scores).any(axis=1)]
+        return HeldOut(scores, rows.Y, rows.weight, count)[~np.isnan(scores).any(axis=1)]
 
     def _keep(self, trained: Sequence[Trained]) -> None:
         """Keep what was trained."""
@@ -689,6 +695,6 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         self.history_ = curves[0] if len(curves) == 1 else curves
         self.n_iter_ = max(len(curve["epoch"]) for curve in curves)
 
-    def _score(self, rows: Rows) -> Scored:
+    def _score(self, rows: Rows) -> HeldOut:
         scores, count = self._raw_scores(rows.X)
-        return Scored(scores, rows.Y, rows.weight, count)
+        return HeldOut(scores, rows.Y, rows.weight, count)

@@ -31,9 +31,10 @@ from ._data.validation import (
     unchanged_on_error,
 )
 from ._data.weights import LARGEST_SUM, check_weight, weigh
-from ._decision.base import DecidingClassifier, Scored, reserve, row_means
+from ._decision.base import DecidingClassifier
 from ._decision.cross_fit import Routed, fit_models, is_prefit, make_parts, pool, route
-from ._decision.decision import make_calibrator, make_plain_decoder
+from ._decision.decision import Decision, HeldOut, make_decision, reserve
+from ._decision.held_out import row_means
 from ._decision.presets import preset_for, vote_for
 from ._decision.summary import count, shown
 from ._sklearn import _routing_enabled, _safe_indexing
@@ -286,8 +287,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             routed = route(self, sample_weight, params, len(Y), prefit)
             self._entropy = draw_entropy(self.random_state)
             fold_seed, own_seed = np.random.SeedSequence(self._entropy).generate_state(2)
-            self.calibrator_ = make_calibrator(self.calibration)
-            self.decoder_ = self._make_decoder(self.decoder)
+            self._decision = self._make_decision(self.decoder, self.calibration)
             rest, own = np.arange(len(Y)), None
             # An estimator that is fitted already has seen no row: `_fit_decision` makes the parts.
             if self.decoder_.untouched_rows and not prefit:
@@ -305,14 +305,17 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             self._set_features()
             if self.store_cv_results:
                 self.oof_scores_ = row_means([rows], [scores], len(Y))
-            scored = reserved = None
+            held_out = reserved = None
             if scores is not None:
                 weights, groups = _of_rows(rows, weight, routed.groups)
-                scored = Scored(scores, Y[rows], weights, groups=groups)
+                held_out = HeldOut(scores, Y[rows], weights, groups=groups)
             if own is not None:
                 own_scores, _ = self._raw_scores(_safe_indexing(X, own))
-                reserved = Scored(own_scores, Y[own], *_of_rows(own, weight))
-            self._fit_decision(scored, reserved, every=(Y, weight))
+                reserved = HeldOut(own_scores, Y[own], *_of_rows(own, weight))
+            if held_out is None:  # without a calibration, the decoder needs its own rows only
+                held_out = reserved
+            if held_out is not None:
+                self._fit_decision(held_out, reserved, all_targets=(Y, weight))
         return self
 
     # ------------------------------------------------------------------ predicting
@@ -461,9 +464,16 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
 
-    def _make_decoder(self, spec: Any) -> Decoder:
-        calibrated = self.calibrator_ is not None
-        return make_plain_decoder(spec, AUTO, self._method, self._targets, calibrated)
+    def _make_decision(self, decoder: Any, calibration: Any) -> Decision:
+        return make_decision(
+            decoder,
+            calibration,
+            self._targets,
+            default=AUTO,
+            natural="threshold",  # of 0.5: where decision_function changes its sign
+            source="" if self._method == "predict_proba" else self._method,
+            seed=self._entropy,
+        )
 
     def _model_lines(self) -> list[tuple[str, str]]:
         models = count(len(self.estimators_), "model")

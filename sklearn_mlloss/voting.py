@@ -8,14 +8,13 @@ from typing import Any, Self
 
 import numpy as np
 from scipy.optimize import minimize
-from sklearn.base import ClassifierMixin, clone
+from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier
 from sklearn.utils import Bunch
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
 from ._data.parallel import call_in_parallel
-from ._data.persistence import VersionedEstimator
 from ._data.responses import (
     check_takes_labels,
     explaining_labels,
@@ -27,6 +26,7 @@ from ._data.tables import as_rows
 from ._data.targets import TargetCodec, plain_targets
 from ._data.validation import check_n_jobs, check_number, describe, unchanged_on_error
 from ._data.weights import LARGEST_SUM, check_weight
+from ._decision.base import LabelClassifier
 from ._decision.cross_fit import takes_keyword
 from ._sklearn import _BaseHeterogeneousEnsemble, _raise_for_params, _routing_enabled
 
@@ -36,7 +36,7 @@ __all__ = ["SoftVotingClassifier"]
 SURE = 1e-6
 
 
-class SoftVotingClassifier(ClassifierMixin, VersionedEstimator, _BaseHeterogeneousEnsemble):
+class SoftVotingClassifier(LabelClassifier, _BaseHeterogeneousEnsemble):
     r"""Mean of the probabilities of several classifiers, for one label or many.
 
     What scikit-learn's ``VotingClassifier(voting="soft")`` does for 1-D targets and refuses for
@@ -176,10 +176,7 @@ class SoftVotingClassifier(ClassifierMixin, VersionedEstimator, _BaseHeterogeneo
             Y = targets.transform(y)
             per_label = targets.kind == "multilabel" and not learns
             sample_weight = check_weight(sample_weight, Y, per_label, LARGEST_SUM)
-            self._targets = targets
-            self.classes_ = targets.classes_
-            self.n_labels_ = targets.n_labels_
-            self.label_names_ = targets.label_names_
+            self._set_targets(targets)
             routed = self._route(sample_weight, fit_params)
             for name, member in self._members():
                 with _naming(name):
@@ -238,24 +235,6 @@ class SoftVotingClassifier(ClassifierMixin, VersionedEstimator, _BaseHeterogeneo
         scores = self._mean_scores(X)
         decided = scores if self._targets.kind == "multiclass" else scores > 0.5
         return self._targets.inverse_transform(decided)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the share of rows with all labels as in y, or with the class of a 1-D y.
-
-        Parameters
-        ----------
-        X : see `predict`
-        y : array-like, DataFrame or sparse matrix
-            True labels. Columns with names must be those of the y that was fitted, in that order,
-            if that had names.
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights >= 0.
-
-        Returns
-        -------
-        float
-        """
-        return self._targets.score(y, self.predict(X), sample_weight)
 
     # ------------------------------------------------------------------ parameters and tags
 

@@ -10,7 +10,7 @@ from sklearn.metrics import label_ranking_average_precision_score, log_loss
 from sklearn.model_selection import KFold
 
 from sklearn_mlloss import MultiLabelNetClassifier
-from sklearn_mlloss._decision.base import reserve
+from sklearn_mlloss._decision.decision import reserve
 from sklearn_mlloss.calibration import CALIBRATORS
 from sklearn_mlloss.decoders import AtLeastOne, Decoder, GlobalThreshold, LabelSetDecoder
 from sklearn_mlloss.model_selection import MultilabelStratifiedKFold

@@ -177,6 +177,15 @@ class TargetCodec:
             return scores / scores.sum(axis=1, keepdims=True)
         return scores
 
+    def log_odds(self, scores: np.ndarray) -> np.ndarray:
+        """Return scores inside (0, 1) as log-odds, in the form of `decision_function`."""
+        if self.kind == "multiclass":
+            # Not their sum less the score itself, which is 0 where one class has nearly all.
+            others = scores @ (1 - np.eye(self.n_labels_))
+            return np.log(scores) - np.log(others)
+        odds = np.log(scores) - np.log1p(-scores)
+        return odds[:, 0] if self.kind == "binary" else odds
+
     def score(self, y: Any, predicted: Any, sample_weight: Any = None) -> float:
         """Return the share of rows whose labels, or whose class, are all as predicted.
 

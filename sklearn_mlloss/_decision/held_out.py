@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from .._data.folds import Fold, list_folds, warn_of_gaps
 from .._data.rows import Rows
@@ -13,7 +15,24 @@ from .._data.targets import TargetCodec
 from ..model_selection import MultilabelStratifiedShuffleSplit
 from ..model_selection.split_groups import stratified_folds
 
-__all__ = ["make_folds", "split_rows"]
+__all__ = ["make_folds", "row_means", "split_rows"]
+
+
+def row_means(tests: Sequence[np.ndarray], values: Sequence[np.ndarray], n_rows: int) -> np.ndarray:
+    """Return the mean of what folds say of each row; NaN where none does.
+
+    Parameters
+    ----------
+    tests : sequence of ndarray of int
+        The test rows of each fold.
+    values : sequence of ndarray of shape (n_test,) or (n_test, n_labels)
+    n_rows : int
+    """
+    rows, stacked = np.concatenate(tests), np.concatenate(values)
+    places = rows, np.arange(len(rows))
+    total = sp.csr_array((np.ones(len(rows)), places), shape=(n_rows, len(rows))) @ stacked
+    with np.errstate(invalid="ignore"):
+        return (total.T / np.bincount(rows, minlength=n_rows)).T
 
 
 def split_rows(rows: Rows, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -26,7 +26,6 @@ def describe(clf: Any, model: Sequence[tuple[str, str]], n_rows: int | None) -> 
     n_rows : int or None
         Number of labels that are shown.
     """
-    decided_on = getattr(clf, "_decided_on", {})
     parts = {"calibration": clf.calibrator_, "decoder": clf.decoder_}
     lines = list(model)
     columns: dict[str, np.ndarray] = {}
@@ -42,8 +41,8 @@ def describe(clf: Any, model: Sequence[tuple[str, str]], n_rows: int | None) -> 
         fallback = len(getattr(part, "fallback_labels_", ()))
         if fallback:
             text.append(f"{count(fallback, 'label')} with too few rows for one of its own")
-        if name in decided_on:
-            text.append(f"learned on {count(decided_on[name], 'row')}")
+        if name in clf._decision.n_rows:
+            text.append(f"learned on {count(clf._decision.n_rows[name], 'row')}")
         elif part is not None and getattr(part, "requires_fit", True):
             text.append("not fitted yet: call fit_decoder")
         lines.append((name, "; ".join(text)))

@@ -13,7 +13,8 @@ from sklearn.base import clone
 
 from .._data.folds import Fold
 from .._data.targets import TargetCodec
-from .._decision.base import Scored, reserve, row_means
+from .._decision.decision import HeldOut, reserve
+from .._decision.held_out import row_means
 from ..calibration import Calibrator
 from ..decoders import Decoder
 from ..model_selection.comparison import correct_for_selection
@@ -54,7 +55,7 @@ def pool(
     weight: np.ndarray | None,
     groups: np.ndarray | None = None,
     without: int | None = None,
-) -> Scored | None:
+) -> HeldOut | None:
     """Return the out-of-fold scores of all folds, in the order of their rows.
 
     Parameters
@@ -71,7 +72,7 @@ def pool(
 
     Returns
     -------
-    Scored or None
+    HeldOut or None
         A row that was scored m times is there m times with a weight of 1 / m: an average of
         scores would be less extreme than those of the one model that is decided on later. It is
         a group then. None if there is no row.
@@ -96,7 +97,7 @@ def pool(
         groups = np.arange(len(Y)) if groups is None else groups
     count = None if counts[0] is None else np.concatenate(counts)[order]
     groups = None if groups is None else groups[place]
-    return Scored(np.concatenate(scores)[order], Y[place], own, count, groups).counting()
+    return HeldOut(np.concatenate(scores)[order], Y[place], own, count, groups).informative()
 
 
 def evaluate(
@@ -231,8 +232,8 @@ def mean_scores(parts: list, folds: list, Y: np.ndarray) -> np.ndarray:
 
 
 def _calibrate(
-    calibrator: Calibrator | None, others: Scored | None, untouched: bool, seed: int
-) -> tuple[Calibrator | None, Scored | None]:
+    calibrator: Calibrator | None, others: HeldOut | None, untouched: bool, seed: int
+) -> tuple[Calibrator | None, HeldOut | None]:
     """Return a fitted calibrator, and calibrated scores for a decoder to learn on."""
     if calibrator is None:
         return None, others
@@ -243,10 +244,10 @@ def _calibrate(
         rest, own = reserve(others.Y, seed, groups=others.groups)
         rows, others = others[rest], others[own]
     fitted = clone(calibrator).fit(rows.scores, rows.Y, rows.weight)
-    return fitted, Scored(fitted.transform(others.scores), others.Y, others.weight, others.count)
+    return fitted, HeldOut(fitted.transform(others.scores), others.Y, others.weight, others.count)
 
 
-def _fit_decoder(decoder: Decoder, rows: Scored | None, every: tuple) -> Decoder:
+def _fit_decoder(decoder: Decoder, rows: HeldOut | None, every: tuple) -> Decoder:
     decoder = clone(decoder)
     if not decoder.requires_fit:
         return decoder

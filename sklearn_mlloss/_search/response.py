@@ -74,7 +74,7 @@ class Decided(DecidingClassifier):
         return X
 
     # Nothing is learned here.
-    _raw_scores = _rows_to_decide = _make_decoder = _auto_decoder = None
+    _raw_scores = _rows_to_decide = _make_decision = _auto_decoder = None
 
 
 def dense_response(model: Any, X: Any, targets: TargetCodec) -> Decided:

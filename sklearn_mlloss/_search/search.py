@@ -683,10 +683,8 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
         with warnings.catch_warnings():
             # Whether the decision suits has been measured.
             warnings.simplefilter("ignore", UserWarning)
-            net._fit_decision_on(
-                rows.scores, rows.Y, rows.weight, rows.count, decoder, pair.calibration_spec,
-                rows.groups,
-            )  # fmt: skip
+            net._replace_decision(decoder, pair.calibration_spec)
+            net._fit_decision(rows)
         model.set_params(
             **clone({key: self.best_params_[key] for key in self.best_params_
                      if key.endswith(("decoder", "calibration"))}, safe=False)

@@ -118,7 +118,7 @@ class Task:
     def _stopped(self, net: TableNet) -> dict:
         """Return the attributes that the estimator would have if training had ended here."""
         model = copy.copy(self.estimator)
-        model.calibrator_, model.decoder_ = copy.deepcopy((model.calibrator_, model.decoder_))
+        model._decision = copy.deepcopy(model._decision)
         with warnings.catch_warnings():
             # The fit itself will tell.
             warnings.simplefilter("ignore")

@@ -11,7 +11,8 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_mlloss import DecodedClassifierCV, LossDecoderSearchCV, MultiLabelNetClassifier
-from sklearn_mlloss._decision.base import DecidingClassifier, Scored
+from sklearn_mlloss._decision.base import DecidingClassifier
+from sklearn_mlloss._decision.decision import KEEP, HeldOut
 from sklearn_mlloss.calibration import BetaCalibrator, SigmoidCalibrator
 from sklearn_mlloss.decoders import (
     CardinalityCut,
@@ -109,7 +110,12 @@ def test_log_odds_and_logarithm_are_those_of_the_probabilities(clf, y):
         np.testing.assert_array_equal(clf.predict(X), odds.argmax(1))
 
 
-# ------------------------------------------------------------------ the decision on given scores
+# ------------------------------------------------------------------ the decision on known scores
+
+
+def refit(clf, scores, Y, weight=None, count=None, decoder=KEEP, calibration=KEEP):
+    clf._replace_decision(decoder, calibration)
+    clf._fit_decision(HeldOut(scores, Y, weight, count))
 
 
 @both
@@ -119,20 +125,20 @@ def test_a_decision_on_scores_that_are_known(make, weighted):
     shape = {"": None, "rows": 150, "labels": (150, 3)}[weighted]
     weight = None if shape is None else np.random.default_rng(1).uniform(0, 2, shape)
     scores, given = clf.oof_scores_, GlobalThreshold()
-    clf._fit_decision_on(scores, Y, weight, decoder=given, calibration="sigmoid")
+    refit(clf, scores, Y, weight, decoder=given, calibration="sigmoid")
     of_rows = weight.mean(axis=1) if weighted == "labels" else weight
     calibrator = SigmoidCalibrator().fit(scores, Y, of_rows)
     by_hand = GlobalThreshold().fit(calibrator.transform(scores), Y, of_rows)
     assert clf.decoder_.threshold_ == by_hand.threshold_ and clf.decoder_ is not given
     np.testing.assert_array_equal(clf.calibrator_.transform(scores), calibrator.transform(scores))
     # The present ones again, on half of the rows.
-    clf._fit_decision_on(scores[::2], Y[::2])
+    refit(clf, scores[::2], Y[::2])
     calibrator = SigmoidCalibrator().fit(scores[::2], Y[::2])
     by_hand = GlobalThreshold().fit(calibrator.transform(scores[::2]), Y[::2])
     assert clf.decoder_.threshold_ == by_hand.threshold_
-    clf._fit_decision_on(scores, Y, decoder="top_k", calibration=None)
+    refit(clf, scores, Y, decoder="top_k", calibration=None)
     assert (clf.predict(X).sum(1) == 1).all() and clf.calibrator_ is None
-    clf._fit_decision_on(scores, Y, decoder="label_set")
+    refit(clf, scores, Y, decoder="label_set")
     sets = LabelSetDecoder().fit(scores, Y).label_sets_
     np.testing.assert_array_equal(clf.decoder_.label_sets_, sets)
 
@@ -141,7 +147,7 @@ def test_a_decision_on_scores_that_are_known(make, weighted):
 def test_a_decision_on_the_scores_of_the_folds_is_that_of_fit(make):
     fitted = make(calibration="sigmoid").fit(X, Y)
     clf = make("threshold", store_cv_results=True).fit(X, Y)
-    clf._fit_decision_on(clf.oof_scores_, Y, decoder="global_threshold", calibration="sigmoid")
+    refit(clf, clf.oof_scores_, Y, decoder="global_threshold", calibration="sigmoid")
     assert clf.decoder_.threshold_ == pytest.approx(fitted.decoder_.threshold_, abs=1e-12)
     np.testing.assert_allclose(clf.predict_proba(X), fitted.predict_proba(X), atol=1e-12)
 
@@ -149,7 +155,7 @@ def test_a_decision_on_the_scores_of_the_folds_is_that_of_fit(make):
 def test_a_decision_on_scores_with_a_count():
     clf = net("top_k", loss="factorized", store_cv_results=True).fit(X, Y)
     count = np.random.default_rng(1).uniform(0, 3, 150)
-    clf._fit_decision_on(clf.oof_scores_, Y, count=count, decoder="cardinality")
+    refit(clf, clf.oof_scores_, Y, count=count, decoder="cardinality")
     by_hand = CardinalityCut().fit(clf.oof_scores_, Y, count=count)
     expected = by_hand.decode(clf.predict_proba(X), clf.predict_count(X))
     np.testing.assert_array_equal(clf.predict(X), expected)
@@ -161,8 +167,8 @@ def test_classes_are_decided_by_the_largest_score(make):
     clf = make("auto", store_cv_results=True).fit(X, Y.argmax(1))
     targets = np.eye(3)[Y.argmax(1)]
     with pytest.raises(ValueError, match="largest score"):
-        clf._fit_decision_on(clf.oof_scores_, targets, decoder="top_k")
-    clf._fit_decision_on(clf.oof_scores_, targets, calibration="sigmoid")
+        refit(clf, clf.oof_scores_, targets, decoder="top_k")
+    refit(clf, clf.oof_scores_, targets, calibration="sigmoid")
     calibrator = SigmoidCalibrator().fit(clf.oof_scores_, targets)
     scores = calibrator.transform(clf._raw_scores(clf._check_X(X))[0])
     np.testing.assert_array_equal(clf.predict(X), scores.argmax(1))
@@ -191,13 +197,6 @@ def test_all_rows_of_a_fitted_estimator_are_scored():
     ).fit(X, Y)
     np.testing.assert_array_equal(clf.oof_scores_, fitted.predict_proba(X))
     assert len(clf.decoder_.given_) == 30
-
-
-def test_some_of_the_scored_rows():
-    rows = Scored(np.arange(6.0).reshape(3, 2), np.eye(3)[:, :2], count=np.arange(3))
-    part = rows[np.array([2, 0])]
-    assert part.scores.tolist() == [[4, 5], [0, 1]] and part.Y.tolist() == [[0, 0], [1, 0]]
-    assert part.weight is None and part.count.tolist() == [2, 0]
 
 
 # ------------------------------------------------------------------ weights
@@ -252,7 +251,7 @@ def assert_same_decision(one, two):
         scores = np.random.default_rng(3).uniform(size=(20, 3))
         left, right = (clf.calibrator_.transform(scores) for clf in (one, two))
         np.testing.assert_allclose(left, right, rtol=1e-5)
-    assert one._decided_on == two._decided_on
+    assert one._decision.n_rows == two._decision.n_rows
 
 
 @ways
@@ -335,7 +334,7 @@ def test_warnings_are_of_the_users_line(make):
         "too few positives": [
             lambda: make("per_label_threshold").fit(X, few),
             lambda: clf.fit_decoder(X, few, "per_label_threshold"),
-            lambda: clf._fit_decision_on(Y * 0.5, few, decoder="per_label_threshold"),
+            lambda: refit(clf, Y * 0.5, few, decoder="per_label_threshold"),
         ],
         "decided by the largest score": [lambda: make("top_k").fit(X, Y.argmax(1))],
         "there is only one": [
