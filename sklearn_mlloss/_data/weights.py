@@ -11,6 +11,7 @@ from .containers import to_float
 
 __all__ = [
     "LARGEST_SUM",
+    "check_row_weight",
     "check_weight",
     "counting_rows",
     "drop_unweighted",
@@ -78,6 +79,12 @@ def check_weight(
             f"{largest_sum:g}], got values up to {weight.max():g}: divide it by its mean"
         )
     return weight
+
+
+def check_row_weight(sample_weight: Any, Y: np.ndarray) -> np.ndarray:
+    """Return one weight per row of Y, used as it is; 1 where none is given."""
+    weight = check_weight(sample_weight, Y, per_label=False, largest_sum=LARGEST_SUM)
+    return np.ones(len(Y)) if weight is None else weight
 
 
 def drop_unweighted(Y: np.ndarray, weight: np.ndarray | None) -> np.ndarray:

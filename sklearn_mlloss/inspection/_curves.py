@@ -14,7 +14,7 @@ from .._data.counts import (
     precision,
     recall,
 )
-from .._data.validation import check_beta, describe
+from .._data.validation import check_beta, check_choice
 from ..decoders._cuts import first_best, midpoints
 
 # More points than pixels show nothing more; a callable is called at each of them.
@@ -84,12 +84,9 @@ def resolve_metric(metric: Any, beta: float) -> tuple[Callable, str]:
     if metric == "fbeta":
         check_beta(beta)
         return partial(fbeta, beta=beta), f"F{beta:g}"
-    if not isinstance(metric, str) or metric not in CURVES:
-        names = ", ".join(map(repr, [*CURVES, "fbeta"]))
-        raise ValueError(
-            f"metric must be one of {names}, or a callable metric(y_true, y_pred), got "
-            f"{describe(metric)}."
-        )
+    check_choice(
+        metric, "metric", [*CURVES, "fbeta"], other="a callable metric(y_true, y_pred) or "
+    )
     return CURVES[metric], metric.replace("_", " ").capitalize()
 
 
@@ -148,7 +145,8 @@ def threshold_curve(
         limits = [(1 - confidence) / 2, (1 + confidence) / 2]
         lower, upper = np.quantile(curves, limits, axis=0)
         # Without interpolation, which has no answer between a number and infinity.
-        interval = tuple(map(float, np.quantile(bests, limits, method="inverted_cdf")))
+        start, end = np.quantile(bests, limits, method="inverted_cdf")
+        interval = float(start), float(end)
     return ThresholdCurve(
         thresholds[drawn],
         values[drawn],

@@ -1,5 +1,7 @@
 """What the displays have in common on the page."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito, "Color universal design", 2008: told apart whatever one's colour vision.
+# Okabe and Ito, "Color universal design", 2008: distinct for every kind of colour vision.
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = (
     "#0072B2",
     "#D55E00",
@@ -39,7 +41,7 @@ def check_matplotlib(caller: str) -> None:
 
 def make_panels(
     ax: Any, n_panels: int, height: float, share: bool = True, noun: str = "labels"
-) -> "tuple[np.ndarray, Figure, bool]":
+) -> tuple[np.ndarray, Figure, bool]:
     """Return the axes to draw on in a 1-D array, their figure, and whether they are new."""
     if ax is not None:
         axes = np.ravel(np.array(ax, dtype=object))
@@ -71,13 +73,38 @@ def make_panels(
     return axes[:n_panels], figure, True
 
 
-def name_panel(ax: "Axes", name: Any, positives: int, note: str = "") -> None:
+def make_axes(ax: Any, width: float, height: float) -> tuple[Axes, Figure, bool]:
+    """Return the axes to draw on, their figure, and whether they are new."""
+    if ax is not None:
+        return ax, ax.figure, False
+
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    return ax, figure, True
+
+
+def name_rows(
+    ax: Axes, rows: np.ndarray, names: Sequence[str], values: Sequence[str], what: str
+) -> None:
+    """Write a name on the left of each row, and on the right the values of the first rows."""
+    ax.set_yticks(rows, names)
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    side = ax.secondary_yaxis("right")
+    side.set_yticks(rows[: len(values)], values)
+    side.tick_params(length=0, labelcolor=GREY)
+    side.spines["right"].set_visible(False)
+    side.set_ylabel(what, color=GREY)
+
+
+def name_panel(ax: Axes, name: Any, positives: int, note: str = "") -> None:
     """Write the label and how many positives it has above its panel."""
     noun = "positive" if positives == 1 else "positives"
     title_panel(ax, shorten(name), f"{positives} {noun}{', ' if note else ''}{note}")
 
 
-def title_panel(ax: "Axes", title: str, note: str) -> None:
+def title_panel(ax: Axes, title: str, note: str) -> None:
     """Write a title, and a line in grey if there is a note, above a panel."""
     ax.set_title(title, fontsize="medium", loc="left", pad=16 if note else None)
     if not note:
@@ -94,19 +121,30 @@ def title_panel(ax: "Axes", title: str, note: str) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def say_empty(ax: "Axes", is_shared: bool) -> None:
+def say_empty(ax: Axes, is_shared: bool) -> None:
     """Leave a panel without a curve, and say why."""
     ax.text(0.5, 0.5, "no positives", transform=ax.transAxes, ha="center", va="center", color=GREY)
     if not is_shared:
         ax.set(xticks=[], yticks=[])
 
 
+def label_first(kinds: Sequence[tuple[Sequence[Any], str]]) -> list[Any]:
+    """Return the first artist of each kind that was drawn, labelled with what it means."""
+    handles = []
+    for artists, meaning in kinds:
+        drawn = [artist for artist in artists if artist is not None]
+        if drawn:
+            drawn[0].set_label(meaning)
+            handles.append(drawn[0])
+    return handles
+
+
 def finish(
     axes: np.ndarray, is_new: bool, handles: Sequence[Any], xlabel: str, ylabel: str, corner: str
 ) -> None:
-    """Name the axes and explain the marks, outside the panels if the figure is our own.
+    """Name the axes and add a legend, outside the panels if the figure is new.
 
-    On axes of somebody else's figure they are explained in a corner of the first one.
+    On existing axes the legend stands in a corner of the first one.
     """
     if is_new:
         figure = axes[0].figure

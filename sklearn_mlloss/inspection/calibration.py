@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._data.validation import check_integer, check_number, describe
+from .._data.labels import check_scores, find_names
+from .._data.validation import check_choice, check_integer, check_number
 from ..metrics import expected_calibration_error
-from ._inputs import check_scores, check_true, find_names, label_probabilities, select_labels
+from ._inputs import check_true, label_probabilities, select_labels
 from ._panels import (
     COLOURS,
     GREY,
     MARKERS,
     check_matplotlib,
     finish,
+    label_first,
     make_panels,
     name_panel,
     say_empty,
@@ -267,8 +269,7 @@ class CalibrationDisplay:
         Y = check_true(y_true)
         check_integer(n_bins, "n_bins", low=1, high=_MOST_BINS)
         check_number(confidence, "confidence", low=0, high=1, closed="neither")
-        if strategy not in ("quantile", "uniform"):
-            raise ValueError(f"strategy must be 'quantile' or 'uniform', got {describe(strategy)}.")
+        check_choice(strategy, "strategy", ("quantile", "uniform"))
         sets = y_prob if isinstance(y_prob, Mapping) else {"predictions": y_prob}
         if not 1 <= len(sets) <= len(COLOURS):
             raise ValueError(
@@ -280,8 +281,8 @@ class CalibrationDisplay:
         curves = {}
         for name, values in sets.items():
             where = f"y_prob[{name!r}]" if isinstance(y_prob, Mapping) else "y_prob"
-            proba = check_scores(where, values, y_true, Y.shape, probabilities=True)
-            ece = expected_calibration_error(Y, proba, average=None)
+            proba = check_scores(values, where, y_true, Y.shape, "y_true", "probabilities")
+            ece = np.asarray(expected_calibration_error(Y, proba, average=None))
             curves[name] = [
                 _reliability(Y[:, k], proba[:, k], n_bins, strategy, confidence, float(ece[k]))
                 if positives[k]
@@ -322,14 +323,15 @@ class CalibrationDisplay:
         self.axes_, self.figure_, is_new = make_panels(
             ax, len(self.label_names), 2.5, share=not zoom
         )
-        self.lines_ = {name: [] for name in self.curves}
-        self.bars_ = {name: [] for name in self.curves}
-        self.histograms_ = {name: [] for name in self.curves}
-        handles = {}
+        self.lines_: dict[str, list[Any]] = {name: [] for name in self.curves}
+        self.bars_: dict[str, list[Any]] = {name: [] for name in self.curves}
+        self.histograms_: dict[str, list[Any]] = {name: [] for name in self.curves}
+        diagonals = []
         for i, (panel, label, positives) in enumerate(
             zip(self.axes_, self.label_names, self.positives, strict=True)
         ):
-            drawn = [curves[i] for curves in self.curves.values() if curves[i] is not None]
+            of_label = [curves[i] for curves in self.curves.values()]
+            drawn = [curve for curve in of_label if curve is not None]
             errors = " / ".join(f"{curve.ece:.3f}" for curve in drawn)
             name_panel(panel, label, positives, f"ECE {errors}" if drawn else "")
             low, high = _range(drawn) if zoom and drawn else (0.0, 1.0)
@@ -341,63 +343,60 @@ class CalibrationDisplay:
                 yticks=_ticks(low, high),
             )
             if drawn:
-                (handles["as predicted"],) = panel.plot(
+                diagonals += panel.plot(
                     [low, high], [low, high], color=GREY, linestyle=":", label="as predicted"
                 )
             else:
                 say_empty(panel, is_shared=not zoom)
             for style, (name, curves) in enumerate(self.curves.items()):
-                line = self._draw(panel, curves[i], name, style, low, high)
-                if line is not None:
-                    handles[name, "set"] = line
+                artists = _draw(panel, curves[i], name, style, low, high)
+                for kept, artist in zip(
+                    (self.lines_, self.bars_, self.histograms_), artists, strict=True
+                ):
+                    kept[name].append(artist)
         finish(
             self.axes_,
             is_new,
-            list(handles.values()),
+            label_first(
+                [(diagonals, "as predicted"), *((self.lines_[name], name) for name in self.curves)]
+            ),
             "predicted probability",
             f"observed share, with {self.confidence:.0%} interval",
             "upper left",
         )
         return self
 
-    def _draw(
-        self,
-        panel: Axes,
-        curve: ReliabilityCurve | None,
-        name: str,
-        style: int,
-        low: float,
-        high: float,
-    ) -> Any:
-        line = bars = histogram = None
-        if curve is not None:
-            colour = COLOURS[style]
-            (line,) = panel.plot(
-                curve.prob_pred,
-                curve.prob_true,
-                color=colour,
-                marker=MARKERS[style],
-                markersize=4,
-                linewidth=1.2,
-                label=name,
-            )
-            bars = panel.vlines(
-                curve.prob_pred, curve.lower, curve.upper, color=colour, alpha=0.45, linewidth=1.5
-            )
-            bottom = low + _HISTOGRAM_BOTTOM * (high - low)
-            height = (_HISTOGRAM_TOP - _HISTOGRAM_BOTTOM) * (high - low) / curve.histogram.max()
-            histogram = panel.stairs(
-                bottom + height * curve.histogram,
-                np.linspace(0, 1, _HISTOGRAM_BINS + 1),
-                baseline=bottom,
-                fill=True,
-                color=colour,
-                alpha=0.4,
-            )
-        self.lines_[name].append(line)
-        self.bars_[name].append(bars)
-        self.histograms_[name].append(histogram)
-        return line
+
+def _draw(
+    panel: Axes, curve: ReliabilityCurve | None, name: str, style: int, low: float, high: float
+) -> tuple[Any, Any, Any]:
+    """Draw a curve, its intervals and its histogram; return the artists."""
+    if curve is None:
+        return None, None, None
+    colour = COLOURS[style]
+    (line,) = panel.plot(
+        curve.prob_pred,
+        curve.prob_true,
+        color=colour,
+        marker=MARKERS[style],
+        markersize=4,
+        linewidth=1.2,
+        label=name,
+    )
+    bars = panel.vlines(
+        curve.prob_pred, curve.lower, curve.upper, color=colour, alpha=0.45, linewidth=1.5
+    )
+    bottom = low + _HISTOGRAM_BOTTOM * (high - low)
+    height = (_HISTOGRAM_TOP - _HISTOGRAM_BOTTOM) * (high - low) / curve.histogram.max()
+    histogram = panel.stairs(
+        bottom + height * curve.histogram,
+        np.linspace(0, 1, _HISTOGRAM_BINS + 1),
+        baseline=bottom,
+        fill=True,
+        color=colour,
+        alpha=0.4,
+    )
+    return line, bars, histogram
 
 
 def _reliability(
@@ -441,5 +440,5 @@ def _range(curves: Sequence[ReliabilityCurve]) -> tuple[float, float]:
 def _ticks(low: float, high: float) -> np.ndarray:
     from matplotlib.ticker import MaxNLocator
 
-    ticks = MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(low, high)
+    ticks = np.asarray(MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(low, high))
     return ticks[(ticks >= low) & (ticks <= high)]

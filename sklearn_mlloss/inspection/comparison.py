@@ -8,11 +8,22 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from scipy.stats import t as student
 
-from .._data.validation import check_integer, describe
-from ._panels import BLUE, GREY, VERMILLION, check_matplotlib, name_value, shorten
+from .._data.validation import check_choice, check_integer, describe
+from ._panels import (
+    BLUE,
+    GREY,
+    VERMILLION,
+    check_matplotlib,
+    make_axes,
+    name_rows,
+    name_value,
+    shorten,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
+    from matplotlib.lines import Line2D
 
 __all__ = ["LossComparisonDisplay"]
 
@@ -147,15 +158,17 @@ class LossComparisonDisplay:
         _check(kind, max_pairs)
         if not hasattr(search, "compare"):
             raise ValueError(f"search must be a LossDecoderSearchCV, got {describe(search)}.")
-        table = search.compare(metric)
-        chosen, name = None, metric
-        if metric in (None, getattr(search, "_best_metric", None)):
-            chosen = getattr(search, "best_index_", None)
-            name = getattr(search, "_best_metric", "score")
-        if name == "score":
-            name = search.scoring if isinstance(search.scoring, str) else "score"
-        display = cls(table, metric_name=name, n_splits=search.n_splits_, chosen=chosen)
-        return display.plot(kind=kind, max_pairs=max_pairs, ax=ax)
+        refit_metric = getattr(search, "_best_metric", None)
+        is_refit = metric is None or metric == refit_metric
+        name = metric or refit_metric or "score"
+        if name == "score" and isinstance(search.scoring, str):
+            name = search.scoring
+        return cls(
+            search.compare(metric),
+            metric_name=name,
+            n_splits=search.n_splits_,
+            chosen=getattr(search, "best_index_", None) if is_refit else None,
+        ).plot(kind=kind, max_pairs=max_pairs, ax=ax)
 
     def plot(self, ax: Axes | None = None, *, kind: str = "heatmap", max_pairs: int = 30) -> Self:
         """Draw the comparison.
@@ -179,7 +192,11 @@ class LossComparisonDisplay:
         """
         check_matplotlib(f"{type(self).__name__}.plot")
         _check(kind, max_pairs)
-        self.losses_ = self.decoders_ = self.scores_ = self.image_ = self.dots_ = None
+        self.losses_: list[Any] | None = None
+        self.decoders_: list[Any] | None = None
+        self.scores_: np.ndarray | None = None
+        self.image_: AxesImage | None = None
+        self.dots_: dict[str, Line2D] | None = None
         columns = {name: np.asarray(self.table[name]) for name in self.table}
         if kind == "heatmap":
             self._plot_heatmap(ax, columns)
@@ -190,45 +207,44 @@ class LossComparisonDisplay:
     def _plot_heatmap(self, ax: Axes | None, table: dict[str, np.ndarray]) -> None:
         # The table has the best first: so have losses and decoders by their best pair, and the
         # first of several pairs in a cell is its best.
-        self.losses_ = list(dict.fromkeys(table["loss"].tolist()))
-        self.decoders_ = list(dict.fromkeys(table["decoder"].tolist()))
+        losses = list(dict.fromkeys(table["loss"].tolist()))
+        decoders = list(dict.fromkeys(table["decoder"].tolist()))
+        cells = [
+            (losses.index(loss), decoders.index(decoder))
+            for loss, decoder in zip(table["loss"], table["decoder"], strict=True)
+        ]
         pair_of: dict[tuple[int, int], int] = {}
-        for pair, names in enumerate(zip(table["loss"], table["decoder"], strict=True)):
-            cell = (self.losses_.index(names[0]), self.decoders_.index(names[1]))
+        for pair, cell in enumerate(cells):
             pair_of.setdefault(cell, pair)
-        shape = (len(self.losses_), len(self.decoders_))
-        self.scores_ = np.full(shape, np.nan)
+        n_rows, n_columns = len(losses), len(decoders)
+        scores = np.full((n_rows, n_columns), np.nan)
         for cell, pair in pair_of.items():
-            self.scores_[cell] = table["score"][pair]
+            scores[cell] = table["score"][pair]
+        texts = {cell: _number(scores[cell]) for cell in pair_of}
 
-        is_new = ax is None
-        texts = {cell: _number(self.scores_[cell]) for cell in pair_of}
-        if is_new:
-            import matplotlib.pyplot as plt
+        left, above = (
+            _LETTER * min(max(len(str(name)) for name in names), _NAME_LENGTH)
+            for names in (losses, decoders)
+        )
+        width = 1.8 + left + n_columns * (0.24 + _DIGIT * max(map(len, texts.values())))
+        # Names of decoders stand slanted.
+        height = 1.3 + 0.65 * above + _LINE * n_rows
+        ax, self.figure_, is_new = make_axes(ax, max(width, 5.0), height)
+        self.ax_, self.losses_, self.decoders_, self.scores_ = ax, losses, decoders, scores
 
-            left, above = (
-                _LETTER * min(max(len(str(name)) for name in names), _NAME_LENGTH)
-                for names in (self.losses_, self.decoders_)
-            )
-            cell = 0.24 + _DIGIT * max(map(len, texts.values()))
-            # Names of decoders stand slanted.
-            size = (1.8 + left + cell * shape[1], 1.3 + 0.65 * above + _LINE * shape[0])
-            _, ax = plt.subplots(figsize=(max(size[0], 5.0), size[1]), layout="constrained")
-        self.ax_, self.figure_ = ax, ax.figure
-
-        low, high, is_cut = _colour_range(self.scores_)
+        low, high, is_cut = _colour_range(scores)
         self.image_ = ax.imshow(
-            self.scores_, cmap="viridis", aspect="auto", vmin=low, vmax=high, interpolation="none"
+            scores, cmap="viridis", aspect="auto", vmin=low, vmax=high, interpolation="none"
         )
         for cell, text in texts.items():
-            if not np.isfinite(self.scores_[cell]):
+            if not np.isfinite(scores[cell]):
                 continue
-            shade = (self.scores_[cell] - low) / ((high - low) or 1)
+            shade = (scores[cell] - low) / ((high - low) or 1)
             ax.text(
                 cell[1], cell[0], text, ha="center", va="center", fontsize="small",
                 color="black" if shade > 0.6 else "white",
             )  # fmt: skip
-        handles = self._frame(ax, table)
+        handles = self._frame(ax, table, cells)
         alike = [cell for cell, pair in pair_of.items() if table["verdict"][pair] in _AS_GOOD]
         if alike:  # in the corner of the cell, where no digit is
             rows, columns = (np.array(alike) + [-0.33, 0.41]).T
@@ -236,67 +252,63 @@ class LossComparisonDisplay:
                 columns, rows, linestyle="", marker="o", color="white", markeredgecolor="black",
                 markersize=5, label="not significantly different",
             )  # fmt: skip
-        failed = [cell for cell in pair_of if not np.isfinite(self.scores_[cell])]
+        failed = [cell for cell in pair_of if not np.isfinite(scores[cell])]
         if failed:
             rows, columns = np.transpose(failed)
             handles += ax.plot(
                 columns, rows, linestyle="", marker="x", color=GREY, markersize=6, label="failed"
             )
         ax.set_xticks(
-            range(shape[1]),
-            [shorten(name, _NAME_LENGTH) for name in self.decoders_],
+            range(n_columns),
+            [shorten(name, _NAME_LENGTH) for name in decoders],
             rotation=40,
             ha="left",
             rotation_mode="anchor",
         )
-        ax.set_yticks(range(shape[0]), [shorten(name, _NAME_LENGTH) for name in self.losses_])
-        ax.set_xticks(np.arange(1, shape[1]) - 0.5, minor=True)
-        ax.set_yticks(np.arange(1, shape[0]) - 0.5, minor=True)
+        ax.set_yticks(range(n_rows), [shorten(name, _NAME_LENGTH) for name in losses])
+        ax.set_xticks(np.arange(1, n_columns) - 0.5, minor=True)
+        ax.set_yticks(np.arange(1, n_rows) - 0.5, minor=True)
         ax.grid(which="minor", color="white", linewidth=1.5)
         # Above, long names are in nobody's way.
         ax.tick_params(which="both", length=0, top=True, labeltop=True, labelbottom=False)
         ax.spines[:].set_visible(False)
-        ax.set(xlim=(-0.5, shape[1] - 0.5), ylim=(shape[0] - 0.5, -0.5))
+        ax.set(xlim=(-0.5, n_columns - 0.5), ylim=(n_rows - 0.5, -0.5))
         bar = self.figure_.colorbar(
             self.image_, ax=ax, label=self.metric_name, extend="min" if is_cut else "neither"
         )
         bar.outline.set_visible(False)
         ax.set_title(_variants(table, pair_of), fontsize="medium", loc="left")
-        self._explain(ax, handles, is_new)
+        self._explain(ax, handles, is_new, pad=0.5)
 
-    def _frame(self, ax: Axes, table: dict[str, np.ndarray]) -> list[Any]:
-        """Frame the best pair, and the chosen one if it is another; return what they mean."""
+    def _frame(
+        self, ax: Axes, table: dict[str, np.ndarray], cells: list[tuple[int, int]]
+    ) -> list[Any]:
+        """Frame the best pair, and the chosen one if it is another; return the frames."""
         from matplotlib.patches import Rectangle
 
-        wanted = {"best": ("-", np.flatnonzero(table["verdict"] == "best"))}
-        if self.chosen is not None:
-            at = np.flatnonzero(table["index"] == self.chosen)
-            if not np.isin(at, wanted["best"][1]).all():
-                wanted["chosen"] = ("--", at)
-        handles = []
-        for name, (dashes, pairs) in wanted.items():
-            for pair in pairs:
-                row = self.losses_.index(table["loss"][pair])
-                column = self.decoders_.index(table["decoder"][pair])
-                frame = Rectangle(
-                    (column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=VERMILLION,
-                    linewidth=2.5, linestyle=dashes, label=name, clip_on=False, zorder=3,
-                )  # fmt: skip
-                handles.append(ax.add_patch(frame))
-        return handles
+        is_best = table["verdict"] == "best"
+        is_chosen = (table["index"] == self.chosen) & ~is_best
+        return [
+            ax.add_patch(
+                Rectangle(
+                    (cells[pair][1] - 0.5, cells[pair][0] - 0.5), 1, 1, fill=False,
+                    edgecolor=VERMILLION, linewidth=2.5, linestyle=dashes, label=name,
+                    clip_on=False, zorder=3,
+                )
+            )
+            for name, dashes, which in (("best", "-", is_best), ("chosen", "--", is_chosen))
+            for pair in np.flatnonzero(which)
+        ]  # fmt: skip
 
     def _plot_dots(self, ax: Axes | None, table: dict[str, np.ndarray], max_pairs: int) -> None:
         n_pairs = len(table["score"])
         shown = {name: values[:max_pairs] for name, values in table.items()}
-        verdict, rows = shown["verdict"], np.arange(len(shown["score"]))
-        names = [_name_pair(shown, row) for row in rows]
-        is_new = ax is None
-        if is_new:
-            import matplotlib.pyplot as plt
-
-            wide = 4.6 + _LETTER * max(map(len, names))
-            _, ax = plt.subplots(figsize=(wide, 1.8 + _LINE * len(rows)), layout="constrained")
-        self.ax_, self.figure_ = ax, ax.figure
+        verdict, difference = shown["verdict"], shown["difference"]
+        rows = np.arange(len(verdict))
+        names = [_name_pair(shown, row) for row in range(len(rows))]
+        width = 4.6 + _LETTER * max(map(len, names))
+        ax, self.figure_, is_new = make_axes(ax, width, 1.8 + _LINE * len(rows))
+        self.ax_, self.dots_ = ax, {}
 
         ax.hlines(rows, 0, 1, transform=ax.get_yaxis_transform(), color="0.94", linewidth=1)
         ax.axvline(0, color=VERMILLION, linewidth=1, zorder=0)
@@ -310,24 +322,17 @@ class LossComparisonDisplay:
             "worse": (verdict == "worse", "0.35", "s", "worse"),
             "": (verdict == "", BLUE, "o", "one split, no test"),
         }
-        self.dots_, handles = {}, []
         for kind, (which, colour, marker, label) in kinds.items():
             if not which.any():
                 continue
             if kind in ("alike", "worse"):
-                ax.hlines(
-                    rows[which],
-                    (shown["difference"] - half)[which],
-                    (shown["difference"] + half)[which],
-                    color=colour,
-                    alpha=0.55,
-                    linewidth=2,
-                )
+                low, high = (difference - half)[which], (difference + half)[which]
+                ax.hlines(rows[which], low, high, color=colour, alpha=0.55, linewidth=2)
             (self.dots_[kind],) = ax.plot(
-                shown["difference"][which], rows[which], color=colour, marker=marker, linestyle="",
+                difference[which], rows[which], color=colour, marker=marker, linestyle="",
                 markeredgecolor="white", markersize=7, label=label, zorder=3,
             )  # fmt: skip
-            handles.append(self.dots_[kind])
+        handles = list(self.dots_.values())
         failed = verdict == "failed"
         if failed.any():
             place = np.full(failed.sum(), 0.02)
@@ -335,45 +340,31 @@ class LossComparisonDisplay:
                 place, rows[failed], color=GREY, marker="x", linestyle="", label="failed",
                 transform=ax.get_yaxis_transform(),
             )  # fmt: skip
-        if self.chosen is not None:
-            for row in np.flatnonzero((shown["index"] == self.chosen) & (verdict != "best")):
-                names[row] += " (chosen)"
-        ax.set_yticks(rows, names)
+        for row in np.flatnonzero((shown["index"] == self.chosen) & (verdict != "best")):
+            names[row] += " (chosen)"
         ax.set_ylim(len(rows) - 0.4, -0.6)
         ax.locator_params(axis="x", nbins=6)
-        ax.tick_params(axis="y", length=0)
-        ax.spines[["top", "right", "left"]].set_visible(False)
-        side = ax.secondary_yaxis("right")
-        side.set_yticks(
-            rows, ["" if text == "nan" else text for text in map(_number, shown["score"])]
-        )
-        side.tick_params(length=0, labelcolor=GREY)
-        side.spines["right"].set_visible(False)
-        side.set_ylabel(f"mean {self.metric_name}", color=GREY)
+        scores = ["" if np.isnan(score) else _number(score) for score in shown["score"]]
+        name_rows(ax, rows, names, scores, f"mean {self.metric_name}")
         interval = f", {_CONFIDENCE:.0%} intervals" if self.n_splits > 1 else ""
         ax.set_xlabel(f"{self.metric_name}: difference to the best\n(same folds{interval})")
-        hidden = n_pairs - len(rows)
-        if hidden:
+        if len(rows) < n_pairs:
             ax.set_title(f"The best {len(rows)} of {n_pairs} pairs", fontsize="medium", loc="left")
-        self._explain(ax, handles, is_new)
+        self._explain(ax, handles, is_new, pad=5.5)
 
-    def _explain(self, ax: Axes, handles: list[Any], is_new: bool) -> None:
-        marks = {"handles": handles, "frameon": False, "fontsize": "small"}
-        if not handles:
-            return
-        if is_new:
+    def _explain(self, ax: Axes, handles: list[Any], is_new: bool, pad: float) -> None:
+        """Add a legend above a new figure, or below the ticks of existing axes."""
+        marks: dict[str, Any] = {"handles": handles, "frameon": False, "fontsize": "small"}
+        if handles and is_new:
             self.figure_.legend(loc="outside upper center", ncols=len(handles), **marks)
-        else:  # below the ticks
-            pad = 0.5 if self.image_ is not None else 5.5
+        elif handles:
             ax.legend(
                 loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=pad, ncols=2, **marks
             )
 
 
 def _check(kind: Any, max_pairs: Any) -> None:
-    if kind not in _KINDS:
-        kinds = ", ".join(map(repr, _KINDS))
-        raise ValueError(f"kind must be one of {kinds}, got {describe(kind)}.")
+    check_choice(kind, "kind", _KINDS)
     check_integer(max_pairs, "max_pairs", low=1)
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._data.labels import check_scores, find_names
 from .._data.validation import check_integer, describe
 from ..metrics import multilabel_report
-from ._inputs import check_scores, check_true, find_names, label_probabilities
-from ._panels import COLOURS, GREY, MARKERS, check_matplotlib, shorten
+from ._inputs import check_true, label_probabilities
+from ._panels import COLOURS, GREY, MARKERS, check_matplotlib, make_axes, name_rows, shorten
 
 if TYPE_CHECKING:
     import pandas
@@ -189,18 +190,13 @@ class LabelReportDisplay:
         check_matplotlib(f"{cls.__name__}.from_predictions")
         _check_columns(columns)
         Y = check_true(y_true)
-        decisions = check_scores("y_pred", y_pred, y_true, Y.shape)
-        if not np.isin(decisions, (0, 1)).all():
-            raise ValueError(
-                f"y_pred must hold 0 or 1, got {decisions[~np.isin(decisions, (0, 1))][0]:g}; "
-                "give probabilities as y_prob."
-            )
+        decisions = check_scores(y_pred, "y_pred", y_true, Y.shape, "y_true", "labels")
         missing = [column for column in columns if column in _OF_PROBABILITIES]
         if y_prob is None and missing:
             raise ValueError(f"columns has {missing[0]!r}, which needs y_prob, and it is None.")
         proba = decisions
         if y_prob is not None:
-            proba = check_scores("y_prob", y_prob, y_true, Y.shape, probabilities=True)
+            proba = check_scores(y_prob, "y_prob", y_true, Y.shape, "y_true", "probabilities")
         report = multilabel_report(Y, proba, decisions, find_names(y_true, label_names, Y.shape[1]))
         return cls(report, columns=tuple(columns)).plot(ax=ax, max_labels=max_labels)
 
@@ -232,13 +228,8 @@ class LabelReportDisplay:
         labels, averages = self.report.iloc[:-2], self.report.iloc[-2:]
         order = np.argsort(-labels["support"].to_numpy(), kind="stable")[:max_labels]
         labels = labels.iloc[order]
-        is_new = ax is None
-        if is_new:
-            import matplotlib.pyplot as plt
-
-            height = 0.26 * (len(labels) + 2) + 1.3
-            _, ax = plt.subplots(figsize=(7, height), layout="constrained")
-        self.ax_, self.figure_ = ax, ax.figure
+        ax, self.figure_, is_new = make_axes(ax, 7, 0.26 * (len(labels) + 2) + 1.3)
+        self.ax_ = ax
 
         # The averages stand apart from the labels by half a row.
         rows = np.append(np.arange(len(labels)), len(labels) + np.array([0.5, 1.5]))
@@ -282,25 +273,21 @@ class LabelReportDisplay:
         ]
         for row in np.flatnonzero(labels["support"] == 0):
             ax.text(0.03, row, "no positives", va="center", fontsize="small", color=GREY)
-        support = [f"{n:g}" for n in labels["support"]]
-        names = [shorten(name, 30) for name in labels.index]
-        ax.set_yticks(rows, [*names, "micro", "macro"])
+        names = [*(shorten(name, 30) for name in labels.index), "micro", "macro"]
         ax.set(xlim=(-0.02, 1.02), ylim=(rows[-1] + 0.6, -0.6))
         ax.axhline(len(labels) - 0.25, color=GREY, linewidth=0.8)
-        ax.tick_params(axis="y", length=0)
-        ax.spines[["top", "right", "left"]].set_visible(False)
-        side = ax.secondary_yaxis("right")
-        side.set_yticks(rows[:-2], support)
-        side.tick_params(length=0, labelcolor=GREY)
-        side.spines["right"].set_visible(False)
-        side.set_ylabel("positives", color=GREY)
+        name_rows(ax, rows, names, [f"{n:g}" for n in labels["support"]], "positives")
         hidden = len(self.report) - 2 - len(labels)
         if hidden:
             ax.set_title(
                 f"The {len(labels)} labels with the most positives of {len(labels) + hidden}",
                 fontsize="medium",
             )
-        marks = {"handles": [*self.lines_, self.priors_], "ncols": 5, "frameon": False}
+        marks: dict[str, Any] = {
+            "handles": [*self.lines_, self.priors_],
+            "ncols": 5,
+            "frameon": False,
+        }
         if is_new:
             self.figure_.legend(loc="outside upper center", **marks)
         else:  # below the ticks

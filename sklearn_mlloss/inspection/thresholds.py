@@ -10,11 +10,21 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._data.labels import check_scores, find_names
 from .._data.validation import check_integer, check_number
 from ..decoders import CostSensitiveThreshold, Decoder, FixedThreshold
 from ._curves import ThresholdCurve, resolve_metric, threshold_curve
-from ._inputs import check_scores, check_true, find_names, label_probabilities, select_labels
-from ._panels import BLUE, VERMILLION, check_matplotlib, finish, make_panels, name_panel, say_empty
+from ._inputs import check_true, label_probabilities, select_labels
+from ._panels import (
+    BLUE,
+    VERMILLION,
+    check_matplotlib,
+    finish,
+    label_first,
+    make_panels,
+    name_panel,
+    say_empty,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -256,7 +266,7 @@ class ThresholdDisplay:
         """
         check_matplotlib(f"{cls.__name__}.from_predictions")
         Y = check_true(y_true)
-        scores = check_scores("y_score", y_score, y_true, Y.shape)
+        scores = check_scores(y_score, "y_score", y_true, Y.shape, "y_true")
         check_integer(n_bootstrap, "n_bootstrap", low=0, high=_MOST_BOOTSTRAPS)
         check_number(confidence, "confidence", low=0, high=1, closed="neither")
         function, metric_name = resolve_metric(metric, beta)
@@ -324,11 +334,11 @@ class ThresholdDisplay:
         """
         check_matplotlib(f"{type(self).__name__}.plot")
         self.axes_, self.figure_, is_new = make_panels(ax, len(self.curves), 2.1, share=not zoom)
-        self.lines_, self.bands_, self.best_, self.intervals_, self.chosen_ = [], [], [], [], []
         chosen = np.full(len(self.curves), np.nan)
         if self.chosen is not None:
             chosen[:] = self.chosen
         low, high = _limits(self.curves, chosen)
+        artists = []
         for panel, curve, cut, name, positives in zip(
             self.axes_, self.curves, chosen, self.label_names, self.positives, strict=True
         ):
@@ -339,55 +349,12 @@ class ThresholdDisplay:
             panel.set_ymargin(0.1)  # leaves the interval free of the curve
             if curve is None:
                 say_empty(panel, is_shared=not zoom)
-            self._draw(panel, curve, cut, low, high)
+            artists.append(_draw(panel, curve, cut, low, high))
+        self.lines_, self.bands_, self.best_, self.intervals_, self.chosen_ = map(
+            list, zip(*artists, strict=True)
+        )
         finish(self.axes_, is_new, self._handles(), "threshold", self.metric_name, "upper right")
         return self
-
-    def _draw(
-        self, panel: Axes, curve: ThresholdCurve | None, cut: float, low: float, high: float
-    ) -> None:
-        line = band = best = interval = chosen = None
-        if curve is not None:
-            x = np.concatenate([[low], curve.thresholds[:-1], [high]])
-            (line,) = panel.plot(x, _from_start(curve.values), color=BLUE, drawstyle="steps-pre")
-            if curve.lower is not None:
-                band = panel.fill_between(
-                    x,
-                    _from_start(curve.lower),
-                    _from_start(curve.upper),
-                    step="pre",
-                    color=BLUE,
-                    alpha=0.25,
-                    linewidth=0,
-                )
-            if curve.best_interval is not None:
-                (interval,) = panel.plot(
-                    np.clip(curve.best_interval, low, high),
-                    [0.03, 0.03],
-                    transform=panel.get_xaxis_transform(),
-                    color=VERMILLION,
-                    linewidth=4,
-                    alpha=0.6,
-                    solid_capstyle="butt",
-                )
-            (best,) = panel.plot(
-                np.clip([curve.best], low, high),
-                [curve.best_value],
-                color=VERMILLION,
-                marker="D",
-                linestyle="",
-                markersize=6,
-                markeredgecolor="white",
-            )
-        if curve is not None and not np.isnan(cut):
-            chosen = panel.axvline(
-                np.clip(cut, low, high), color="black", linestyle="--", linewidth=1.2
-            )
-        self.lines_.append(line)
-        self.bands_.append(band)
-        self.best_.append(best)
-        self.intervals_.append(interval)
-        self.chosen_.append(chosen)
 
     def _handles(self) -> list[Any]:
         """Return an artist of each kind that was drawn, with its meaning."""
@@ -399,19 +366,57 @@ class ThresholdDisplay:
             (self.intervals_, f"{share} of it"),
             (self.chosen_, "chosen cut"),
         ]
-        handles = []
-        for artists, meaning in kinds:
-            drawn = [artist for artist in artists if artist is not None]
-            if drawn:
-                drawn[0].set_label(meaning)
-                handles.append(drawn[0])
-        return handles
+        return label_first(kinds)
+
+
+def _draw(
+    panel: Axes, curve: ThresholdCurve | None, cut: float, low: float, high: float
+) -> tuple[Any, ...]:
+    """Draw a curve and its marks; return the artists, None for those that there is no need of."""
+    line = band = best = interval = chosen = None
+    if curve is not None:
+        x = np.concatenate([[low], curve.thresholds[:-1], [high]])
+        (line,) = panel.plot(x, _from_start(curve.values), color=BLUE, drawstyle="steps-pre")
+        if curve.lower is not None and curve.upper is not None:
+            band = panel.fill_between(
+                x,
+                _from_start(curve.lower),
+                _from_start(curve.upper),
+                step="pre",
+                color=BLUE,
+                alpha=0.25,
+                linewidth=0,
+            )
+        if curve.best_interval is not None:
+            (interval,) = panel.plot(
+                np.clip(curve.best_interval, low, high),
+                [0.03, 0.03],
+                transform=panel.get_xaxis_transform(),
+                color=VERMILLION,
+                linewidth=4,
+                alpha=0.6,
+                solid_capstyle="butt",
+            )
+        (best,) = panel.plot(
+            np.clip([curve.best], low, high),
+            [curve.best_value],
+            color=VERMILLION,
+            marker="D",
+            linestyle="",
+            markersize=6,
+            markeredgecolor="white",
+        )
+        if not np.isnan(cut):
+            chosen = panel.axvline(
+                np.clip(cut, low, high), color="black", linestyle="--", linewidth=1.2
+            )
+    return line, band, best, interval, chosen
 
 
 def _limits(curves: Sequence[ThresholdCurve | None], chosen: np.ndarray) -> tuple[float, float]:
     """Return a range of thresholds with all that is finite, and room for what is not."""
-    ends = [curve.thresholds[:-1] for curve in curves if curve is not None]
-    ends = np.concatenate([*ends, chosen[np.isfinite(chosen)]])
+    finite = [curve.thresholds[:-1] for curve in curves if curve is not None]
+    ends = np.concatenate([*finite, chosen[np.isfinite(chosen)]])
     if not ends.size:
         return 0.0, 1.0
     room = 0.04 * (np.ptp(ends) or 1.0)
@@ -431,9 +436,10 @@ def _thresholds(decoder: Any, n_labels: int) -> np.ndarray | None:
         thresholds = decoder._thresholds(n_labels)
     elif hasattr(decoder, "get_params"):
         learned = ("thresholds_", "threshold_", "best_threshold_")
-        thresholds = next((getattr(decoder, a) for a in learned if hasattr(decoder, a)), None)
-        if thresholds is None:
+        names = [name for name in learned if hasattr(decoder, name)]
+        if not names:
             return None
+        thresholds = getattr(decoder, names[0])
     else:
         thresholds = decoder
     thresholds = np.asarray(thresholds)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._data.validation import check_integer, describe
+from .._data.validation import check_choice, check_integer, describe
 from ._inputs import MAX_PANELS
 from ._panels import (
     BLUE,
@@ -17,6 +17,7 @@ from ._panels import (
     VERMILLION,
     check_matplotlib,
     finish,
+    label_first,
     make_panels,
     name_value,
     shorten,
@@ -250,10 +251,7 @@ class TrainingCurveDisplay:
         """
         check_matplotlib(f"{type(self).__name__}.plot")
         check_integer(max_panels, "max_panels", low=1)
-        if curve not in _CURVES:
-            raise ValueError(
-                f"curve must be one of {', '.join(map(repr, _CURVES))}, got {describe(curve)}."
-            )
+        check_choice(curve, "curve", _CURVES)
         every = [history for networks in self.histories for history in networks if history]
         if curve == "score" and not any("valid_score" in history for history in every):
             raise ValueError(
@@ -264,14 +262,15 @@ class TrainingCurveDisplay:
         self.axes_, self.figure_, is_new = make_panels(
             ax, len(shown), 2.2, share=False, noun="panels"
         )
-        self.train_, self.valid_, self.folds_, self.best_ = [], [], [], []
+        artists = []
         for number, (panel, networks) in enumerate(zip(self.axes_, shown, strict=True)):
-            self._draw(panel, networks, _CURVES[curve])
+            artists.append(_draw(panel, networks, _CURVES[curve]))
             lines = [shorten(line, _TITLE_WIDTH) for line in str(self.names[number]).split("\n")]
-            title_panel(panel, "\n".join(lines), self._note(networks))
+            title_panel(panel, "\n".join(lines), _note(networks, artists[-1][-1]))
             panel.spines[["top", "right"]].set_visible(False)
             if not any(networks):
                 _say_failed(panel, "" if self.errors is None else self.errors[number])
+        self.train_, self.valid_, self.folds_, self.best_ = map(list, zip(*artists, strict=True))
         xlabel = "epoch"
         if is_new and len(self.histories) > max_panels:
             width = int(_LETTERS * self.figure_.get_figwidth())
@@ -280,56 +279,6 @@ class TrainingCurveDisplay:
         ylabel = "loss" if curve == "loss" else "validation score"
         finish(self.axes_, is_new, self._handles(), xlabel, ylabel, "best")
         return self
-
-    def _draw(self, panel: Axes, networks: Sequence[Mapping | None], curves: Sequence[str]) -> None:
-        from matplotlib.ticker import MaxNLocator
-
-        trained = [history for history in networks if history is not None]
-        lines: dict[str, Line2D | None] = dict.fromkeys(("train", "valid"))
-        folds, values, needed = [], [], []
-        for key in curves:
-            part = key.split("_")[0]
-            colour = BLUE if part == "train" else VERMILLION
-            found = [np.array([h["epoch"], h[key]], dtype=float) for h in trained if key in h]
-            if not found:
-                continue
-            if len(found) > 1:
-                folds += [_line(panel, each, color=colour, alpha=0.4, lw=0.7) for each in found]
-            n_common = min(each.shape[1] for each in found)
-            mean = np.mean([each[:, :n_common] for each in found], axis=0)
-            lines[part] = _line(panel, mean, color=colour, lw=1.8)
-            values += [value for each in found for value in each[1]]
-            needed += [each[1, -1] for each in found]
-        marks = np.array([mark for history in trained for mark in _best(history, curves[-1])])
-        best = None
-        if marks.size:
-            (best,) = panel.plot(
-                *marks.T, color=VERMILLION, marker="D", linestyle="", markersize=5,
-                markeredgecolor="white", markeredgewidth=0.7, zorder=3,
-            )  # fmt: skip
-            needed += marks[:, 1].tolist()
-        if "train_loss" in curves:
-            _cut(panel, np.array(values), np.array(needed))
-        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
-        panel.yaxis.set_major_locator(MaxNLocator(5))
-        # A common power of ten would stand on the note above the panel.
-        panel.yaxis.set_major_formatter("{x:.6g}")
-        self.train_.append(lines["train"])
-        self.valid_.append(lines["valid"])
-        self.folds_.append(folds)
-        self.best_.append(best)
-
-    def _note(self, networks: Sequence[Mapping | None]) -> str:
-        """Say what the best epochs of the panel drawn last are, and whether folds failed."""
-        parts = []
-        if self.best_[-1] is not None:
-            epochs = self.best_[-1].get_xdata()
-            first, last = int(min(epochs)), int(max(epochs))
-            parts.append(f"best epoch {first}" if first == last else f"best epochs {first}–{last}")
-        failed = sum(history is None for history in networks)
-        if failed:
-            parts.append(f"{failed} fold{'s' if failed > 1 else ''} failed")
-        return ", ".join(parts)
 
     def _tell_hidden(self, n_shown: int) -> str:
         """Say how many panels there are besides those shown, and which of these failed."""
@@ -350,13 +299,61 @@ class TrainingCurveDisplay:
             ([Line2D([], [], color=GREY, lw=0.7)] if several else [], "single folds"),
             (self.best_, "best epoch"),
         ]
-        handles = []
-        for artists, meaning in kinds:
-            drawn = [artist for artist in artists if artist is not None]
-            if drawn:
-                drawn[0].set_label(meaning)
-                handles.append(drawn[0])
-        return handles
+        return label_first(kinds)
+
+
+def _draw(
+    panel: Axes, networks: Sequence[Mapping | None], curves: Sequence[str]
+) -> tuple[Line2D | None, Line2D | None, list[Line2D], Line2D | None]:
+    """Draw the curves of a panel; return that of training and validation, of folds, and marks."""
+    from matplotlib.ticker import MaxNLocator
+
+    trained = [history for history in networks if history is not None]
+    lines: dict[str, Line2D | None] = dict.fromkeys(("train", "valid"))
+    folds: list[Line2D] = []
+    values: list[float] = []
+    needed: list[float] = []
+    for key in curves:
+        part = key.split("_")[0]
+        colour = BLUE if part == "train" else VERMILLION
+        found = [np.array([h["epoch"], h[key]], dtype=float) for h in trained if key in h]
+        if not found:
+            continue
+        if len(found) > 1:
+            folds += [_line(panel, each, color=colour, alpha=0.4, lw=0.7) for each in found]
+        n_common = min(each.shape[1] for each in found)
+        mean = np.mean([each[:, :n_common] for each in found], axis=0)
+        lines[part] = _line(panel, mean, color=colour, lw=1.8)
+        values += [value for each in found for value in each[1]]
+        needed += [each[1, -1] for each in found]
+    marks = np.array([mark for history in trained for mark in _best(history, curves[-1])])
+    best = None
+    if marks.size:
+        (best,) = panel.plot(
+            *marks.T, color=VERMILLION, marker="D", linestyle="", markersize=5,
+            markeredgecolor="white", markeredgewidth=0.7, zorder=3,
+        )  # fmt: skip
+        needed += marks[:, 1].tolist()
+    if "train_loss" in curves:
+        _cut(panel, np.array(values), np.array(needed))
+    panel.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+    panel.yaxis.set_major_locator(MaxNLocator(5))
+    # A common power of ten would stand on the note above the panel.
+    panel.yaxis.set_major_formatter("{x:.6g}")
+    return lines["train"], lines["valid"], folds, best
+
+
+def _note(networks: Sequence[Mapping | None], best: Line2D | None) -> str:
+    """Return the best epochs of a panel in words, and how many folds failed."""
+    parts = []
+    if best is not None:
+        epochs = np.asarray(best.get_xdata())
+        first, last = int(epochs.min()), int(epochs.max())
+        parts.append(f"best epoch {first}" if first == last else f"best epochs {first}–{last}")
+    failed = sum(history is None for history in networks)
+    if failed:
+        parts.append(f"{failed} fold{'s' if failed > 1 else ''} failed")
+    return ", ".join(parts)
 
 
 def _line(panel: Axes, curve: np.ndarray, **style: Any) -> Line2D:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._data.validation import check_beta
-from ._checks import _average, _check_average, _check_empty, _inputs, _mean, _ratio
+from ._checks import average_entries, check_average, check_empty, check_inputs, mean_defined, ratio
 
 __all__ = [
     "f_measure",
@@ -61,7 +61,7 @@ def f_measure(
     1.0
     """
     check_beta(beta)
-    Y, Y_hat, weight = _inputs(Y, Y_hat, "Y_hat", sample_weight)
+    Y, Y_hat, weight = check_inputs(Y, Y_hat, "Y_hat", sample_weight)
     b2 = beta**2
     return _count_measure((1 + b2) * Y * Y_hat, b2 * Y + Y_hat, Y, weight, average, empty)
 
@@ -93,7 +93,7 @@ def jaccard(
     >>> jaccard([[1, 1, 0], [0, 1, 0]], [[1, 0, 0], [0, 1, 0]])
     0.75
     """
-    Y, Y_hat, weight = _inputs(Y, Y_hat, "Y_hat", sample_weight)
+    Y, Y_hat, weight = check_inputs(Y, Y_hat, "Y_hat", sample_weight)
     return _count_measure(Y * Y_hat, Y + Y_hat - Y * Y_hat, Y, weight, average, empty)
 
 
@@ -122,8 +122,8 @@ def hamming_loss(
     >>> hamming_loss([[1, float("nan")], [0, 1]], [[1, 1], [0, 1]])
     0.0
     """
-    Y, Y_hat, weight = _inputs(Y, Y_hat, "Y_hat", sample_weight)
-    return _average(np.abs(Y - Y_hat), weight, average)
+    Y, Y_hat, weight = check_inputs(Y, Y_hat, "Y_hat", sample_weight)
+    return average_entries(np.abs(Y - Y_hat), weight, average)
 
 
 def subset_accuracy(
@@ -147,9 +147,9 @@ def subset_accuracy(
     >>> subset_accuracy([[1, float("nan")], [0, 1]], [[1, 1], [1, 1]])
     0.5
     """
-    Y, Y_hat, weight = _inputs(Y, Y_hat, "Y_hat", sample_weight, soft=False)
+    Y, Y_hat, weight = check_inputs(Y, Y_hat, "Y_hat", sample_weight, soft=False)
     right = ((Y == Y_hat) | np.isnan(Y)).all(axis=1)
-    return _mean(np.where(np.isnan(Y).all(axis=1), np.nan, right), weight)
+    return mean_defined(np.where(np.isnan(Y).all(axis=1), np.nan, right), weight)
 
 
 def _count_measure(
@@ -161,13 +161,13 @@ def _count_measure(
     empty: float,
 ) -> float | np.ndarray:
     """Average ratios of sums over entries, which are NaN where not observed."""
-    _check_average(average, ("micro", "macro", "samples", None))
-    _check_empty(empty, 1)
+    check_average(average, "micro", "macro", "samples")
+    check_empty(empty, 1)
     axis = {"micro": None, "samples": 1}.get(average, 0)
     seen = (~np.isnan(Y)).any(axis=axis)
     numerator = np.nansum(weight[:, None] * numerator, axis=axis)
     denominator = np.nansum(weight[:, None] * denominator, axis=axis)
-    value = np.where(seen & (denominator == 0), empty, _ratio(numerator, denominator))
+    value = np.where(seen & (denominator == 0), empty, ratio(numerator, denominator))
     if average in ("micro", None):
         return float(value) if average else value
-    return _mean(value, weight if average == "samples" else None)
+    return mean_defined(value, weight if average == "samples" else None)

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from scipy.special import xlog1py, xlogy
 
 from .._data.validation import check_integer
-from ._checks import _average, _check_average, _inputs, _mean, _ratio
+from ._checks import average_entries, check_average, check_inputs, mean_defined, ratio
 
 __all__ = [
     "expected_calibration_error",
@@ -56,10 +56,10 @@ def multilabel_log_loss(
     0.6931
     """
     dtype = getattr(proba, "dtype", None)
-    Y, proba, weight = _inputs(Y, proba, "proba", sample_weight)
+    Y, proba, weight = check_inputs(Y, proba, "proba", sample_weight)
     eps = np.finfo(dtype if dtype in (np.float16, np.float32) else np.float64).eps
     proba = np.clip(proba, eps, 1 - eps)
-    return _average(-xlogy(Y, proba) - xlog1py(1 - Y, -proba), weight, average)
+    return average_entries(-xlogy(Y, proba) - xlog1py(1 - Y, -proba), weight, average)
 
 
 def multilabel_brier_score(
@@ -87,8 +87,8 @@ def multilabel_brier_score(
     >>> multilabel_brier_score([[1, 0], [0, float("nan")]], [[0.5, 0.0], [0.5, 0.9]], average=None)
     array([0.25, 0.  ])
     """
-    Y, proba, weight = _inputs(Y, proba, "proba", sample_weight)
-    return _average((Y - proba) ** 2, weight, average)
+    Y, proba, weight = check_inputs(Y, proba, "proba", sample_weight)
+    return average_entries((Y - proba) ** 2, weight, average)
 
 
 def expected_calibration_error(
@@ -130,9 +130,9 @@ def expected_calibration_error(
     >>> round(expected_calibration_error([[1], [0], [1], [1]], [[0.7], [0.7], [0.7], [0.7]]), 4)
     0.05
     """
-    Y, proba, weight = _inputs(Y, proba, "proba", sample_weight)
+    Y, proba, weight = check_inputs(Y, proba, "proba", sample_weight)
     check_integer(n_bins, "n_bins", low=1, high=MOST_BINS)
-    _check_average(average, ("micro", "macro", None))
+    check_average(average, "micro", "macro")
     n_labels = 1 if average == "micro" else Y.shape[1]
     # One histogram for all labels: those of label l are the bins from l * n_bins on.
     row, label = np.nonzero(~np.isnan(Y))
@@ -146,5 +146,5 @@ def expected_calibration_error(
         kept = np.arange(n_bins * n_labels)
     of_label, size = kept // n_bins, len(kept)
     gap = np.bincount(of_label, np.abs(np.bincount(bins, gap, size)), n_labels)
-    value = _ratio(gap, np.bincount(of_label, np.bincount(bins, mass, size), n_labels))
-    return value if average is None else _mean(value)
+    value = ratio(gap, np.bincount(of_label, np.bincount(bins, mass, size), n_labels))
+    return value if average is None else mean_defined(value)

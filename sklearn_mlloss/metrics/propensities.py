@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._data.labels import check_labels, to_dense
 from .._data.validation import check_number
-from ._checks import _inputs, _ratio, _to_float
+from .._data.weights import check_row_weight
+from ._checks import check_inputs, ratio
 from .rankings import _best
 
 __all__ = [
@@ -50,7 +52,8 @@ def label_propensities(
     >>> label_propensities([[1, 0]] * 90 + [[0, 1]] * 10).round(2)
     array([0.67, 0.39])
     """
-    Y, _, weight = _inputs(Y, None, "scores", sample_weight)
+    Y = check_labels(Y, "Y")
+    weight = check_row_weight(sample_weight, Y)
     check_number(A, "A", low=0, closed="neither")
     check_number(B, "B", low=0, closed="neither")
     n_positive = weight @ np.nan_to_num(Y)
@@ -101,13 +104,13 @@ def propensity_scored_precision_at_k(
     >>> propensity_scored_precision_at_k(Y, scores, 1, [1, 0.25])  # 1 of 1 + 4
     0.2
     """
-    Y, scores, weight = _inputs(Y, scores, "scores", sample_weight)
+    Y, scores, weight = check_inputs(Y, scores, "scores", sample_weight)
     if propensities is None:
         propensities = label_propensities(Y, A=A, B=B, sample_weight=weight)
-    propensities = _to_float("propensities", propensities)
+    propensities = to_dense(propensities, "propensities")
     if propensities.shape != Y.shape[1:]:
         raise ValueError(
-            f"propensities must have one value a label, shape {Y.shape[1:]}, got shape "
+            f"propensities must have one value per label, shape {Y.shape[1:]}, got shape "
             f"{propensities.shape}"
         )
     outside = ~((propensities > 0) & (propensities <= 1))
@@ -115,4 +118,4 @@ def propensity_scored_precision_at_k(
         raise ValueError(f"propensities must be in (0, 1], got {propensities[outside][0]:g}")
     gain = Y / propensities
     best = _best(gain, np.nan_to_num(gain), k)
-    return float(_ratio(weight @ _best(gain, scores, k).sum(axis=1), weight @ best.sum(axis=1)))
+    return float(ratio(weight @ _best(gain, scores, k).sum(axis=1), weight @ best.sum(axis=1)))

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from sklearn import metrics as sk
 
 from .._data.validation import check_integer
-from ._checks import _check_average, _check_empty, _inputs, _mean, _per_label, _ratio
+from ._checks import check_average, check_empty, check_inputs, mean_defined, per_label, ratio
 
 __all__ = [
     "coverage_error",
@@ -49,9 +49,9 @@ def precision_at_k(
     >>> precision_at_k([[1, 0, 1], [0, 0, 1]], [[0.9, 0.8, 0.1], [0.2, 0.1, 0.7]], k=2)
     0.5
     """
-    Y, scores, weight = _inputs(Y, scores, "scores", sample_weight)
+    Y, scores, weight = check_inputs(Y, scores, "scores", sample_weight)
     hits = _best(Y, scores, k).sum(axis=1)
-    return _mean(_ratio(hits, np.minimum((~np.isnan(Y)).sum(axis=1), k)), weight)
+    return mean_defined(ratio(hits, np.minimum((~np.isnan(Y)).sum(axis=1), k)), weight)
 
 
 def one_error(Y: ArrayLike, scores: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
@@ -107,7 +107,7 @@ def coverage_error(
     >>> coverage_error(Y, scores), coverage_error(Y, scores, empty=0)
     (3.0, 1.5)
     """
-    Y, scores, weight = _inputs(Y, scores, "scores", sample_weight, soft=False)
+    Y, scores, weight = check_inputs(Y, scores, "scores", sample_weight, soft=False)
     filled, rank = _full_ranking(Y, scores)
     return _row_measure(
         sk.coverage_error, filled, rank, weight, (Y == 1).any(axis=1), Y, empty, np.inf
@@ -141,7 +141,7 @@ def ranking_loss(
     >>> ranking_loss([[1, 0, 0], [0, 0, 0]], [[0.6, 0.8, 0.1], [0.2, 0.1, 0.7]])
     0.5
     """
-    Y, scores, weight = _inputs(Y, scores, "scores", sample_weight, soft=False)
+    Y, scores, weight = check_inputs(Y, scores, "scores", sample_weight, soft=False)
     filled, rank = _full_ranking(Y, scores)
     n_negative = (Y == 0).sum(axis=1)
     defined = (Y == 1).any(axis=1) & (n_negative > 0)
@@ -179,7 +179,7 @@ def label_ranking_average_precision(
     >>> label_ranking_average_precision([[1, 0, 0]], [[0.75, 0.5, 1]])
     0.5
     """
-    Y, scores, weight = _inputs(Y, scores, "scores", sample_weight, soft=False)
+    Y, scores, weight = check_inputs(Y, scores, "scores", sample_weight, soft=False)
     filled, rank = _full_ranking(Y, scores)
     return _row_measure(
         sk.label_ranking_average_precision_score,
@@ -219,10 +219,10 @@ def macro_average_precision(
     >>> macro_average_precision([[1, 0], [0, 0]], [[0.2, 0.1], [0.8, 0.4]])
     0.5
     """
-    Y, scores, weight = _inputs(Y, scores, "scores", sample_weight)
-    _check_average(average, ("macro", None))
-    value = _per_label(sk.average_precision_score, Y, scores, weight)
-    return value if average is None else _mean(value)
+    Y, scores, weight = check_inputs(Y, scores, "scores", sample_weight)
+    check_average(average, "macro")
+    value = per_label(sk.average_precision_score, Y, scores, weight)
+    return value if average is None else mean_defined(value)
 
 
 def _best(values: np.ndarray, scores: np.ndarray, k: int) -> np.ndarray:
@@ -255,7 +255,7 @@ def _row_measure(
     scale: np.ndarray | None = None,
 ) -> float:
     """Average `scale` times a measure of scikit-learn over the rows where it is defined."""
-    _check_empty(empty, highest)
+    check_empty(empty, highest)
     total = mass = 0.0
     if defined.any():
         mass = weight[defined].sum()
@@ -264,4 +264,4 @@ def _row_measure(
     if not np.isnan(empty):
         blank = weight[~defined & (~np.isnan(Y)).any(axis=1)].sum()
         total, mass = total + empty * blank, mass + blank
-    return float(_ratio(total, mass))
+    return float(ratio(total, mass))

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn import metrics as sk
 
-from .._data.tables import columns_of
-from ._checks import _inputs, _per_label, _ratio
+from .._data.labels import find_names
+from ._checks import check_inputs, per_label, ratio
 from .probabilities import expected_calibration_error, multilabel_log_loss
 
 if TYPE_CHECKING:
@@ -73,13 +73,10 @@ def multilabel_report(
             "multilabel_report returns a DataFrame, and pandas is not installed: "
             "pip install 'sklearn_mlloss[examples]'"
         ) from error
-    if label_names is None:
-        label_names = columns_of(Y)
-    Y_hat = _inputs(Y, Y_hat, "Y_hat", sample_weight)[1]
-    Y, proba, weight = _inputs(Y, proba, "proba", sample_weight)
-    names = list(range(Y.shape[1]) if label_names is None else label_names)
-    if len(names) != Y.shape[1]:
-        raise ValueError(f"label_names must have {Y.shape[1]} names, got {len(names)}")
+    table = Y
+    Y_hat = check_inputs(Y, Y_hat, "Y_hat", sample_weight)[1]
+    Y, proba, weight = check_inputs(Y, proba, "proba", sample_weight)
+    names = find_names(table, label_names, Y.shape[1])
 
     def columns(Y, proba, Y_hat, weight):
         seen = weight[:, None] * ~np.isnan(Y)
@@ -88,13 +85,13 @@ def multilabel_report(
         return {
             "support": positive,
             "observed": observed,
-            "prevalence": _ratio(positive, observed),
-            "mean_proba": _ratio((seen * proba).sum(axis=0), observed),
-            "precision": _ratio(hit, predicted),
-            "recall": _ratio(hit, positive),
-            "f1": _ratio(2 * hit, positive + predicted),
-            "average_precision": _per_label(sk.average_precision_score, Y, proba, weight),
-            "roc_auc": _per_label(sk.roc_auc_score, Y, proba, weight, both=True),
+            "prevalence": ratio(positive, observed),
+            "mean_proba": ratio((seen * proba).sum(axis=0), observed),
+            "precision": ratio(hit, predicted),
+            "recall": ratio(hit, positive),
+            "f1": ratio(2 * hit, positive + predicted),
+            "average_precision": per_label(sk.average_precision_score, Y, proba, weight),
+            "roc_auc": per_label(sk.roc_auc_score, Y, proba, weight, both=True),
             "log_loss": multilabel_log_loss(Y, proba, average=None, sample_weight=weight),
             "ece": expected_calibration_error(Y, proba, average=None, sample_weight=weight),
         }

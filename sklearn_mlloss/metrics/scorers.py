@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from .._data.labels import to_dense
 from .._data.scores import label_matrix
 from .._data.tables import check_labels_of
 from .._data.validation import check_integer
 from .._sklearn import _Scorer
-from ._checks import _to_float
 from .decisions import f_measure, hamming_loss, jaccard, subset_accuracy
 from .probabilities import expected_calibration_error, multilabel_brier_score, multilabel_log_loss
 from .propensities import propensity_scored_precision_at_k
@@ -116,7 +116,7 @@ class _MatrixScorer(_Scorer):
 
     def _score(self, method_caller, estimator, X, y_true, **kwargs):
         check_labels_of(estimator, y_true)
-        y_true = _to_float("y", y_true)
+        y_true = to_dense(y_true, "y")
         y_true = y_true.reshape(-1, 1) if y_true.ndim == 1 else y_true
 
         def matrix(_, method, X, **__):

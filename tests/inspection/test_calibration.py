@@ -183,7 +183,7 @@ Y2, PROBA2 = [[0, 1], [1, 0]], [[0.1, 0.8], [0.7, 0.2]]
         ({"y_prob": [[2, 0], [0, 0]]}, r"y_prob must hold probabilities in \[0, 1\], got 2"),
         ({"y_prob": {"a": PROBA2, "b": [[1]]}}, r"y_prob\['b'\] must have the shape \(2, 2\)"),
         ({"y_prob": {}}, "y_prob must hold 1 to 6 sets of probabilities, got 0"),
-        ({"strategy": "equal"}, "strategy must be 'quantile' or 'uniform', got 'equal'"),
+        ({"strategy": "equal"}, "strategy must be one of 'quantile', 'uniform', got 'equal'"),
         ({"n_bins": 0}, r"n_bins must be an integer in \[1, 1e\+06\], got 0"),
         ({"n_bins": True}, "n_bins must be an integer"),
         ({"confidence": 0}, "confidence must be a number in"),

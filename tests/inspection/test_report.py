@@ -147,7 +147,7 @@ Y2 = [[0, 1], [1, 0]]
     "options, message",
     [
         ({"y_true": [0, 1]}, "y_true must be 2-D"),
-        ({"y_pred": [[0.5, 1], [0, 0]]}, "y_pred must hold 0 or 1, got 0.5; give probabilities"),
+        ({"y_pred": [[0.5, 1], [0, 0]]}, "y_pred must hold 0 or 1, got 0.5; give predicted labels"),
         ({"y_pred": [[1, 0]]}, r"y_pred must have the shape \(2, 2\)"),
         ({"y_prob": [[3, 1], [0, 0]]}, r"y_prob must hold probabilities in \[0, 1\], got 3"),
         ({"columns": ["log_loss"]}, "columns must be 1 to 6 of 'precision', .*got 'log_loss'"),

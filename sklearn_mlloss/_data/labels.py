@@ -1,0 +1,105 @@
+"""Labels and scores of shape (n_samples, n_labels), as metrics and displays take them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from .containers import to_float
+from .sparse import as_csr
+from .tables import check_same_columns, columns_of
+
+__all__ = ["check_labels", "check_scores", "find_names", "to_dense"]
+
+# What scores of each kind must be, and what to give instead of others.
+KINDS = {
+    "scores": "be finite",
+    "probabilities": "hold probabilities in [0, 1]",
+    "labels": "hold 0 or 1",
+}
+REMEDIES = {
+    "scores": "check the model that made them",
+    "probabilities": "give predict_proba, not decision_function",
+    "labels": "give predicted labels, not probabilities",
+}
+
+
+def to_dense(values: Any, name: str) -> np.ndarray:
+    """Return an array-like or a sparse matrix of numbers as a float64 array."""
+    return to_float(as_csr(values, name).toarray() if sp.issparse(values) else values, name)
+
+
+def check_labels(Y: Any, name: str, soft: bool = True) -> np.ndarray:
+    """Return true labels as float64, with NaN where they were not observed, or raise.
+
+    Parameters
+    ----------
+    Y : array-like or sparse matrix of shape (n_samples, n_labels)
+        0, 1 or NaN.
+    name : str
+        Name of the argument, for messages.
+    soft : bool, default=True
+        Whether there may be soft labels, fractions between 0 and 1.
+    """
+    Y = to_dense(Y, name)
+    if Y.ndim != 2 or 0 in Y.shape:
+        raise ValueError(
+            f"{name} must be 2-D, (n_samples, n_labels) with at least one row and one label, got "
+            f"shape {Y.shape}; use {name}.reshape(-1, 1) for a single label"
+        )
+    invalid = (Y < 0) | (Y > 1) if soft else (Y != 0) & (Y != 1) & ~np.isnan(Y)
+    if invalid.any():
+        value = Y[invalid][0]
+        wanted = "values in [0, 1]" if soft else "0, 1"
+        remedy = "; cut soft labels first, such as (y >= 0.5)" if 0 < value < 1 else ""
+        raise ValueError(
+            f"{name} must hold {wanted}, or NaN where not observed, got {value:g}{remedy}"
+        )
+    return Y
+
+
+def check_scores(
+    values: Any, name: str, Y: Any, shape: tuple[int, ...], name_of_Y: str, kind: str = "scores"
+) -> np.ndarray:
+    """Return scores, probabilities or predicted labels of the same labels as Y, or raise.
+
+    Parameters
+    ----------
+    values : array-like or sparse matrix
+    name : str
+        Name of the argument, for messages.
+    Y : array-like, DataFrame or sparse matrix of that shape
+        True labels, whose columns `values` must have if both have names.
+    shape : tuple
+    name_of_Y : str
+        For messages.
+    kind : {"scores", "probabilities", "labels"}, default="scores"
+    """
+    check_same_columns(values, columns_of(Y), name, name_of_Y)
+    scores = to_dense(values, name)
+    if scores.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape} of {name_of_Y}, got {scores.shape}")
+    if kind == "scores":
+        valid = np.isfinite(scores)
+    elif kind == "probabilities":
+        valid = (scores >= 0) & (scores <= 1)
+    else:
+        valid = (scores == 0) | (scores == 1)
+    if not valid.all():
+        value = scores[~valid][0]
+        raise ValueError(f"{name} must {KINDS[kind]}, got {value:g}; {REMEDIES[kind]}")
+    return scores
+
+
+def find_names(Y: Any, label_names: Sequence[Any] | None, n_labels: int) -> list[Any]:
+    """Return the given names of labels, else the columns of a table, else numbers."""
+    columns = columns_of(Y) if label_names is None else label_names
+    names = list(range(n_labels) if columns is None else columns)
+    if len(names) != n_labels:
+        raise ValueError(
+            f"label_names must have one name for each of the {n_labels} labels, got {len(names)}"
+        )
+    return names
