@@ -28,7 +28,7 @@ def ratio(numerator: Number, denominator: Number, undefined: float = 0.0) -> np.
     numerator, denominator = np.broadcast_arrays(
         np.asarray(numerator, dtype=float), np.asarray(denominator, dtype=float)
     )
-    out = np.full(denominator.shape, undefined)
+    out = np.full(denominator.shape, undefined, dtype=float)
     return np.divide(numerator, denominator, out=out, where=denominator > 0)
 
 
@@ -55,9 +55,16 @@ def recall(tp: Number, predicted: Number, positives: Number, total: Number = 0.0
     return ratio(tp, positives)
 
 
-def jaccard(tp: Number, predicted: Number, positives: Number, total: Number = 0.0) -> np.ndarray:
-    """Return the Jaccard index."""
-    return ratio(tp, positives + predicted - tp)
+def jaccard(
+    tp: Number,
+    predicted: Number,
+    positives: Number,
+    total: Number = 0.0,
+    *,
+    undefined: float = 0.0,
+) -> np.ndarray:
+    """Return the Jaccard index; `total` has no influence."""
+    return ratio(tp, positives + predicted - tp, undefined)
 
 
 def accuracy(tp: Number, predicted: Number, positives: Number, total: Number) -> np.ndarray:

@@ -12,9 +12,9 @@ from .containers import to_float
 from .sparse import as_csr
 from .tables import check_same_columns, columns_of
 
-__all__ = ["check_labels", "check_scores", "find_names", "to_dense"]
+__all__ = ["check_label_values", "check_labels", "check_predictions", "find_names", "to_dense"]
 
-# What scores of each kind must be, and what to give instead of others.
+# What predictions of each kind must be, and what to give instead of others.
 KINDS = {
     "scores": "be finite",
     "probabilities": "hold probabilities in [0, 1]",
@@ -50,18 +50,26 @@ def check_labels(Y: Any, name: str, soft: bool = True) -> np.ndarray:
             f"{name} must be 2-D, (n_samples, n_labels) with at least one row and one label, got "
             f"shape {Y.shape}; use {name}.reshape(-1, 1) for a single label"
         )
-    invalid = (Y < 0) | (Y > 1) if soft else (Y != 0) & (Y != 1) & ~np.isnan(Y)
-    if invalid.any():
-        value = Y[invalid][0]
-        wanted = "values in [0, 1]" if soft else "0, 1"
-        remedy = "; cut soft labels first, such as (y >= 0.5)" if 0 < value < 1 else ""
-        raise ValueError(
-            f"{name} must hold {wanted}, or NaN where not observed, got {value:g}{remedy}"
-        )
+    check_label_values(Y, name, soft)
     return Y
 
 
-def check_scores(
+def check_label_values(Y: np.ndarray, name: str, soft: bool = True) -> None:
+    """Raise unless labels are 0, 1, or NaN where not observed, or fractions if `soft`."""
+    invalid = (Y < 0) | (Y > 1) if soft else (Y != 0) & (Y != 1) & ~np.isnan(Y)
+    if not invalid.any():
+        return
+    value = Y[invalid][0]
+    wanted = "values in [0, 1]" if soft else "0, 1"
+    remedy = "encode the labels as a 0/1 indicator matrix"
+    if 0 < value < 1:
+        remedy = "cut soft labels first, such as (y >= 0.5)"
+    raise ValueError(
+        f"{name} must hold {wanted}, or NaN where not observed, got {value:g}; {remedy}"
+    )
+
+
+def check_predictions(
     values: Any, name: str, Y: Any, shape: tuple[int, ...], name_of_Y: str, kind: str = "scores"
 ) -> np.ndarray:
     """Return scores, probabilities or predicted labels of the same labels as Y, or raise.

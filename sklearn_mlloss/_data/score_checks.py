@@ -6,12 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .containers import to_float
-from .weights import LARGEST_SUM, check_weight
+from .labels import check_label_values
+from .weights import check_row_weight
 
 __all__ = [
-    "check_label_values",
     "check_per_row",
-    "check_row_weight",
     "check_scores",
     "rows_that_count",
 ]
@@ -33,17 +32,6 @@ def check_scores(scores: ArrayLike) -> np.ndarray:
     return _read_only(scores)
 
 
-def check_label_values(Y: np.ndarray) -> np.ndarray:
-    """Return targets in [0, 1], or NaN, or raise."""
-    outside = (Y < 0) | (Y > 1)
-    if outside.any():
-        raise ValueError(
-            "Y must hold values in [0, 1], or NaN for labels that were not observed, got "
-            f"{Y[outside][0]:g}; encode the labels as a 0/1 indicator matrix."
-        )
-    return _read_only(Y)
-
-
 def check_per_row(name: str, values: ArrayLike | None, n_samples: int) -> np.ndarray | None:
     """Return one finite number per row, or None, or raise."""
     if values is None:
@@ -56,12 +44,6 @@ def check_per_row(name: str, values: ArrayLike | None, n_samples: int) -> np.nda
     if not np.isfinite(values).all():
         raise ValueError(f"{name} must be finite, got NaN or infinite values.")
     return _read_only(values)
-
-
-def check_row_weight(sample_weight: ArrayLike | None, Y: np.ndarray) -> np.ndarray:
-    """Return one weight per row, 1 where none were given, at least one of them positive."""
-    weight = check_weight(sample_weight, Y, per_label=False, largest_sum=LARGEST_SUM)
-    return _read_only(np.ones(len(Y)) if weight is None else weight)
 
 
 def rows_that_count(
@@ -78,7 +60,7 @@ def rows_that_count(
     if n_samples == 0:
         raise ValueError("scores has 0 rows; give fit at least one held-out row.")
     Y = _check_targets(Y, scores.shape)
-    weight = check_row_weight(sample_weight, Y)
+    weight = _read_only(check_row_weight(sample_weight, Y))
     count = check_per_row("count", count, n_samples)
     used = weight > 0
     if used.all():
@@ -94,7 +76,8 @@ def _check_targets(Y: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
             f"Y has shape {Y.shape} but scores has shape {shape}; they must be the same, one row "
             "per sample and one column per label."
         )
-    return check_label_values(Y)
+    check_label_values(Y, "Y")
+    return _read_only(Y)
 
 
 def _to_float(name: str, values: ArrayLike, shape: str) -> np.ndarray:

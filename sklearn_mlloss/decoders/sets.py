@@ -17,8 +17,9 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 
 from .._data.containers import to_float
-from .._data.score_checks import check_label_values, check_row_weight
+from .._data.labels import check_label_values
 from .._data.validation import check_beta, check_number
+from .._data.weights import check_row_weight
 from .base import Decoder
 from .counts import _first_in_rank, _ranking
 from .expected import _probabilities, best_fbeta_sets, best_length
@@ -82,9 +83,10 @@ class _SeenSets(Decoder):
                 f"Y must have at least one row, and one column for each of the {self.n_labels_} "
                 f"labels that {type(self).__name__} was fitted with, got shape {Y.shape}"
             )
+        check_label_values(Y, "Y")
         weight = check_row_weight(sample_weight, Y)
         used = weight > 0
-        self._learn(check_label_values(Y)[used], weight[used])
+        self._learn(Y[used], weight[used])
         return self
 
     def _check_params(self, n_labels: int) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._data.labels import check_scores, find_names
+from .._data.labels import check_predictions, find_names
 from .._data.validation import check_choice, check_integer, check_number
 from ..metrics import expected_calibration_error
 from ._inputs import check_true, label_probabilities, select_labels
@@ -281,7 +281,7 @@ class CalibrationDisplay:
         curves = {}
         for name, values in sets.items():
             where = f"y_prob[{name!r}]" if isinstance(y_prob, Mapping) else "y_prob"
-            proba = check_scores(values, where, y_true, Y.shape, "y_true", "probabilities")
+            proba = check_predictions(values, where, y_true, Y.shape, "y_true", "probabilities")
             ece = np.asarray(expected_calibration_error(Y, proba, average=None))
             curves[name] = [
                 _reliability(Y[:, k], proba[:, k], n_bins, strategy, confidence, float(ece[k]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._data.labels import check_scores, find_names
+from .._data.labels import check_predictions, find_names
 from .._data.validation import check_integer, describe
 from ..metrics import multilabel_report
 from ._inputs import check_true, label_probabilities
@@ -190,13 +190,13 @@ class LabelReportDisplay:
         check_matplotlib(f"{cls.__name__}.from_predictions")
         _check_columns(columns)
         Y = check_true(y_true)
-        decisions = check_scores(y_pred, "y_pred", y_true, Y.shape, "y_true", "labels")
+        decisions = check_predictions(y_pred, "y_pred", y_true, Y.shape, "y_true", "labels")
         missing = [column for column in columns if column in _OF_PROBABILITIES]
         if y_prob is None and missing:
             raise ValueError(f"columns has {missing[0]!r}, which needs y_prob, and it is None.")
         proba = decisions
         if y_prob is not None:
-            proba = check_scores(y_prob, "y_prob", y_true, Y.shape, "y_true", "probabilities")
+            proba = check_predictions(y_prob, "y_prob", y_true, Y.shape, "y_true", "probabilities")
         report = multilabel_report(Y, proba, decisions, find_names(y_true, label_names, Y.shape[1]))
         return cls(report, columns=tuple(columns)).plot(ax=ax, max_labels=max_labels)
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._data.labels import check_scores, find_names
+from .._data.labels import check_predictions, find_names
 from .._data.validation import check_integer, check_number
 from ..decoders import CostSensitiveThreshold, Decoder, FixedThreshold
 from ._curves import ThresholdCurve, resolve_metric, threshold_curve
@@ -266,7 +266,7 @@ class ThresholdDisplay:
         """
         check_matplotlib(f"{cls.__name__}.from_predictions")
         Y = check_true(y_true)
-        scores = check_scores(y_score, "y_score", y_true, Y.shape, "y_true")
+        scores = check_predictions(y_score, "y_score", y_true, Y.shape, "y_true")
         check_integer(n_bootstrap, "n_bootstrap", low=0, high=_MOST_BOOTSTRAPS)
         check_number(confidence, "confidence", low=0, high=1, closed="neither")
         function, metric_name = resolve_metric(metric, beta)

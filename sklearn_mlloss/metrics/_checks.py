@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from .._data.labels import check_labels, check_scores
+from .._data.counts import ratio
+from .._data.labels import check_labels, check_predictions
 from .._data.validation import check_choice, check_number
 from .._data.weights import check_row_weight
 
@@ -21,7 +21,7 @@ def check_inputs(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return Y with NaN, what is compared with it, and weights; rows of weight 0 are dropped."""
     labels = check_labels(Y, "Y", soft)
-    scores = check_scores(values, name, Y, labels.shape, "Y", KIND_OF[name])
+    scores = check_predictions(values, name, Y, labels.shape, "Y", KIND_OF[name])
     weight = check_row_weight(sample_weight, labels)
     used = weight > 0
     return labels[used], scores[used], weight[used]
@@ -37,16 +37,10 @@ def check_empty(empty: Any, highest: float) -> None:
         check_number(empty, "empty", low=0, high=highest, other="NaN or ")
 
 
-def ratio(numerator: ArrayLike, denominator: ArrayLike) -> np.ndarray:
-    """Divide, with NaN for what is divided by 0."""
-    out = np.full(np.shape(denominator), np.nan)
-    return np.divide(numerator, denominator, out=out, where=np.asarray(denominator) > 0)
-
-
 def mean_defined(values: np.ndarray, weight: np.ndarray | None = None) -> float:
     """Mean over what is not NaN."""
     weight = np.ones(len(values)) if weight is None else weight
-    return float(ratio(weight @ np.nan_to_num(values), weight @ ~np.isnan(values)))
+    return float(ratio(weight @ np.nan_to_num(values), weight @ ~np.isnan(values), np.nan))
 
 
 def average_entries(
@@ -58,8 +52,8 @@ def average_entries(
         return mean_defined(values.ravel(), np.repeat(weight, values.shape[1]))
     seen, values = ~np.isnan(values), np.nan_to_num(values)
     if average == "samples":
-        return mean_defined(ratio(values.sum(axis=1), seen.sum(axis=1)), weight)
-    by_label = ratio(weight @ values, weight @ seen)
+        return mean_defined(ratio(values.sum(axis=1), seen.sum(axis=1), np.nan), weight)
+    by_label = ratio(weight @ values, weight @ seen, np.nan)
     return by_label if average is None else mean_defined(by_label)
 
 

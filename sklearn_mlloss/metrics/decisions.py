@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._data.counts import fbeta
+from .._data.counts import jaccard as jaccard_of_counts
 from .._data.validation import check_beta
-from ._checks import average_entries, check_average, check_empty, check_inputs, mean_defined, ratio
+from ._checks import average_entries, check_average, check_empty, check_inputs, mean_defined
 
 __all__ = [
     "f_measure",
@@ -62,8 +67,7 @@ def f_measure(
     """
     check_beta(beta)
     Y, Y_hat, weight = check_inputs(Y, Y_hat, "Y_hat", sample_weight)
-    b2 = beta**2
-    return _count_measure((1 + b2) * Y * Y_hat, b2 * Y + Y_hat, Y, weight, average, empty)
+    return _average_counts(partial(fbeta, beta=beta), Y, Y_hat, weight, average, empty)
 
 
 def jaccard(
@@ -94,7 +98,7 @@ def jaccard(
     0.75
     """
     Y, Y_hat, weight = check_inputs(Y, Y_hat, "Y_hat", sample_weight)
-    return _count_measure(Y * Y_hat, Y + Y_hat - Y * Y_hat, Y, weight, average, empty)
+    return _average_counts(jaccard_of_counts, Y, Y_hat, weight, average, empty)
 
 
 def hamming_loss(
@@ -152,22 +156,26 @@ def subset_accuracy(
     return mean_defined(np.where(np.isnan(Y).all(axis=1), np.nan, right), weight)
 
 
-def _count_measure(
-    numerator: np.ndarray,
-    denominator: np.ndarray,
+def _average_counts(
+    metric: Callable[..., np.ndarray],
     Y: np.ndarray,
+    Y_hat: np.ndarray,
     weight: np.ndarray,
     average: str | None,
     empty: float,
 ) -> float | np.ndarray:
-    """Average ratios of sums over entries, which are NaN where not observed."""
+    """Average a metric of counts over entries, labels or rows."""
     check_average(average, "micro", "macro", "samples")
     check_empty(empty, 1)
-    axis = {"micro": None, "samples": 1}.get(average, 0)
-    seen = (~np.isnan(Y)).any(axis=axis)
-    numerator = np.nansum(weight[:, None] * numerator, axis=axis)
-    denominator = np.nansum(weight[:, None] * denominator, axis=axis)
-    value = np.where(seen & (denominator == 0), empty, ratio(numerator, denominator))
-    if average in ("micro", None):
-        return float(value) if average else value
+    axis = None if average == "micro" else 1 if average == "samples" else 0
+    observed, labels = weight[:, None] * ~np.isnan(Y), np.nan_to_num(Y)
+    tp, predicted, positives = (
+        (observed * part).sum(axis=axis) for part in (labels * Y_hat, Y_hat, labels)
+    )
+    value = metric(tp, predicted, positives, undefined=empty)
+    value = np.where(observed.any(axis=axis), value, np.nan)
+    if average is None:
+        return value
+    if average == "micro":
+        return float(value)
     return mean_defined(value, weight if average == "samples" else None)

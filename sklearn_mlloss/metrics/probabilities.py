@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import xlog1py, xlogy
 
+from .._data.counts import ratio
 from .._data.validation import check_integer
-from ._checks import average_entries, check_average, check_inputs, mean_defined, ratio
+from ._checks import average_entries, check_average, check_inputs, mean_defined
 
 __all__ = [
     "expected_calibration_error",
@@ -146,5 +147,5 @@ def expected_calibration_error(
         kept = np.arange(n_bins * n_labels)
     of_label, size = kept // n_bins, len(kept)
     gap = np.bincount(of_label, np.abs(np.bincount(bins, gap, size)), n_labels)
-    value = ratio(gap, np.bincount(of_label, np.bincount(bins, mass, size), n_labels))
+    value = ratio(gap, np.bincount(of_label, np.bincount(bins, mass, size), n_labels), np.nan)
     return value if average is None else mean_defined(value)

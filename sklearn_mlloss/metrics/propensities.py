@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._data.counts import ratio
 from .._data.labels import check_labels, to_dense
 from .._data.validation import check_number
 from .._data.weights import check_row_weight
-from ._checks import check_inputs, ratio
+from ._checks import check_inputs
 from .rankings import _best
 
 __all__ = [
@@ -118,4 +119,6 @@ def propensity_scored_precision_at_k(
         raise ValueError(f"propensities must be in (0, 1], got {propensities[outside][0]:g}")
     gain = Y / propensities
     best = _best(gain, np.nan_to_num(gain), k)
-    return float(ratio(weight @ _best(gain, scores, k).sum(axis=1), weight @ best.sum(axis=1)))
+    return float(
+        ratio(weight @ _best(gain, scores, k).sum(axis=1), weight @ best.sum(axis=1), np.nan)
+    )

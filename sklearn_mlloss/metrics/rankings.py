@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 from sklearn import metrics as sk
 
+from .._data.counts import ratio
 from .._data.validation import check_integer
-from ._checks import check_average, check_empty, check_inputs, mean_defined, per_label, ratio
+from ._checks import check_average, check_empty, check_inputs, mean_defined, per_label
 
 __all__ = [
     "coverage_error",
@@ -51,7 +52,7 @@ def precision_at_k(
     """
     Y, scores, weight = check_inputs(Y, scores, "scores", sample_weight)
     hits = _best(Y, scores, k).sum(axis=1)
-    return mean_defined(ratio(hits, np.minimum((~np.isnan(Y)).sum(axis=1), k)), weight)
+    return mean_defined(ratio(hits, np.minimum((~np.isnan(Y)).sum(axis=1), k), np.nan), weight)
 
 
 def one_error(Y: ArrayLike, scores: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
@@ -264,4 +265,4 @@ def _row_measure(
     if not np.isnan(empty):
         blank = weight[~defined & (~np.isnan(Y)).any(axis=1)].sum()
         total, mass = total + empty * blank, mass + blank
-    return float(ratio(total, mass))
+    return float(ratio(total, mass, np.nan))

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn import metrics as sk
 
+from .._data.counts import fbeta, ratio
 from .._data.labels import find_names
-from ._checks import check_inputs, per_label, ratio
+from ._checks import check_inputs, per_label
 from .probabilities import expected_calibration_error, multilabel_log_loss
 
 if TYPE_CHECKING:
@@ -85,11 +86,11 @@ def multilabel_report(
         return {
             "support": positive,
             "observed": observed,
-            "prevalence": ratio(positive, observed),
-            "mean_proba": ratio((seen * proba).sum(axis=0), observed),
-            "precision": ratio(hit, predicted),
-            "recall": ratio(hit, positive),
-            "f1": ratio(2 * hit, positive + predicted),
+            "prevalence": ratio(positive, observed, np.nan),
+            "mean_proba": ratio((seen * proba).sum(axis=0), observed, np.nan),
+            "precision": ratio(hit, predicted, np.nan),
+            "recall": ratio(hit, positive, np.nan),
+            "f1": fbeta(hit, predicted, positive, undefined=np.nan),
             "average_precision": per_label(sk.average_precision_score, Y, proba, weight),
             "roc_auc": per_label(sk.roc_auc_score, Y, proba, weight, both=True),
             "log_loss": multilabel_log_loss(Y, proba, average=None, sample_weight=weight),
