@@ -1,10 +1,10 @@
 """
-The main job: which loss and which decision?
-============================================
+Demo: select a loss and a decoder
+=================================
 
-Cross-validates losses and decoders on a real table, says which pairs are good, takes the best, and
-compares it on the official test rows with what scikit-learn offers. Takes about a minute on two
-cores. The picture of the search is saved where matplotlib is installed.
+Cross-validates losses and decoders on a real data set, reports which candidates are good, selects
+the best, and compares it with scikit-learn's models on the official test rows. Takes about a minute
+on two cores. Saves a figure of the search if matplotlib is installed.
 """
 
 import argparse
@@ -32,7 +32,7 @@ QUICK_LOSSES = ["bce", "zlpr", "tversky"]
 
 
 def f1(average):
-    """Return a scorer of an F-measure."""
+    """Return a scorer for an F-measure."""
     return make_scorer(f1_score, average=average, zero_division=0)
 
 
@@ -46,39 +46,39 @@ SCORERS = {
 }
 
 
-def best_of_each_metric(search):
-    """Return a table with the best pair for each metric."""
+def best_per_metric(search):
+    """Return a table with the best candidate per metric."""
     rows = []
     for metric in SCORERS:
         table = search.compare(metric)
         first = table.iloc[0]
-        alike = table["verdict"].isin(["equivalent", "not significantly different"]).sum()
+        ties = (~table["verdict"].isin(["best", "worse", "failed"])).sum()
         rows.append(
             {
                 "metric": metric,
                 "best loss": first["loss"],
-                # Probabilities do not depend on it.
+                # Probabilities do not depend on the decoder.
                 "best decoder": "any" if metric == "LRAP" else first["decoder"],
                 "score": abs(first["score"]),
-                "others within chance": f"{alike} of {len(table) - 1}",
+                "not significantly worse": f"{ties} of {len(table) - 1}",
             }
         )
     return pd.DataFrame(rows)
 
 
 def on_test(models, X_train, Y_train, X_test, Y_test):
-    """Return a table with each measure on the test rows for each model."""
+    """Return a table with each metric on the test rows per model."""
     rows = {}
     for name, model in models.items():
         start = time.perf_counter()
         if isinstance(model, LossDecoderSearchCV):
-            seconds = model.refit_time_  # the search has trained it on all training rows
+            seconds = model.refit_time_  # the search has already trained it on all training rows
         else:
             model.fit(X_train, Y_train)
             seconds = time.perf_counter() - start
         Y_hat, proba = model.predict(X_test), model.predict_proba(X_test)
         if isinstance(proba, list):
-            # A forest returns an array a label.
+            # A random forest returns one array per label.
             proba = pd.DataFrame({i: p[:, 1] for i, p in enumerate(proba)}).to_numpy()
         rows[name] = {
             "macro-F1": f1_score(Y_test, Y_hat, average="macro", zero_division=0),
@@ -94,19 +94,19 @@ def on_test(models, X_train, Y_train, X_test, Y_test):
 
 def main():
     """Run the demo."""
-    parser = argparse.ArgumentParser(description="Choose loss and decoder on the yeast table.")
+    parser = argparse.ArgumentParser(description="Select a loss and a decoder on yeast.")
     parser.add_argument(
-        "--metric", choices=[*SCORERS], default="macro-F1", help="what to choose by"
+        "--metric", choices=[*SCORERS], default="macro-F1", help="metric to select by"
     )
     parser.add_argument("--quick", action="store_true", help="three losses, two folds")
-    parser.add_argument("--plot", default="demo.png", help="where to save the picture")
+    parser.add_argument("--plot", default="demo.png", help="where to save the figure")
     options = parser.parse_args()
 
     X_train, Y_train = load_yeast(subset="train", return_X_y=True)
     X_test, Y_test = load_yeast(subset="test", return_X_y=True)
     print(
         f"yeast: {len(X_train)} training and {len(X_test)} test rows, {X_train.shape[1]} features, "
-        f"{Y_train.shape[1]} labels, {Y_train.sum(axis=1).mean():.1f} labels a row\n"
+        f"{Y_train.shape[1]} labels, {Y_train.sum(axis=1).mean():.1f} labels per row\n"
     )
 
     n_folds, n_trees = (2, 50) if options.quick else (5, 300)
@@ -116,22 +116,22 @@ def main():
         scoring=SCORERS,
         refit=options.metric,
         cv=n_folds,
-        n_jobs=None if options.quick else 2,  # the start of processes takes seconds, too
+        n_jobs=None if options.quick else 2,  # starting processes takes seconds
         random_state=0,
         verbose=1,
     )
     start = time.perf_counter()
     search.fit(X_train, Y_train)
-    print(f"took {time.perf_counter() - start:.0f} s\n")
+    print(f"The search took {time.perf_counter() - start:.0f} s.\n")
 
-    print(f"Mean {options.metric} of {n_folds} folds, the best first:\n\n{search.summary()}\n")
+    print(f"Mean {options.metric} over {n_folds} folds, best first:\n\n{search.summary()}\n")
     if find_spec("matplotlib"):
         display = LossComparisonDisplay.from_search(search)
         display.figure_.savefig(options.plot, dpi=100)
-        print(f"All pairs in a picture: {options.plot}\n")
+        print(f"Figure of all candidates: {options.plot}\n")
 
-    print("Another metric may ask for another pair:\n")
-    print(best_of_each_metric(search).round(3).to_string(index=False))
+    print("The best candidate depends on the metric:\n")
+    print(best_per_metric(search).round(3).to_string(index=False))
 
     forest = RandomForestClassifier(n_trees, n_jobs=2, random_state=0)
     decoder = search.best_params_["decoder"]
@@ -146,9 +146,9 @@ def main():
         ),
     }
     print(
-        "\nOn the test rows: the chosen pair, trained on all training rows; scikit-learn's models "
-        "with their\nthreshold of 1/2; and the forest with the chosen decoder, fitted on "
-        "out-of-fold scores:\n"
+        "\nOn the test rows: the selected loss and decoder, trained on all training rows; "
+        "scikit-learn's models\nwith a threshold of 1/2; and the random forest with the selected "
+        "decoder, fitted on out-of-fold scores:\n"
     )
     print(on_test(models, X_train, Y_train, X_test, Y_test).round(3).to_string())
 

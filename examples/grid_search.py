@@ -2,7 +2,7 @@
 Choosing a loss with GridSearchCV
 =================================
 
-Losses are parameters like any other: by name, as objects, and with their own parameters.
+Losses can be searched like any other parameter: by name, as objects, and with their own parameters.
 """
 
 import pandas as pd
@@ -18,7 +18,7 @@ model = MultiLabelNetClassifier(decoder="global_threshold", random_state=0)
 folds = MultilabelStratifiedKFold(3, random_state=0)
 
 # %%
-# Losses by name and as objects. The decision is the same for all, so that they compare.
+# Losses by name and as objects. The decoder is the same for all, so the scores are comparable.
 losses = [
     "bce",
     AsymmetricLoss(gamma_pos=1, gamma_neg=2, clip=0),
@@ -30,7 +30,7 @@ columns = ["param_loss", "mean_test_score", "std_test_score"]
 print(pd.DataFrame(search.cv_results_)[columns].round(3).to_string(index=False))
 
 # %%
-# A parameter of a loss: the name and the parameter go side by side.
+# To search over a parameter of a loss, combine the name of the loss and the parameter.
 search = GridSearchCV(
     model,
     {"loss": ["focal"], "loss__gamma": [0, 2]},

@@ -1,10 +1,11 @@
 """
-Which scores are probabilities?
-===============================
+Probability calibration per loss
+================================
 
-Of all entries that get 0.3, three in ten should be positive. The focal loss keeps that promise
-through its own link and not through the sigmoid; losses that rank the labels of a row, or share
-one mass among them, do not make it at all. A calibrator learned on out-of-fold scores mends them.
+If probabilities are calibrated, three in ten entries with a score of 0.3 are positive. The focal
+loss gives calibrated probabilities with its own link, but not with the sigmoid. Losses that rank
+the labels of a row, or share a total probability among them, do not give probabilities. A
+calibrator fitted on out-of-fold scores corrects their scores.
 """
 
 import os
@@ -22,8 +23,8 @@ from sklearn_mlloss.metrics import expected_calibration_error, multilabel_log_lo
 SMALL = os.environ.get("SKLEARN_MLLOSS_EXAMPLES_SMALL") == "1"
 
 # %%
-# Each loss trains one network a fold. ``calibration="sigmoid"`` would do all that follows within
-# ``fit``; here it is done by hand, so that one training serves several calibrators.
+# Each loss trains one network per fold. ``calibration="sigmoid"`` would do all of the following
+# within ``fit``. Here, the steps are separate, so that several calibrators use the same training.
 X, Y = load_yeast(subset="train", return_X_y=True)
 X_test, Y_test = load_yeast(subset="test", return_X_y=True)
 
@@ -45,8 +46,8 @@ losses = ["focal", "bce", "zlpr", "balanced_bce", "lsep", "softmax_ce"]
 models = {loss: train(loss) for loss in losses}
 
 # %%
-# For each loss the scores as ``predict_proba`` gives them, and calibrated: a slope and a shift a
-# label.
+# For each loss, compare the scores from ``predict_proba`` with calibrated ones: one slope and one
+# intercept per label.
 scores = {}
 for loss, model in models.items():
     raw = model.predict_proba(X_test)
@@ -54,18 +55,18 @@ for loss, model in models.items():
     scores[loss] = {"predict_proba": raw, "calibrated": calibrator.transform(raw)}
 
 # %%
-# What other code does with a network that was trained by the focal loss: the sigmoid of its
-# outputs.
+# Other code applies the sigmoid to the outputs of a network that was trained with the focal loss.
 with torch.inference_mode():
     rows = torch.tensor(X_test, dtype=torch.float32)
     outputs = [net.module_(rows).double() for net in models["focal"].nets_]
 scores["focal"]["sigmoid of the outputs"] = np.mean([s.sigmoid().numpy() for s in outputs], axis=0)
 
 # %%
-# All labels together. The sigmoid after the focal loss is far too close to 1/2, and the link of the
-# loss mends it without learning anything. The scores of balanced_bce are too high for most
-# entries, those of softmax_ce far too low, since they share a mass of 1 among the four labels of a
-# row. After calibration all are close to the diagonal, and hardly differ in log loss.
+# The reliability diagrams pool all labels. The sigmoid after the focal loss is far too close to
+# 1/2, and the link of the loss corrects this without fitting anything. The scores of balanced_bce
+# are too high for most entries, those of softmax_ce far too low, because they share a total of 1
+# among the four labels of a row. After calibration, all are close to the diagonal and hardly differ
+# in log loss.
 figure, axes = plt.subplots(2, 3, figsize=(10, 7.4), layout="constrained")
 for axis, (loss, sets) in zip(axes.flat, scores.items(), strict=True):
     flat = {name: proba.reshape(-1, 1) for name, proba in sets.items()}
@@ -76,7 +77,7 @@ for axis, (loss, sets) in zip(axes.flat, scores.items(), strict=True):
 
 
 def legend_above(figure, axes):
-    """Take the legends of panels together, outside of them."""
+    """Merge the legends of all panels into one above the figure."""
     handles, names = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=4, frameon=False)
     for axis in axes.flat:
@@ -94,8 +95,8 @@ for loss, sets in scores.items():
         print(f"{loss:<13} {name:<23} log loss {log_loss:.3f}   calibration error {error:.3f}")
 
 # %%
-# One temperature for all labels cannot help where scores are shifted, and each label of softmax_ce
-# is shifted by another amount.
+# One temperature for all labels does not correct shifted scores, and for softmax_ce, the shift
+# differs between labels.
 raw = scores["softmax_ce"]["predict_proba"]
 temperature = TemperatureCalibrator().fit(models["softmax_ce"].oof_scores_, Y)
 figure, axes = plt.subplots(2, 3, figsize=(10, 7.4), layout="constrained")

@@ -1,11 +1,11 @@
 """
-A search on a cluster
-=====================
+Distributed search with Dask
+============================
 
-``LossDecoderSearchCV`` hands its trainings to joblib, and joblib to a Dask cluster: each loss and
-fold is a task of its own. Here the cluster has two workers on this machine; with the address of a
-scheduler in place of ``LocalCluster`` it may have many. The picture shows which worker trained what
-when.
+``LossDecoderSearchCV`` runs its trainings through joblib, and joblib on a Dask cluster: each loss
+and fold is one task. Here, the cluster has two workers on this machine. With the address of a
+scheduler instead of ``LocalCluster``, it may have many. The figure shows the trainings of each
+worker over time.
 """
 
 import logging
@@ -25,19 +25,19 @@ SMALL = os.environ.get("SKLEARN_MLLOSS_EXAMPLES_SMALL") == "1"
 HAS_DASK = find_spec("distributed") is not None
 if not HAS_DASK:
     print('This example needs Dask: pip install "sklearn_mlloss[distributed]"')
-# A script that starts processes needs a guard, since each of them imports it.
+# A script that starts processes needs a guard, because each of them imports it.
 RUN = HAS_DASK and __name__ == "__main__"
 
 # %%
-# A network that notes in the cluster's log what it has trained. It serves the picture: otherwise
-# the search would be given a ``MultiLabelNetClassifier``.
+# For the figure, a subclass records each training in the log of the cluster. Otherwise, pass a
+# ``MultiLabelNetClassifier`` to the search.
 
 
-class Reporting(MultiLabelNetClassifier):
-    """Notes each training."""
+class LoggedClassifier(MultiLabelNetClassifier):
+    """Record each training."""
 
     def fit(self, X, y, sample_weight=None):
-        """Fit, and note the loss, the worker, the start and the end."""
+        """Fit, and record the loss, the worker, the start and the end."""
         from distributed import get_worker
 
         start = time.time()
@@ -48,13 +48,13 @@ class Reporting(MultiLabelNetClassifier):
 
 
 # %%
-# Within ``parallel_config``, ``fit`` does all that is left to do.
+# Within ``parallel_config``, ``fit`` runs on the cluster.
 X, Y = load_yeast(subset="train", return_X_y=True)
 if SMALL:
     X, Y = X[::3], Y[::3]
 network = {"hidden_layer_sizes": (64,), "learning_rate": 3e-3}
 search = LossDecoderSearchCV(
-    Reporting(**network),
+    LoggedClassifier(**network),
     losses=["bce", "zlpr"] if SMALL else ["bce", "focal", "brier", "zlpr", "softmax_ce"],
     decoders=["threshold", "global_threshold", "per_label_threshold", "expected_fbeta"],
     scoring="f1_macro",
@@ -73,20 +73,20 @@ if RUN:
         joblib.parallel_config(backend="dask"),
     ):
         search.fit(X, Y)
-        notes = [note for _, note in client.get_events("trained")]
+        events = [event for _, event in client.get_events("trained")]
     print(search.summary())
 
 # %%
-# Left: each bar is one training, so that a loss has as many as there are folds. Whenever a worker
-# is free, it takes the next one. Right: what the search has found.
+# Left: each bar is one training, so there is one bar per loss and fold. Whenever a worker is free,
+# it starts the next training. Right: the results of the search.
 if RUN:
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(13, 4), layout="constrained", width_ratios=[1.5, 1]
     )
-    names = list(dict.fromkeys(loss for loss, *_ in notes))
+    names = list(dict.fromkeys(loss for loss, *_ in events))
     colours = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"]
-    first = min(start for _, _, start, _ in notes)
-    for loss, worker, start, end in notes:
+    first = min(start for _, _, start, _ in events)
+    for loss, worker, start, end in events:
         bar = left.barh(
             f"worker {worker}",
             end - start,
@@ -100,14 +100,15 @@ if RUN:
         handles[: len(names)], names, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=5,
         frameon=False,
     )  # fmt: skip
-    left.set(title="who trained what when", xlabel="seconds")
+    left.set(title="trainings per worker", xlabel="seconds")
     left.spines[["top", "right"]].set_visible(False)
     LossComparisonDisplay.from_search(search, ax=right)
     plt.show()
 
 # %%
-# Where a network is trained changes nothing: the same search in this process gives the same scores.
+# The scores do not depend on where a network is trained: the same search in this process gives the
+# same scores.
 if RUN:
     on_cluster = search.cv_results_["mean_test_score"]
     search.set_params(estimator=MultiLabelNetClassifier(**network)).fit(X, Y)
-    print("the same scores:", np.array_equal(on_cluster, search.cv_results_["mean_test_score"]))
+    print("equal scores:", np.array_equal(on_cluster, search.cv_results_["mean_test_score"]))

@@ -1,10 +1,10 @@
 """
-How many labels, and which?
-===========================
+Predicting the number of labels per row
+=======================================
 
-A network may predict each label for itself, or a number of labels and a distribution that says
-which. When is the second better? Three tables: one made by a count and a distribution, one made of
-independent labels, and a real one.
+A network may predict each label independently, or a number of labels and a distribution over them.
+When is the second better? We compare three data sets: one generated from a count and a
+distribution, one with independent labels, and a real one.
 """
 
 import os
@@ -22,9 +22,10 @@ from sklearn_mlloss.losses import FactorizedLoss, WithCount
 SMALL = os.environ.get("SKLEARN_MLLOSS_EXAMPLES_SMALL") == "1"
 
 # %%
-# The first table is like orders of a shop: the first column, the size of an order, says how many
-# of 30 products are taken, and the others say which. In the second, each label depends on all
-# columns in a way of its own, and given them on no other label.
+# The first data set resembles orders in a shop: the first column, the size of an order, determines
+# how many of 30 products are ordered, and the other columns determine which. In the second data
+# set, each label depends on all columns, with its own coefficients; given the columns, labels are
+# independent.
 N_LABELS, N_COLUMNS = 30, 10
 world = np.random.default_rng(0)
 SLOPES = 3 * world.normal(size=(N_COLUMNS, N_LABELS)) / np.sqrt(N_COLUMNS)
@@ -32,18 +33,18 @@ INTERCEPTS = world.normal(size=N_LABELS) - 3
 
 
 def count_and_distribution(n_rows, seed):
-    """Return a table with a given number of labels in each row."""
+    """Return a data set whose number of labels per row depends on one column."""
     random = np.random.default_rng(seed)
     X = random.normal(size=(n_rows, N_COLUMNS))
     number = np.exp(0.9 + X[:, 0]).round().clip(0, N_LABELS // 2)
-    # The best of noisy scores are a draw without replacement from their softmax.
+    # The labels with the best noisy scores are a draw without replacement from their softmax.
     scores = X[:, 1:] @ SLOPES[1:] + random.gumbel(size=(n_rows, N_LABELS))
     rank = (-scores).argsort(axis=1).argsort(axis=1)
     return X, (rank < number[:, None]).astype(int)
 
 
 def independent(n_rows, seed):
-    """Return a table with labels that are independent, given the columns."""
+    """Return a data set with labels that are independent, given the columns."""
     random = np.random.default_rng(seed)
     X = random.normal(size=(n_rows, N_COLUMNS))
     P = expit(X @ SLOPES + INTERCEPTS)
@@ -64,8 +65,8 @@ tables = {
 }
 
 # %%
-# Plain cross-entropy against three models of the count: a count times a softmax, trained apart or
-# as one Poisson a label, and a head for the count beside cross-entropy.
+# Binary cross-entropy is compared with three models of the count: a count times a softmax, trained
+# separately or as one Poisson distribution per label, and binary cross-entropy with a count head.
 losses = {
     "bce": "bce",
     "factorized": FactorizedLoss("kl_poisson"),
@@ -81,8 +82,9 @@ for table, (X, Y, X_test, Y_test) in tables.items():
             "cardinality",
             cv=3,
             hidden_layer_sizes=(64,),
-            # Of 64 units, half left out would leave too few to predict counts, and "bce with
-            # count" falls in steps: it needs more patience than the other three.
+            # With 64 units, a dropout of one half would leave too few units to predict counts. The
+            # training loss of "bce with count" decreases in steps, so it needs more patience than
+            # the other three.
             dropout=0.1,
             n_iter_no_change=20,
             learning_rate=3e-3,
@@ -90,7 +92,7 @@ for table, (X, Y, X_test, Y_test) in tables.items():
             random_state=0,
         ).fit(X, Y)
         proba = model.predict_proba(X_test)
-        # Cross-entropy has no count of its own: its probabilities add up to one.
+        # Binary cross-entropy has no count: use the sum of its probabilities.
         count = proba.sum(axis=1) if name == "bce" else model.predict_count(X_test)
         counts[table, name] = count
         for decoder in decoders:
@@ -104,18 +106,19 @@ for table, (X, Y, X_test, Y_test) in tables.items():
             )
 
 # %%
-# Top: the mean predicted count of rows with a given number of labels. On the first table the number
-# can be known, on the second a part of it, and on yeast next to nothing: there all rows are given
-# about four labels.
+# Top: the mean predicted count of rows with a given number of labels. On the first data set, the
+# number is predictable, on the second partly, and on yeast hardly: the prediction is about four
+# labels for all rows.
 #
-# Below: three decisions on the same probabilities. A count pays in the first table and in subset
-# accuracy, which asks for exactly the right labels: ``cardinality`` with any of the count models is
-# ahead of all that cross-entropy has. In samples-F1 it gains little over ``expected_fbeta`` on
-# cross-entropy. On the other two tables it gains nothing of note.
+# Below: three decoders on the same probabilities. A count improves the first data set and subset
+# accuracy, which requires exactly the right labels: ``cardinality`` with any of the count models is
+# better than all decoders with binary cross-entropy. In samples-F1, it gains little over
+# ``expected_fbeta`` with binary cross-entropy. On the other two data sets, it gains hardly
+# anything.
 #
-# What a count costs: cut at 1/2, cross-entropy alone is ahead everywhere. For poisson_softmax that
-# cut is a mistake, since ``1 - exp(-rate)`` is too low for likely labels; ``cardinality``, its
-# default, does not depend on it.
+# The cost of a count: with a threshold of 1/2, binary cross-entropy alone is better everywhere. For
+# poisson_softmax, this threshold is wrong, because ``1 - exp(-rate)`` is too low for likely labels;
+# ``cardinality``, its default, does not depend on it.
 colours = dict(zip(losses, ["#0072B2", "#D55E00", "#E69F00", "#009E73"], strict=True))
 markers = dict(zip(decoders, "os^", strict=True))
 figure, axes = plt.subplots(
@@ -128,7 +131,7 @@ for column, (table, (_, _, _, Y_test)) in zip(axes.T, tables.items(), strict=Tru
     for name in losses:
         means = [counts[table, name][true == m].mean() for m in numbers]
         top.plot(numbers, means, color=colours[name], marker=".", label=name)
-    top.plot([0, 15], [0, 15], color="0.5", linestyle=":", label="as it is")
+    top.plot([0, 15], [0, 15], color="0.5", linestyle=":", label="perfect prediction")
     top.set(title=table, xlabel="true number of labels", xlim=(-0.5, 15.5), xticks=[0, 5, 10, 15])
     for row, (axis, measure) in enumerate(
         zip(column[1:], ["samples-F1", "subset accuracy"], strict=True)

@@ -1,9 +1,9 @@
 """
-Decisions for anyone's probabilities
-====================================
+Tuned decoders for any classifier
+=================================
 
-``DecodedClassifierCV`` gives calibrations and decoders to any scikit-learn classifier: here to a
-random forest, and to gradient boosting with a model a label. Neither needs a network.
+``DecodedClassifierCV`` adds calibrators and decoders to any scikit-learn classifier: here, to a
+random forest and to gradient boosting with one model per label. No network is needed.
 """
 
 import os
@@ -35,15 +35,15 @@ models = {
 }
 
 # %%
-# One line is enough: a forest a fold, out-of-fold scores, thresholds fitted on all of them, and the
-# average of the forests to predict with.
+# ``DecodedClassifierCV`` fits one random forest per fold, fits thresholds on all out-of-fold
+# scores, and averages the random forests for predictions.
 model = DecodedClassifierCV(models["random forest"], "per_label_threshold", cv=3, random_state=0)
 Y_hat = model.fit(X, Y).predict(X_test)
 print(f"macro-F1 {f1_score(Y_test, Y_hat, average='macro'):.3f}")
 
 # %%
-# To compare decisions, training once is enough: ``store_cv_results`` keeps the scores that a
-# decoder learns from.
+# To compare decoders, one training is enough: ``store_cv_results`` keeps the scores that decoders
+# are fitted on.
 decoders = [
     "threshold",
     "global_threshold",
@@ -60,27 +60,28 @@ measures = {
     "subset accuracy": accuracy_score,
 }
 rows = ["plain predict", *decoders]
-found = {}
+results = {}
 for name, estimator in models.items():
     model = DecodedClassifierCV(estimator, cv=3, store_cv_results=True, random_state=0).fit(X, Y)
     proba = model.predict_proba(X_test)
     decisions = [clone(estimator).fit(X, Y).predict(X_test)]
     decisions += [get_decoder(d).fit(model.oof_scores_, Y).decode(proba) for d in decoders]
-    found[name] = np.array(
+    results[name] = np.array(
         [[measure(Y_test, Y_hat) for measure in measures.values()] for Y_hat in decisions]
     )
 
 # %%
-# Each measure has a decision of its own: one threshold is good for micro-F1 and one a label best
-# for macro-F1, ``expected_fbeta`` for samples-F1, ``label_set`` for rows that are right as a whole.
-# What is best for one may be worse than plain ``predict`` for another: with a threshold a label,
-# fewer rows are right. And the decision matters more than the model: from the best dot to the best
-# square it is a small step beside that from plain to best.
+# Each metric has its own best decoder: one threshold is good for micro-F1, one threshold per label
+# is best for macro-F1, ``expected_fbeta`` for samples-F1, and ``label_set`` for subset accuracy.
+# The best decoder for one metric may be worse than plain ``predict`` for another: with one
+# threshold per label, subset accuracy is lower. And the decoder matters more than the model: the
+# difference between the best decoders of the two models is small compared with the difference
+# between plain ``predict`` and the best decoder.
 figure, axes = plt.subplots(1, 4, figsize=(13, 4.2), layout="constrained", sharey=True)
 styles = {"random forest": ("#009E73", "o"), "gradient boosting": ("#0072B2", "s")}
 for k, (axis, measure) in enumerate(zip(axes, measures, strict=True)):
     for shift, (name, (colour, marker)) in zip((-0.14, 0.14), styles.items(), strict=True):
-        values, height = found[name][:, k], np.arange(len(rows)) + shift
+        values, height = results[name][:, k], np.arange(len(rows)) + shift
         axis.plot(values, height, marker, color=colour, markersize=7, label=name)
         axis.axvline(values[0], color=colour, linestyle=":", linewidth=1)
         best = values.argmax()
@@ -96,7 +97,7 @@ ring = plt.Line2D([], [], marker="o", markersize=12, fillstyle="none", linestyle
 line = plt.Line2D([], [], linestyle=":", color="0.3")
 figure.legend(
     [*handles, ring, line],
-    [*names, "best of the model", "plain predict"],
+    [*names, "best decoder per model", "plain predict"],
     loc="outside upper center",
     ncols=4,
     frameon=False,

@@ -1,10 +1,10 @@
 """
-Rare labels: the loss or the decision?
-======================================
+Class imbalance and rare labels: loss or decoder?
+=================================================
 
-Many losses promise to help with rare labels. Here are five of them and plain cross-entropy, each
-with five decisions, on a table whose true probabilities are known, so that the best attainable
-F1 is known as well.
+Many losses are designed for rare labels. This example compares five of them and binary
+cross-entropy, each with five decoders, on simulated data with known true probabilities, so that the
+best attainable F1 is known as well.
 """
 
 import os
@@ -21,10 +21,10 @@ from sklearn_mlloss.decoders import get_decoder
 SMALL = os.environ.get("SKLEARN_MLLOSS_EXAMPLES_SMALL") == "1"
 
 # %%
-# The table is simulated. Each of 20 labels depends on 15 normal columns in a way of its own, on one
-# direction up or down and on another one on both sides; given the columns, labels are independent.
-# The intercepts are such that the frequencies fall from 30 % to 0.5 %: of 2000 training rows, the
-# rarest labels have 10 or so.
+# Each of 20 labels depends on 15 normally distributed columns with its own coefficients:
+# monotonically on one direction, and symmetrically on another; given the columns, labels are
+# independent. With the chosen intercepts, label frequencies range from 30 % to 0.5 %: of 2000
+# training rows, about 10 are positives of the rarest labels.
 N_LABELS, N_COLUMNS = 20, 15
 FREQUENCIES = np.geomspace(0.3, 0.005, N_LABELS)
 world = np.random.default_rng(0)
@@ -54,8 +54,8 @@ def simulate(n_rows, seed):
 X_test, Y_test, P_test = simulate(5_000 if SMALL else 20_000, seed=100)
 
 # %%
-# One training gives out-of-fold scores, on which every decision is fitted. All of it is repeated on
-# new training rows; the test rows are the same.
+# One training gives out-of-fold scores, on which each decoder is fitted. The whole experiment is
+# repeated with new training rows; the test rows are the same.
 losses = ["bce", "focal", "asymmetric", "ldam", "distribution_balanced", "balanced_bce"]
 decoders = ["threshold", "global_threshold", "cardinality", "proportion", "per_label_threshold"]
 n_repeats, n_rows = (1, 800) if SMALL else (3, 2000)
@@ -74,7 +74,7 @@ for repeat in range(n_repeats):
             f1[repeat, i, j] = f1_score(Y_test, Y_hat, average=None, zero_division=0)
 
 # %%
-# The best attainable F1: the true probabilities, with the best thresholds on the test rows.
+# The best attainable F1 uses the true probabilities, with optimal thresholds on the test rows.
 ceiling = f1_score(
     Y_test, get_decoder("per_label_threshold").fit(P_test, Y_test).decode(P_test), average=None
 )
@@ -82,11 +82,11 @@ macro = f1.mean(axis=3)
 print(f"macro-F1 of the true probabilities: {ceiling.mean():.3f}")
 
 # %%
-# The decision matters more than the loss. With a threshold of 1/2 hardly any rare label is
-# predicted; balanced_bce does better there, because its scores are too high for probabilities.
-# With a cut for each label, none of the five gains anything of note on plain cross-entropy, and
-# balanced_bce falls behind. Under 50 positives, all are far from what the true probabilities would
-# give: what is missing there are rows.
+# The decoder matters more than the loss. With a threshold of 1/2, hardly any rare label is
+# predicted; balanced_bce is better there, because its scores overestimate the probabilities. With
+# one threshold per label, none of the five losses gains much over binary cross-entropy, and
+# balanced_bce is worse. Under 50 positives, all losses are far below the true probabilities: there
+# are too few rows.
 figure, (left, right) = plt.subplots(
     1, 2, figsize=(13, 5), layout="constrained", width_ratios=[1.15, 1]
 )

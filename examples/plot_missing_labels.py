@@ -1,10 +1,10 @@
 """
-Labels that nobody looked at
-============================
+Partially labelled data (missing labels)
+========================================
 
-An annotator has looked at some labels of a row only. Is a label that was not looked at absent?
-Training rows lose a share of their labels, once marked as NaN and once taken as absent, and are
-judged on complete test rows.
+Annotators often check only some labels of a row. Is an unchecked label absent? Here, a share of the
+training labels is removed, either marked as NaN or recorded as 0, and the models are evaluated on
+fully labelled test rows.
 """
 
 import os
@@ -25,10 +25,10 @@ if SMALL:
     X, Y = X[::3], Y[::3]
 
 # %%
-# Each entry is hidden with the same probability, whether the label is there or not. In NaN it is
-# left out of the loss, of early stopping, and of what decoders and calibrations learn. As a 0 it
-# says that the label is absent, which is wrong wherever it was hidden from a positive. Hill and
-# SPLC are losses made for that: they let go of absent labels that the network doubts.
+# Each entry is hidden with the same probability, whether the label is present or not. Entries with
+# NaN are ignored by the loss, by early stopping, and by decoders and calibrators. A 0 marks the
+# label as absent, which is wrong for each hidden positive. Hill and SPLC are losses for this case:
+# they down-weight absent labels to which the network assigns a high probability.
 methods = {
     "NaN, bce": ("bce", np.nan),
     "0, bce": ("bce", 0),
@@ -37,35 +37,36 @@ methods = {
 }
 shares = [0, 0.5] if SMALL else [0, 0.2, 0.4, 0.6, 0.8]
 n_repeats = 1 if SMALL else 3
-measures = ["mean average precision", "micro-F1 at a threshold of 1/2", "predicted labels a row"]
+measures = ["mean average precision", "micro-F1 at a threshold of 1/2", "predicted labels per row"]
 
-found = np.empty((len(methods), len(shares), n_repeats, len(measures)))
+results = np.empty((len(methods), len(shares), n_repeats, len(measures)))
 for repeat in range(n_repeats):
-    chance = np.random.default_rng(repeat).random(Y.shape)
+    draws = np.random.default_rng(repeat).random(Y.shape)
     for i, (loss, value) in enumerate(methods.values()):
         for j, share in enumerate(shares):
-            Y_seen = np.where(chance < share, value, Y)
+            Y_partial = np.where(draws < share, value, Y)
             model = MultiLabelNetClassifier(loss, "threshold", random_state=repeat)
-            proba = model.fit(X, Y_seen).predict_proba(X_test)
+            proba = model.fit(X, Y_partial).predict_proba(X_test)
             Y_hat = model.decode(proba)
-            found[i, j, repeat] = (
+            results[i, j, repeat] = (
                 average_precision_score(Y_test, proba, average="macro"),
                 f1_score(Y_test, Y_hat, average="micro"),
                 Y_hat.sum(axis=1).mean(),
             )
 
 # %%
-# Left out, hidden labels cost little: with 60 % of them hidden, micro-F1 is 0.02 lower. Taken as
-# absent, they ruin the decision: probabilities are then those of a label that is there and was
-# looked at, and sink below 1/2 one after the other. The ranking suffers less. Hill is no cure here.
-# SPLC takes likely labels for present ones: too many of them where few were hidden, about the right
-# number around 50 %, and at 80 % it no longer helps. So it is worth knowing which labels were
-# hidden. (Bands are the lowest and the highest of the repeats.)
+# With NaN, hidden labels cost little: with 60 % of them hidden, micro-F1 is 0.02 lower. Recorded as
+# 0, they make the predictions useless: the network then estimates the probability that a label is
+# present and was checked, and this probability falls below 1/2 for one label after the other. The
+# ranking suffers less. Hill does not help here. SPLC relabels likely labels as present: too many of
+# them if few were hidden, about the right number around 50 %, and at 80 % it no longer helps. So it
+# is important to record which labels were hidden. (Bands range from the lowest to the highest of
+# the repeats.)
 figure, axes = plt.subplots(1, 3, figsize=(12, 4.2), layout="constrained")
 colours, markers = ["#0072B2", "#D55E00", "#E69F00", "#009E73"], "os^D"
 for k, (axis, measure) in enumerate(zip(axes, measures, strict=True)):
     for i, name in enumerate(methods):
-        values = found[i, :, :, k]
+        values = results[i, :, :, k]
         axis.plot(shares, values.mean(axis=1), color=colours[i], marker=markers[i], label=name)
         axis.fill_between(
             shares, values.min(axis=1), values.max(axis=1), color=colours[i], alpha=0.2, lw=0

@@ -1,10 +1,10 @@
 """
-A loss and a decision of your own
-=================================
+A custom loss and a custom decoder
+==================================
 
-A robust loss in two methods and a decision with a budget in two more. Both are checked against
-the contract of the library, and then serve like any other: the loss brings its link, the decision
-works on any scores.
+A robust loss in two methods, and a decoder with a budget in two more. Both are checked against the
+contract of the library and can then be used like any other: the loss has its own link, and the
+decoder works on any scores.
 """
 
 import os
@@ -24,70 +24,68 @@ from sklearn_mlloss.testing import check_decoder, check_loss
 SMALL = os.environ.get("SKLEARN_MLLOSS_EXAMPLES_SMALL") == "1"
 
 # %%
-# The loss
-# --------
+# A custom loss
+# -------------
 #
 # Generalised cross-entropy (Zhang and Sabuncu, NeurIPS 2018) lies between cross-entropy, q → 0, and
-# the absolute error, q = 1: it is bounded, so that a wrong label cannot cost more than 1/q. A
-# separable loss takes two methods, the loss of a logit where the label is present and where it is
-# absent.
+# the absolute error, q = 1. It is bounded, so a wrong label cannot cost more than 1/q. A separable
+# loss takes two methods, the loss of a logit if the label is present and if it is absent.
 
 
 class GeneralisedCrossEntropy(SeparableLoss):
-    """``(1 - p ** q) / q`` of the probability p that is given to the truth."""
+    """``(1 - p ** q) / q`` of the probability p of the true value."""
 
     def __init__(self, q=0.7):
         super().__init__()
         self.q = q
 
     def positive(self, s):
-        """Return the loss of a logit whose label is present."""
+        """Return the loss of a logit if the label is present."""
         return -torch.expm1(self.q * logsigmoid(s)) / self.q
 
     def negative(self, s):
-        """Return the loss of a logit whose label is absent."""
+        """Return the loss of a logit if the label is absent."""
         return self.positive(-s)
 
 
 # %%
-# The check runs the whole contract: gradients, masks, weights, extreme outputs, pickling. It
-# says what is wrong where, here for a loss that takes the logarithm of a probability.
+# ``check_loss`` tests the whole contract: gradients, masks, weights, extreme outputs, pickling. It
+# reports each violation, here for a loss that computes the logarithm of a probability.
 check_loss(GeneralisedCrossEntropy())
 
 
-class Careless(GeneralisedCrossEntropy):
-    """Cross-entropy as one would write it first."""
+class Unstable(GeneralisedCrossEntropy):
+    """Cross-entropy without numerical stability."""
 
     def positive(self, s):
-        """Return the loss of a logit whose label is present."""
+        """Return the loss of a logit if the label is present."""
         return -s.sigmoid().log()
 
 
 try:
-    check_loss(Careless())
+    check_loss(Unstable())
 except AssertionError as error:
     print(error)
 
 # %%
-# The link needs no code: it is derived from the two methods. For this loss it is the sigmoid of
-# (1 − q) s, which is what theory gives, up to a tiny slope that keeps scores apart where other
-# links are flat.
+# The link needs no code: it is derived from the two methods. For this loss, it is the sigmoid of (1
+# − q) s, as in theory, up to a tiny slope that separates scores where other links are flat.
 s = torch.linspace(-6, 6, 241, dtype=torch.float64).unsqueeze(1)
 loss = GeneralisedCrossEntropy().fit([[0], [1]])
 print("largest error of the link:", float((loss.link(s) - (0.3 * s).sigmoid()).abs().max()))
 
 # %%
-# Does it help against wrong labels? A share of the training labels of yeast is flipped.
+# Does the loss help with label noise? A share of the training labels of yeast is flipped.
 X, Y = load_yeast(subset="train", return_X_y=True)
 X_test, Y_test = load_yeast(subset="test", return_X_y=True)
 shares = [0, 0.2] if SMALL else [0, 0.1, 0.2, 0.3]
 n_repeats = 1 if SMALL else 3
-losses = {"bce": BinaryCrossEntropy(), "own, q = 0.7": GeneralisedCrossEntropy()}
+losses = {"bce": BinaryCrossEntropy(), "GCE, q = 0.7": GeneralisedCrossEntropy()}
 precision = np.empty((len(losses), len(shares), n_repeats))
 for repeat in range(n_repeats):
-    chance = np.random.default_rng(repeat).random(Y.shape)
+    draws = np.random.default_rng(repeat).random(Y.shape)
     for j, share in enumerate(shares):
-        Y_noisy = np.where(chance < share, 1 - Y, Y)
+        Y_noisy = np.where(draws < share, 1 - Y, Y)
         for i, loss in enumerate(losses.values()):
             model = MultiLabelNetClassifier(loss, random_state=repeat).fit(X, Y_noisy)
             precision[i, j, repeat] = average_precision_score(
@@ -95,16 +93,16 @@ for repeat in range(n_repeats):
             )
 
 # %%
-# The decision
-# ------------
+# A custom decoder
+# ----------------
 #
-# Somebody checks the predicted labels by hand, and has time for two a gene on average. ``TopK``
-# gives two to each gene; this one spends them where the probability is highest. What ``_fit`` gets
-# is checked already, and weights of rows are above 0.
+# Suppose that predicted labels are checked by hand, with time for two per gene on average. ``TopK``
+# predicts two for each gene; this decoder predicts those with the highest scores. The inputs of
+# ``_fit`` are validated, and sample weights are positive.
 
 
 class Budget(Decoder):
-    """The labels with the highest scores, of a given number a row on average."""
+    """The labels with the highest scores, up to a given mean number per row."""
 
     requires_fit = True
 
@@ -116,9 +114,9 @@ class Budget(Decoder):
         weight = np.broadcast_to(sample_weight[:, None], scores.shape).ravel()[order]
         spent = weight.cumsum() / sample_weight.sum()
         affordable = np.searchsorted(spent, self.labels_per_row, side="right")
-        # The best score that is too expensive, and with it all that equal it.
-        too_low = scores.ravel()[order][affordable:]
-        self.threshold_ = too_low[0] if len(too_low) else -np.inf
+        # The highest score that exceeds the budget, and all scores equal to it.
+        rejected = scores.ravel()[order][affordable:]
+        self.threshold_ = rejected[0] if len(rejected) else -np.inf
 
     def _decode(self, scores, count):
         return scores > self.threshold_
@@ -127,8 +125,8 @@ class Budget(Decoder):
 check_decoder(Budget(labels_per_row=2))
 
 # %%
-# The model with cross-entropy, trained once; then one decision after the other, fitted on half of
-# the test rows and measured on the other half.
+# The model with binary cross-entropy is trained once. Each decoder is then fitted on half of the
+# test rows and evaluated on the other half.
 model = MultiLabelNetClassifier(random_state=0).fit(X, Y)
 budgets = np.arange(1, 8)
 spent, hits = {"Budget": [], "TopK": []}, {"Budget": [], "TopK": []}
@@ -139,14 +137,14 @@ for budget in budgets:
         name = type(decoder).__name__
         spent[name].append(Y_hat.sum(axis=1).mean())
         hits[name].append(precision_score(Y_test[450:], Y_hat, average="micro"))
-print("spent for a budget of 1, 2, ..., 7 labels a row:", np.round(spent["Budget"], 2))
+print("predicted labels per row for a budget of 1, 2, ..., 7:", np.round(spent["Budget"], 2))
 
 # %%
-# Here the bounded loss helps little: what it gains where labels are wrong, and loses where none is,
-# is hardly more than repeats differ (the band is their lowest and highest). Early stopping and
-# dropout keep a network from learning wrong labels by heart, too. But a small budget is better
-# spent over all genes than gene by gene; from four labels a gene on, which is what they have on
-# average, it matters less.
+# Here, the bounded loss helps little: its gain with wrong labels, and its loss without, are hardly
+# larger than the differences between repeats (the band ranges from the lowest to the highest).
+# Early stopping and dropout also keep a network from memorising wrong labels. A small budget is
+# better spent over all genes than per gene; from four labels per gene on, their mean number, it
+# matters less.
 BLUE, VERMILLION = "#0072B2", "#D55E00"
 figure, axes = plt.subplots(1, 4, figsize=(14, 3.8), layout="constrained")
 for name, loss, colour in zip(losses, losses.values(), (BLUE, VERMILLION), strict=True):
@@ -164,7 +162,7 @@ axes[2].set(title="mean average precision", xlabel="share of training labels fli
 axes[2].set_xticks(shares)
 for name, colour, marker in (("TopK", "#009E73", "^"), ("Budget", "#CC79A7", "D")):
     axes[3].plot(spent[name], hits[name], color=colour, marker=marker, label=name)
-axes[3].set(title="precision", xlabel="predicted labels a row")
+axes[3].set(title="precision", xlabel="predicted labels per row")
 for axis in axes:
     axis.spines[["top", "right"]].set_visible(False)
 for axis in axes[[0, 3]]:

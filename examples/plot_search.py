@@ -1,10 +1,10 @@
 """
-Which loss, which decoder?
-==========================
+Selecting a loss and a decoder by cross-validation
+==================================================
 
-A search trains each loss once a fold, and tries every decoder on the scores of rows that the
-network has not seen. The heat map shows the mean score of each pair; the dots, how far each is from
-the best on the same folds, and whether that is more than chance.
+A search trains each loss once per fold, and evaluates every decoder on the held-out scores. The
+heat map shows the mean score of each candidate. The dot plot shows the difference of each candidate
+from the best on the same folds, with its confidence interval.
 """
 
 import os
@@ -18,7 +18,7 @@ from sklearn_mlloss.inspection import LossComparisonDisplay
 SMALL = os.environ.get("SKLEARN_MLLOSS_EXAMPLES_SMALL") == "1"
 
 # %%
-# A third of the training rows, so that it takes seconds.
+# Use a third of the training rows, so that the example takes seconds.
 X, Y = load_yeast(subset="train", return_X_y=True)
 X, Y = X[::3], Y[::3]
 net = MultiLabelNetClassifier(hidden_layer_sizes=(32,) if SMALL else (256,))
@@ -27,14 +27,14 @@ search = LossDecoderSearchCV(
 ).fit(X, Y)
 
 # %%
-# In words. The decoder matters more than the loss, and some candidates are not significantly
-# different from the best.
+# The summary in words: the decoder matters more than the loss, and some candidates are not
+# significantly different from the best.
 print(search.summary())
 
 # %%
-# The score of the best of 36 is too high, since luck was among the reasons for choosing it.
+# The score of the best of 36 candidates is too high because of selection bias.
 best, corrected = search.best_score_, search.best_score_corrected_
-print(f"best macro-F1 {best:.3f}, to be expected on new rows {corrected:.3f}")
+print(f"best macro-F1 {best:.3f}, corrected for selection bias {corrected:.3f}")
 
 # %%
 figure, axes = plt.subplots(

@@ -1,10 +1,10 @@
 """
-How sure is a threshold?
-========================
+Uncertainty of tuned thresholds
+===============================
 
-One threshold a label is fitted on out-of-fold scores of a random forest. What would it have been
-with other rows, and what does it matter? First the best thresholds of resampled rows, label by
-label; then on test rows the F1 of some labels against the threshold.
+One threshold per label is fitted on out-of-fold scores of a random forest. How much would it differ
+with other rows, and how much does this matter? We show the optimal thresholds of bootstrap samples
+per label, then the F1 of some labels on test rows as a function of the threshold.
 """
 
 import os
@@ -31,8 +31,8 @@ model = DecodedClassifierCV(
 ).fit(X, Y)
 
 # %%
-# Rows are drawn with replacement, and a decoder is fitted to each draw. The scores stay as they
-# are: what varies is the decision alone.
+# Rows are drawn with replacement, and a decoder is fitted to each bootstrap sample. The scores are
+# fixed: only the thresholds vary.
 random = np.random.default_rng(0)
 draws = []
 for _ in range(20 if SMALL else 200):
@@ -41,10 +41,10 @@ for _ in range(20 if SMALL else 200):
     draws.append(decoder.thresholds_)
 
 # %%
-# Left: thresholds fall with the frequency of a label (grey tick), and those of all but the two most
-# frequent are below 1/2. Right: what their spread does to the F1 of test rows. For most labels it
-# is a few hundredths, little against what all of these thresholds gain over 1/2 (cross). The
-# fewer the positives, the larger it is beside the gain.
+# Left: thresholds decrease with the label frequency (grey tick), and those of all but the two most
+# frequent labels are below 1/2. Right: the effect of their variation on the F1 on test rows. For
+# most labels, it is a few hundredths, small compared with the gain of all of these thresholds over
+# 1/2 (cross). The fewer the positives, the larger the variation relative to the gain.
 proba = model.predict_proba(X_test)
 f1 = np.array([f1_score(Y_test, proba >= t, average=None, zero_division=0) for t in draws])
 f1_of_half = f1_score(Y_test, proba >= 0.5, average=None, zero_division=0)
@@ -75,7 +75,7 @@ left.set(xlabel="threshold", xlim=(0, 1))
 right.set(xlabel="F1 on test rows", xlim=(-0.02, 1))
 figure.legend(
     [boxes["boxes"][0], fitted, frequency, half],
-    ["resampled rows, 90 % in the whiskers", "fitted", "frequency of the label", "threshold 1/2"],
+    ["bootstrap, whiskers cover 90 %", "fitted", "label frequency", "threshold 1/2"],
     loc="outside upper center",
     ncols=4,
     frameon=False,
@@ -83,10 +83,10 @@ figure.legend(
 plt.show()
 
 # %%
-# The display draws all of this for single labels: F1 against the threshold on test rows with its
-# band, the chosen cut, and where the best cut of resampled test rows lies. A wide bar below a flat
-# curve is a threshold that hardly matters, a wide bar below a steep one a label with too few
-# positives to tell.
+# ``ThresholdDisplay`` shows all of this for single labels: F1 against the threshold on test rows
+# with a bootstrap band, the fitted threshold, and the bootstrap interval of the optimal threshold
+# on the test rows. A wide interval below a flat curve is a threshold that hardly matters, a wide
+# interval below a steep curve a label with too few positives to fit one.
 ThresholdDisplay.from_estimator(
     model,
     X_test,

@@ -1,10 +1,10 @@
 """
-How was each loss trained?
-==========================
+Training curves of several losses
+=================================
 
-The training and the validation loss of every fold of a search over the epochs, with the epochs
-that early stopping went back to. Each loss has a scale of its own, so that heights say nothing of
-one loss against another. Shapes do: which losses overfit early, and which would go on falling.
+Training and validation loss of every fold of a search per epoch, with the epochs that early
+stopping selected. Each loss has its own scale, so heights are not comparable between losses. Shapes
+are: they show which losses overfit early, and which would decrease further.
 """
 
 import os
@@ -18,7 +18,8 @@ from sklearn_mlloss.inspection import TrainingCurveDisplay
 SMALL = os.environ.get("SKLEARN_MLLOSS_EXAMPLES_SMALL") == "1"
 
 # %%
-# A third of the training rows, and a decoder that learns nothing: seconds.
+# Use a third of the training rows, and a decoder without fitting, so that the example takes
+# seconds.
 X, Y = load_yeast(subset="train", return_X_y=True)
 X, Y = X[::3], Y[::3]
 net = MultiLabelNetClassifier(hidden_layer_sizes=(32,) if SMALL else (256,))
@@ -27,12 +28,12 @@ search = LossDecoderSearchCV(
 ).fit(X, Y)
 
 # %%
-# Panels come with the loss of the best pair first.
+# The first panel is the loss of the best candidate.
 TrainingCurveDisplay.from_search(search)
 plt.show()
 
 # %%
-# The same numbers for plots of one's own: a history a setting and fold.
+# The numbers for custom plots: one history per setting and fold.
 for fold, history in enumerate(search.histories_[0]):
     lowest = min(history["valid_loss"])
     print(f"bce, fold {fold}: {len(history['epoch'])} epochs, validation loss down to {lowest:.3f}")
