@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from types import SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
@@ -23,6 +25,7 @@ from ._decision.presets import preset_for
 from ._decision.summary import describe_nets
 from ._sklearn import CallbackSupportMixin
 from ._training import (
+    Plan,
     TableNet,
     Trained,
     build_net,
@@ -35,8 +38,9 @@ from ._training import (
     train_folds,
     train_net,
     train_on,
+    train_part,
 )
-from ._training.cache import train_or_recall
+from ._training.cache import train_cached
 from ._training.parameters import NETWORK, PRECISIONS, check_params
 from ._training.progress import Task, begin_fit, callbacks_torn_down
 from .calibration import Calibrator
@@ -438,11 +442,12 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
                 folds = make_folds(self.cv, rows, kept, self._targets, seed, self.repeats)
                 n_parts = len(folds) + (not self.ensemble)
             task = begin_fit(self, X, y, sample_weight, n_parts, ordered=folds is None)
+            plan = self._plan(loss, device, task)
             if folds is None:
-                trained, finish = self._fit_one(rows, reserved, loss, device, last, task)
-                finish(self, trained)
+                net, finish = self._fit_one(plan, rows, reserved, last)
+                finish(self, net)
             else:
-                scored = self._fit_folds(rows, kept, folds, loss, device, task)
+                scored = self._fit_folds(plan, rows, kept, folds)
                 self._learn_decision(scored, rows, reserved)
             if task is not None:
                 task.end({})
@@ -490,14 +495,14 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
                 encoder = fit_encoder(
                     self.encoding, rows, seeds[0], self.is_categorical_, more_to_come=True
                 )
-                nets = [build_net(self, loss, encoder, rows, 0, device, seeds[0])]
+                nets = [build_net(self._plan(loss, device), encoder, rows, 0, seeds[0])]
             else:
                 nets = self.nets_
                 check_accepts(self.loss_, rows)
             with ExitStack() as stack:
                 for net in nets:
                     stack.enter_context(net.restored_on_error())
-                self._keep([self._pass_over(net, rows, device, first) for net in nets])
+                self._keep([self._pass_over(net, rows, device, first).net for net in nets])
         return self
 
     # ------------------------------------------------------------------ predicting
@@ -618,12 +623,17 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         sequence = np.random.SeedSequence([self._entropy, n_epochs])
         return [int(seed) for seed in sequence.generate_state(4)]
 
+    def _plan(self, loss: Loss, device: torch.device, task: Task | None = None) -> Plan:
+        names = inspect.signature(MultiLabelNetClassifier).parameters
+        params = SimpleNamespace(**{name: getattr(self, name) for name in names})
+        exclusive = self._targets.kind == "multiclass"
+        return Plan(params, loss, device, self.is_categorical_, exclusive, task)
+
     def _fit_one(
-        self, rows: Rows, reserved: Rows | None, loss: Loss, device: torch.device,
-        last: TableNet | None, task: Task | None,
-    ) -> tuple[Trained, Callable]:  # fmt: skip
+        self, plan: Plan, rows: Rows, reserved: Rows | None, last: TableNet | None
+    ) -> tuple[TableNet, Callable]:
         """Train one net; return it, and what makes a classifier of it."""
-        train, held_out = rows, None
+        loss, train, held_out = plan.loss, rows, None
         if self.early_stopping or self._decision.requires_fit:
             # Not a new split in a warm start: its held-out rows would have been trained on.
             parts = split_rows(rows, self.validation_fraction, self._seeds(0)[2])
@@ -633,20 +643,15 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         seeds = self._seeds(0 if last is None else len(last.history))
         valid = held_out if self.early_stopping else None
 
-        def finish(model: MultiLabelNetClassifier, trained: Trained) -> None:
-            model._keep([trained])
+        def finish(model: MultiLabelNetClassifier, net: TableNet) -> None:
+            model._keep([net])
             if model._decision.requires_fit:
                 model._learn_decision(model._score(held_out), rows, reserved)
 
-        if task is not None:
-            task.finish = finish
-        trained = self._train(
-            train_net, loss, train, valid, self.max_epochs, device, seeds, last, task
-        )
-        return trained, finish
-
-    def _train(self, train: Callable, loss: Loss, *args: Any) -> Any:
-        return train_or_recall(self, MultiLabelNetClassifier, train, loss, *args)
+        if plan.task is not None:
+            plan.task.finish = finish
+        trained = train_cached(train_net, plan, train, valid, self.max_epochs, seeds, last)
+        return trained.net, finish
 
     def _learn_decision(self, held_out: HeldOut, rows: Rows, reserved: Rows | None) -> None:
         kept = None if reserved is None else self._score(reserved)
@@ -663,33 +668,27 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         net.set_learning_rate(self.learning_rate)
         return train_on(net, rows, None, 1, device, seed, whole_fit=False)
 
-    def _fit_folds(
-        self, rows: Rows, kept: np.ndarray, folds: list, loss: Loss, device: torch.device,
-        task: Task | None,
-    ) -> HeldOut:  # fmt: skip
-        """Train a net a fold; return all rows with their out-of-fold scores."""
+    def _fit_folds(self, plan: Plan, rows: Rows, kept: np.ndarray, folds: list) -> HeldOut:
+        """Train one net per fold; return all rows with their out-of-fold scores."""
+        loss = plan.loss
         self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
-        runs = self._train(train_folds, loss, rows, folds, device, self._entropy, self.n_jobs, task)
+        runs = train_cached(train_folds, plan, rows, folds, self._entropy)
         trained, tests, fold_scores, counts = zip(*runs, strict=True)
         scores = row_means(tests, fold_scores, len(rows))
         count = None if counts[0] is None else row_means(tests, counts, len(rows))
         if not self.ensemble:
             epochs = max(1, int(np.median([part.n_epochs for part in trained])))
-            if task is not None:
-                task = task.part("all rows", len(folds), epochs).begin()
-            args = loss, rows, None, epochs, device, self._seeds(0), None, task, None, "all rows"
-            trained = [self._train(train_net, *args)]
-            if task is not None:
-                task.end()
-        self._keep(trained)
+            with train_part(plan, "all rows", len(folds), epochs) as part:
+                trained = [train_cached(train_net, part, rows, None, epochs, self._seeds(0))]
+        self._keep([part.net for part in trained])
         if self.store_cv_results:
             self.oof_scores_ = np.full((len(kept), rows.Y.shape[1]), np.nan)
             self.oof_scores_[kept] = scores
         return HeldOut(scores, rows.Y, rows.weight, count)[~np.isnan(scores).any(axis=1)]
 
-    def _keep(self, trained: Sequence[Trained]) -> None:
+    def _keep(self, nets: Sequence[TableNet]) -> None:
         """Keep what was trained."""
-        self.nets_ = [part.net for part in trained]
+        self.nets_ = list(nets)
         self.net_ = self.nets_[0]
         curves = [net.curves() for net in self.nets_]
         self.history_ = curves[0] if len(curves) == 1 else curves

@@ -160,7 +160,7 @@ def test_warnings_find_the_line_of_the_user_themselves(path):
 
 @within("")
 def test_skorch_is_touched_in_one_place(path):
-    files = ("callbacks", "interface", "net", "user_callbacks")
+    files = ("callbacks", "net")
     places = [f"_training/{name}.py" for name in files]
     assert bool(reaches(path, "skorch")) == (part(path) in places)
 

@@ -1,11 +1,11 @@
-"""Training: tables in memory, batches of them, and the net that learns from them."""
+"""Training of nets: tables in memory, batches of them, and the skorch net."""
 
 from .._data.rows import Rows
 from .batches import Batches, Table
-from .build import build_net, check_accepts, check_held_out, make_loss
+from .build import Plan, build_net, check_accepts, make_loss
 from .device import resolve_device, seeded, torch_defaults
 from .encoding import Encoder, fit_encoder
-from .fit import Trained, mean_scores, train_folds, train_net, train_on, warn_of_early_end
+from .fit import Trained, mean_scores, train_folds, train_net, train_on, train_part
 from .net import TableNet
 from .optimizers import OPTIMIZERS, SCHEDULES
 
@@ -14,13 +14,13 @@ __all__ = [
     "SCHEDULES",
     "Batches",
     "Encoder",
+    "Plan",
     "Rows",
     "Table",
     "TableNet",
     "Trained",
     "build_net",
     "check_accepts",
-    "check_held_out",
     "fit_encoder",
     "make_loss",
     "mean_scores",
@@ -30,5 +30,5 @@ __all__ = [
     "train_folds",
     "train_net",
     "train_on",
-    "warn_of_early_end",
+    "train_part",
 ]

@@ -1,8 +1,10 @@
-"""Training one net, or one for each fold."""
+"""Training one net, or one per fold."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,22 +15,25 @@ from sklearn.exceptions import ConvergenceWarning
 from .._data.parallel import call_in_parallel
 from .._data.rows import Matrix, Rows
 from .._data.validation import warn_user
-from ..losses import Loss
 from .batches import to_tensors
-from .build import build_net
+from .build import Plan, build_net
+from .callbacks import OutputsByEpoch, Progress
 from .device import call_seeded, torch_defaults
 from .encoding import fit_encoder
 from .net import TableNet
-from .out_of_fold import OutputsByEpoch, epochs_of_others
 
 __all__ = [
     "Trained",
+    "epochs_of_others",
     "mean_scores",
     "train_folds",
     "train_net",
     "train_on",
+    "train_part",
     "warn_of_early_end",
 ]
+
+Scores = tuple[np.ndarray, np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,9 @@ class Trained:
     net : TableNet
         On the CPU.
     improving : bool
-        Whether the last epoch came while the score of the held-out rows still improved.
+        Whether the score of the held-out rows still improved in the last epoch.
     n_epochs : int
-        Epochs of this training whose weights it has.
+        Epochs of this training after which the net had its weights.
     """
 
     net: TableNet
@@ -57,20 +62,20 @@ def train_on(
     epochs: int,
     device: torch.device,
     seed: int,
-    whole_fit: bool = True,
-    task: Any = None,
-    kept_outputs: OutputsByEpoch | None = None,
+    **options: Any,
 ) -> Trained:
-    """Train a net for at most so many epochs more; `kept_outputs` are those of held-out rows."""
+    """Train a net for at most `epochs` more; the options are those of `TableNet.train`."""
     before = len(net.history)
     train = net.encoder_.transform(train)
     held_out = None if valid is None else to_tensors(net.encoder_.transform(valid), device)
     net.to(device)
     try:
-        args = to_tensors(train, device), held_out, epochs, seed, whole_fit, task, kept_outputs
-        improving = call_seeded(net.train, *args, seed=seed, device=device)
+        table = to_tensors(train, device)
+        improving = call_seeded(
+            lambda: net.train(table, held_out, epochs, seed, **options), seed=seed, device=device
+        )
     finally:
-        # Predicting moves a copy; the memory of the device is given back here.
+        # Predicting moves a copy; the memory of the device is freed here.
         net.to("cpu")
     rule = net.best_weights()
     made = len(net.history) - before
@@ -78,127 +83,132 @@ def train_on(
 
 
 def train_net(
-    estimator: Any,
-    loss: Loss,
+    plan: Plan,
     train: Rows,
     valid: Rows | None,
     epochs: int,
-    device: torch.device,
-    seeds: list[int],
+    seeds: Sequence[int],
     last: TableNet | None = None,
-    task: Any = None,
-    kept_outputs: OutputsByEpoch | None = None,
-    name: str = "",
+    outputs: OutputsByEpoch | None = None,
 ) -> Trained:
-    """Build a net by the parameters of an estimator and train it; `task` is told of its epochs.
+    """Build a net and train it.
 
-    `name` says which of several nets it is, for what may be wrong with it.
+    Parameters
+    ----------
+    plan : Plan
+    train, valid : Rows
+        Rows to train on, and held-out rows to stop early, if any.
+    epochs : int
+        Largest number of epochs.
+    seeds : sequence of two or more ints
+        For the initial weights, and for training.
+    last : TableNet, optional
+        A net from whose weights and history training continues.
+    outputs : OutputsByEpoch, optional
+        Records the outputs of the held-out rows.
     """
     if last is None:
-        encoder = fit_encoder(estimator.encoding, train, seeds[0], estimator.is_categorical_)
+        encoder = fit_encoder(plan.params.encoding, train, seeds[0], plan.is_categorical)
     else:
         encoder = last.encoder_
     n_held_out = 0 if valid is None else len(valid)
-    net = build_net(estimator, loss, encoder, train, n_held_out, device, seeds[0], last)
+    net = build_net(plan, encoder, train, n_held_out, seeds[0], last)
+    observers = [] if outputs is None else [outputs]
+    if plan.task is not None:
+        observers.append(Progress(plan.task))
     try:
-        trained = train_on(
-            net, train, valid, epochs, device, seeds[1], task=task, kept_outputs=kept_outputs
-        )
+        trained = train_on(net, train, valid, epochs, plan.device, seeds[1], observers=observers)
     except ValueError as error:
-        if not name:
+        if not plan.name:
             raise
-        raise ValueError(f"{name}: {error}") from error
-    # The moments of a finished training serve nobody, and treble the size of a pickle.
+        raise ValueError(f"{plan.name}: {error}") from error
+    # The moments of a finished training have no use, and triple the size of a pickle.
     net.optimizer_.state.clear()
     return trained
 
 
+@contextmanager
+def train_part(plan: Plan, name: str, number: int, epochs: int) -> Iterator[Plan]:
+    """Report the training of one of several nets; yield its plan."""
+    task = None if plan.task is None else plan.task.part(name, number, epochs).begin()
+    yield replace(plan, task=task, name=name)
+    if task is not None:
+        task.end()
+
+
 def train_folds(
-    estimator: Any,
-    loss: Loss,
-    rows: Rows,
-    folds: list[tuple[np.ndarray, np.ndarray]],
-    device: torch.device,
-    entropy: int,
-    n_jobs: int | None = None,
-    task: Any = None,
+    plan: Plan, rows: Rows, folds: Sequence[tuple[np.ndarray, np.ndarray]], entropy: int
 ) -> list[tuple[Trained, np.ndarray, np.ndarray, np.ndarray | None]]:
-    """Train a net per fold, stopped early on that fold; `task` is told of folds and their epochs.
+    """Train one net per fold, stopped early on that fold.
 
     Returns
     -------
     list of (Trained, test, scores, count)
         For each fold the net, its held-out rows, and their scores and counts. With early stopping
-        these are of the epoch that the other folds chose, see `epochs_of_others`.
+        these are from the epoch that the other folds chose, see `epochs_of_others`.
     """
-    table = rows.X, rows.Y, rows.weight
     jobs = (
-        (estimator, loss, *table, fold, device, [entropy, k], task, f"fold {k}/{len(folds)}")
-        for k, fold in enumerate(folds, 1)
+        (plan, rows, fold, f"fold {k}/{len(folds)}", entropy, k) for k, fold in enumerate(folds, 1)
     )
-    found = call_in_parallel(_train_fold, jobs, n_jobs)
-    if not estimator.early_stopping:
-        return [(trained, test, *scores) for trained, test, scores in found]
-    epochs = epochs_of_others([trained.n_epochs for trained, _, _ in found])
+    nets, scores = zip(*call_in_parallel(_train_fold, jobs, plan.params.n_jobs), strict=True)
+    if plan.params.early_stopping:
+        epochs = epochs_of_others([trained.n_epochs for trained in nets])
+        scores = [
+            trained.net.link(outputs.at(epoch))
+            for trained, outputs, epoch in zip(nets, scores, epochs, strict=True)
+        ]
     return [
-        (trained, test, *trained.net.link(outputs.at(epoch)))
-        for (trained, test, outputs), epoch in zip(found, epochs, strict=True)
+        (trained, test, *fold_scores)
+        for trained, (_, test), fold_scores in zip(nets, folds, scores, strict=True)
     ]
 
 
 @torch_defaults()
 def _train_fold(
-    estimator: Any,
-    loss: Loss,
-    X: Matrix,
-    Y: np.ndarray,
-    weight: np.ndarray | None,
-    fold: tuple[np.ndarray, np.ndarray],
-    device: torch.device,
-    entropy: list[int],
-    task: Any,
-    name: str,
-) -> tuple[Trained, np.ndarray, OutputsByEpoch | tuple[np.ndarray, np.ndarray | None]]:
-    """Return the net, its held-out rows, and their outputs by epoch or, at the end, scores."""
-    rows, (train, test) = Rows(X, Y, weight), fold
-    part, rest = rows[train].scaled(), rows[test].scaled()
-    own = clone(loss).fit(part.Y, part.weight)
-    valid = outputs = None
-    if estimator.early_stopping:
-        valid, outputs = rest, OutputsByEpoch()
-    seeds = [int(seed) for seed in np.random.SeedSequence(entropy).generate_state(2)]
-    epochs = estimator.max_epochs
-    if task is not None:
-        task = task.part(name, entropy[1] - 1, epochs).begin()
-    trained = train_net(
-        estimator, own, part, valid, epochs, device, seeds, None, task, outputs, name
-    )
-    if task is not None:
-        task.end()
-    return trained, test, outputs or trained.net.scores(rest.X, device)
+    plan: Plan, rows: Rows, fold: tuple[np.ndarray, np.ndarray], name: str, entropy: int, k: int
+) -> tuple[Trained, OutputsByEpoch | Scores]:
+    """Return the net, and for its held-out rows the outputs by epoch or, at the end, scores."""
+    train, test = (rows[part].scaled() for part in fold)
+    seeds = [int(seed) for seed in np.random.SeedSequence([entropy, k]).generate_state(2)]
+    plan = replace(plan, loss=clone(plan.loss).fit(train.Y, train.weight))
+    epochs, outputs = plan.params.max_epochs, None
+    if plan.params.early_stopping:
+        outputs = OutputsByEpoch()
+    with train_part(plan, name, k - 1, epochs) as part:
+        valid = None if outputs is None else test
+        trained = train_net(part, train, valid, epochs, seeds, outputs=outputs)
+    return trained, outputs or trained.net.scores(test.X, plan.device)
 
 
-def mean_scores(
-    nets: list[TableNet], X: Matrix, device: torch.device
-) -> tuple[np.ndarray, np.ndarray | None]:
+def epochs_of_others(epochs: Sequence[int]) -> list[int]:
+    """Return for each fold the median of the best epochs of the other folds.
+
+    A single fold gets its own.
+    """
+    if len(epochs) == 1:
+        return list(epochs)
+    return [int(np.median(np.delete(epochs, k))) for k in range(len(epochs))]
+
+
+def mean_scores(nets: Sequence[TableNet], X: Matrix, device: torch.device) -> Scores:
     """Return the means over nets of their scores and, if they have such, of their counts."""
-    found = [net.scores(X, device) for net in nets]
-    if len(found) == 1:
-        return found[0]
-    scores, counts = zip(*found, strict=True)
+    of_nets = [net.scores(X, device) for net in nets]
+    if len(of_nets) == 1:
+        return of_nets[0]
+    scores, counts = zip(*of_nets, strict=True)
     return np.mean(scores, axis=0), None if counts[0] is None else np.mean(counts, axis=0)
 
 
-def warn_of_early_end(found: Trained | list[tuple], max_epochs: int) -> None:
+def warn_of_early_end(result: Trained | list[tuple], max_epochs: int) -> None:
     """Warn if a net diverged, or if the score of held-out rows still improved at the end.
 
     Parameters
     ----------
-    found : Trained or list of tuples that begin with one
-        What `train_net` or `train_folds` returned.
+    result : Trained, or list of tuples that begin with one
+        The result of `train_net` or `train_folds`.
     max_epochs : int
     """
-    trained = [found] if isinstance(found, Trained) else [fold[0] for fold in found]
+    trained = [result] if isinstance(result, Trained) else [fold[0] for fold in result]
     reasons = {k: part.net.divergence_ for k, part in enumerate(trained, 1)}
     diverged = [k for k, reason in reasons.items() if reason]
     if diverged:

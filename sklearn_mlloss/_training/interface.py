@@ -1,35 +1,45 @@
-"""What of skorch's interface a user can call on the net of a classifier."""
+"""The methods of a skorch net that users and callbacks can call on the net of a classifier."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from sklearn.base import ClassifierMixin
-from skorch import NeuralNet
 from torch import Tensor, nn
 
+from ..losses import Criterion
 from ..networks import Mixup
 from .batches import Table
+from .callbacks import TableDataset
 from .device import torch_defaults
 from .encoding import Encoder
-from .user_callbacks import TableDataset
 
 __all__ = ["NetInterface"]
 
-# What the classifier decides, once for all.
+# Parameters that only the classifier sets.
 FIXED = ("module", "criterion", "optimizer", "iterator_train", "iterator_valid", "dataset",
          "train_split")  # fmt: skip
 
 
-class NetInterface(ClassifierMixin, NeuralNet):
+class NetInterface(ClassifierMixin):
     """Predictions and losses on rows as `module_` takes them; training is left to the classifier.
 
     Rows are an array, a tensor, a sparse matrix, or the dataset that callbacks get. Targets are an
-    indicator matrix with a column per label, or per class of a 1-D y with more than two classes.
+    indicator matrix with one column per label, or per class of a 1-D y with more than two classes.
     """
+
+    # Of `skorch.NeuralNet`, from which `TableNet` inherits, too.
+    module_: nn.Module
+    criterion_: Criterion
+    device: str
+    initialized_: bool
+    forward: Callable[..., Any]
+    check_is_fitted: Callable[..., None]
+    _set_training: Callable[[bool], None]
 
     encoder_: Encoder
     # Whether each row has exactly one of the labels: the classes of a 1-D y.
@@ -57,7 +67,7 @@ class NetInterface(ClassifierMixin, NeuralNet):
                     mixup.eval()
                 return self.infer(batch[0])
         finally:
-            # Or a training that is under way would go on without mixing.
+            # Else a training under way would continue without mixing.
             self._set_training(False)
 
     def forward_iter(self, X, training=False, device="cpu"):
@@ -85,7 +95,7 @@ class NetInterface(ClassifierMixin, NeuralNet):
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Return the criterion for targets, or for a pair of targets and weights.
 
-        In training it is that of the mixtures, if the network has mixed the rows.
+        In training, it is the criterion of the mixtures if the network has mixed the rows.
         """
         Y, weight = y_true if isinstance(y_true, tuple) else (y_true, None)
         Y = torch.as_tensor(Y, device=y_pred.device)

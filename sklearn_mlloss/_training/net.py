@@ -1,10 +1,12 @@
-"""The skorch net that trains a table; with its callbacks the only place where skorch is touched.
+"""The skorch net that trains a table.
 
-What is overridden, and why: on small tables a step costs microseconds, and skorch's bookkeeping
-for each batch costs more than the step. Batches come as tensors, so nothing is converted; without
-callbacks of the user's that ask for it, nothing is recorded or notified for each batch; the loss is
-read from the device once an epoch. The built-in network is trained by `FusedTraining`, anything
-else by autograd. With callbacks every notification is made as skorch documents it.
+skorch gives the training loop, its notification of callbacks, the history, and parameters of
+optimiser and callbacks by nested names; the batches, the steps, the passes over an epoch and the
+predictions are replaced. On small tables a step takes microseconds, and skorch's bookkeeping per
+batch takes longer than the step. Batches come as tensors, so nothing is converted; without
+callbacks of the user that need it, nothing is recorded or notified per batch; the loss is read
+from the device once per epoch. The built-in network is trained by `FusedTraining`, any other one
+by autograd. With callbacks, all notifications are those that skorch documents.
 """
 
 from __future__ import annotations
@@ -12,41 +14,45 @@ from __future__ import annotations
 import copy
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EpochTimer, PrintLog
+from skorch.callbacks import Callback
 from torch import Tensor, nn
 
-from .._data.validation import FOREIGN
 from ..networks import MLP
-from .batches import Table, block_size, blocks
-from .callbacks import BestWeights, Schedule, StopTraining
+from .batches import Batches, Table, block_size, blocks
+from .callbacks import (
+    BUILT_IN,
+    BestWeights,
+    Diverged,
+    StopTraining,
+    check_callbacks,
+    follows_batches,
+    is_request,
+    verbose_callbacks,
+    with_datasets,
+)
 from .device import threads_for, torch_defaults
-from .divergence import Diverged, names_not_finite
 from .fast.loop import FusedTraining, can_fuse
 from .fast.sparse import is_thin, sparse_outputs
 from .interface import NetInterface
 from .optimizers import keep_compiler_out, make_optimizer, needs_closure
-from .out_of_fold import OutputsByEpoch
-from .user_callbacks import as_skorch, check_callbacks, follows_batches, is_request
 
-__all__ = ["TableNet"]
+__all__ = ["TableNet", "names_not_finite"]
 
 # Rows that go through the network at once: hidden activations stay in the cache.
 PREDICT_ROWS = 1024
 VALID_ROWS = 4096
-# Rows whose outputs are looked at after a training that no held-out rows have watched.
+# Rows whose outputs are checked after a training without held-out rows.
 CHECKED_ROWS = 256
 
-# Callbacks that are not the user's: they need no record of each batch.
-OWN_CALLBACKS = (BestWeights, Schedule, EpochTimer, PrintLog)
-
-# What is kept of the history, and what stands where an epoch has no such entry.
+# The curves of `history_`, and their values in epochs without such an entry.
 CURVES = {
     "epoch": math.nan,
     "train_loss": math.nan,
@@ -57,36 +63,37 @@ CURVES = {
 }
 
 
-class TableNet(NetInterface):
+class TableNet(NetInterface, NeuralNet):
     """A `skorch.NeuralNet` over tables in memory, whose criterion is a `Criterion`.
 
-    Make it ready with `start`, and train it with `train`.
+    Call `start`, then `train`.
     """
 
-    # Arguments of the built-in network, with numbers for "auto"; none of another one.
+    # Arguments of the built-in network, with numbers for "auto"; empty for a custom module.
     network_: dict[str, Any]
-    # The rows of the last training, and those held out from it; where it took place.
+    # Numbers of training and held-out rows of the last training, and its device.
     n_rows_: tuple[int, int] = (0, 0)
-    # The epochs that were made on others: on another number of rows, or in an earlier pass.
-    epochs_before_: int = 0
     place_: str = "cpu"
+    # Epochs on other rows: on another number of rows, or in an earlier call of `partial_fit`.
+    epochs_before_: int = 0
     # Whether matrices are multiplied in bfloat16 while training.
     half_products_: bool = False
-    # The fast way through an epoch, while training lasts and where it can be taken.
-    fused_: FusedTraining | None = None
-    # Where the outputs of held-out rows go after each epoch, while training lasts.
-    kept_outputs_: OutputsByEpoch | None = None
-    # Names of what was not finite before the last training, such as the mask of a custom module.
+    # Names of parameters and buffers that were not finite before the last training, such as the
+    # mask of a custom module.
     not_finite_: frozenset[str] = frozenset()
     # Why the last training went back to its best weights before its end, else empty.
     divergence_: str = ""
-    # What is told of epochs, and the one under way, while training lasts.
-    task_: Any = None
-    epoch_: Any = None
+    # During a training: the engine without autograd if it can be used, callbacks of this training
+    # only, and the outputs of the held-out rows.
+    fused_: FusedTraining | None = None
+    observers_: tuple[Callback, ...] = ()
+    valid_outputs_: Sequence[Tensor] = ()
+
+    iterator_train__generator: torch.Generator | None
 
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
         """Return skorch's epoch log if verbose; losses are recorded without callbacks."""
-        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())] if self.verbose else []
+        return verbose_callbacks() if self.verbose else []
 
     def initialize_optimizer(self, triggered_directly=None):
         """Create the optimiser without what its constructor would import."""
@@ -120,36 +127,6 @@ class TableNet(NetInterface):
                 group.setdefault("initial_lr", group["lr"])
         self.n_rows_, self.epochs_before_ = last.n_rows_, last.epochs_before_
 
-    def check_outputs(self, n_features: int, n_outputs: int, name: str = "module") -> None:
-        """Raise if the network does not map (n, n_features) to (n, n_outputs), or mixes twice.
-
-        `name` is the parameter that an error is due to, if the network fails.
-        """
-        self.module_.eval()
-        parameter = next(self.module_.parameters(), torch.empty(0))
-        X = parameter.new_zeros(2, n_features)
-        try:
-            with torch.no_grad():
-                outputs = self.module_(X)
-        except FOREIGN as error:
-            raise ValueError(f"{name} fails for X of shape {tuple(X.shape)}: {error!r}") from error
-        if len(self._mixups()) > 1:
-            raise ValueError(
-                f"module may mix rows once, got {len(self._mixups())} Mixup layers: leave one"
-            )
-        if getattr(outputs, "shape", None) != (2, n_outputs):
-            raise ValueError(
-                f"module must return a tensor of shape (n, {n_outputs}) for X of shape "
-                f"(n, {n_features}), got {getattr(outputs, 'shape', type(outputs).__name__)} for "
-                "n = 2"
-            )
-        if not outputs.is_floating_point() or not outputs.isfinite().all():
-            raise ValueError(
-                "module must return finite floating point numbers, got "
-                f"{'NaN or infinity' if outputs.is_floating_point() else outputs.dtype} for rows "
-                "of zeros"
-            )
-
     def train(
         self,
         table: Table,
@@ -157,8 +134,7 @@ class TableNet(NetInterface):
         epochs: int,
         seed: int,
         whole_fit: bool = True,
-        task: Any = None,
-        kept_outputs: OutputsByEpoch | None = None,
+        observers: Sequence[Callback] = (),
     ) -> bool:
         """Train for at most `epochs`, in an order of the rows that `seed` determines.
 
@@ -170,10 +146,8 @@ class TableNet(NetInterface):
         epochs, seed : int
         whole_fit : bool, default=True
             Whether a learning rate schedule runs over these epochs.
-        task : Task, optional
-            What is told of each epoch, and may end training.
-        kept_outputs : OutputsByEpoch, optional
-            Records the outputs of the held-out rows after each epoch.
+        observers : sequence of Callback
+            Callbacks of this training only.
 
         Returns
         -------
@@ -182,7 +156,7 @@ class TableNet(NetInterface):
         """
         # An interrupt may have hit the end of the last training.
         self._unfuse()
-        self.whole_fit_, self.task_, self.kept_outputs_ = whole_fit, task, kept_outputs
+        self.whole_fit_, self.observers_ = whole_fit, tuple(observers)
         if len(table) != self.n_rows_[0] or not whole_fit:
             self.epochs_before_ = sum("train_loss" in row for row in self.history)
         self.n_rows_ = (len(table), 0 if valid is None else len(valid))
@@ -191,7 +165,7 @@ class TableNet(NetInterface):
         self.iterator_train__generator = torch.Generator().manual_seed(seed + 1)
         self.train_split = None if valid is None else lambda train: (train, valid)
         try:
-            # Forward, and backward by weights and by inputs: a product and a sum each.
+            # Forward, and backward by weights and by inputs: one product and one sum each.
             n_parameters = sum(p.numel() for p in self.module_.parameters())
             with threads_for(6 * self.batch_size * n_parameters):
                 self.partial_fit(table, epochs=epochs)
@@ -209,14 +183,14 @@ class TableNet(NetInterface):
             # A fitted net holds no rows, and a generator cannot be pickled.
             self.iterator_train__generator = None
             self.train_split = None
-            self.task_ = self.epoch_ = self.kept_outputs_ = None
+            self.observers_ = self.valid_outputs_ = ()
         rule = self.best_weights()
         if rule is None or valid is None or self.divergence_:
             return False
         return rule.is_improving() and rule.epochs_ == epochs
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
-        """Train on a table; unlike skorch's, an interrupt by the user is not swallowed."""
+        """Train on a table; unlike in skorch, an interrupt by the user is raised."""
         if not isinstance(X, Table):
             self.fit(X, y)
         try:
@@ -224,9 +198,8 @@ class TableNet(NetInterface):
             self.fit_loop(X, y, **fit_params)
         except Diverged as error:
             self._go_back(error)
-            self._end_epoch()
         except StopTraining:
-            self._end_epoch()
+            pass
         if not any("train_loss" in row for row in self.history):
             raise ValueError("callbacks ended training before its first epoch was over")
         self.notify("on_train_end", X=X, y=y)
@@ -241,27 +214,25 @@ class TableNet(NetInterface):
         self.may_fuse_ = simple and not any(follows_batches(c) for _, c in self.callbacks_)
 
     def notify(self, method_name, **cb_kwargs):
-        """Call the callbacks; those of the user may end training by KeyboardInterrupt."""
-        getattr(self, method_name)(self, **cb_kwargs)
-        shown = as_skorch(cb_kwargs) if self._has_user_callbacks() else cb_kwargs
-        outer = sys.exception()
-        for _, callback in self.callbacks_:
-            own = type(callback) in OWN_CALLBACKS
-            try:
-                getattr(callback, method_name)(self, **(cb_kwargs if own else shown))
-            except KeyboardInterrupt as error:
-                if own or not is_request(error, outer):
-                    raise
-                # At the end the others may still have something to do.
-                if method_name != "on_train_end":
-                    raise StopTraining from None
-        if method_name == "on_epoch_end" and self._end_epoch():
-            raise StopTraining
+        """Call the callbacks; those of the user may end training by KeyboardInterrupt.
 
-    def on_epoch_begin(self, net, **kwargs):
-        """Begin an epoch."""
-        super().on_epoch_begin(net, **kwargs)
-        self.epoch_ = None if self.task_ is None else self.task_.epoch()
+        The others are still notified: they may have something to complete.
+        """
+        getattr(self, method_name)(self, **cb_kwargs)
+        shown = with_datasets(cb_kwargs) if self._has_user_callbacks() else cb_kwargs
+        outer, stops = sys.exception(), False
+        for callback in (*(callback for _, callback in self.callbacks_), *self.observers_):
+            built_in = type(callback) in BUILT_IN
+            try:
+                getattr(callback, method_name)(self, **(cb_kwargs if built_in else shown))
+            except StopTraining:
+                stops = True
+            except KeyboardInterrupt as error:
+                if built_in or not is_request(error, outer):
+                    raise
+                stops = True
+        if stops and method_name != "on_train_end":
+            raise StopTraining
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Run one pass over the batches and record its mean loss."""
@@ -270,31 +241,30 @@ class TableNet(NetInterface):
         if training:
             self.criterion_.set_epoch(len(self.history) - 1)
             self._fuse()
-        outputs = None if training else []
+        outputs: list[Tensor] = []
         if self.fused_ is not None:
-            # Held-out rows, too: a change of mode costs as much as a step.
+            # Held-out rows, too: a change of mode takes as long as a step.
             self._set_mode(True)
-            mean = (
-                self.fused_.epoch(iterator) if training else self.fused_.evaluate(iterator, outputs)
-            )
+            if training:
+                mean = self.fused_.epoch(iterator)
+            else:
+                mean = self.fused_.evaluate(iterator, outputs)
             if self._has_user_callbacks():
                 self._set_mode(training)
-                # Some of skorch's read the batches of the history: one stands for all.
+                # Some of skorch's read the batches of the history: one represents all.
                 self.history.new_batch()
                 self.history.record_batch(prefix + "_loss", mean)
                 self.history.record_batch(prefix + "_batch_size", len(iterator.table))
         else:
             self._set_mode(training)
-            mean = self._pass_over(iterator, training, prefix, step_fn, outputs, **fit_params)
+            mean = self._pass_over(iterator, training, prefix, step_fn, outputs)
         if not math.isfinite(mean):
             raise self._diverged(f"the {prefix} loss of {self.criterion_.loss!r} is {mean}")
-        if training:
-            if self.fused_ is None or not self.fused_.is_finite():
-                self._check_weights()
-        else:
+        if not training:
             self._check_outputs(outputs)
-            if self.kept_outputs_ is not None:
-                self.kept_outputs_.record(outputs)
+            self.valid_outputs_ = outputs
+        elif self.fused_ is None or not self.fused_.is_finite():
+            self._check_weights()
         self.history.record(prefix + "_loss", mean)
         if self._has_user_callbacks():
             # skorch's Checkpoint asks for it.
@@ -302,17 +272,24 @@ class TableNet(NetInterface):
             self.history.record(prefix + "_loss_best", mean < min(others, default=math.inf))
         self.history.record(prefix + "_batch_count", len(iterator))
 
-    def _pass_over(self, iterator, training, prefix, step_fn, outputs, **fit_params) -> float:
-        """Return the mean loss over rows of one pass by autograd; append the outputs to a list."""
+    def _pass_over(
+        self,
+        batches: Batches,
+        training: bool,
+        prefix: str,
+        step_fn: Callable[..., dict[str, Tensor]],
+        outputs: list[Tensor],
+    ) -> float:
+        """Return the mean loss over rows of a pass by autograd; append outputs if not training."""
         notify = self._has_user_callbacks()
         if training and self.plain_steps_:
             step_fn = self._plain_step
         losses, sizes = [], []
-        for batch in iterator:
+        for batch in batches:
             rows = len(batch[0])
             if notify:
                 self.notify("on_batch_begin", batch=batch, training=training)
-            step = step_fn(batch, **fit_params)
+            step = step_fn(batch)
             loss = step["loss"].detach()
             if notify:
                 self.history.record_batch(prefix + "_loss", loss.item())
@@ -320,7 +297,7 @@ class TableNet(NetInterface):
                 self.notify("on_batch_end", batch=batch, training=training, **step)
             losses.append(loss)
             sizes.append(rows)
-            if outputs is not None:
+            if not training:
                 outputs.append(step["y_pred"])
         pairs = zip(torch.stack(losses).tolist(), sizes, strict=True)
         return sum(loss * rows for loss, rows in pairs) / sum(sizes)
@@ -487,8 +464,8 @@ class TableNet(NetInterface):
 
     def _lasting_state(self) -> dict[str, Any]:
         """Return all but what belongs to a training under way: rows, generator and buffers."""
-        names = ("train_split", "iterator_train__generator", "fused_", "kept_outputs_", "task_")
-        return vars(self) | dict.fromkeys((*names, "epoch_"))
+        temporary = ("train_split", "iterator_train__generator", "fused_")
+        return vars(self) | dict.fromkeys(temporary) | {"observers_": (), "valid_outputs_": ()}
 
     def _set_output_bias(self, bias: np.ndarray) -> None:
         """Set the bias of the last linear layer that has as many outputs, if there is one."""
@@ -529,13 +506,8 @@ class TableNet(NetInterface):
             self.fused_.release()
             self.fused_ = None
 
-    def _end_epoch(self) -> bool:
-        """Tell that the epoch is over, if one is under way; return whether it is to be the last."""
-        epoch, self.epoch_ = self.epoch_, None
-        return epoch is not None and epoch.end_epoch(self)
-
     def _has_user_callbacks(self) -> bool:
-        return any(type(callback) not in OWN_CALLBACKS for _, callback in self.callbacks_)
+        return any(type(callback) not in BUILT_IN for _, callback in self.callbacks_)
 
     def best_weights(self) -> BestWeights | None:
         """Return the rule of early stopping, if there is one."""
@@ -584,3 +556,30 @@ class TableNet(NetInterface):
         del self.history[-1:]
         best = max(row["epoch"] for row in self.history if row.get("is_best"))
         self.divergence_ = f"the best weights, those of epoch {best}, are kept ({error})"
+
+
+@torch.no_grad()
+def names_not_finite(
+    parts: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer | None = None
+) -> frozenset[str]:
+    """Return the names of parameters and buffers with values that are not finite.
+
+    Parameters
+    ----------
+    parts : dict of str to nn.Module
+    optimizer : torch.optim.Optimizer, optional
+        Whose state is checked, too.
+    """
+    named = [
+        (f"{part}.{name}", tensor)
+        for part, module in parts.items()
+        for name, tensor in chain(module.named_parameters(), module.named_buffers())
+    ]
+    if optimizer is not None:
+        for state in optimizer.state.values():
+            tensors = [(name, value) for name, value in state.items() if isinstance(value, Tensor)]
+            named += [(f"optimizer.{name}", value) for name, value in tensors]
+    # One sum is fast, and finite unless something is not or is huge.
+    if math.isfinite(abs(sum(tensor.sum() for _, tensor in named))):
+        return frozenset()
+    return frozenset(name for name, tensor in named if not tensor.isfinite().all())

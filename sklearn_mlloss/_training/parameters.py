@@ -30,8 +30,8 @@ __all__ = [
 # The type of weights; "bf16" changes the products of training only.
 PRECISIONS = {"float32": np.float32, "float64": np.float64, "bf16": np.float32}
 
-# Callbacks of the estimator itself.
-OWN_NAMES = ("lr_schedule", "early_stopping")
+# Names of the callbacks that the estimator adds.
+BUILT_IN_NAMES = ("lr_schedule", "early_stopping")
 # Parameters of the built-in network, with their defaults.
 NETWORK = {
     "hidden_layer_sizes": "auto",
@@ -154,7 +154,7 @@ def _check_callbacks(callbacks: Any) -> None:
                 "callbacks must hold skorch callbacks or pairs (name, callback), got "
                 f"{describe(callbacks)}"
             )
-        if name in OWN_NAMES or (name and name in seen):
+        if name in BUILT_IN_NAMES or (name and name in seen):
             raise ValueError(f"callbacks has the name {name!r} twice: give another")
         seen.append(name)
 

@@ -1,4 +1,4 @@
-"""What the callbacks of scikit-learn 1.9 are told of a fit; earlier versions have none."""
+"""Reports of a fit to the callbacks of scikit-learn 1.9; earlier versions have none."""
 
 from __future__ import annotations
 
@@ -6,47 +6,48 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._sklearn import with_callbacks
-from .fit import Trained
-from .net import TableNet
+
+if TYPE_CHECKING:
+    from .net import TableNet
 
 __all__ = ["Task", "begin_fit", "callbacks_torn_down"]
 
 
 @contextmanager
 def callbacks_torn_down(estimator: Any) -> Iterator[None]:
-    """Tell the callbacks of an estimator in any case that its fit is over."""
+    """Tear down the callbacks of an estimator at the end of its fit, even if it fails."""
     try:
         yield
     finally:
         # `with_callbacks` on `fit` itself would find nothing to do after `unchanged_on_error`.
-        _nothing(estimator)
+        _tear_down(estimator)
 
 
 @with_callbacks
-def _nothing(estimator: Any) -> None:
-    """Do nothing, so that all that is left is what the decorator does."""
+def _tear_down(estimator: Any) -> None:
+    """Do nothing: what remains is what the decorator does."""
 
 
 def begin_fit(
     estimator: Any, X: Any, y: Any, sample_weight: Any, n_parts: int, ordered: bool
 ) -> Task | None:
-    """Return the task that is a whole fit, and tell of its begin; None without callbacks.
+    """Report the begin of a fit and return its task, or None without callbacks.
 
     Parameters
     ----------
     estimator : estimator with `CallbackSupportMixin`
-    X, y, sample_weight : as they were given to `fit`
+    X, y, sample_weight : arguments of `fit`
     n_parts : int
-        Largest number of tasks that it consists of.
+        Largest number of parts of the task.
     ordered : bool
-        Whether these come one after the other, else they have numbers.
+        Whether the parts follow one another; else they are numbered.
     """
-    # Those of a step or a part are told where it stands in the whole.
-    everyone = (estimator, *estimator.get_params().values())
-    if not any(hasattr(one, "_skl_callbacks") for one in everyone):
+    # The callbacks of a step or a part are notified as parts of the whole fit.
+    estimators = (estimator, *estimator.get_params().values())
+    if not any(hasattr(each, "_skl_callbacks") for each in estimators):
         return None
     context = estimator._init_callback_context(max_subtasks=n_parts, sequential_subtasks=ordered)
     metadata = None if sample_weight is None else {"sample_weight": sample_weight}
@@ -54,80 +55,81 @@ def begin_fit(
 
 
 class Task:
-    """A fit or a part of it, as a node of scikit-learn's tree of tasks.
+    """A fit or a part of it: a node of scikit-learn's tree of tasks.
 
     Parameters
     ----------
     estimator : estimator
-        Whose fit it is.
+        The one being fitted.
     context : sklearn.callback.CallbackContext
-    given : dict, optional
-        What it is done with: X, y and metadata.
+    data : dict, optional
+        X, y and metadata of the task.
 
     Attributes
     ----------
-    finish : callable ``(estimator, Trained) -> None``, optional
-        Does with a copy of the estimator what its fit does after the training of its only net.
+    finish : callable ``(estimator, net) -> None``, optional
+        Turns a copy of the estimator into a fitted one with a net, if the fit trains only one.
     """
 
-    finish: Callable[[Any, Trained], None] | None = None
+    finish: Callable[[Any, TableNet], None] | None = None
 
-    def __init__(self, estimator: Any, context: Any, given: dict | None = None):
+    def __init__(self, estimator: Any, context: Any, data: dict[str, Any] | None = None):
         self.estimator = estimator
         self.context = context
-        self.given = given or {}
+        self.data = data or {}
 
-    def __getstate__(self) -> dict:
-        """Leave the rows behind: in other processes parts have rows of their own."""
-        return {**vars(self), "given": {}, "finish": None}
+    def __getstate__(self) -> dict[str, Any]:
+        """Drop the data: parts in other processes have rows of their own."""
+        return {**vars(self), "data": {}, "finish": None}
 
-    def part(self, name: str, number: int, n_parts: int = 0, **given: Any) -> Task:
-        """Return a task that is done beside others, and has not begun."""
-        return Task(self.estimator, self.context.subcontext(name, number, n_parts), given)
+    def part(self, name: str, number: int, n_parts: int = 0, **data: Any) -> Task:
+        """Return a numbered part, which has not begun."""
+        return Task(self.estimator, self.context.subcontext(name, number, n_parts), data)
 
     def epoch(self) -> Task:
-        """Tell that the next epoch of a training begins, and return it."""
-        epoch = Task(self.estimator, self.context.subcontext("epoch"), self.given)
+        """Report the begin of the next epoch of a training, and return it."""
+        epoch = Task(self.estimator, self.context.subcontext("epoch"), self.data)
         epoch.finish = self.finish
         return epoch.begin()
 
     def begin(self) -> Task:
-        """Tell that it begins."""
-        self.context.call_on_fit_task_begin(estimator=self.estimator, **self.given)
+        """Report the begin."""
+        self.context.call_on_fit_task_begin(estimator=self.estimator, **self.data)
         return self
 
     def end(self, attributes: Any = None) -> bool:
-        """Tell that it is over; return whether a callback asks for an end of its kind.
+        """Report the end; return whether a callback asks to stop.
 
         Parameters
         ----------
         attributes : dict, or callable that returns one, optional
-            What the estimator lacks to be a fitted one; None if it cannot be one yet.
+            The attributes that make the estimator a fitted one; None if there are none yet.
         """
         return self.context.call_on_fit_task_end(
-            estimator=self.estimator, reconstruction_attributes=attributes, **self.given
+            estimator=self.estimator, reconstruction_attributes=attributes, **self.data
         )
 
     def end_epoch(self, net: TableNet) -> bool:
-        """Tell that an epoch is over; return whether it is to be the last."""
-        # Called for those callbacks only that ask for a fitted estimator.
-        stop = self.end(None if self.finish is None else lambda: self._stopped(net))
-        # What is kept in memory must not depend on callbacks, which its key does not tell of.
+        """Report the end of an epoch; return whether it is to be the last."""
+        finish = self.finish
+        # Called only if a callback asks for a fitted estimator.
+        stop = self.end(None if finish is None else lambda: self._fitted(finish, net))
+        # Cached networks must not depend on callbacks, which are no part of the key.
         return stop and self.estimator.memory is None
 
-    def _stopped(self, net: TableNet) -> dict:
-        """Return the attributes that the estimator would have if training had ended here."""
+    def _fitted(self, finish: Callable[[Any, TableNet], None], net: TableNet) -> dict[str, Any]:
+        """Return the attributes of the estimator as if training had ended here."""
         model = copy.copy(self.estimator)
         model._decision = copy.deepcopy(model._decision)
         with warnings.catch_warnings():
-            # The fit itself will tell.
+            # The fit itself warns.
             warnings.simplefilter("ignore")
-            self.finish(model, Trained(net.snapshot(), improving=False, n_epochs=0))
+            finish(model, net.snapshot())
         return vars(model)
 
     @contextmanager
     def fitting(self, model: Any) -> Iterator[None]:
-        """Let the fit of another estimator be this task, with callbacks that are for both."""
+        """Report the fit of another estimator as this task, to the callbacks of both."""
         with self.context.propagate_callback_context(model):
             self.begin()
             try:

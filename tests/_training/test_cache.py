@@ -248,7 +248,7 @@ def test_use_of_a_class_is_no_change():
 
 def test_digests_are_the_same_in_other_processes():
     script = (
-        "from test_memory import SOURCES, code_digest, define\n"
+        "from test_cache import SOURCES, code_digest, define\n"
         "print(*(code_digest([define(source, 1)]) for source in SOURCES.values()))"
     )
     # Of which the order of sets depends.

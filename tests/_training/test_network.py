@@ -158,7 +158,7 @@ def test_layers_beyond_memory(sizes):
 def test_how_much_memory_layers_take(monkeypatch):
     monkeypatch.setattr(network, "_physical_memory", lambda: 8 * 2**30)
     # (9 * 2**30 + (2**30 + 1) * 1) weights, and as many gradients, of 4 bytes
-    with pytest.raises(ValueError, match=r"takes 80 GiB of memory .*, of 8 GiB that there are"):
+    with pytest.raises(ValueError, match=r"takes 80 GiB of memory .*, and 8 GiB are available"):
         network.check_memory((2**30,), 8, 1, torch.float32)
     with pytest.raises(ValueError, match=r"takes 160 GiB of memory"):
         network.check_memory((2**30,), 8, 1, torch.float64)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sklearn_mlloss._training import out_of_fold
-from sklearn_mlloss._training.out_of_fold import OutputsByEpoch, epochs_of_others
+from sklearn_mlloss._training.callbacks import OutputsByEpoch
+from sklearn_mlloss._training.fit import epochs_of_others
 
 
 def recorded(n_epochs):
@@ -27,7 +27,7 @@ def test_an_epoch_beyond_the_last_is_the_last():
 
 
 def test_what_is_kept_is_bounded(monkeypatch):
-    monkeypatch.setattr(out_of_fold, "KEPT_BYTES", 20 * 36)
+    monkeypatch.setattr(OutputsByEpoch, "most_bytes", 20 * 36)
     kept = recorded(500)
     assert len(kept._outputs) <= 20
     for epoch in (1, 100, 499):
@@ -36,8 +36,8 @@ def test_what_is_kept_is_bounded(monkeypatch):
 
 
 def test_a_few_epochs_are_kept_whatever_their_size(monkeypatch):
-    monkeypatch.setattr(out_of_fold, "KEPT_BYTES", 1)
-    assert len(recorded(100)._outputs) >= out_of_fold.FEWEST // 2
+    monkeypatch.setattr(OutputsByEpoch, "most_bytes", 1)
+    assert len(recorded(100)._outputs) >= OutputsByEpoch.fewest // 2
 
 
 @pytest.mark.parametrize(

@@ -321,7 +321,7 @@ def test_callbacks_are_no_parameters_and_go_along_with_clones():
 def test_nothing_of_a_fit_is_left():
     net = make().set_callbacks(Keeper()).fit(X, Y)
     assert set(vars(net)) == {*vars(make().fit(X, Y)), "_skl_callbacks"}
-    assert net.net_.task_ is None and net.net_.epoch_ is None
+    assert net.net_.observers_ == ()
 
 
 def test_a_fit_that_fails_is_torn_down_and_leaves_nothing(tmp_path):

@@ -44,7 +44,7 @@ from skorch.utils import noop
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss._training import TableNet
-from sklearn_mlloss._training.user_callbacks import is_request
+from sklearn_mlloss._training.callbacks import is_request
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 4))
