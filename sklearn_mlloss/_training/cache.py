@@ -2,27 +2,61 @@
 
 from __future__ import annotations
 
+import hashlib
+import platform
+import sys
+import types
 from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 import joblib
+import numpy as np
+import torch
 from sklearn.utils.validation import check_memory
 
 from .._data.validation import LONGEST, describe
+from .._versions import __version__
 from .build import Plan
 from .callbacks import check_callbacks
-from .digests import code_digest
 from .fit import warn_of_early_end
 
-__all__ = ["train_cached"]
+__all__ = ["hash_code", "train_cached"]
 
 # Parameters of an estimator that the training of networks does not read, or only to print or to
-# share work. `loss` and `device` are keyed as they are in the plan.
+# share work. `loss` and `device` of the plan are in the key.
 NOT_IN_KEY = {
     "loss", "decoder", "calibration", "cv", "repeats", "ensemble", "store_cv_results",
     "validation_fraction", "random_state", "device", "n_jobs", "warm_start", "memory",
     "categorical_features", "verbose",
 }  # fmt: skip
+
+# The code of these packages, and of the standard library, is known by their versions.
+PACKAGES = ("sklearn_mlloss", "torch", "skorch", "sklearn", "numpy", "scipy")
+DISTRIBUTIONS = ("torch", "skorch", "scikit-learn", "numpy", "scipy")
+
+ATOMS = (str, bytes, int, float, complex, type(None), type(...))
+# The attributes that define values without a pickle.
+ATTRIBUTES: dict[type, tuple[str, ...]] = {
+    # Neither file nor lines, so that code may move.
+    types.CodeType: (
+        "co_code", "co_consts", "co_names", "co_varnames", "co_freevars", "co_cellvars",
+        "co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_flags", "co_exceptiontable",
+    ),
+    types.CellType: ("cell_contents",),
+    types.ModuleType: ("__name__",),
+    staticmethod: ("__func__",),
+    classmethod: ("__func__",),
+    property: ("fget", "fset", "fdel"),
+    type(cache(len)): ("__wrapped__",),
+}  # fmt: skip
+# Prefixes of attributes of a class that are no code. Some appear with use, such as the names of
+# slots with the first pickle.
+NOT_CODE = (
+    "__module__", "__doc__", "__dict__", "__weakref__", "__annot", "__firstlineno__",
+    "__static_attributes__", "__slotnames__",
+)  # fmt: skip
 
 
 def train_cached(train: Callable[..., Any], plan: Plan, *args: Any) -> Any:
@@ -57,7 +91,7 @@ def _key(plan: Plan) -> dict[str, str]:
     """Return hashes of all that training reads of a plan, and of the code that it runs."""
     values = {name: value for name, value in vars(plan.params).items() if name not in NOT_IN_KEY}
     values["loss"] = plan.loss
-    key = {"code": code_digest(list(values.values()))}
+    key = {"code": hash_code(list(values.values()))}
     values |= {
         "device": str(plan.device),
         "is_categorical": plan.is_categorical,
@@ -74,3 +108,63 @@ def _key(plan: Plan) -> dict[str, str]:
                 "functions and classes in a module, or set memory=None"
             ) from None
     return key
+
+
+def hash_code(values: list[Any]) -> str:
+    """Return a hash of values with the code of their functions and classes, and of versions.
+
+    A pickle has only the name of a function, which may be redefined. Equal code has equal hashes
+    in all processes.
+    """
+    versions = [version(name) for name in DISTRIBUTIONS]
+    return _hash([__version__, platform.python_version(), *versions, *values], {})
+
+
+def _hash(value: Any, seen: dict[int, tuple[str, Any]]) -> str:
+    if isinstance(value, ATOMS):
+        return f"{type(value).__name__} {value!r}"
+    if id(value) not in seen:
+        # A value may contain itself. It is stored, so that no other object gets its id.
+        seen[id(value)] = "", value
+        try:
+            parts = [_hash(part, seen) for part in (type(value), *_parts_of(value))]
+        except Exception:
+            # Such as an empty cell, or a lock, which cannot be pickled.
+            parts = [str(type(value))]
+        if isinstance(value, set | frozenset):
+            parts.sort()
+        seen[id(value)] = hashlib.sha256(repr(parts).encode()).hexdigest(), value
+    return seen[id(value)][0]
+
+
+def _parts_of(value: Any) -> list[Any]:
+    """Return what defines a value of its type."""
+    if isinstance(value, list | tuple | set | frozenset):
+        return list(value)
+    if isinstance(value, dict | types.MappingProxyType):
+        return list(value.items())
+    if isinstance(value, np.ndarray):
+        return [joblib.hash(value)]
+    if isinstance(value, torch.Tensor):
+        # Its pickle contains its place in memory.
+        return [str(value.dtype), repr(value.tolist())]
+    if isinstance(value, types.FunctionType):
+        code = _known_name(value) or value.__code__
+        return [code, value.__defaults__, value.__kwdefaults__, value.__closure__, vars(value)]
+    if isinstance(value, type):
+        known = _known_name(value)
+        names = sorted(name for name in vars(value) if not name.startswith(NOT_CODE))
+        return [known] if known else [*value.__bases__, *((n, vars(value)[n]) for n in names)]
+    for kind, attributes in ATTRIBUTES.items():
+        if isinstance(value, kind):
+            return [getattr(value, name) for name in attributes]
+    reduced = value.__reduce_ex__(4)
+    # A string is the name of a global object in its module.
+    return [joblib.hash(value) if isinstance(reduced, str) else reduced]
+
+
+def _known_name(value: Any) -> str | None:
+    """Return the full name of a function or class if the version of its package defines it."""
+    package = str(value.__module__).partition(".")[0]
+    is_known = package in PACKAGES or package in sys.stdlib_module_names
+    return f"{value.__module__}.{value.__qualname__}" if is_known else None

@@ -1,4 +1,4 @@
-"""Networks that are kept: searches over the decision do not train again."""
+"""Cached networks: searches over decoders and calibrators do not train again."""
 
 import copy
 import logging
@@ -18,7 +18,7 @@ from skorch.callbacks import Callback
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss._training import build_net
-from sklearn_mlloss._training.digests import code_digest
+from sklearn_mlloss._training.cache import hash_code
 from sklearn_mlloss.losses import FocalLoss, FunctionLoss
 
 rng = np.random.default_rng(0)
@@ -44,7 +44,7 @@ def trained():
 
 
 @pytest.mark.parametrize("params", [{}, {"cv": 3}, {"cv": 3, "ensemble": False}])
-def test_the_decision_alone_needs_no_training(tmp_path, trained, params):
+def test_another_decoder_needs_no_training(tmp_path, trained, params):
     decisions = [
         {"decoder": "global_threshold"},
         {"decoder": "per_label_threshold", "decoder__beta": 2},
@@ -74,21 +74,21 @@ def test_the_decision_alone_needs_no_training(tmp_path, trained, params):
     ],
     ids=str,
 )
-def test_anything_else_does(tmp_path, trained, other):
+def test_other_parameters_need_training(tmp_path, trained, other):
     make(str(tmp_path)).fit(X, Y)
     make(str(tmp_path), **other).fit(X, Y)
     assert trained() == 2
 
 
 @pytest.mark.parametrize("change", ["X", "Y", "weight"])
-def test_other_rows_do(tmp_path, trained, change):
+def test_other_rows_need_training(tmp_path, trained, change):
     make(str(tmp_path)).fit(X, Y)
     other = {"X": (X + 1e-3, Y), "Y": (X, 1 - Y), "weight": (X, Y, np.arange(120) % 3 + 1)}
     make(str(tmp_path)).fit(*other[change])
     assert trained() == 2
 
 
-def test_a_grid_over_decoders_trains_once_a_fold(tmp_path, trained):
+def test_a_grid_over_decoders_trains_once_per_fold(tmp_path, trained):
     memory = joblib.Memory(tmp_path, verbose=0)
     grid = {
         "decoder": ["threshold", "global_threshold", "label_set"],
@@ -103,7 +103,7 @@ def test_a_grid_over_decoders_trains_once_a_fold(tmp_path, trained):
     )
 
 
-def test_networks_from_memory_are_of_one_s_own(tmp_path):
+def test_networks_from_the_cache_are_copies(tmp_path):
     one, two = (make(str(tmp_path)).fit(X, Y) for _ in range(2))
     before = two.predict_proba(X)
     one.partial_fit(X, Y)
@@ -111,7 +111,7 @@ def test_networks_from_memory_are_of_one_s_own(tmp_path):
     np.testing.assert_array_equal(make(str(tmp_path)).fit(X, Y).predict_proba(X), before)
 
 
-def test_what_is_printed_is_no_part_of_it(tmp_path, trained, capsys):
+def test_verbose_is_not_in_the_key(tmp_path, trained, capsys):
     make(str(tmp_path), verbose=1).fit(X, Y)
     assert "train_loss" in capsys.readouterr().out
     quiet = make(str(tmp_path)).fit(X, Y)
@@ -120,20 +120,20 @@ def test_what_is_printed_is_no_part_of_it(tmp_path, trained, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_warm_start_goes_on_and_is_not_kept(tmp_path, trained):
+def test_a_warm_start_is_not_cached(tmp_path, trained):
     net = make(str(tmp_path), warm_start=True).fit(X, Y)
     first = net.predict_proba(X)
     assert (net.fit(X, Y).predict_proba(X) != first).any() and net.n_iter_ == 6
     assert trained() == 2
 
 
-def test_what_cannot_be_kept_is_named(tmp_path):
+def test_parameters_that_cannot_be_pickled_are_named(tmp_path):
     loss = FunctionLoss(lambda outputs, targets: (outputs - targets) ** 2)
     with pytest.raises(ValueError, match="memory=.*pickle"):
         make(str(tmp_path), loss=loss).fit(X, Y)
 
 
-def test_a_function_written_anew_is_another_one(tmp_path, trained):
+def test_a_redefined_function_is_another_one(tmp_path, trained):
     def fit(power):
         # As in a notebook, where a cell is run again.
         namespace = {"__name__": "__main__"}
@@ -150,7 +150,7 @@ def test_a_function_written_anew_is_another_one(tmp_path, trained):
     assert one.history_ == again.history_ != two.history_
 
 
-def test_digests_tell_code_apart():
+def test_hashes_of_different_code_differ():
     def one(x):
         return x + 1
 
@@ -168,10 +168,10 @@ def test_digests_tell_code_apart():
         def on_epoch_end(self, net, **kwargs):
             return 1
 
-    assert code_digest([one]) == code_digest([same]) != code_digest([two])
-    assert code_digest([[First()]]) != code_digest([[Second()]])
-    assert code_digest([partial(one)]) != code_digest([partial(two)])
-    assert code_digest([FunctionLoss(one)]) != code_digest([FunctionLoss(two)])
+    assert hash_code([one]) == hash_code([same]) != hash_code([two])
+    assert hash_code([[First()]]) != hash_code([[Second()]])
+    assert hash_code([partial(one)]) != hash_code([partial(two)])
+    assert hash_code([FunctionLoss(one)]) != hash_code([FunctionLoss(two)])
 
 
 # Each names A, whose code or values change with k.
@@ -229,27 +229,27 @@ def define(source, k, name="<string>"):
 
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
-def test_digests_tell_all_of_code_but_its_place(source):
-    digest = code_digest([define(source, 1)])
-    assert digest == code_digest([define("\n# Moved.\n" + source, 1, "elsewhere")])
-    assert digest != code_digest([define(source, 2)])
+def test_hashes_depend_on_all_of_code_but_its_place(source):
+    expected = hash_code([define(source, 1)])
+    assert expected == hash_code([define("\n# Moved.\n" + source, 1, "elsewhere")])
+    assert expected != hash_code([define(source, 2)])
 
 
 def test_use_of_a_class_is_no_change():
     class Own:
         pass
 
-    before = code_digest([Own])
+    before = hash_code([Own])
     # Both leave something behind in the class.
     assert not Own.__annotations__ and copy.copy(Own())
     assert {"__annotations__", "__slotnames__"} <= vars(Own).keys()
-    assert code_digest([Own]) == before
+    assert hash_code([Own]) == before
 
 
-def test_digests_are_the_same_in_other_processes():
+def test_hashes_are_the_same_in_other_processes():
     script = (
-        "from test_cache import SOURCES, code_digest, define\n"
-        "print(*(code_digest([define(source, 1)]) for source in SOURCES.values()))"
+        "from test_cache import SOURCES, hash_code, define\n"
+        "print(*(hash_code([define(source, 1)]) for source in SOURCES.values()))"
     )
     # Of which the order of sets depends.
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
@@ -259,11 +259,11 @@ def test_digests_are_the_same_in_other_processes():
         env={**os.environ, "PYTHONHASHSEED": seed},
         text=True,
     )
-    assert found.split() == [code_digest([define(source, 1)]) for source in SOURCES.values()]
+    assert found.split() == [hash_code([define(source, 1)]) for source in SOURCES.values()]
 
 
 class Holder(Callback):
-    """Of what has no digest."""
+    """Holds values that have no hash."""
 
     lock = threading.Lock()
     log = logging.getLogger(__name__)
@@ -271,14 +271,14 @@ class Holder(Callback):
     file = sys.stdout
 
 
-def test_what_has_no_digest_does_no_harm(tmp_path, trained):
+def test_values_without_a_hash_are_ignored(tmp_path, trained):
     for _ in range(2):
         make(str(tmp_path), callbacks=[Holder()]).fit(X, Y)
     assert trained() == 1
 
 
-def test_digests_end_however_deep_values_are():
+def test_deeply_nested_values_have_a_hash():
     deep = []
     for _ in range(10_000):
         deep = [deep]
-    assert code_digest([deep])
+    assert hash_code([deep])
