@@ -308,7 +308,7 @@ def test_a_decision_is_checked_before_training(params, message, monkeypatch):
     def never(*args):
         raise AssertionError("trained")
 
-    monkeypatch.setattr(MultiLabelNetClassifier, "_train", never)
+    monkeypatch.setattr("sklearn_mlloss.classifier.train_cached", never)
     net = MultiLabelNetClassifier(max_epochs=1)
     search = {f"{name}s": [value] for name, value in params.items()}
     for model in (
