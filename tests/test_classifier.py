@@ -414,7 +414,7 @@ def effect_of_store_cv_results():
 
 def effect_of_n_jobs():
     started = []
-    with mock.patch("sklearn_mlloss._data.parallel.Parallel", side_effect=lambda n_jobs: (
+    with mock.patch("sklearn_mlloss._data.parallel.Parallel", side_effect=lambda n_jobs, **_: (
         started.append(n_jobs) or Parallel(n_jobs=None)
     )):  # fmt: skip
         make(cv=3, n_jobs=2).fit(X, Y)
