@@ -113,7 +113,7 @@ for loss, name, colour, marker in (
     values = f1[:, losses.index(loss), decoders.index(name)].mean(axis=0)
     line = ":" if name == "threshold" else "-"
     right.plot(expected, values, line, color=colour, marker=marker, label=f"{loss}, {name}")
-right.set(xscale="log", xlabel="expected positives in training", ylabel="F1 of a label")
+right.set(xscale="log", xlabel="expected positives in training", ylabel="F1 per label")
 right.set(ylim=(-0.02, 1))
 ticks = [n for n in (3, 10, 30, 100, 300) if n > expected.min() / 1.1]
 right.set_xticks(ticks, ticks)
