@@ -203,13 +203,16 @@ def _fill(values: np.ma.MaskedArray) -> np.ndarray:
     """Return a masked array with what stands for missing where the mask is set."""
     if values.dtype.names is not None or not np.ma.is_masked(values):
         return values.data
+    missing: Any = {"m": "NaT", "M": "NaT"}.get(values.dtype.kind, np.nan)
     if values.dtype.kind in "biu":
-        return values.astype(np.float64).filled(np.nan)
-    if values.dtype.kind in "fcmM":  # NaT for times
-        return values.filled(np.array("NaT" if values.dtype.kind in "mM" else np.nan, values.dtype))
-    objects = values.data.astype(object)
-    objects[np.ma.getmaskarray(values)] = None  # `filled` takes None for "not given"
-    return objects
+        dtype: np.dtype = np.dtype(np.float64)
+    elif values.dtype.kind in "fcmM":
+        dtype = values.dtype
+    else:
+        dtype, missing = np.dtype(object), None
+    filled = values.data.astype(dtype)
+    filled[np.ma.getmaskarray(values)] = missing
+    return filled
 
 
 def _values_of_frame(frame: Any) -> np.ndarray:

@@ -13,7 +13,7 @@ from sklearn.utils.validation import validate_data
 
 from .._sklearn import _safe_indexing
 from .containers import is_missing
-from .rows import Rows
+from .rows import Inputs, Rows
 from .tables import as_table, is_frame
 from .targets import TargetCodec
 from .validation import LONGEST, describe, warn_of_lost_digits, warn_user, without_rows
@@ -26,7 +26,7 @@ CATEGORICAL = ("CategoricalDtype", "Categorical", "Enum")
 # Types of columns of times, in polars; those of pandas and numpy are of a kind.
 TIMES = ("Date", "Datetime", "Duration", "Time")
 UNKNOWN = -1
-# What numpy and pandas say of columns that are no numbers.
+# How numpy and pandas report columns that are no numbers.
 NOT_NUMBERS = ("could not convert", "could not be promoted", "Cannot cast")
 
 
@@ -41,9 +41,9 @@ def takes_missing(encoding: Any) -> bool:
 class InputCodec:
     """Turns X into numbers.
 
-    A missing value becomes NaN. A category becomes its place among those of the column in the
-    first X, which are sorted; one that was not there becomes -1. Fractions that are the same in
-    float32 are one category, so that it does not matter in which precision they come.
+    A missing value becomes NaN. A category becomes its place among the sorted categories of the
+    column in the first X; an unknown one becomes -1. Fractions that are equal in float32 are one
+    category, so that their precision does not matter.
 
     Parameters
     ----------
@@ -61,11 +61,14 @@ class InputCodec:
         self.encoding = encoding
         self.categorical_features = categorical_features
 
-    def fit_transform(self, estimator: Any, X: Any) -> np.ndarray | sp.csr_matrix | sp.csr_array:
+    def fit_transform(self, estimator: Any, X: Any) -> Inputs:
         """Return X as `transform` does, after learning which columns hold which categories."""
         X = as_table(X)
-        self.is_categorical_ = _find_categorical(X, self.categorical_features)
-        self.categories_ = []
+        is_categorical = _find_categorical(X, self.categorical_features)
+        self.is_categorical_ = is_categorical if is_categorical.any() else None
+        self._of_categories = np.flatnonzero(is_categorical)
+        self._of_numbers = np.flatnonzero(~is_categorical)
+        self.categories_: list[np.ndarray] = []
         if self.is_categorical_ is not None and hasattr(self.encoding, "transform"):
             raise ValueError(
                 "X has columns of categories, which do not go with encoding="
@@ -73,39 +76,31 @@ class InputCodec:
                 "categorical_features=None and put the transformer into a Pipeline, before this "
                 "classifier"
             )
-        found = self.transform(estimator, X, reset=True)
-        # Where rows are sparse the network may have no place for missing values.
-        self._refuses_missing = self.encoding is None or sp.issparse(found)
-        self._check_missing(estimator, found)
-        names = getattr(estimator, "feature_names_in_", np.arange(found.shape[1]))
-        if self.is_categorical_ is None:
-            warn_of_lost_digits(X, found.dtype, names)
-        elif not self.is_categorical_.all():
-            numbers = np.flatnonzero(~self.is_categorical_)
-            warn_of_lost_digits(_some_columns(X, numbers), found.dtype, names[numbers])
-        return found
+        inputs = self.transform(estimator, X, reset=True)
+        # On sparse rows the network has no inputs for missing values.
+        self._refuses_missing = self.encoding is None or sp.issparse(inputs)
+        self._check_missing(estimator, inputs)
+        if len(self._of_numbers):
+            names = _feature_names(estimator, inputs)[self._of_numbers]
+            numbers = X if self.is_categorical_ is None else _columns(X, self._of_numbers)
+            warn_of_lost_digits(numbers, inputs.dtype, names)
+        return inputs
 
     def check_columns(self, estimator: Any, X: Any) -> None:
         """Raise if the estimator now asks for other columns of categories than the first X had."""
         X = as_table(X)
         validate_data(estimator, X, skip_check_array=True, reset=False)
-        now = _find_categorical(X, estimator.categorical_features)
-        first, now = (
-            [] if found is None else np.flatnonzero(found).tolist()
-            for found in (self.is_categorical_, now)
-        )
-        if first != now:
-            names = getattr(estimator, "feature_names_in_", np.arange(estimator.n_features_in_))
+        now = np.flatnonzero(_find_categorical(X, estimator.categorical_features))
+        if not np.array_equal(now, self._of_categories):
+            names = _feature_names(estimator, X)
             raise ValueError(
                 f"categorical_features={describe(estimator.categorical_features)} stands for "
                 f"{names[now].tolist() or 'no column'} of X, but for "
-                f"{names[first].tolist() or 'no column'} in the first fit, which warm_start=True "
-                "goes on from: set warm_start=False, or ask for the same columns"
+                f"{names[self._of_categories].tolist() or 'no column'} in the first fit, which "
+                "warm_start=True goes on from: set warm_start=False, or ask for the same columns"
             )
 
-    def transform(
-        self, estimator: Any, X: Any, reset: bool = False
-    ) -> np.ndarray | sp.csr_matrix | sp.csr_array:
+    def transform(self, estimator: Any, X: Any, reset: bool = False) -> Inputs:
         """Return X as rows of finite numbers and NaN, in the precision of the estimator.
 
         Parameters
@@ -122,17 +117,17 @@ class InputCodec:
         """
         X = as_table(X)
         if self.is_categorical_ is None:
-            found = _numbers(
+            inputs = _numbers(
                 X, lambda: validate_data(
                     estimator, X, accept_sparse="csr", dtype=estimator._dtype, order="C",
                     ensure_all_finite="allow-nan", reset=reset,
-                )
+                ), range(X.shape[1]),
             )  # fmt: skip
         else:
-            found = self._mixed(estimator, X, reset)
+            inputs = self._mixed(estimator, X, reset)
         if not reset:
-            self._check_missing(estimator, found)
-        return found
+            self._check_missing(estimator, inputs)
+        return inputs
 
     def _mixed(self, estimator: Any, X: Any, reset: bool) -> np.ndarray:
         if sp.issparse(X):
@@ -140,29 +135,29 @@ class InputCodec:
                 "X is sparse, but training was on columns of categories: give a dense X"
             )
         validate_data(estimator, X, skip_check_array=True, reset=reset)
-        found = np.empty(X.shape, dtype=estimator._dtype)
-        check_array(found, ensure_all_finite=False, input_name="X", estimator=estimator)  # any rows
-        numbers = np.flatnonzero(~self.is_categorical_)
-        if len(numbers):
-            part = _some_columns(X, numbers)
-            found[:, numbers] = _numbers(
+        inputs = np.empty(X.shape, dtype=estimator._dtype)
+        # Raises without rows.
+        check_array(inputs, ensure_all_finite=False, input_name="X", estimator=estimator)
+        if len(self._of_numbers):
+            part = _columns(X, self._of_numbers)
+            inputs[:, self._of_numbers] = _numbers(
                 X, lambda: check_array(
                     part, dtype=estimator._dtype, ensure_all_finite="allow-nan", input_name="X",
                     estimator=estimator,
-                ), numbers,
+                ), self._of_numbers.tolist(),
             )  # fmt: skip
-        for number, j in enumerate(np.flatnonzero(self.is_categorical_)):
-            found[:, j] = self._codes(X, j, number, reset)
-        return found
+        for number, j in enumerate(self._of_categories.tolist()):
+            inputs[:, j] = self._codes(X, j, number, reset)
+        return inputs
 
     def _codes(self, X: Any, j: int, number: int, reset: bool) -> np.ndarray:
-        """Return the codes of a column, which is that of a number among those of categories."""
+        """Return the codes of column j, whose categories have this number."""
         try:
             levels, places = _factorize(_column(X, j))
         except TypeError as error:
             raise TypeError(
-                f"{_name(X, j)} has values that cannot be categories: {error}. What is to be one "
-                "as an argument must be hashable, such as a string or a number"
+                f"{_name(X, j)} has values that cannot be categories: {error}. Categories must be "
+                "hashable, such as strings or numbers"
             ) from error
         used = np.unique(places[places >= 0])
         levels = [levels[place] for place in used]
@@ -174,22 +169,22 @@ class InputCodec:
                 first.setdefault(_key(level), level)
             self.categories_.append(np.fromiter(first.values(), dtype=object, count=len(first)))
         known = self.categories_[number]
-        codes = {_key(level): code for code, level in enumerate(known)}
-        found = [codes.get(_key(level), UNKNOWN) for level in levels]
-        if found and max(found) == UNKNOWN:
+        code_of = {_key(level): code for code, level in enumerate(known)}
+        codes = [code_of.get(_key(level), UNKNOWN) for level in levels]
+        if codes and max(codes) == UNKNOWN:
             warn_user(
                 f"{_name(X, j)} has none of the categories that it had in training, so that all "
                 f"its values count as unknown: such as {levels[:3]} now, {known[:3].tolist()} then"
             )
         # The last one is for places of -1.
         table = np.full(max(places.max(), 0) + 2, np.nan)
-        table[used] = found
+        table[used] = codes
         return table[places]
 
-    def _check_missing(self, estimator: Any, X: np.ndarray | sp.csr_matrix | sp.csr_array) -> None:
-        """Raise if values are missing that the network has no place for."""
-        if sp.issparse(X):
-            if X.nnz and np.isnan(X.data.min()):
+    def _check_missing(self, estimator: Any, X: Inputs) -> None:
+        """Raise if the network has no inputs for values that are missing."""
+        if not isinstance(X, np.ndarray):
+            if len(X.data) and np.isnan(X.data.min()):
                 raise ValueError(
                     "Input X contains NaN and is sparse: missing values are taken in dense X only"
                 )
@@ -197,11 +192,9 @@ class InputCodec:
         # The minimum is NaN if anything is, and needs no memory.
         if not self._refuses_missing or not np.isnan(X.min()):
             return
-        missing = np.isnan(X).any(axis=0)
-        if self.is_categorical_ is not None:
-            missing &= ~self.is_categorical_
-        if missing.any():
-            names = getattr(estimator, "feature_names_in_", np.arange(X.shape[1]))[missing]
+        missing = self._of_numbers[np.isnan(X[:, self._of_numbers]).any(axis=0)]
+        if len(missing):
+            names = _feature_names(estimator, X)[missing]
             if self.encoding is not None:
                 why = "training on a sparse X left no place for missing values: use"
             elif estimator.encoding is None:
@@ -209,7 +202,7 @@ class InputCodec:
             else:
                 why = (
                     "The first fit was with encoding=None, which has no place for missing values, "
-                    f"and encoding={describe(estimator.encoding)} was set later: fit anew with "
+                    f"and encoding={describe(estimator.encoding)} was set later: refit with "
                     "warm_start=False and"
                 )
             raise ValueError(
@@ -220,13 +213,13 @@ class InputCodec:
 
 
 def check_rows(
-    X: np.ndarray | sp.csr_matrix | sp.csr_array,
+    X: Inputs,
     targets: TargetCodec,
     y: Any,
     sample_weight: Any,
     largest_sum: float = np.inf,
 ) -> tuple[Rows, np.ndarray]:
-    """Return the rows that have something to learn from, and which of X they are."""
+    """Return the informative rows, and which of X they are."""
     Y = targets.transform(y)
     check_consistent_length(X, Y)
     per_label = targets.kind == "multilabel"
@@ -234,31 +227,31 @@ def check_rows(
     return Rows(X, Y, weight).informative()
 
 
-def _find_categorical(X: Any, spec: Any) -> np.ndarray | None:
-    """Return which columns hold categories, or None, as HistGradientBoostingClassifier has it."""
+def _find_categorical(X: Any, spec: Any) -> np.ndarray:
+    """Return which columns hold categories, as HistGradientBoostingClassifier has it."""
     if isinstance(spec, str):  # "from_dtype"
-        spec = [_is_category(dtype) for dtype in X.dtypes] if is_frame(X) else None
+        spec = [_is_category(dtype) for dtype in X.dtypes] if is_frame(X) else []
+    n_features = X.shape[1]
+    is_categorical = np.zeros(n_features, dtype=bool)
     if spec is None or np.size(spec) == 0:
-        return None
+        return is_categorical
     if isinstance(X, np.ndarray):  # any rows and columns
         check_array(X, dtype=None, ensure_all_finite=False, input_name="X")
     spec = np.asarray(spec)
-    n_features = X.shape[1]
-    found = np.zeros(n_features, dtype=bool)
     if spec.dtype.kind == "b":
-        if spec.shape != found.shape:
+        if spec.shape != (n_features,):
             raise ValueError(
                 "categorical_features set as a boolean mask must have shape (n_features,) = "
-                f"{found.shape}, got {spec.shape}"
+                f"({n_features},), got {spec.shape}"
             )
-        found = spec.copy()
+        is_categorical |= spec
     elif spec.dtype.kind in "iu":
         if spec.min() < 0 or spec.max() >= n_features:
             raise ValueError(
                 "categorical_features set as integer indices must be in [0, n_features - 1] = "
                 f"[0, {n_features - 1}], got {spec.tolist()}"
             )
-        found[spec] = True
+        is_categorical[spec] = True
     elif not is_frame(X):
         raise ValueError(
             "categorical_features holds names, but X has none: give the numbers of the columns, "
@@ -271,14 +264,12 @@ def _find_categorical(X: Any, spec: Any) -> np.ndarray | None:
             raise ValueError(
                 f"categorical_features has names that X has not: {unknown}; the columns are {names}"
             )
-        found[[names.index(name) for name in spec.tolist()]] = True
-    if not found.any():
-        return None
-    if sp.issparse(X):
+        is_categorical[[names.index(name) for name in spec.tolist()]] = True
+    if sp.issparse(X) and is_categorical.any():
         raise ValueError(
             f"categorical_features={spec.tolist()} needs a dense X or a DataFrame, got a sparse one"
         )
-    return found
+    return is_categorical
 
 
 def _is_category(dtype: Any) -> bool:
@@ -295,18 +286,23 @@ def _type_name(dtype: Any) -> str:
 
 
 def _column(X: Any, j: int) -> Any:
-    return X.iloc[:, j] if hasattr(X, "iloc") else X[:, int(j)]
+    return X.iloc[:, j] if hasattr(X, "iloc") else X[:, j]
 
 
-def _some_columns(X: Any, columns: Sequence[int]) -> Any:
-    return _safe_indexing(X, columns, axis=1)
+def _columns(X: Any, numbers: Sequence[int] | np.ndarray) -> Any:
+    return _safe_indexing(X, numbers, axis=1)
+
+
+def _feature_names(estimator: Any, X: Any) -> np.ndarray:
+    """Return the names of the columns that the estimator has seen, else their numbers."""
+    return getattr(estimator, "feature_names_in_", np.arange(X.shape[1]))
 
 
 def _name(X: Any, j: int) -> str:
     return f"column {X.columns[j]!r} of X" if is_frame(X) else f"column {j} of X"
 
 
-def _numbers(X: Any, convert: Callable[[], Any], columns: np.ndarray | None = None) -> Any:
+def _numbers(X: Any, convert: Callable[[], Any], columns: Sequence[int]) -> Any:
     """Return what `convert` makes of columns of X; if one of them holds no numbers, name it."""
     _refuse_times(X, columns)
     try:
@@ -318,21 +314,21 @@ def _numbers(X: Any, convert: Callable[[], Any], columns: np.ndarray | None = No
         is_na = "NAType" in str(error)
         if not is_frame(X) and isinstance(error, TypeError) and not is_na:
             raise
-        for j in range(X.shape[1]) if columns is None else columns:
+        for j in columns:
             try:
-                part = np.asarray(_some_columns(X, [int(j)]))
+                part = np.asarray(_columns(X, [j]))
                 check_array(part, dtype=np.float64, ensure_all_finite=False)
             except (ValueError, TypeError, OverflowError) as reason:
                 raise _not_numeric(X, j, reason) from error
         raise
 
 
-def _refuse_times(X: Any, columns: np.ndarray | None) -> None:
+def _refuse_times(X: Any, columns: Sequence[int]) -> None:
     """Raise if columns hold times, which numpy takes for numbers where all of them do."""
     if not is_frame(X) and not _is_time(getattr(X, "dtype", None)):
         return
     dtypes = list(X.dtypes) if is_frame(X) else [X.dtype] * X.shape[1]
-    for j in range(len(dtypes)) if columns is None else columns:
+    for j in columns:
         if _is_time(dtypes[j]):
             raise _not_numeric(X, j, f"its values are {dtypes[j]}")
 
@@ -361,21 +357,21 @@ def _remedy(X: Any, j: int, reason: Any = "") -> str:
 
 
 def _factorize(column: Any) -> tuple[list, np.ndarray]:
-    """Return the values of a column, and for each row which it has; -1 if it is missing."""
+    """Return the values of a column, and the place of each row's among them; -1 if missing."""
     if hasattr(column, "cat") and hasattr(column.cat, "codes"):
         return column.cat.categories.tolist(), np.asarray(column.cat.codes, dtype=np.int64)
     values = np.asarray(column)
     if values.dtype.kind in "mM":  # the same moment whatever the unit
         values = values.astype(f"{values.dtype.kind}8[us]")
     if values.dtype.kind == "O":
-        known: dict[Any, int] = {}
-        places = np.array([known.setdefault(value, len(known)) for value in values.tolist()])
-        levels = list(known)
+        place_of: dict[Any, int] = {}
+        places = np.array([place_of.setdefault(v, len(place_of)) for v in values.tolist()])
+        levels = list(place_of)
     else:
-        levels, places = np.unique(values, return_inverse=True)
-        levels = levels.tolist()
-    place = np.array([-1 if is_missing(level) else i for i, level in enumerate(levels)])
-    return levels, place[places]
+        distinct, places = np.unique(values, return_inverse=True)
+        levels = distinct.tolist()
+    kept = np.array([-1 if is_missing(level) else i for i, level in enumerate(levels)])
+    return levels, kept[places]
 
 
 def _key(level: Any) -> Any:

@@ -1,15 +1,18 @@
-"""Rows to learn from: X, targets and weights that stay together."""
+"""Training rows: X, targets and weights that stay together."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 
-from .weights import counting_rows, drop_unweighted, row_weight, scale_weight
+from .weights import drop_unweighted, row_weight, scale_weight, training_rows
 
-__all__ = ["Matrix", "RowView", "Rows", "select"]
+__all__ = ["Inputs", "Matrix", "RowView", "Rows", "select"]
+
+Inputs: TypeAlias = np.ndarray | sp.csr_matrix | sp.csr_array
 
 
 class RowView:
@@ -24,7 +27,7 @@ class RowView:
         Numbers of rows of `matrix`.
     """
 
-    def __init__(self, matrix: np.ndarray | sp.csr_matrix | sp.csr_array, index: np.ndarray):
+    def __init__(self, matrix: Inputs, index: np.ndarray):
         self.matrix = matrix
         self.index = index
         self.shape = (len(index), matrix.shape[1])
@@ -34,12 +37,12 @@ class RowView:
         """Return the number of rows."""
         return len(self.index)
 
-    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray | sp.csr_matrix | sp.csr_array:
+    def __getitem__(self, rows: slice | np.ndarray) -> Inputs:
         """Return a copy of some of the rows."""
         return self.matrix[self.index[rows]]
 
 
-Matrix = np.ndarray | sp.csr_matrix | sp.csr_array | RowView
+Matrix: TypeAlias = Inputs | RowView
 
 
 def select(X: Matrix, rows: np.ndarray) -> RowView:
@@ -87,24 +90,19 @@ class Rows:
 
         An entry of weight 0 becomes one that was not observed.
         """
-        Y, weight = drop_unweighted(self.Y, self.weight), self.weight
-        rows = counting_rows(Y, weight)
-        if not rows.any():
-            raise ValueError(
-                "no row is left to learn from: y is NaN or sample_weight is zero in all of them"
-            )
-        chosen = Rows(self.X, Y, weight)
+        observed = replace(self, Y=drop_unweighted(self.Y, self.weight))
+        rows = training_rows(observed.Y, self.weight)
         if rows.all():
-            return chosen, rows
-        chosen = chosen[rows]
+            return observed, rows
+        chosen = observed[rows]
         if ((chosen.Y == 0) | (chosen.Y == 1)).all():
             # What was missing is gone with its rows.
-            chosen = Rows(chosen.X, chosen.Y.astype(np.uint8), chosen.weight)
+            chosen = replace(chosen, Y=chosen.Y.astype(np.uint8))
         return chosen, rows
 
     def scaled(self) -> Rows:
         """Return the rows with weights of mean 1 over what was observed."""
-        return Rows(self.X, self.Y, scale_weight(self.weight, self.Y))
+        return replace(self, weight=scale_weight(self.weight, self.Y))
 
     def row_weight(self) -> np.ndarray | None:
         """Return one weight per row, the mean over what was observed in it."""

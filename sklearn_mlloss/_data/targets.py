@@ -387,6 +387,5 @@ def _float_indicator(y: np.ndarray) -> np.ndarray:
 
 def _decision_dtype(y: Any) -> np.dtype:
     """Return the dtype of predictions: that of y where it is one numpy dtype of numbers."""
-    dtypes = set(y.dtypes) if is_frame(y) else {y.dtype}
-    dtype = dtypes.pop() if len(dtypes) == 1 else None
-    return dtype if _is_plain(dtype) else np.dtype(np.int64)
+    first, *others = set(y.dtypes) if is_frame(y) else {y.dtype}
+    return first if not others and _is_plain(first) else np.dtype(np.int64)

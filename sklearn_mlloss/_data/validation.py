@@ -275,7 +275,7 @@ def describe(value: Any) -> str:
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and shape:
         return f"{type(value).__name__} of shape {shape}"
-    if isinstance(value, Integral) and abs(value) >= 10**20:
+    if isinstance(value, int) and abs(value) >= 10**20:
         return f"an integer of {value.bit_length()} bits"
     if not _is_container(value):
         return _short(value)

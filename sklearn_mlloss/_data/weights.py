@@ -17,6 +17,7 @@ __all__ = [
     "drop_unweighted",
     "row_weight",
     "scale_weight",
+    "training_rows",
     "weigh",
 ]
 
@@ -105,9 +106,19 @@ def counting_rows(Y: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
     """
     rows = np.ones(len(Y), dtype=bool)
     if weight is not None:
-        rows = weight.reshape(len(Y), -1).any(axis=1)
+        rows &= weight.reshape(len(Y), -1).any(axis=1)
     if Y.dtype.kind == "f":
         rows &= ~np.isnan(Y).all(axis=1)
+    return rows
+
+
+def training_rows(Y: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    """Return which rows count, or raise a ValueError if none does."""
+    rows = counting_rows(Y, weight)
+    if not rows.any():
+        raise ValueError(
+            "no row is left to learn from: y is NaN or sample_weight is zero in all of them"
+        )
     return rows
 
 
@@ -162,8 +173,5 @@ def weigh(Y: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndar
         If no row counts.
     """
     Y = drop_unweighted(Y, weight)
-    if not counting_rows(Y, weight).any():
-        raise ValueError(
-            "no row is left to learn from: y is NaN or sample_weight is zero in all of them"
-        )
+    training_rows(Y, weight)
     return Y, row_weight(scale_weight(weight, Y), Y)

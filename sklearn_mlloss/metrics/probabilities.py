@@ -59,8 +59,8 @@ def multilabel_log_loss(
     dtype = getattr(proba, "dtype", None)
     Y, proba, weight = check_inputs(Y, proba, "proba", sample_weight)
     eps = np.finfo(dtype if dtype in (np.float16, np.float32) else np.float64).eps
-    proba = np.clip(proba, eps, 1 - eps)
-    return average_entries(-xlogy(Y, proba) - xlog1py(1 - Y, -proba), weight, average)
+    p = np.clip(proba, eps, 1 - eps)
+    return average_entries(-xlogy(Y, p) - xlog1py(1 - Y, -p), weight, average)
 
 
 def multilabel_brier_score(

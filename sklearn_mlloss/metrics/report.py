@@ -98,8 +98,9 @@ def multilabel_report(
         }
 
     report = pd.DataFrame(columns(Y, proba, Y_hat, weight), index=pd.Index(names, dtype=object))
-    pooled = [values.reshape(-1, 1) for values in (Y, proba, Y_hat)]
-    overall = pd.DataFrame(columns(*pooled, np.repeat(weight, Y.shape[1])), index=["micro"])
+    Y, proba, Y_hat = (values.reshape(-1, 1) for values in (Y, proba, Y_hat))
+    weight = np.repeat(weight, len(names))
+    overall = pd.DataFrame(columns(Y, proba, Y_hat, weight), index=["micro"])
     overall.loc["macro"] = report.mean()
     overall.loc["macro", ["support", "observed"]] = report[["support", "observed"]].sum()
     return pd.concat([report, overall])

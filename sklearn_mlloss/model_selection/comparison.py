@@ -248,19 +248,19 @@ def bootstrap_corrected_score(
     0.61, corrected 0.51
     """
     y = to_array(y, "y")
-    predictions = [to_array(prediction, "predictions") for prediction in predictions]
-    if not predictions or any(len(prediction) != len(y) for prediction in predictions):
+    candidates = [to_array(prediction, "predictions") for prediction in predictions]
+    if not candidates or any(len(candidate) != len(y) for candidate in candidates):
         raise ValueError(
             f"predictions must hold an array with the {len(y)} rows of y for each candidate, got "
-            f"{[len(prediction) for prediction in predictions]} rows"
+            f"{[len(candidate) for candidate in candidates]} rows"
         )
     drawn = draw_bootstraps(len(y), n_bootstraps, random_state)
-    found = np.empty((2, len(predictions), n_bootstraps))
+    scores = np.empty((2, len(candidates), n_bootstraps))
     for b, times in enumerate(drawn):
         for side, rows in enumerate((np.repeat(np.arange(len(y)), times), times == 0)):
-            for c, prediction in enumerate(predictions):
-                found[side, c, b] = metric(y[rows], prediction[rows])
-    return correct_for_selection(*found)
+            for c, candidate in enumerate(candidates):
+                scores[side, c, b] = metric(y[rows], candidate[rows])
+    return correct_for_selection(*scores)
 
 
 def draw_bootstraps(n_rows: int, n_bootstraps: int, random_state: Any = None) -> np.ndarray:

@@ -360,7 +360,7 @@ def _number_of_test_rows(test_size, n_rows):
     if n_rows < 2:
         raise ValueError(f"y must have at least 2 rows to be split, got {n_rows}")
     if isinstance(test_size, Integral) and not isinstance(test_size, bool):
-        if not 1 <= test_size < n_rows:
+        if not 1 <= int(test_size) < n_rows:
             raise ValueError(
                 f"test_size, as an int, must be in [1, {n_rows - 1}] for the {n_rows} rows of y,"
                 f" got {describe(test_size)}"

@@ -207,7 +207,7 @@ def test_no_encoding_refuses_missing_values_by_name(frame):
         net.partial_fit(X, Y)
     assert not get_tags(net).input_tags.allow_nan
     # What has been learned counts, not what a parameter says by now.
-    words = f"{names}\\. The first fit was with encoding=None, .*'standard' was set later: fit anew"
+    words = f"{names}\\. The first fit was with encoding=None, .*'standard' was set later: refit"
     net.set_params(encoding="standard", warm_start=True)
     for use in (net.predict, lambda X: net.fit(X, Y)):
         with pytest.raises(ValueError, match=words):
