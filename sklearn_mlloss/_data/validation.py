@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
+import traceback
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ __all__ = [
     "check_numbers",
     "draw_entropy",
     "describe",
+    "describe_error",
     "did_you_mean",
     "is_auto",
     "unchanged_on_error",
@@ -283,6 +285,11 @@ def describe(value: Any) -> str:
     if isinstance(value, SHOWN) and len(items) <= MOST_ITEMS and not any(map(_is_container, items)):
         return _short(value)
     return f"{kind} of {len(items)} item{'s' * (len(items) != 1)}"
+
+
+def describe_error(error: Exception) -> str:
+    """Return class and message of an error."""
+    return "".join(traceback.format_exception_only(error)).strip()
 
 
 @contextmanager

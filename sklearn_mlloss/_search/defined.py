@@ -1,9 +1,8 @@
-"""Metrics where test rows lack labels or classes: what is left out, and checks before training."""
+"""Metrics where test rows lack labels or classes: averages over the others, and early errors."""
 
 from __future__ import annotations
 
 import copy
-import traceback
 import warnings
 from collections.abc import Callable
 from functools import wraps
@@ -14,9 +13,9 @@ from sklearn import metrics
 
 from .._data.folds import Fold, describe_gaps
 from .._data.targets import TargetCodec
-from .._data.validation import warn_user
+from .._data.validation import describe_error, warn_user
 from .._sklearn import _BaseScorer, _PassthroughScorer
-from .response import Decided
+from .scored_rows import ScoredRows
 
 if TYPE_CHECKING:
     from .scoring import Scoring
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["check_defined", "where_defined"]
 
 AVERAGES = (metrics.roc_auc_score, metrics.average_precision_score)
-# Defined for rows that lack a class, if they are told of all classes.
+# Defined for rows that lack a class, if they get all classes as an argument.
 TAKE_CLASSES = (metrics.log_loss, metrics.brier_score_loss, metrics.top_k_accuracy_score)
 
 RARE_LABELS = (
@@ -45,7 +44,7 @@ def where_defined(scorer: Any, targets: TargetCodec) -> Any:
 
     ROC AUC, and average precision of a 1-D y, are then averages over the labels, classes or pairs
     that the rows have, where scikit-learn returns NaN or raises. Log loss, Brier score and top-k
-    accuracy are told of all classes.
+    accuracy get all classes.
 
     Parameters
     ----------
@@ -75,8 +74,8 @@ def check_defined(
 ) -> None:
     """Raise before training if there will be no score to choose by; warn of what is left out.
 
-    Metrics of scikit-learn and of this package are tried on the targets themselves. A metric of
-    the user's own is not: it may cost much, or count how often it is called.
+    Metrics of scikit-learn and of this package are tried on the targets themselves. Custom metrics
+    are not: they may cost much, or count how often they are called.
 
     Parameters
     ----------
@@ -87,34 +86,31 @@ def check_defined(
     titles : dict of str
         What to call each metric.
     chosen : str or None
-        Name of the metric that is chosen by, if there is one.
+        Name of the metric that the choice is made by, if there is one.
     error_score : "raise" or number
         Score of folds where a metric raises.
     """
     Y = scoring.Y
-    ideal = Decided(targets, 0.1 + 0.8 * np.nan_to_num(Y.astype(np.float64)), Y >= 0.5)
+    ideal = ScoredRows(targets, 0.1 + 0.8 * np.nan_to_num(Y.astype(np.float64)), Y >= 0.5)
     for name, metric in scoring.metrics.items():
+        weight = np.ones(len(Y)) if metric.weight is None else metric.weight
         for k, (_, test) in enumerate(folds):
-            if metric.weight is not None and not metric.weight[test].any():
+            if not weight[test].any():
                 raise ValueError(
                     f"the test rows of fold {k} of cv have sample_weight 0, so that "
                     f"{titles[name]} is not defined: give a row of each fold a positive weight"
                 )
         if metric.counts is not None or not _is_known(metric.scorer):
             continue
-        errors, values = [], []
-        for _, test in folds:
-            error, value = "", np.nan
+        values, errors = np.full(len(folds), np.nan), [""] * len(folds)
+        for k, (_, test) in enumerate(folds):
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    value = scoring.score(metric, ideal[test], test)
-            except Exception as raised:
-                error = "".join(traceback.format_exception_only(raised)).strip()
-            errors.append(error)
-            values.append(value)
+                    values[k] = scoring.score(metric, ideal[test], test)
+            except Exception as error:
+                errors[k] = describe_error(error)
         func = getattr(metric.scorer, "_score_func", None)
-        weight = np.ones(len(Y)) if metric.weight is None else metric.weight
         gaps = np.array([_gaps(Y[test], weight[test], targets, func) for _, test in folds])
         failed, undefined = np.array(errors) != "", ~np.isfinite(values)
         if not undefined.any():
@@ -122,7 +118,7 @@ def check_defined(
             _warn_of_gaps(titles[name], func, options, gaps, targets)
             continue
         text = _explain(titles[name], undefined, errors, gaps, targets, func)
-        if scoring.hard is None and failed.any():
+        if not scoring.has_hard_labels and failed.any():
             text += f". {NOT_PLAIN}"
         ends = failed.any() and isinstance(error_score, str)
         if name == chosen and not ends:
@@ -160,7 +156,7 @@ def _average(func: Callable, targets: TargetCodec) -> Callable:
         if not gaps.any() or Y.dtype.kind == "f":
             return func(y_true, y_score, **whole)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # `check_defined` has said so
+            warnings.simplefilter("ignore")  # `check_defined` has warned
             if gaps.all() or not _leaves_out(func, options, targets):
                 return func(y_true, y_score, **whole)
             if options.get("multi_class") == "ovo":  # over pairs of classes that the rows have
@@ -190,7 +186,7 @@ def _leaves_out(func: Any, options: dict, targets: TargetCodec) -> bool:
 
 
 def _gaps(Y: np.ndarray, weight: Any, targets: TargetCodec, func: Any) -> np.ndarray:
-    """Return which labels have one class only in the rows, or which classes of a 1-D y none has.
+    """Return which labels have one class only in the rows, or which classes of a 1-D y are in none.
 
     Average precision needs positives only.
     """

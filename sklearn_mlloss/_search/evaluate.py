@@ -1,9 +1,8 @@
-"""Fitting and scoring every decision on the scores of the folds, without training anything."""
+"""Fitting and scoring each decision on the scores of the folds, without training anything."""
 
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,64 +10,56 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from .._data.folds import Fold
-from .._data.targets import TargetCodec
-from .._decision.decision import HeldOut, reserve
+from .._data.parallel import call_in_parallel
+from .._data.validation import describe_error
+from .._decision.decision import Decision, HeldOut
 from .._decision.held_out import row_means
-from ..calibration import Calibrator
-from ..decoders import Decoder
 from ..model_selection.comparison import correct_for_selection
-from .candidates import Pair
-from .response import Decided
+from .candidates import Candidate
+from .data import SearchData
+from .scored_rows import ScoredRows
 from .scoring import Scoring
 from .training import FoldScores
 
 __all__ = ["Outcome", "corrected_score", "evaluate", "mean_scores", "pool"]
 
+Targets = tuple[np.ndarray, np.ndarray | None]
+
 
 @dataclass
 class Outcome:
-    """How a pair did.
+    """Scores of a candidate.
 
     Attributes
     ----------
     scores : list of dict
-        For each fold a score a metric; empty where it failed.
+        For each fold one score per metric; empty where it failed.
     score_time : list of float
         Seconds for each fold to decide and to score.
     errors : list of str
         What went wrong.
-    bootstraps : ndarray of shape (2, n_bootstraps), or None
-        Scores on the rows of each bootstrap, and on the rows left out.
+    bootstraps : ndarray of shape (2, n_bootstraps)
+        Scores on the rows of each bootstrap, and on the rows left out; NaN where there is none.
     """
 
+    bootstraps: np.ndarray
     scores: list[dict[str, float]] = field(default_factory=list)
     score_time: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
-    bootstraps: np.ndarray | None = None
 
 
 def pool(
-    found: Sequence[FoldScores],
-    folds: Sequence[Fold],
-    Y: np.ndarray,
-    weight: np.ndarray | None,
-    groups: np.ndarray | None = None,
-    without: int | None = None,
+    data: SearchData, fold_scores: Sequence[FoldScores], excluded: np.ndarray | None = None
 ) -> HeldOut | None:
     """Return the out-of-fold scores of all folds, in the order of their rows.
 
     Parameters
     ----------
-    found : sequence of FoldScores
-        Of one setting; a fold whose training failed has nothing to add.
-    folds : sequence of (train, test)
-    Y : ndarray of shape (n_samples, n_labels)
-        Target matrix.
-    weight, groups : ndarray of shape (n_samples,), or None
-    without : int, optional
-        A fold that is to be scored: neither it nor its rows in other folds, which a repeated
-        cross-validation has, are among those returned.
+    data : SearchData
+    fold_scores : sequence of FoldScores
+        Of one setting; a fold whose training failed is left out.
+    excluded : ndarray of int, optional
+        Rows to leave out, of whatever fold: those that the decision will be scored on.
 
     Returns
     -------
@@ -77,200 +68,182 @@ def pool(
         scores would be less extreme than those of the one model that is decided on later. It is
         a group then. None if there is no row.
     """
-    rows, scores, counts = [], [], []
-    for k, ((_, test), part) in enumerate(zip(folds, found, strict=True)):
-        if k == without or part.scores is None:
-            continue
-        kept = np.ones(len(test), bool) if without is None else ~np.isin(test, folds[without][1])
-        rows.append(test[kept])
-        scores.append(part.scores[kept])
-        counts.append(None if part.count is None else part.count[kept])
-    if not rows or not any(map(len, rows)):
+    tests, scores, counts = _trained_parts(data, fold_scores)
+    if not tests:
         return None
-    place = np.concatenate(rows)
-    order = np.argsort(place, kind="stable")
-    place = place[order]
-    times = np.bincount(place)[place]
-    own = None if weight is None else weight[place]
+    rows = np.concatenate(tests)
+    order = np.argsort(rows, kind="stable")
+    if excluded is not None:
+        order = order[~np.isin(rows[order], excluded)]
+    if not len(order):
+        return None
+    rows = rows[order]
+    times = np.bincount(rows)[rows]
+    weight = None if data.weight is None else data.weight[rows]
+    groups = data.groups
     if times.max() > 1:
-        own = 1 / times if own is None else own / times
-        groups = np.arange(len(Y)) if groups is None else groups
-    count = None if counts[0] is None else np.concatenate(counts)[order]
-    groups = None if groups is None else groups[place]
-    return HeldOut(np.concatenate(scores)[order], Y[place], own, count, groups).informative()
+        weight = 1 / times if weight is None else weight / times
+        groups = np.arange(len(data.Y)) if groups is None else groups
+    return HeldOut(
+        np.concatenate(scores)[order],
+        data.Y[rows],
+        weight,
+        np.concatenate(counts)[order] if counts else None,
+        None if groups is None else groups[rows],
+    ).informative()
 
 
 def evaluate(
-    pairs: Sequence[Pair],
-    found: Sequence[FoldScores],
-    folds: Sequence[Fold],
-    X: Any,
-    y: Any,
-    Y: np.ndarray,
-    weight: np.ndarray | None,
-    groups: np.ndarray | None,
-    targets: TargetCodec,
-    scorer: Any,
-    score_params: dict,
-    drawn: np.ndarray | None,
-    metric: str,
+    data: SearchData,
+    candidates: Sequence[Candidate],
+    fold_scores: Sequence[Sequence[FoldScores]],
+    *,
+    drawn: np.ndarray,
     seed: int,
     raises: bool,
+    n_jobs: int | None,
 ) -> list[Outcome]:
-    """Fit and score every decision of one setting.
-
-    The calibrator and the decoder that decide a fold have learned on rows of other folds only.
+    """Fit the decision of each candidate in each fold on the other folds, and score it.
 
     Parameters
     ----------
-    pairs : sequence of Pair
-        Those of the setting.
-    found : sequence of FoldScores
-        What it says of each fold.
-    folds : sequence of (train, test)
-    X, y : as they were given to `fit`
-        For the scorer.
-    Y : ndarray of shape (n_samples, n_labels)
-        Target matrix.
-    weight : ndarray of shape (n_samples,), or None
-        For calibrators and decoders, scaled.
-    groups : ndarray of shape (n_samples,), or None
-        Rows of one group are reserved together.
-    targets : TargetCodec
-        Fitted.
-    scorer : callable
-        One, or scikit-learn's for several metrics.
-    score_params : dict
-        Metadata for the scorer.
-    drawn : ndarray of shape (n_bootstraps, n_samples), or None
+    data : SearchData
+    candidates : sequence of Candidate
+    fold_scores : sequence of sequences of FoldScores
+        Of each setting and fold.
+    drawn : ndarray of shape (n_bootstraps, n_samples)
         How often each row is drawn, see `draw_for`.
-    metric : str
-        What is scored on bootstraps.
     seed : int
         Of the rows that are reserved for decoders whose rows may serve nothing else.
     raises : bool
         Whether an error ends the search.
+    n_jobs : int or None
+        Settings at a time.
 
     Returns
     -------
     list of Outcome
-        One a pair.
+        One per candidate.
     """
-    scoring = Scoring(scorer, metric, X, y, targets, score_params)
-    outcomes = [Outcome() for _ in pairs]
-    responses: list[list[Decided]] = [[] for _ in pairs]
-    for k, (train, test) in enumerate(folds):
-        others = pool(found, folds, Y, weight, groups, without=k)
-        every = (Y[train], None if weight is None else weight[train])
-        calibrations: dict[Any, tuple] = {}
-        of_scores: dict[Any, tuple] = {}
-        for pair, outcome, own in zip(pairs, outcomes, responses, strict=True):
-            start = time.perf_counter()
-            scores: dict[str, float] = {}
-            try:
-                if found[k].error:
-                    raise RuntimeError(found[k].error)
-                key = (pair.calibration_name, pair.decoder.untouched_rows)
-                if key not in calibrations:
-                    calibrations[key] = _calibrate(pair.calibrator, others, key[1], seed)
-                calibrator, rows = calibrations[key]
-                decoder = _fit_decoder(pair.decoder, rows, every)
-                own.append(_decide(found[k], calibrator, decoder, targets))
-                scores, failed = scoring.fold(own[-1], test, of_scores, key)
-                outcome.errors += [f"fold {k}: {message}" for message in failed]
-            except Exception as error:
-                if raises:
-                    raise
-                told = found[k].error or _tell(error)
-                outcome.errors.append(f"fold {k}: {told}")
-            outcome.scores.append(scores)
-            outcome.score_time.append(time.perf_counter() - start + found[k].predict_time)
-    if drawn is not None:
-        tested = np.concatenate([test for _, test in folds])
-        known: dict[Any, np.ndarray] = {}
-        for pair, outcome, own in zip(pairs, outcomes, responses, strict=True):
-            if len(own) < len(folds):
-                continue
-            # Decoders do not matter to a measure of probabilities.
-            key = (pair.calibration_name, pair.decoder.untouched_rows)
-            if scoring.chosen.looks_at_decisions:
-                key = (*key, pair.decoder_name)
-            if key not in known:
-                known[key] = scoring.bootstraps(_join(own), tested, drawn)
-            outcome.bootstraps = known[key]
-    return outcomes
+    by_setting: dict[int, list[Candidate]] = {}
+    for candidate in candidates:
+        by_setting.setdefault(candidate.setting.number, []).append(candidate)
+    calls = (
+        (group, fold_scores[number], drawn, seed, raises) for number, group in by_setting.items()
+    )
+    outcomes = call_in_parallel(_evaluate_setting, calls, n_jobs, common=vars(data))
+    return [outcome for group in outcomes for outcome in group]
 
 
 def corrected_score(outcomes: Sequence[Outcome], choose: Callable[[np.ndarray], int]) -> float:
-    """Return the score of what is chosen without the luck of having been chosen.
+    """Return the score of the chosen candidate without selection bias.
 
     Parameters
     ----------
     outcomes : sequence of Outcome
     choose : callable ``(scores) -> int``
-        Chooses a pair by a score for each, NaN for those that have none.
+        Chooses a candidate by a score for each, NaN for those that have none.
     """
-    drawn = [outcome.bootstraps for outcome in outcomes if outcome.bootstraps is not None]
-    if not drawn:
-        return np.nan
-    nothing = np.full_like(drawn[0], np.nan)
-    found = [nothing if own is None else own for own in (o.bootstraps for o in outcomes)]
-    return correct_for_selection(*np.stack(found, axis=1), choose).score
+    in_bag, out_of_bag = np.stack([outcome.bootstraps for outcome in outcomes], axis=1)
+    return correct_for_selection(in_bag, out_of_bag, choose).score
 
 
-def mean_scores(parts: list, folds: list, Y: np.ndarray) -> np.ndarray:
+def mean_scores(data: SearchData, fold_scores: Sequence[FoldScores]) -> np.ndarray:
     """Return the mean out-of-fold score of each row, NaN where there is none."""
-    found = [
-        (test, part.scores)
-        for part, (_, test) in zip(parts, folds, strict=True)
-        if part.scores is not None
-    ]
-    if not found:
-        return np.full(Y.shape, np.nan)
-    tests, scores = zip(*found, strict=True)
-    return row_means(tests, scores, len(Y))
+    tests, scores, _ = _trained_parts(data, fold_scores)
+    return row_means(tests, scores, len(data.Y)) if tests else np.full(data.Y.shape, np.nan)
 
 
-def _calibrate(
-    calibrator: Calibrator | None, others: HeldOut | None, untouched: bool, seed: int
-) -> tuple[Calibrator | None, HeldOut | None]:
-    """Return a fitted calibrator, and calibrated scores for a decoder to learn on."""
-    if calibrator is None:
-        return None, others
-    if others is None:
-        raise ValueError("there is no other fold for the calibration to learn on")
-    rows = others
-    if untouched:
-        rest, own = reserve(others.Y, seed, groups=others.groups)
-        rows, others = others[rest], others[own]
-    fitted = clone(calibrator).fit(rows.scores, rows.Y, rows.weight)
-    return fitted, HeldOut(fitted.transform(others.scores), others.Y, others.weight, others.count)
-
-
-def _fit_decoder(decoder: Decoder, rows: HeldOut | None, every: tuple) -> Decoder:
-    decoder = clone(decoder)
-    if not decoder.requires_fit:
-        return decoder
-    if rows is None:
-        raise ValueError("there is no other fold for the decoder to learn on")
-    decoder.fit(rows.scores, rows.Y, rows.weight, rows.count)
-    return decoder.learn_sets(*every)
-
-
-def _decide(
-    found: FoldScores, calibrator: Calibrator | None, decoder: Decoder, targets: TargetCodec
-) -> Decided:
-    scores = found.scores if calibrator is None else calibrator.transform(found.scores)
-    return Decided(targets, scores, decoder.decode(scores, found.count))
-
-
-def _join(parts: Sequence[Decided]) -> Decided:
-    return Decided(
-        parts[0].targets,
-        np.concatenate([part.scores for part in parts]),
-        np.concatenate([part.decisions for part in parts]),
+def _trained_parts(
+    data: SearchData, fold_scores: Sequence[FoldScores]
+) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+    """Return test rows, scores and counts, if there are any, of the folds that were trained."""
+    parts = [(fold[1], part) for fold, part in zip(data.folds, fold_scores, strict=True)]
+    return (
+        [test for test, part in parts if part.scores is not None],
+        [part.scores for _, part in parts if part.scores is not None],
+        [part.count for _, part in parts if part.count is not None],
     )
 
 
-def _tell(error: Exception) -> str:
-    return "".join(traceback.format_exception_only(error)).strip()
+@dataclass(frozen=True)
+class _Calibrated:
+    """Calibrated scores of a fold, which several decoders share."""
+
+    others: HeldOut | None  # of the other folds, to fit decoders on
+    tested: np.ndarray  # of the fold
+    metrics: dict[str, Any] = field(default_factory=dict)  # scores of probabilities
+
+
+def _evaluate_setting(
+    candidates: Sequence[Candidate],
+    fold_scores: Sequence[FoldScores],
+    drawn: np.ndarray,
+    seed: int,
+    raises: bool,
+    /,
+    **fields: Any,
+) -> list[Outcome]:
+    """Return the outcomes of the candidates of one setting."""
+    data = SearchData(**fields)
+    scoring = Scoring(data.scorer, data.metric, data.X, data.y, data.targets, data.score_params)
+    outcomes = [Outcome(np.full((2, len(drawn)), np.nan)) for _ in candidates]
+    predictions: list[list[ScoredRows]] = [[] for _ in candidates]
+    for k, ((train, test), part) in enumerate(zip(data.folds, fold_scores, strict=True)):
+        others = pool(data, fold_scores, excluded=test)
+        all_targets = data.Y[train], None if data.weight is None else data.weight[train]
+        shared: dict[tuple, _Calibrated] = {}
+        for candidate, outcome, predicted in zip(candidates, outcomes, predictions, strict=True):
+            start = time.perf_counter()
+            scores: dict[str, float] = {}
+            try:
+                if part.scores is None:
+                    raise RuntimeError(part.error)
+                key = candidate.calibration_key
+                if key not in shared:
+                    shared[key] = _calibrate(candidate, part.scores, others, seed)
+                decisions = _decide(candidate, shared[key], all_targets, part.count)
+                predicted.append(ScoredRows(data.targets, shared[key].tested, decisions))
+                scores, errors = scoring.score_fold(predicted[-1], test, shared[key].metrics)
+                outcome.errors += [f"fold {k}: {error}" for error in errors]
+            except Exception as error:
+                if raises:
+                    raise
+                outcome.errors.append(f"fold {k}: {part.error or describe_error(error)}")
+            outcome.scores.append(scores)
+            outcome.score_time.append(time.perf_counter() - start + part.predict_time)
+    tested = np.concatenate([test for _, test in data.folds])
+    known: dict[tuple, np.ndarray] = {}
+    for candidate, outcome, predicted in zip(candidates, outcomes, predictions, strict=True):
+        if len(predicted) == len(data.folds):
+            # Decoders do not matter to a metric of probabilities.
+            decoder = candidate.decoder_name if scoring.chosen.needs_decisions else None
+            which = (*candidate.calibration_key, decoder)
+            if which not in known:
+                known[which] = scoring.bootstraps(ScoredRows.concatenate(predicted), tested, drawn)
+            outcome.bootstraps = known[which]
+    return outcomes
+
+
+def _calibrate(
+    candidate: Candidate, scores: np.ndarray, others: HeldOut | None, seed: int
+) -> _Calibrated:
+    """Fit the calibration on the other folds, and apply it."""
+    decision = Decision(candidate.decoder, clone(candidate.calibrator, safe=False), seed)
+    if candidate.calibrator is not None:
+        if others is None:
+            raise ValueError("there is no other fold to fit the calibration on")
+        others = decision.fit_calibrator(others)
+    return _Calibrated(others, decision.calibrate(scores))
+
+
+def _decide(
+    candidate: Candidate, calibrated: _Calibrated, all_targets: Targets, count: np.ndarray | None
+) -> np.ndarray:
+    """Fit the decoder on the other folds, and return its decisions for the fold."""
+    decision = Decision(clone(candidate.decoder))
+    if candidate.decoder.requires_fit:
+        if calibrated.others is None:
+            raise ValueError("there is no other fold to fit the decoder on")
+        decision.fit_decoder(calibrated.others, all_targets)
+    return decision.decide(calibrated.tested, count)

@@ -21,7 +21,7 @@ from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
 from sklearn_mlloss._data.targets import TargetCodec
 from sklearn_mlloss._search import scoring as search_scoring
 from sklearn_mlloss._search.defined import where_defined
-from sklearn_mlloss._search.response import Decided
+from sklearn_mlloss._search.scored_rows import ScoredRows
 from sklearn_mlloss.metrics import multilabel_scorers
 
 pytestmark = [
@@ -106,7 +106,7 @@ def test_average_precision_of_an_indicator_is_that_of_scikit_learn():
 def response_to(y):
     targets = TargetCodec().fit(CLASSES if len(np.shape(y)) == 1 else y)
     scores = np.random.default_rng(1).dirichlet(np.ones(targets.n_labels_), len(y))
-    return targets, Decided(targets, scores, scores == scores.max(axis=1, keepdims=True))
+    return targets, ScoredRows(targets, scores, scores == scores.max(axis=1, keepdims=True))
 
 
 def test_averages_over_the_classes_that_rows_have():
@@ -228,7 +228,9 @@ def test_nothing_is_lost_where_an_own_metric_is_nan(rule):
         return np.nan if y[0, 0] else 0.5
 
     fitted = search(scoring=own, rule=rule)
-    with pytest.warns(UserWarning, match="not finite for any pair.*the first pair is taken"):
+    with pytest.warns(
+        UserWarning, match="not finite for any candidate.*the first candidate is taken"
+    ):
         fitted.fit(X, Y)
     assert np.isnan(fitted.best_score_) and fitted.best_index_ == 0
     assert fitted.predict(X).shape == Y.shape

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
-from sklearn_mlloss._search.progress import Countdown
+from sklearn_mlloss._search.report import Countdown
 from sklearn_mlloss._search.training import FoldScores
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -43,7 +43,7 @@ class Clock:
 @pytest.fixture
 def clock():
     clock = Clock()
-    with mock.patch("sklearn_mlloss._search.progress.time", clock):
+    with mock.patch("sklearn_mlloss._search.report.time", clock):
         yield clock
 
 
@@ -53,7 +53,7 @@ def train(countdown, clock, number, seconds, **params):
 
 
 def test_time_left_is_as_many_again_at_the_pace_so_far(clock, capsys):
-    countdown = Countdown(["one", "two", "three"], n_more=1, n_jobs=None, every=True)
+    countdown = Countdown(["one", "two", "three"], n_more=1, n_jobs=None, each=True)
     train(countdown, clock, 0, 8)
     train(countdown, clock, 1, 4, error="ValueError: too bad")
     train(countdown, clock, 2, 120)
@@ -62,14 +62,14 @@ def test_time_left_is_as_many_again_at_the_pace_so_far(clock, capsys):
         "[2/3] two: ValueError: too bad; 12 s so far, about 12 s left",
         "[3/3] three: 2 min 00 s; 2 min 12 s so far, about 44 s left",
     ]
-    countdown = Countdown(["one"], n_more=0, n_jobs=None, every=True)
+    countdown = Countdown(["one"], n_more=0, n_jobs=None, each=True)
     train(countdown, clock, 0, 8)
     assert capsys.readouterr().out == "[1/1] one: 8.0 s; 8.0 s so far\n"
 
 
 def test_several_at_a_time(clock, capsys):
     names = [str(number) for number in range(6)]
-    countdown = Countdown(names, n_more=1, n_jobs=2, every=True)
+    countdown = Countdown(names, n_more=1, n_jobs=2, each=True)
     clock.now += 10
     countdown(1, FoldScores(None, None, 10))
     countdown(0, FoldScores(None, None, 10))
@@ -81,7 +81,7 @@ def test_several_at_a_time(clock, capsys):
 
 def test_a_line_every_few_seconds(clock, capsys):
     names = [str(number) for number in range(8)]
-    countdown = Countdown(names, n_more=0, n_jobs=None, every=False)
+    countdown = Countdown(names, n_more=0, n_jobs=None, each=False)
     for number in range(8):
         train(countdown, clock, number, 2)
     lines = capsys.readouterr().out.splitlines()
@@ -93,12 +93,12 @@ def test_verbose(capsys):
     assert capsys.readouterr().out == ""
     search(param_grid={"loss__gamma": [1, 2]}, verbose=2).fit(X, Y)
     first, *trained, decided, refitted, last = capsys.readouterr().out.splitlines()
-    assert first == "Training 3 settings on 2 folds, 6 fits, to compare 3 pairs"
+    assert first == "Training 3 settings on 2 folds, 6 fits, to compare 3 candidates"
     names = ["bce", "focal, loss__gamma=1", "focal, loss__gamma=2"]
     of = [f"[{n}/6] {names[n // 2 - 1 + n % 2]}, fold {2 - n % 2}/2" for n in range(1, 7)]
     assert [line.split(":")[0] for line in trained] == of
     assert re.fullmatch(r".*: \d\.\d s; \d\.\d s so far, about \d\.\d s left", trained[0])
-    assert decided == "Fitting and scoring the decisions of 3 pairs"
+    assert decided == "Fitting and scoring the decisions of 3 candidates"
     assert re.fullmatch(r"Training .*, all rows", refitted) and last.startswith("Done in ")
     search(verbose=1, refit=False).fit(X, Y)
     first, *trained, decided, last = capsys.readouterr().out.splitlines()

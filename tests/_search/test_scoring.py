@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
 from sklearn_mlloss._data.targets import TargetCodec
 from sklearn_mlloss._search import scoring as search_scoring
-from sklearn_mlloss._search.response import Decided
+from sklearn_mlloss._search.scored_rows import ScoredRows
 from sklearn_mlloss._search.scoring import Scoring, takes_weights
 from sklearn_mlloss.metrics import multilabel_scorers
 
@@ -50,9 +50,9 @@ def respond(targets, rng):
     """Return random scores and decisions."""
     if targets.kind == "multiclass":
         scores = rng.dirichlet(np.ones(targets.n_labels_), N)
-        return Decided(targets, scores, scores == scores.max(axis=1, keepdims=True))
+        return ScoredRows(targets, scores, scores == scores.max(axis=1, keepdims=True))
     scores = rng.uniform(0.01, 0.99, (N, targets.n_labels_))
-    return Decided(targets, scores, rng.random(scores.shape) < scores)
+    return ScoredRows(targets, scores, rng.random(scores.shape) < scores)
 
 
 def by_hand(scorer, response, y, weight):
@@ -100,7 +100,7 @@ def test_every_scorer(form, weighted):
         n_scored += 1
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = scoring.fold(response, np.arange(N), {}, 0)[0]["score"]
+            found = scoring.score_fold(response, np.arange(N), {})[0]["score"]
         np.testing.assert_allclose(found, expected[0], err_msg=name)
         if len(expected) > 1:
             boots = scoring.bootstraps(response, np.arange(N), times[None])
@@ -189,7 +189,7 @@ def test_each_metric_gets_the_weights_that_it_asks_for():
         }
         multi = search_scoring._MultimetricScorer(scorers=several)
         scoring = Scoring(multi, "plain", rows[:, None], LABELS, targets, {"sample_weight": weight})
-    scores, failed = scoring.fold(response, rows, {}, 0)
+    scores, failed = scoring.score_fold(response, rows, {})
     assert not failed
     assert scores["plain"] == pytest.approx(plain)
     assert scores["weighted"] == pytest.approx(weighted)

@@ -20,8 +20,9 @@ from sklearn_mlloss._data.targets import TargetCodec
 from sklearn_mlloss._data.validation import draw_entropy
 from sklearn_mlloss._search import scoring as search_scoring
 from sklearn_mlloss._search.candidates import ALL_DECODERS, DEFAULT_DECODERS, DEFAULT_LOSSES
-from sklearn_mlloss._search.response import Decided
-from sklearn_mlloss._search.scoring import Scoring, count_measure
+from sklearn_mlloss._search.count_metrics import count_metric
+from sklearn_mlloss._search.scored_rows import ScoredRows
+from sklearn_mlloss._search.scoring import Scoring
 from sklearn_mlloss.calibration import CALIBRATORS, SigmoidCalibrator
 from sklearn_mlloss.decoders import (
     DECODERS,
@@ -339,7 +340,7 @@ def test_a_failing_decoder_is_recorded():
     assert np.isnan(fitted.cv_results_["mean_test_score"][1])
     assert fitted.cv_results_["rank_test_score"].tolist() == [1, 2]
     assert np.isfinite(fitted.best_score_corrected_)
-    assert "1 pair failed" in fitted.summary() and "cannot decide" in fitted.summary()
+    assert "1 candidate failed" in fitted.summary() and "cannot decide" in fitted.summary()
     zero = search(losses=["bce"], decoders=["threshold", Broken()], error_score=0).fit(X, Y)
     assert zero.cv_results_["mean_test_score"][1] == 0
     with pytest.raises(RuntimeError, match="cannot decide"):
@@ -730,7 +731,7 @@ def test_corrected_score_is_that_of_the_choice_repeated_on_bootstraps(rule):
     assert fitted.best_score_corrected_ == pytest.approx(np.mean(scores))
 
 
-def test_simpler_pairs_within_a_standard_error():
+def test_simpler_candidates_within_a_standard_error():
     fitted = search(
         losses=[FocalLoss(gamma=1), "bce", "zlpr"],
         decoders=["global_threshold", "threshold"],
@@ -789,12 +790,12 @@ bce   threshold         none            0.780      -0.020  0.25                7
 bce   threshold         sigmoid         0.600      -0.200  0.00               100%  worse
 ... and 1 more: compare() has them all
 
-2 of the 3 other pairs are not significantly different from the best (corrected t-test, p >= 0.05).
+2 of the 3 other candidates are not significantly different from the best (corrected t-test, p >= 0.05).
 1 of them is equivalent: the difference is below 0.01 with a probability of 95%.
 They and the best have all 2 losses.
 They and the best have all 2 decoders.
-Chosen as the best of 4, its f1_macro of 0.800 is optimistic: 0.790 is to be expected on new rows.
-1 pair failed, such as the one with
+Chosen as the best of 4, its f1_macro of 0.800 is optimistic: expect 0.790 on new rows.
+1 candidate failed, such as the one with
   zlpr, threshold, sigmoid: ValueError: no"""  # noqa: E501
 
 
@@ -826,9 +827,9 @@ def test_summary_text():
     with pytest.raises(ValueError, match="n_rows must be None or an integer >= 0, got -1"):
         fitted.summary(n_rows=-1)
     fitted.best_index_ = 2
-    assert "f1_macro 0.790 is to be expected of the chosen pair" in fitted.summary()
+    assert "Expect f1_macro 0.790 from the chosen candidate" in fitted.summary()
     fitted.best_index_, fitted.best_score_corrected_ = 0, 0.81
-    assert "f1_macro 0.810 is to be expected of the chosen pair" in fitted.summary()
+    assert "Expect f1_macro 0.810 from the chosen candidate" in fitted.summary()
     for k in range(4):
         results[f"split{k}_test_score"][1] -= 0.3
     assert "They and the best have 1 of 2 losses: bce." in fitted.summary()
@@ -840,10 +841,10 @@ def test_summary_where_the_best_is_significantly_better(reference):
         column = again.cv_results_[f"split{k}_test_score"]
         column[:] = 0.1 + 0.01 * k
         column[again.best_index_] = 0.9 + 0.02 * k
-    assert "The best is better than the 3 other pairs" in again.summary()
+    assert "The best is better than the 3 other candidates" in again.summary()
     alone = search(losses=["bce"], decoders=["threshold"]).fit(X, Y)
     assert "There is nothing to compare." in alone.summary()
-    assert "is to be expected of the chosen pair on new rows" in alone.summary()
+    assert "from the chosen candidate on new rows" in alone.summary()
 
 
 # ------------------------------------------------------------------ scores of decisions
@@ -854,7 +855,7 @@ def scorings(scorer, *args):
     fast = Scoring(scorer, *args)
     assert set(fast.metrics) == {"score"} and fast.chosen.counts is not None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search_scoring, "count_measure", lambda *args: None)
+        patch.setattr(search_scoring, "count_metric", lambda *args: None)
         slow = Scoring(scorer, *args)
     assert slow.chosen.counts is None and slow.chosen.defined is scorer
     return fast, slow
@@ -885,15 +886,15 @@ def test_closed_forms_are_the_scorers(name, weighted):
     truth[:, 3] = decisions[:, 3] = 0
     params = {"sample_weight": rng.random(40)} if weighted else {}
     targets = TargetCodec().fit(truth)
-    assert count_measure(scorer) is not None
-    response = Decided(targets, np.full((40, 4), 0.5), decisions.astype(bool))
+    assert count_metric(scorer) is not None
+    response = ScoredRows(targets, np.full((40, 4), 0.5), decisions.astype(bool))
     rows = np.arange(40)
     fast, slow = scorings(scorer, "score", rows[:, None], truth, targets, params)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         np.testing.assert_allclose(
-            fast.fold(response, rows, {}, 0)[0]["score"],
-            slow.fold(response, rows, {}, 0)[0]["score"],
+            fast.score_fold(response, rows, {})[0]["score"],
+            slow.score_fold(response, rows, {})[0]["score"],
         )
     drawn = np.stack([np.bincount(rng.integers(0, 40, 40), minlength=40) for _ in range(5)])
     np.testing.assert_allclose(
@@ -918,7 +919,7 @@ def test_closed_forms_of_classes_are_the_scorers(name, n_classes):
     # The last class has one row, and is not among those of most bootstraps.
     y[n_classes:] = np.minimum(y[n_classes:], max(1, n_classes - 2))
     guess = np.where(rng.random(len(y)) < 0.7, y, 0)
-    response = Decided(
+    response = ScoredRows(
         targets, np.full((len(y), targets.n_labels_), 0.5), targets.transform(guess) == 1
     )
     rows = np.arange(len(y))
@@ -927,8 +928,8 @@ def test_closed_forms_of_classes_are_the_scorers(name, n_classes):
         warnings.simplefilter("ignore")
         for part in (rows, rows[n_classes:]):
             np.testing.assert_allclose(
-                fast.fold(response[part], part, {}, 0)[0]["score"],
-                slow.fold(response[part], part, {}, 0)[0]["score"],
+                fast.score_fold(response[part], part, {})[0]["score"],
+                slow.score_fold(response[part], part, {})[0]["score"],
             )
     drawn = np.stack(
         [np.bincount(rng.integers(0, len(y), len(y)), minlength=len(y)) for _ in range(5)]
@@ -969,10 +970,10 @@ def test_a_score_of_probabilities_is_computed_once_for_all_decoders():
 
 
 def test_no_closed_form_for_other_parameters():
-    assert count_measure(make_scorer(f1_score, average="macro", zero_division=1)) is None
-    assert count_measure(get_scorer("roc_auc")) is None
-    assert count_measure(get_scorer("f1")) is None
-    assert count_measure(lambda estimator, X, y: 0) is None
+    assert count_metric(make_scorer(f1_score, average="macro", zero_division=1)) is None
+    assert count_metric(get_scorer("roc_auc")) is None
+    assert count_metric(get_scorer("f1")) is None
+    assert count_metric(lambda estimator, X, y: 0) is None
 
 
 def test_default_losses_exist():
