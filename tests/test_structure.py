@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import sklearn_mlloss
+from sklearn_mlloss import model_selection
 
 ROOT = Path(sklearn_mlloss.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -192,6 +193,13 @@ def test_decoders_and_splitters_load_without_torch():
     assert loaded_after(statement, ["torch", "skorch", "sklearn.model_selection"]) == [
         "sklearn.model_selection"
     ]
+
+
+def test_the_search_is_a_name_of_model_selection_too():
+    assert "LossDecoderSearchCV" in dir(model_selection)
+    assert model_selection.LossDecoderSearchCV is sklearn_mlloss.LossDecoderSearchCV
+    with pytest.raises(AttributeError, match="nonsense"):
+        model_selection.nonsense  # noqa: B018
 
 
 def test_extras_are_loaded_when_they_are_used_only():

@@ -1,9 +1,9 @@
 """Choosing: splitters that keep the balance of every label, and tests that compare fairly.
 
-The search over losses and decoders, `LossDecoderSearchCV`, is a name of this module, too.
+`LossDecoderSearchCV`, the search over losses and decoders, can be imported from here, too.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sklearn_mlloss.model_selection.comparison import (
     BootstrapCorrection,
@@ -20,12 +20,9 @@ from sklearn_mlloss.model_selection.split import (
 )
 from sklearn_mlloss.model_selection.split_groups import MultilabelStratifiedGroupKFold
 
-if TYPE_CHECKING:
-    from sklearn_mlloss._search.search import LossDecoderSearchCV
-
+# Without LossDecoderSearchCV, which needs torch: an import of all names would import that.
 __all__ = [
     "BootstrapCorrection",
-    "LossDecoderSearchCV",
     "MultilabelStratifiedGroupKFold",
     "MultilabelStratifiedKFold",
     "MultilabelStratifiedShuffleSplit",
@@ -49,4 +46,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """List the search before it is imported."""
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), "LossDecoderSearchCV"})
