@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,9 +14,11 @@ from torch.utils.data import Dataset
 from .._data.rows import Matrix, Rows, RowView
 from .fast.sparse import SparseRows, is_thin
 
-__all__ = ["Batch", "Batches", "Table", "block_size", "blocks", "to_tensors"]
+__all__ = ["Batch", "Batches", "Goals", "Table", "block_size", "blocks", "to_tensors"]
 
-Batch = tuple[Tensor | SparseRows, tuple[Tensor, Tensor | None]]
+# Targets and weights.
+Goals = tuple[Tensor, Tensor | None]
+Batch = tuple[Tensor, Goals]
 
 # Entries of a block of rows that goes through the network at once, at the most.
 BLOCK_ENTRIES = 2**24
@@ -75,6 +78,8 @@ class Table(Dataset):
             self.index = _tensor(X.index)
             X = X.matrix
         self.sparse = sp.issparse(X.matrix if isinstance(X, RowView) else X)
+        # A tensor, or a CSR matrix on the CPU.
+        self.X: Any = None
         if not self.sparse:
             self.X = _dense_tensor(X, self.index_device)
         elif on_cpu:
@@ -106,16 +111,15 @@ class Table(Dataset):
             X = self._dense(rows)
         return X, self.targets(rows)
 
-    def sparse_batch(self, rows: Tensor) -> Batch:
+    def sparse_batch(self, rows: Tensor) -> tuple[SparseRows, Goals]:
         """Return a batch whose X is sparse, where the table `stays_sparse`."""
         X = self.X[self._places(rows).numpy()]
-        parts = map(_tensor, (X.indices, X.data, X.indptr))
-        return SparseRows(*parts, self.n_features), self.targets(rows)
+        return SparseRows.of(X), self.targets(rows)
 
     def _places(self, rows: Tensor) -> Tensor:
         return rows if self.index is None else self.index.index_select(0, rows)
 
-    def targets(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+    def targets(self, rows: Tensor) -> Goals:
         """Return targets and weights of the rows with these numbers, on `device`."""
         weight, rows = self.sample_weight, rows.to(self.index_device)
         return self._gather(self.Y, rows), None if weight is None else self._gather(weight, rows)
@@ -217,7 +221,7 @@ def blocks(X: Matrix, size: int, device: torch.device | str) -> Iterator[tuple[T
     """
     n = X.shape[0]
     for start in range(0, n, size):
-        rows = X[start : start + size]
+        rows: Any = X[start : start + size]
         if sp.issparse(rows):
             rows = rows.toarray()
         real = rows.shape[0]
@@ -240,7 +244,7 @@ def _fits(nbytes: int, device: torch.device) -> bool:
 def _nbytes(X: Matrix, Y: np.ndarray, sample_weight: np.ndarray | None) -> int:
     """Return the size of the rows of a table as tensors."""
     rest = Y.nbytes + (0 if sample_weight is None else sample_weight.nbytes)
-    matrix = X.matrix if isinstance(X, RowView) else X
+    matrix: Any = X.matrix if isinstance(X, RowView) else X
     if not sp.issparse(matrix):
         return rest + X.shape[0] * X.shape[1] * X.dtype.itemsize
     n_values = _starts(X)[-1]
@@ -248,11 +252,12 @@ def _nbytes(X: Matrix, Y: np.ndarray, sample_weight: np.ndarray | None) -> int:
     return rest + starts + n_values * (X.dtype.itemsize + matrix.indices.dtype.itemsize)
 
 
-def _starts(X: sp.csr_matrix | sp.csr_array | RowView) -> np.ndarray:
-    """Return where the values of each row start, and the last ones end."""
+def _starts(X: Any) -> np.ndarray:
+    """Return where the values of each row of a CSR matrix start, and where the last ones end."""
     if not isinstance(X, RowView):
         return X.indptr.astype(np.int64, copy=False)
-    lengths = np.diff(X.matrix.indptr)[X.index]
+    matrix: Any = X.matrix
+    lengths = np.diff(matrix.indptr)[X.index]
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
@@ -271,20 +276,19 @@ def _dense_tensor(X: np.ndarray | RowView, device: torch.device) -> Tensor:
     return tensor
 
 
-def _sparse_tensors(
-    X: sp.csr_matrix | sp.csr_array | RowView, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
+def _sparse_tensors(X: Any, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Return values, columns and row starts on the device; a selection block by block."""
     starts = _tensor(_starts(X))
     if not isinstance(X, RowView):
         return _tensor(X.data).to(device), _tensor(X.indices).to(device), starts.to(device)
-    n_values, empty = int(starts[-1]), X[:0]
+    empty: Any = X[:0]
+    n_values = int(starts[-1])
     values, columns = (
         torch.empty(n_values, dtype=_tensor(part).dtype, device=device)
         for part in (empty.data, empty.indices)
     )
     for rows in _parts(X):
-        block = X[rows]
+        block: Any = X[rows]
         place = slice(int(starts[rows.start]), int(starts[rows.stop]))
         values[place], columns[place] = _tensor(block.data), _tensor(block.indices)
     return values, columns, starts.to(device)

@@ -63,7 +63,7 @@ class Encoder:
         """Return the part of the network, if there is one."""
         as_they_are = self.transforms or self.fitted is None
         numbers = nn.Identity() if as_they_are else self.fitted.module(dtype)
-        if self.categories is not None:
+        if self.categories is not None and self.is_categorical is not None:
             categories = self.categories.module(dtype)
             if self.is_categorical.all():
                 return categories

@@ -150,16 +150,16 @@ def train_folds(
     jobs = (
         (plan, rows, fold, f"fold {k}/{len(folds)}", entropy, k) for k, fold in enumerate(folds, 1)
     )
-    nets, scores = zip(*call_in_parallel(_train_fold, jobs, plan.params.n_jobs), strict=True)
+    results = call_in_parallel(_train_fold, jobs, plan.params.n_jobs)
     if plan.params.early_stopping:
-        epochs = epochs_of_others([trained.n_epochs for trained in nets])
-        scores = [
-            trained.net.link(outputs.at(epoch))
-            for trained, outputs, epoch in zip(nets, scores, epochs, strict=True)
+        epochs = epochs_of_others([trained.n_epochs for trained, _ in results])
+        results = [
+            (trained, trained.net.link(outputs.at(epoch)))
+            for (trained, outputs), epoch in zip(results, epochs, strict=True)
         ]
     return [
-        (trained, test, *fold_scores)
-        for trained, (_, test), fold_scores in zip(nets, folds, scores, strict=True)
+        (trained, test, *scores)
+        for (trained, scores), (_, test) in zip(results, folds, strict=True)
     ]
 
 

@@ -109,7 +109,7 @@ class NetInterface(ClassifierMixin):
                 return mixup.loss(self.criterion_, y_pred, Y, weight)
         return self.criterion_(y_pred, Y, weight)
 
-    def get_dataset(self, X, y=None):
+    def get_dataset(self, X: Any, y: Any = None) -> Table:
         """Return rows as a table without targets; a table as it is."""
         if isinstance(X, TableDataset):
             X = X.table
@@ -140,7 +140,7 @@ class NetInterface(ClassifierMixin):
             "net_ is initialized by its classifier: fit a clone of MultiLabelNetClassifier"
         )
 
-    def fit(self, X, y=None, **fit_params) -> NoReturn:
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> NoReturn:
         """Raise: the classifier does this."""
         raise NotImplementedError(
             "net_ is trained by its classifier: call fit or partial_fit of MultiLabelNetClassifier"

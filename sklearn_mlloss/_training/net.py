@@ -89,6 +89,8 @@ class TableNet(NetInterface, NeuralNet):
     observers_: tuple[Callback, ...] = ()
     valid_outputs_: Sequence[Tensor] = ()
 
+    # Parameters of skorch.
+    lr: float
     iterator_train__generator: torch.Generator | None
 
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
@@ -334,7 +336,7 @@ class TableNet(NetInterface, NeuralNet):
         To be called in inference mode. The tensors are on the CPU. The network is left where it
         is: on another device a copy of it works.
         """
-        module = self.module_
+        module: Any = self.module_
         on_cpu = torch.device(device).type == "cpu"
         if not on_cpu:
             module = copy.deepcopy(module).to(device)
@@ -352,7 +354,8 @@ class TableNet(NetInterface, NeuralNet):
     @torch_defaults()
     def scores(self, X: Any, device: torch.device | str) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the scores of each label in float64, and the counts if the loss has them."""
-        loss, scores, counts, start = self.criterion_.loss, None, [], 0
+        loss = self.criterion_.loss
+        scores, counts, start = np.empty((X.shape[0], loss.n_labels_)), [], 0
         # As `torch.inference_mode`, but left without code of Python, which could be interrupted.
         with torch._C._InferenceMode(True):
             # The link, too, sees whole blocks: the last digit of vectorised functions depends on
@@ -364,10 +367,7 @@ class TableNet(NetInterface, NeuralNet):
                         "the network's outputs are not finite for some rows: X holds values far "
                         "beyond those that it was trained on"
                     )
-                block = loss.link(outputs)[:real].numpy()
-                if scores is None:
-                    scores = np.empty((X.shape[0], block.shape[1]))
-                scores[start : start + real] = block
+                scores[start : start + real] = loss.link(outputs)[:real].numpy()
                 start += real
                 count = loss.count(outputs)
                 if count is not None:
@@ -386,7 +386,7 @@ class TableNet(NetInterface, NeuralNet):
     def snapshot(self) -> TableNet:
         """Return a net of its own that is what this one is now, on the CPU, even in training."""
         net = type(self).__new__(type(self))
-        vars(net).update(self._lasting_state())
+        net.__dict__.update(self._lasting_state())
         net.history_ = copy.copy(self.history_)
         # Together, since the optimiser has the parameters of the others.
         learned = self.module_, self.criterion_, self.optimizer_
@@ -460,7 +460,7 @@ class TableNet(NetInterface, NeuralNet):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over what `__getstate__` returned."""
-        vars(self).update(state)
+        self.__dict__.update(state)
 
     def _lasting_state(self) -> dict[str, Any]:
         """Return all but what belongs to a training under way: rows, generator and buffers."""
@@ -478,7 +478,7 @@ class TableNet(NetInterface, NeuralNet):
             with torch.no_grad():
                 layers[-1].bias.copy_(torch.as_tensor(bias))
 
-    def _plain_step(self, batch, **fit_params) -> dict[str, Tensor]:
+    def _plain_step(self, batch: Any) -> dict[str, Tensor]:
         for group in self.optimizer_.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
@@ -492,7 +492,8 @@ class TableNet(NetInterface, NeuralNet):
 
     def _fuse(self) -> None:
         """Begin to train without autograd, where that can be done as things are."""
-        parts = self.module_, self.criterion_, self.optimizer_
+        module: Any = self.module_
+        parts = module, self.criterion_, self.optimizer_
         # Callbacks may have changed anything since the last epoch.
         watched = self._has_user_callbacks()
         if self.fused_ is not None and watched and not self.fused_.is_current(*parts):
@@ -580,6 +581,7 @@ def names_not_finite(
             tensors = [(name, value) for name, value in state.items() if isinstance(value, Tensor)]
             named += [(f"optimizer.{name}", value) for name, value in tensors]
     # One sum is fast, and finite unless something is not or is huge.
-    if math.isfinite(abs(sum(tensor.sum() for _, tensor in named))):
+    total: Any = sum(tensor.sum() for _, tensor in named)
+    if math.isfinite(abs(total)):
         return frozenset()
     return frozenset(name for name, tensor in named if not tensor.isfinite().all())

@@ -51,10 +51,10 @@ def optimizer_settings(
     optimizer_params: dict[str, Any] | None,
     device: torch.device,
 ) -> tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]]:
-    """Return the optimiser's class and its keyword arguments, learning rate included.
+    """Return the optimiser's class and its keyword arguments, including the learning rate.
 
-    The defaults of the class hold for what is not given. skorch would pass a learning rate of
-    0.01 to any of them, a hundredth of Adadelta's.
+    By default, the class has its own defaults. skorch would pass a learning rate of 0.01 to all
+    of them, which is a hundredth of Adadelta's.
     """
     if isinstance(optimizer, str):
         if optimizer not in OPTIMIZERS:
@@ -91,11 +91,9 @@ def optimizer_settings(
             )
         _check_kind(name, settings[name], known[name].default if name in known else None)
     if learning_rate is None:
-        learning_rate = getattr(known.get("lr"), "default", inspect.Parameter.empty)
+        learning_rate = known["lr"].default if "lr" in known else None
         if not isinstance(learning_rate, int | float):
-            raise ValueError(
-                f"learning_rate must be given: {_name(optimizer)} has no default of its own"
-            )
+            raise ValueError(f"learning_rate must be given: {_name(optimizer)} has no default")
     settings["lr"] = learning_rate
     if "weight_decay" in known or open_ended:
         settings["weight_decay"] = weight_decay
@@ -144,7 +142,7 @@ def keep_compiler_out(optimizer: torch.optim.Optimizer) -> None:
     kind, base = type(optimizer), torch.optim.Optimizer
     if "step" in vars(optimizer) or "torch._dynamo" in sys.modules:
         return
-    guarded = getattr(kind.step, "__wrapped__", None)  # beneath the hooks of torch
+    guarded: Any = getattr(kind.step, "__wrapped__", None)  # beneath the hooks of torch
     plain = getattr(guarded, "__wrapped__", None)
     if plain is not None and guarded.__code__.co_name == "_use_grad":
 
@@ -153,10 +151,10 @@ def keep_compiler_out(optimizer: torch.optim.Optimizer) -> None:
             with torch.set_grad_enabled(self.defaults["differentiable"]):
                 return plain(self, *arguments, **settings)
 
-        optimizer.step = MethodType(base.profile_hook_step(step), optimizer)
+        vars(optimizer)["step"] = MethodType(base.profile_hook_step(step), optimizer)
     zero_grad = getattr(base.zero_grad, "__wrapped__", None)
     if zero_grad is not None and kind.zero_grad is base.zero_grad:
-        optimizer.zero_grad = MethodType(zero_grad, optimizer)
+        vars(optimizer)["zero_grad"] = MethodType(zero_grad, optimizer)
 
 
 def get_schedule(
@@ -182,9 +180,7 @@ def get_schedule(
     )
 
 
-def _make(
-    optimizer: Callable[..., torch.optim.Optimizer], *arguments: Any, **settings: Any
-) -> torch.optim.Optimizer:
+def _make(optimizer: Any, *arguments: Any, **settings: Any) -> Any:
     plain = torch.optim.Optimizer.add_param_group
     inside = getattr(plain, "__wrapped__", None)
     if inside is None or getattr(optimizer, "add_param_group", None) is not plain:

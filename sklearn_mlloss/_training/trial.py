@@ -51,11 +51,12 @@ def try_loss(loss: Loss, rows: Rows, batch_size: int) -> None:
         return
     dtype = torch.float64 if rows.X.dtype == np.float64 else torch.float32
     with naming_loss(loss):
-        state = None if loss.module is None else _copy(loss.module.state_dict())
+        module = loss.module
+        state = {} if module is None else _copy(module.state_dict())
         args = loss, rows, batch_size, dtype
         problem = call_seeded(_find_problem, *args, seed=0, device=torch.device("cpu"))
-        if state is not None:
-            loss.module.load_state_dict(state)
+        if module is not None:
+            module.load_state_dict(state)
         if problem is not None:
             raise ValueError(problem)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from types import NoneType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +58,7 @@ def _leaky_relu(slope: float) -> _Activation:
 
 
 # By the modules of `networks.ACTIVATIONS`.
-_ACTIVATIONS: dict[type[nn.Module], Callable[[nn.Module], _Activation]] = {
+_ACTIVATIONS: dict[type[nn.Module], Callable[[Any], _Activation]] = {
     nn.ELU: lambda module: _elu(module.alpha, 1.0),
     nn.GELU: lambda module: _Activation(
         nn.functional.gelu,
@@ -88,6 +88,11 @@ _ACTIVATIONS: dict[type[nn.Module], Callable[[nn.Module], _Activation]] = {
 }
 
 
+def _gradient(parameter: Any) -> Tensor:
+    """Return the gradient of a parameter, which `FlatParameters` has allocated."""
+    return parameter.grad
+
+
 class OutputLayer:
     """A linear layer.
 
@@ -103,9 +108,9 @@ class OutputLayer:
 
     def __init__(self, linear: nn.Linear, scale: float, half: bool):
         self.weight, self.bias = linear.weight.detach(), linear.bias.detach()
-        self.weight_gradient, self.bias_gradient = linear.weight.grad, linear.bias.grad
+        self.weight_gradient: Tensor = _gradient(linear.weight)
+        self.bias_row = _gradient(linear.bias).unsqueeze(0)
         self.transposed = self.weight.t()
-        self.bias_row = self.bias_gradient.unsqueeze(0)
         self.scale, self.half = scale, half
 
     def linear(self, inputs: Tensor | SparseRows, out: Tensor) -> None:
@@ -207,10 +212,11 @@ class HiddenLayer(OutputLayer):
         if self.norm is None:
             return gradient
         parameters = list(self.norm.parameters())
-        found = torch.autograd.grad(self.normed, [self.leaf, *parameters], gradient)
-        for parameter, value in zip(parameters, found[1:], strict=True):
-            parameter.grad.copy_(value)
-        return found[0]
+        inputs = [self.leaf, *parameters]
+        by_outputs, *by_parameters = torch.autograd.grad(self.normed, inputs, gradient)
+        for parameter, value in zip(parameters, by_parameters, strict=True):
+            _gradient(parameter).copy_(value)
+        return by_outputs
 
 
 # What a hidden layer may consist of, in this order.
@@ -261,9 +267,9 @@ def split_layers(network: MLP, half: bool = False) -> tuple[list[HiddenLayer], O
     return hidden, OutputLayer(last, scale, half)
 
 
-def _parts(network: MLP) -> Iterator[list[nn.Module]]:
-    """Yield each linear layer with what follows it."""
-    part: list[nn.Module] = []
+def _parts(network: MLP) -> Iterator[list[Any]]:
+    """Yield each linear layer with the modules that follow it."""
+    part: list[Any] = []
     for module in network.layers:
         if isinstance(module, nn.Linear) and part:
             yield part

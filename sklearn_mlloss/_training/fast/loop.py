@@ -9,8 +9,10 @@ of the ordinary path up to rounding; dropout and mixup draw other numbers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from functools import reduce
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,12 +20,14 @@ from torch import Tensor, nn
 
 from ...losses import Criterion
 from ...networks import MLP
-from ..batches import Batch, Batches, Table
+from ..batches import Batches, Goals, Table
 from .layers import has_known_layers, split_layers
 from .parameters import FlatParameters, make_step
 from .sparse import SparseRows
 
 __all__ = ["FusedTraining", "Noise", "can_fuse"]
+
+AnyBatch = tuple[Tensor | SparseRows, Goals]
 
 # Bytes of rows that are gathered at once, for several steps: they stay in the cache.
 CHUNK = 1 << 20
@@ -88,10 +92,12 @@ class FusedTraining:
         self.step = make_step(optimizer, self.flat)
         self.noise = Noise([(layer.dropout, len(layer.bias)) for layer in self.hidden], seed)
         self.mixup, self.input_dropout = module.mixup, module.input_dropout
-        self.kept: list[Batch] | None = None
+        self.kept: list[AnyBatch] | None = None
         self.described = _describe(module)
-        self.encoding, self.encoded = module.encoding, None
-        self.n_inputs = module.layers[0].in_features
+        self.encoding = module.encoding
+        self.encoded: Tensor | None = None
+        first: Any = module.layers[0]
+        self.n_inputs: int = first.in_features
         self.widths = [len(layer.bias) for layer in self.hidden]
         self.buffers: dict[int, tuple[list[Tensor], list[Tensor], Tensor]] = {}
         like = self.flat.values
@@ -102,22 +108,20 @@ class FusedTraining:
                 criterion.loss.gradient(example, labels) is not None
             )
 
-    def is_current(
-        self, module: nn.Module, criterion: Criterion, optimizer: torch.optim.Optimizer
-    ) -> bool:
-        """Return whether callbacks have left everything as it was."""
-        parts = (module, criterion, optimizer)
+    def is_current(self, *parts: Any) -> bool:
+        """Return whether network, criterion and optimiser are as they were."""
         return (
             all(one is two for one, two in zip(parts, self.parts, strict=True))
             and can_fuse(*parts)
-            and self.described == _describe(module)
+            and self.described == _describe(self.parts[0])
             and self.flat.is_intact()
             and self.step.is_intact()
         )
 
     def is_finite(self) -> bool:
-        """Return whether weights are finite; False if they are so large that it is not certain."""
-        return bool(sum(part.sum() for part in self.learned).isfinite())
+        """Return whether weights are finite; False if they are too large to be certain."""
+        total: Any = sum(part.sum() for part in self.learned)
+        return bool(total.isfinite())
 
     def release(self) -> None:
         """Give parameters and the state of the optimiser memory of their own."""
@@ -131,8 +135,7 @@ class FusedTraining:
         loss, table, like = self.criterion.loss, batches.table, self.flat.values
         total = torch.zeros((), dtype=torch.float64, device=like.device)
         widest = max(table.n_features, self.n_inputs, self.noise.width)
-        if self.encoding is not None and self.encoded is None:
-            self._encode(table)
+        self._encode(table)
         for rows, sizes in _chunks(batches, widest):
             if self.encoded is None:
                 X, (targets, weight) = self._gather(table, rows)
@@ -183,29 +186,31 @@ class FusedTraining:
         return self._evaluate(self._gather(table, rows)[0])
 
     def _evaluate(self, x: Tensor | SparseRows) -> Tensor:
-        for layer in (*self.hidden, self.output):
+        for layer in self.hidden:
             x = layer.evaluate(x)
-        return x
+        return self.output.evaluate(x)
 
-    def _held_out(self, batches: Batches) -> Iterable[Batch]:
-        """Return the batches; if they are small, those of the first epoch serve all."""
+    def _held_out(self, batches: Batches) -> Iterable[AnyBatch]:
+        """Return the batches; if they are small, those of the first epoch are reused."""
         if self.kept is not None:
             return self.kept
         table = batches.table
-        found = (self._gather(table, rows) for rows in batches.order().split(batches.sizes()))
+        gathered = (self._gather(table, rows) for rows in batches.order().split(batches.sizes()))
         if len(table) * max(table.n_features, self.n_inputs) * 4 > CHUNK:
-            return found
-        self.kept = list(found)
+            return gathered
+        self.kept = list(gathered)
         return self.kept
 
     def _encode(self, table: Table) -> None:
-        """Encode all rows, if they are few; else each batch is encoded anew."""
-        if table.resident and len(table) * self.n_inputs * 4 <= ENCODED:
+        """Encode all rows once, if they are few; else each batch is encoded."""
+        if self.encoding is None or self.encoded is not None or not table.resident:
+            return
+        if len(table) * self.n_inputs * 4 <= ENCODED:
             rows = torch.arange(len(table), device=table.index_device)
-            parts = [self._gather(table, some)[0] for some in rows.split(1024)]
-            self.encoded = torch.cat(parts)
+            blocks = [self.encoding(table.batch(block)[0]) for block in rows.split(1024)]
+            self.encoded = torch.cat(blocks)
 
-    def _gather(self, table: Table, rows: Tensor) -> Batch:
+    def _gather(self, table: Table, rows: Tensor) -> AnyBatch:
         """Return rows as they go into the first layer."""
         if self.encoding is None:
             return table.sparse_batch(rows) if table.stays_sparse else table.batch(rows)
@@ -218,8 +223,8 @@ class FusedTraining:
         """Return the inputs, mixed within each batch or not, and what they are trained for."""
         if self.mixup is None:
             return X, [Goal(targets, weight)]
-        partners, shares = self.noise.pair(self.mixup.alpha, sizes)
-        partners = torch.from_numpy(partners).to(targets.device)
+        pairs, shares = self.noise.pair(self.mixup.alpha, sizes)
+        partners = torch.from_numpy(pairs).to(targets.device)
         others = targets[partners], None if weight is None else weight[partners]
         goals = [Goal(targets, weight, shares), Goal(*others, 1 - shares)]
         like = self.flat.values
@@ -250,18 +255,18 @@ class FusedTraining:
 
     def _gradient(self, outputs: Tensor, sides: list[Side]) -> Tensor:
         """Return the gradient of the loss by the outputs, in closed form."""
-        total = None
+        gradients = []
         for y, w, share in sides:
-            g, factor = self.criterion.loss.gradient(outputs, y), share / len(outputs)
-            g.mul_(factor if w is None else (w * factor).unsqueeze(1))
-            total = g if total is None else total.add_(g)
-        return total
+            g: Any = self.criterion.loss.gradient(outputs, y)
+            factor = share / len(outputs)
+            gradients.append(g.mul_(factor if w is None else (w * factor).unsqueeze(1)))
+        return reduce(Tensor.add_, gradients)
 
     def _differentiate(self, outputs: Tensor, sides: list[Side]) -> tuple[Tensor, Tensor]:
         """Return the gradient of the loss by the outputs, by autograd, and the loss."""
         leaf = outputs.detach().requires_grad_()
         with torch.enable_grad():
-            value = sum(share * self.criterion(leaf, y, w) for y, w, share in sides)
+            value: Any = sum(share * self.criterion(leaf, y, w) for y, w, share in sides)
         return torch.autograd.grad(value, leaf)[0], value.detach()
 
     def _buffers(self, n: int) -> tuple[list[Tensor], list[Tensor], Tensor]:
@@ -356,11 +361,11 @@ class Noise:
         ]
         return zip(*drawn, strict=True) if drawn else iter([()] * len(sizes))
 
-    def _draw(self, rate: float, shape: tuple[int, int], like: Tensor) -> Tensor:
+    def _draw(self, rate: float, shape: tuple[int, ...], like: Tensor) -> Tensor:
         if like.device.type != "cpu":
             return like.new_empty(shape).bernoulli_(1 - rate)
         kind = _numbers_for(rate)
-        n, steps = shape[0] * shape[1], np.iinfo(kind).max + 1
+        n, steps = math.prod(shape), np.iinfo(kind).max + 1
         raw = self.generator.random_raw(-(-n * np.dtype(kind).itemsize // 8)).view(kind)[:n]
         return torch.from_numpy(raw >= round(rate * steps)).view(shape).to(like.dtype)
 

@@ -90,7 +90,7 @@ class _Step:
         self.optimizer, self.flat = optimizer, flat
         (self.group,) = optimizer.param_groups
         # Schedulers ask whether the optimiser has stepped.
-        optimizer._opt_called = True
+        vars(optimizer)["_opt_called"] = True
         names = self._names()
         states = [optimizer.state.get(parameter, {}) for parameter in flat.parameters]
         self.fresh = not any(states)
@@ -187,13 +187,14 @@ class _Adagrad(_Step):
     names = ("sum",)
 
     def begin_epoch(self):
+        self.kernel: Any = torch._fused_adagrad_
         names = ("lr_decay", "weight_decay", "eps", "maximize")
         self.settings = {name: self.group[name] for name in names}
         self.settings["lr"] = float(self.group["lr"])
 
     def __call__(self):
         self.count += 1
-        torch._fused_adagrad_(*self.lists, [self.count], **self.settings)
+        self.kernel(*self.lists, [self.count], **self.settings)
 
 
 class _AnyStep:

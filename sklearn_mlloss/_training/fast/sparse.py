@@ -42,6 +42,12 @@ class SparseRows:
         self.columns, self.values, self.starts = columns, values, starts
         self.n_features = n_features
 
+    @classmethod
+    def of(cls, X: sp.csr_matrix | sp.csr_array) -> SparseRows:
+        """Return the rows of a matrix, which share its memory."""
+        columns, values, starts = map(torch.from_numpy, (X.indices, X.data, X.indptr))
+        return cls(columns, values, starts, X.shape[1])
+
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.starts) - 1
@@ -63,9 +69,7 @@ class SparseRows:
         weights = torch.stack((shares, 1 - shares), dim=1).flatten().numpy()
         places = torch.stack((torch.arange(n), partners), dim=1).flatten().numpy()
         mix = sp.csr_matrix((weights, places, np.arange(0, 2 * n + 1, 2)), shape=(n, n))
-        rows = mix @ self._matrix()
-        parts = map(torch.from_numpy, (rows.indices, rows.data, rows.indptr))
-        return SparseRows(*parts, self.n_features)
+        return SparseRows.of(mix @ self._matrix())
 
     def scaled(self, factors: Tensor) -> SparseRows:
         """Return the rows with each value multiplied by a factor."""
@@ -100,14 +104,15 @@ def sparse_outputs(
 
     The last block is filled up with empty rows, as in `blocks`.
     """
-    first, others = network.layers[0], network.layers[1:]
-    weight = first.weight.t().contiguous()
+    first: Any = network.layers[0]
+    others, weight = network.layers[1:], first.weight.t().contiguous()
     for start in range(0, X.shape[0], size):
         rows = X[start : start + size]
         real = rows.shape[0]
-        starts = np.pad(rows.indptr, (0, size - real), mode="edge")
-        parts = map(torch.from_numpy, (rows.indices, rows.data, starts))
-        yield others(SparseRows(*parts, X.shape[1]).times(weight) + first.bias), real
+        ends = np.pad(rows.indptr, (0, size - real), mode="edge")
+        columns, values, starts = map(torch.from_numpy, (rows.indices, rows.data, ends))
+        sums = SparseRows(columns, values, starts, X.shape[1]).times(weight)
+        yield others(sums + first.bias), real
 
 
 def _weighted_sums(matrix: Tensor, rows: Tensor, weights: Tensor, starts: Tensor) -> Tensor:
