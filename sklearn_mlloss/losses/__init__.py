@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from .._data.registry import Registry
-from .._data.validation import check_choice, describe
+from .._data.validation import describe, did_you_mean
 from .balanced import DistributionBalancedLoss
 from .base import Criterion, Loss, SeparableLoss
 from .counts import FactorizedLoss, PoissonSoftmaxLoss
@@ -131,8 +131,11 @@ def get_loss(spec: Any) -> Loss:
     FocalLoss()
     """
     is_class = isinstance(spec, type)
-    if isinstance(spec, str):
-        check_choice(spec, "loss", LOSSES)
+    if isinstance(spec, str) and spec not in LOSSES:
+        raise ValueError(
+            f"loss must be one of {', '.join(LOSSES)}, got {describe(spec)}"
+            f"{did_you_mean(spec, LOSSES)}"
+        )
     if isinstance(spec, Loss | str) or (is_class and issubclass(spec, Loss)):
         return LOSSES.resolve(spec)
     if callable(spec) and (not is_class or issubclass(spec, nn.Module)):
