@@ -39,6 +39,10 @@ Limits = tuple[np.ndarray, np.ndarray]
 class Filled(nn.Module):
     """Rows as they are, within limits if there are any, and with a value per column for NaN."""
 
+    values: Tensor
+    low: Tensor
+    high: Tensor
+
     def __init__(self, values: np.ndarray, limits: Limits | None, dtype: torch.dtype):
         super().__init__()
         self.register_buffer("values", torch.tensor(values, dtype=dtype))
@@ -55,6 +59,11 @@ class Filled(nn.Module):
 
 class Scaled(nn.Module):
     """``(x - center) * factor`` within limits, or without them clipped smoothly to (-3, 3)."""
+
+    center: Tensor
+    factor: Tensor
+    low: Tensor
+    high: Tensor
 
     def __init__(
         self, center: np.ndarray, factor: np.ndarray, limits: Limits | None, dtype: torch.dtype
@@ -85,6 +94,11 @@ class Quantile(nn.Module):
     Each term is limited to its segment, so that steep segments do not cancel each other.
     """
 
+    left: Tensor
+    slope: Tensor
+    rise: Tensor
+    base: Tensor
+
     def __init__(self, knots: list[np.ndarray], heights: list[np.ndarray], dtype: torch.dtype):
         super().__init__()
         shape = len(knots), max(1, *(len(k) - 1 for k in knots), 1)
@@ -111,6 +125,13 @@ class Quantile(nn.Module):
 
 class PiecewiseLinear(nn.Module):
     """How much of each bin is filled."""
+
+    left: Tensor
+    slope: Tensor
+    low: Tensor
+    high: Tensor
+    feature: Tensor
+    typical: Tensor
 
     def __init__(self, edges: list[np.ndarray], typical: np.ndarray, dtype: torch.dtype):
         super().__init__()
@@ -145,6 +166,8 @@ class PiecewiseLinear(nn.Module):
 class WithIndicator(nn.Module):
     """Another encoding, and 1 for each NaN in some columns."""
 
+    features: Tensor
+
     def __init__(self, encoding: nn.Module, features: np.ndarray):
         super().__init__()
         self.encoding = encoding
@@ -168,6 +191,10 @@ class OneHot(nn.Module):
     n_outputs : int
     dtype : torch.dtype
     """
+
+    places: Tensor
+    starts: Tensor
+    n_codes: Tensor
 
     def __init__(self, slots: list[np.ndarray], n_outputs: int, dtype: torch.dtype):
         super().__init__()
@@ -197,6 +224,9 @@ class Mixed(nn.Module):
     is_categorical : ndarray of bool, shape (n_features,)
         Which columns `categories` encodes.
     """
+
+    number_columns: Tensor
+    category_columns: Tensor
 
     def __init__(self, numbers: nn.Module, categories: nn.Module, is_categorical: np.ndarray):
         super().__init__()

@@ -40,7 +40,7 @@ class Mixup(nn.Module):
     Parameters
     ----------
     alpha : float > 0
-        The larger, the nearer are shares to 1/2; at 1 they are uniform.
+        The larger, the nearer the shares are to 1/2; at 1 they are uniform.
 
     Attributes
     ----------
@@ -71,6 +71,9 @@ class Mixup(nn.Module):
     tensor([[1., 1.]])
     """
 
+    share: float | None
+    partners: Tensor | None
+
     def __init__(self, alpha: float):
         super().__init__()
         check_number(alpha, "alpha", low=0, closed="neither")
@@ -82,7 +85,7 @@ class Mixup(nn.Module):
         return f"alpha={self.alpha}"
 
     def forget(self) -> None:
-        """Let go of what was drawn for the last batch."""
+        """Drop the mixture of the last batch."""
         self.share, self.partners = None, None
 
     def forward(self, X: Tensor) -> Tensor:
@@ -90,9 +93,9 @@ class Mixup(nn.Module):
         if not self.training:
             return X
         generator = np.random.default_rng(int(torch.randint(2**62, ())))
-        self.share = generator.beta(self.alpha, self.alpha)
-        self.partners = torch.from_numpy(generator.permutation(len(X))).to(X.device)
-        return torch.lerp(X[self.partners], X, self.share)
+        self.share = share = generator.beta(self.alpha, self.alpha)
+        self.partners = partners = torch.from_numpy(generator.permutation(len(X))).to(X.device)
+        return torch.lerp(X[partners], X, share)
 
     def loss(
         self,
@@ -119,9 +122,12 @@ class Mixup(nn.Module):
         Tensor
             A scalar.
         """
-        others = targets[self.partners], None if weight is None else weight[self.partners]
-        own = criterion(outputs, targets, weight)
-        return self.share * own + (1 - self.share) * criterion(outputs, *others)
+        share, partners = self.share, self.partners
+        if share is None or partners is None:
+            raise RuntimeError("no batch has been mixed: call the module in training mode first")
+        others = targets[partners], None if weight is None else weight[partners]
+        plain = criterion(outputs, targets, weight)
+        return share * plain + (1 - share) * criterion(outputs, *others)
 
 
 class MLP(nn.Module):

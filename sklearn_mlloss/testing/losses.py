@@ -26,6 +26,7 @@ from ._checking import (
     _same,
     _same_params,
     _shape_is,
+    _Wrong,
 )
 
 __all__ = ["check_loss"]
@@ -152,7 +153,7 @@ def _fit(case: _LossCase) -> None:
     _require(loss.n_labels_ == case.n_labels, f"n_labels_ is {loss.n_labels_}")
     found = loss.n_outputs_
     enough = isinstance(found, (int, np.integer)) and found >= case.n_labels
-    _require(enough, f"n_outputs_ is {found}, expected an int of at least {case.n_labels}")
+    _require(bool(enough), f"n_outputs_ is {found}, expected an int of at least {case.n_labels}")
     for name in ("label_count_", "positive_count_", "prior_"):
         _shape_is(getattr(loss, name), (case.n_labels,), name)
     for name in FLAGS:
@@ -210,16 +211,19 @@ def _gradient(case: _LossCase) -> None:
     if any(key.endswith("detach_focus") and value is True for key, value in params.items()):
         return
     loss, h = case.loss, 1e-5
-    batches = [(case.outputs, case.y, None), (case.draw(seed=1, scale=4), case.y, case.mask)]
+    batches: list[tuple[Tensor, Tensor, Tensor | None]] = [
+        (case.outputs, case.y, None),
+        (case.draw(seed=1, scale=4), case.y, case.mask),
+    ]
     if loss.accepts_soft_targets:
         batches.append((case.outputs, case.soft, None))
-    for outputs, *rest in batches:
-        value, slope = _slope(loss, outputs, *rest)
+    for outputs, targets, mask in batches:
+        value, slope = _slope(loss, outputs, targets, mask)
         for place in np.ndindex(*outputs.shape):
             step = torch.zeros_like(outputs)
             step[place] = h
-            right = (loss.objective(outputs + step, *rest) - value).sum().item() / h
-            left = (value - loss.objective(outputs - step, *rest)).sum().item() / h
+            right = (loss.objective(outputs + step, targets, mask) - value).sum().item() / h
+            left = (value - loss.objective(outputs - step, targets, mask)).sum().item() / h
             expected, found = (left + right) / 2, slope[place].item()
             size = 1 + abs(expected) + value.abs().sum().item()
             if abs(right - left) > 1e-3 * size:  # a kink
@@ -231,41 +235,36 @@ def _gradient(case: _LossCase) -> None:
 
 def _closed_form(case: _LossCase) -> None:
     """Compare `gradient`, where it is not None, with autograd at both ends of training."""
-    k = case.loss.n_outputs_
     ties, members = torch.full_like(case.outputs, 0.7), [case.draw(seed=seed) for seed in range(3)]
+    signs = np.random.default_rng(case.seed).choice([-1.0, 0.0, 1.0], case.outputs.shape)
+    extreme = torch.tensor(1e4 * signs)
     for epoch in (0, 100):
         loss = case.fit()
         loss.set_epoch(epoch)
+        if loss.gradient(case.outputs.clone(), case.y.clone()) is None:
+            continue
         when = f"at epoch {epoch}"
         for outputs in (case.outputs, case.draw(seed=1, scale=4), ties, torch.stack(members)):
             y = case.y.expand(*outputs.shape[:-1], -1)
             found = _closed(loss, outputs, y, when)
-            if found is None:
-                break
             # torch takes softplus for linear from 20 on, 2e-9 off.
             _near(found, _slope(loss, outputs, y)[1], 1e-8, f"{when}, against autograd,")
             single = _closed(loss, outputs.float(), y.float(), when)
             _near(single, found, 1e-4, f"{when} in float32, against float64,")
-        else:
-            signs = np.random.default_rng(case.seed).choice([-1.0, 0.0, 1.0], (N_ROWS, k))
-            extreme = torch.tensor(1e4 * signs)
-            what = f"for outputs of +-1e4 {when}"
-            found = _closed(loss, extreme, case.y, what)
-            _near(found, _slope(loss, extreme, case.y)[1], 1e-6, f"{what}, against autograd,")
-            _closed(loss, extreme.float(), case.y.float(), f"{what} in float32")
+        what = f"for outputs of +-1e4 {when}"
+        found = _closed(loss, extreme, case.y, what)
+        _near(found, _slope(loss, extreme, case.y)[1], 1e-6, f"{what}, against autograd,")
+        _closed(loss, extreme.float(), case.y.float(), f"{what} in float32")
 
 
-def _closed(loss: Loss, outputs: Tensor, y: Tensor, when: str) -> Tensor | None:
+def _closed(loss: Loss, outputs: Tensor, y: Tensor, when: str) -> Tensor:
     """Return `gradient`, after a look at what the caller may rely on."""
     args = outputs.clone().requires_grad_(), y.clone()
-    with torch.no_grad():
-        found = loss.gradient(*args)
-        if found is None:
-            return None
-        _require(loss.row_wise, "closed form of a loss that is not row_wise, expected None")
-        kept = found.clone()
-        found.fill_(torch.nan)
-        again = loss.gradient(*args)
+    _require(loss.row_wise, "closed form of a loss that is not row_wise, expected None")
+    overwritten = _gradient_without_graph(loss, *args)
+    kept = overwritten.clone()
+    overwritten.fill_(torch.nan)
+    again = _gradient_without_graph(loss, *args)
     for now, before, name in zip(args, (outputs, y), ("outputs", "targets"), strict=True):
         _same(now.detach(), before, f"{name} after the closed form {when}")
     _is_finite(kept, f"closed form {when}")
@@ -275,6 +274,14 @@ def _closed(loss: Loss, outputs: Tensor, y: Tensor, when: str) -> Tensor | None:
     _require(again.is_contiguous(), "closed form is not contiguous")
     _require(not again.requires_grad, "closed form requires a gradient under no_grad")
     return kept
+
+
+def _gradient_without_graph(loss: Loss, outputs: Tensor, y: Tensor) -> Tensor:
+    with torch.no_grad():
+        found = loss.gradient(outputs, y)
+    if found is None:
+        raise _Wrong("closed form is None for some outputs and a tensor for others")
+    return found
 
 
 def _near(found: Tensor, expected: Tensor, rtol: float, what: str) -> None:
@@ -292,8 +299,8 @@ def _finite(case: _LossCase) -> None:
     targets = np.array([[0, 0], [1, 1], [1, 0], [0, 1]])[:, np.arange(case.n_labels) % 2]
     masks = (None, np.arange(case.n_labels) % 3 == 0)
     for pattern, target, mask in product(1e4 * patterns, targets, masks):
-        args = [np.tile(row, (2, 1)) for row in (pattern, target, mask) if row is not None]
-        args = [torch.tensor(array, dtype=torch.float32) for array in args]
+        rows = [np.tile(row, (2, 1)) for row in (pattern, target, mask) if row is not None]
+        args = [torch.tensor(array, dtype=torch.float32) for array in rows]
         what = f"for outputs {pattern.tolist()}, targets {target.tolist()}"
         _finite_slope(case.loss, *args, what=what)
 
@@ -341,9 +348,10 @@ def _members(case: _LossCase) -> None:
     axes = "member", "row", "label"
     _same(packed, torch.stack(single), "objective of 3 members", axes)
     for method in (loss.link, loss.decision, loss.count):
-        if method(outputs) is not None:
-            single = torch.stack([method(member) for member in outputs])
-            _same(method(outputs), single, f"{method.__name__} of 3 members", axes)
+        together, alone = method(outputs), [method(member) for member in outputs]
+        if together is not None:
+            stacked = torch.stack([value for value in alone if value is not None])
+            _same(together, stacked, f"{method.__name__} of 3 members", axes)
 
 
 def _row_order(case: _LossCase) -> None:

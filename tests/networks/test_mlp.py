@@ -145,3 +145,8 @@ def test_alpha_is_shown_and_must_be_above_0():
     for alpha in (0, -1, float("nan")):
         with pytest.raises(ValueError, match="alpha must be a finite number > 0, got"):
             Mixup(alpha)
+
+
+def test_mixup_needs_a_mixed_batch_for_its_loss():
+    with pytest.raises(RuntimeError, match="no batch has been mixed"):
+        Mixup(1.0).loss(nn.functional.binary_cross_entropy_with_logits, *torch.zeros(2, 3, 1))
