@@ -6,8 +6,9 @@ stay as they are. `CALIBRATORS` maps the names that estimators accept to the cla
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Self, final
+from typing import Any, ClassVar, Self, final
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -78,7 +79,7 @@ class Calibrator(VersionedEstimator, ABC):
     array([[0.25]])
     """
 
-    learned: tuple[str, ...] = ()
+    learned: ClassVar[tuple[str, ...]] = ()
 
     @final
     def fit(self, scores: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -168,6 +169,7 @@ class Calibrator(VersionedEstimator, ABC):
         return hasattr(self, "n_labels_")
 
 
+@dataclass(eq=False, repr=False)
 class SigmoidCalibrator(Calibrator):
     r"""Platt scaling: a logistic regression of each label on the logit of its score.
 
@@ -219,10 +221,9 @@ class SigmoidCalibrator(Calibrator):
     True
     """
 
-    learned = ("slopes_", "intercepts_")
+    min_positives: float = 10
 
-    def __init__(self, min_positives: float = 10) -> None:
-        self.min_positives = min_positives
+    learned = ("slopes_", "intercepts_")
 
     def _check_params(self) -> None:
         check_number(self.min_positives, "min_positives", low=0, infinite=True)
@@ -302,6 +303,7 @@ class TemperatureCalibrator(Calibrator):
         return to_probability(logit(_inside(scores, self.offset_)) / self.temperature_)
 
 
+@dataclass(eq=False, repr=False)
 class BetaCalibrator(Calibrator):
     r"""Beta calibration: two slopes a label, one for low and one for high scores.
 
@@ -346,10 +348,9 @@ class BetaCalibrator(Calibrator):
     True
     """
 
-    learned = ("intercepts_", "slopes_")
+    min_positives: float = 20
 
-    def __init__(self, min_positives: float = 20) -> None:
-        self.min_positives = min_positives
+    learned = ("intercepts_", "slopes_")
 
     def _check_params(self) -> None:
         check_number(self.min_positives, "min_positives", low=0, infinite=True)
@@ -373,6 +374,7 @@ class BetaCalibrator(Calibrator):
         return to_probability(a * np.log(p) - b * np.log1p(-p) + self.intercepts_)
 
 
+@dataclass(eq=False, repr=False)
 class IsotonicCalibrator(Calibrator):
     r"""Isotonic regression of each label on its score: any increasing map.
 
@@ -420,8 +422,7 @@ class IsotonicCalibrator(Calibrator):
            [0.8]])
     """
 
-    def __init__(self, min_positives: float = 30) -> None:
-        self.min_positives = min_positives
+    min_positives: float = 30
 
     def _check_params(self) -> None:
         check_number(self.min_positives, "min_positives", low=0, infinite=True)

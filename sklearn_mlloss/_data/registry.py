@@ -33,7 +33,7 @@ class Registry(dict[str, type[T]]):
     """
 
     def __init__(
-        self, parameter: str, base: type, classes: Mapping[str, type[T]], or_none: str = ""
+        self, parameter: str, base: type[Any], classes: Mapping[str, type[T]], or_none: str = ""
     ):
         super().__init__(classes)
         self.parameter = parameter

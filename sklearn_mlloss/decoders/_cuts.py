@@ -89,15 +89,15 @@ def best_pooled_cut(
             return np.inf, nothing
         first, last = hopeful[0], hopeful[-1]
         lower = last + 1 + np.flatnonzero(predicted[last + 1 :])[:1]
-        parts, below = [], -np.inf if lower.size else below
+        strips, below = [], -np.inf if lower.size else below
         for s, y, weight in _strips(scores, Y, sample_weight):
             index = _BINS - 1 - ((s - low) * scale).astype(np.intp)
             kept = (index >= first) & (index <= last)
-            parts.append((s[kept], y[kept], weight[kept]))
+            strips.append((s[kept], y[kept], weight[kept]))
             if lower.size:
                 below = s[index == lower].max(initial=below)
         before = scores.size
-        s, y, sample_weight = (np.concatenate(part) for part in zip(*parts, strict=True))
+        s, y, sample_weight = (np.concatenate(part) for part in zip(*strips, strict=True))
         scores, Y = s[:, None], y[:, None]
         tp_above = tp_after[first] - tp[first]
         predicted_above = predicted_after[first] - predicted[first]

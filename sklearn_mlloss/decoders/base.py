@@ -1,10 +1,11 @@
 """The contract that every decision rule keeps."""
 
 from abc import ABC, abstractmethod
-from typing import Any, Self, final
+from typing import ClassVar, Self, final
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from .._data.persistence import VersionedEstimator
@@ -57,7 +58,7 @@ class Decoder(VersionedEstimator, ABC):
     requires_fit = False
     needs_probabilities = False
     untouched_rows = False
-    learned: tuple[str, ...] = ()
+    learned: ClassVar[tuple[str, ...]] = ()
 
     @final
     def fit(
@@ -183,14 +184,64 @@ class Decoder(VersionedEstimator, ABC):
         return hasattr(self, "n_labels_") or not self.requires_fit
 
 
-def _of_inner(decoder: Any, name: str, default: bool) -> bool:
-    """Return an attribute of the decoder inside another, or the default if there is none.
+class WrappingDecoder(Decoder):
+    """Base of rules on top of the decisions of another decoder, the parameter `decoder`."""
 
-    What is no decoder is refused by `fit` and `decode`; an attribute that raised would keep the
-    object from being displayed.
-    """
-    try:
-        inner = decoder._resolved()
-    except (TypeError, ValueError):
-        return default
-    return default if inner is None else getattr(inner, name)
+    learned = ("decoder_",)
+    decoder: str | Decoder | None
+
+    @property
+    def requires_fit(self) -> bool:  # type: ignore[override]
+        """That of the decoder inside."""
+        return self._of_inner("requires_fit", False)
+
+    @property
+    def needs_probabilities(self) -> bool:  # type: ignore[override]
+        """That of the decoder inside; True without one."""
+        return self._of_inner("needs_probabilities", True)
+
+    @property
+    def untouched_rows(self) -> bool:  # type: ignore[override]
+        """That of the decoder inside."""
+        return self._of_inner("untouched_rows", False)
+
+    def learn_sets(self, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Hand `Y` on to the decoder inside; see `Decoder.learn_sets`."""
+        if hasattr(self, "decoder_"):
+            self.decoder_.learn_sets(Y, sample_weight)
+        return self
+
+    def _unfitted(self) -> Decoder | None:
+        # The registry names subclasses, so it cannot be imported before they exist.
+        from . import get_decoder
+
+        return None if self.decoder is None else get_decoder(self.decoder)
+
+    def _of_inner(self, name: str, default: bool) -> bool:
+        """Return an attribute of the decoder inside, or the default if there is none.
+
+        `fit` and `decode` refuse what is no decoder; an attribute that raised would keep the
+        object from being displayed.
+        """
+        try:
+            inner = self._unfitted()
+        except (TypeError, ValueError):
+            return default
+        return default if inner is None else getattr(inner, name)
+
+    def _check_params(self, n_labels: int) -> None:
+        inner = self._unfitted()
+        if inner is not None:
+            inner._check_params(n_labels)
+
+    def _fit(
+        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
+    ) -> None:
+        inner = self._unfitted()
+        if inner is not None:
+            self.decoder_ = clone(inner).fit(scores, Y, sample_weight, count)
+
+    def _decode_inner(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
+        """Return the decisions of the decoder inside, or the scores without one."""
+        inner = self.decoder_ if hasattr(self, "decoder_") else self._unfitted()
+        return scores if inner is None else inner.decode(scores, count)

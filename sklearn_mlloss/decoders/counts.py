@@ -4,15 +4,14 @@ Within a row, labels are taken in the order of their scores, and labels with the
 order of their index.
 """
 
+from dataclasses import dataclass
 from numbers import Integral
-from typing import Self
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
-from sklearn.base import clone
 
 from .._data.validation import check_number, describe
-from .base import Decoder, _of_inner
+from .base import Decoder, WrappingDecoder
 from .thresholds import FixedThreshold
 
 __all__ = ["Argmax", "AtLeastOne", "CardinalityCut", "CumulativeCut", "OneOverN", "TopK"]
@@ -23,6 +22,7 @@ _TOLERANCE = 1e-9
 _CONSTANT = 1e-6
 
 
+@dataclass(eq=False, repr=False)
 class TopK(Decoder):
     r"""Predict the k labels with the highest scores of each row.
 
@@ -60,13 +60,12 @@ class TopK(Decoder):
     2
     """
 
-    learned = ("k_",)
+    k: int | None = None
 
-    def __init__(self, k: int | None = None):
-        self.k = k
+    learned: ClassVar[tuple[str, ...]] = ("k_",)
 
     @property
-    def requires_fit(self) -> bool:
+    def requires_fit(self) -> bool:  # type: ignore[override]
         """True when `k` is to be learned."""
         return self.k is None
 
@@ -93,7 +92,35 @@ class TopK(Decoder):
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         k = self.k_ if self.k is None else int(self.k)
+        if k == 1:
+            return np.arange(scores.shape[1]) == scores.argmax(axis=1)[:, None]
         return _first_in_rank(_ranking(scores), np.full(len(scores), k))
+
+
+class Argmax(TopK):
+    r"""Predict the one label with the highest score, the first of them in a tie.
+
+    .. math:: \hat y_{il} = [l = \arg\max_j p_{ij}]
+
+    Right for rows that have exactly one label.
+
+    Attributes
+    ----------
+    n_labels_ : int
+        Number of labels, once fitted (fitting is optional).
+
+    Examples
+    --------
+    >>> from sklearn_mlloss.decoders import Argmax
+    >>> Argmax().decode([[0.3, 0.4, 0.4]])
+    array([[False,  True, False]])
+    """
+
+    learned = ()
+    k = 1
+
+    def __init__(self) -> None:
+        pass
 
 
 class CardinalityCut(Decoder):
@@ -144,7 +171,7 @@ class CardinalityCut(Decoder):
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
     ) -> None:
         self.uses_count_ = count is not None
-        z = count if self.uses_count_ else scores.sum(axis=1)
+        z = scores.sum(axis=1) if count is None else count
         n_true = np.where(np.isnan(Y), scores, Y).sum(axis=1)
         z_mean = np.average(z, weights=sample_weight)
         n_mean = np.average(n_true, weights=sample_weight)
@@ -165,10 +192,11 @@ class CardinalityCut(Decoder):
                 "count was given, but this CardinalityCut was fitted without it, on the sums of "
                 "the scores; leave count out, or pass it to fit as well."
             )
-        z = count if self.uses_count_ else scores.sum(axis=1)
+        z = scores.sum(axis=1) if count is None else count
         return _first_in_rank(_ranking(scores), _round_half_up(self.slope_ * z + self.intercept_))
 
 
+@dataclass(eq=False, repr=False)
 class CumulativeCut(Decoder):
     r"""Predict the smallest set of top labels that holds a given share of the row's scores.
 
@@ -213,8 +241,7 @@ class CumulativeCut(Decoder):
     array([[ True, False,  True]])
     """
 
-    def __init__(self, mass: float = 0.95):
-        self.mass = mass
+    mass: float = 0.95
 
     def _check_params(self, n_labels: int) -> None:
         check_number(self.mass, "mass", low=0, high=1, closed="right")
@@ -260,30 +287,8 @@ class OneOverN(Decoder):
         return shares * scores.shape[1] >= 1 - _TOLERANCE
 
 
-class Argmax(Decoder):
-    r"""Predict the one label with the highest score, the first of them in a tie.
-
-    .. math:: \hat y_{il} = [l = \arg\max_j p_{ij}]
-
-    Right for rows that have exactly one label.
-
-    Attributes
-    ----------
-    n_labels_ : int
-        Number of labels, once fitted (fitting is optional).
-
-    Examples
-    --------
-    >>> from sklearn_mlloss.decoders import Argmax
-    >>> Argmax().decode([[0.3, 0.4, 0.4]])
-    array([[False,  True, False]])
-    """
-
-    def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
-        return _is_top(scores)
-
-
-class AtLeastOne(Decoder):
+@dataclass(eq=False, repr=False)
+class AtLeastOne(WrappingDecoder):
     r"""Apply another decoder, and give rows that come out empty their top label.
 
     .. math:: \hat Y_i = D(p_i) \text{ if it is not empty, else } \{\arg\max_j p_{ij}\}
@@ -316,51 +321,15 @@ class AtLeastOne(Decoder):
            [ True,  True]])
     """
 
-    learned = ("decoder_",)
+    decoder: str | Decoder | None = None
 
-    def __init__(self, decoder: str | Decoder | None = None):
-        self.decoder = decoder
-
-    def _resolved(self) -> Decoder:
-        # The registry names this class, so it cannot be imported before the class exists.
-        from . import get_decoder
-
-        return FixedThreshold() if self.decoder is None else get_decoder(self.decoder)
-
-    @property
-    def requires_fit(self) -> bool:
-        """That of the decoder inside."""
-        return _of_inner(self, "requires_fit", False)
-
-    @property
-    def needs_probabilities(self) -> bool:
-        """That of the decoder inside."""
-        return _of_inner(self, "needs_probabilities", True)
-
-    @property
-    def untouched_rows(self) -> bool:
-        """That of the decoder inside."""
-        return _of_inner(self, "untouched_rows", False)
-
-    def _check_params(self, n_labels: int) -> None:
-        self._resolved()._check_params(n_labels)
-
-    def _fit(
-        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
-    ) -> None:
-        self.decoder_ = clone(self._resolved()).fit(scores, Y, sample_weight, count)
-
-    def learn_sets(self, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Hand `Y` on to the decoder inside; see `Decoder.learn_sets`."""
-        if hasattr(self, "decoder_"):
-            self.decoder_.learn_sets(Y, sample_weight)
-        return self
+    def _unfitted(self) -> Decoder:
+        return super()._unfitted() or FixedThreshold()
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
-        decoder = self.decoder_ if hasattr(self, "decoder_") else self._resolved()
-        Y_hat = decoder.decode(scores, count)
+        Y_hat = self._decode_inner(scores, count)
         empty = ~Y_hat.any(axis=1, keepdims=True)
-        return Y_hat | (empty & _is_top(scores))
+        return Y_hat | (empty & Argmax().decode(scores))
 
 
 def _ranking(scores: np.ndarray) -> np.ndarray:
@@ -375,10 +344,6 @@ def _first_in_rank(ranking: np.ndarray, k: np.ndarray) -> np.ndarray:
     return Y_hat
 
 
-def _is_top(scores: np.ndarray) -> np.ndarray:
-    return np.arange(scores.shape[1]) == scores.argmax(axis=1)[:, None]
-
-
 def _row_shares(scores: np.ndarray, rule: str) -> np.ndarray:
     """Divide each row by its sum; a row of zeros becomes uniform."""
     if (scores < 0).any():
@@ -391,6 +356,6 @@ def _row_shares(scores: np.ndarray, rule: str) -> np.ndarray:
     return np.divide(scores, total, out=uniform, where=total > 0)
 
 
-def _round_half_up(values: np.ndarray | float) -> np.ndarray | float:
+def _round_half_up(values: np.ndarray) -> np.ndarray:
     # Exact halves are common (means of counts) and must not hang on the order of a sum.
     return np.floor(values + 0.5 + _TOLERANCE)

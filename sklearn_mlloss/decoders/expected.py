@@ -5,6 +5,8 @@ has to be found. Labels with the same score are taken in the order of their inde
 lengths the shortest is taken.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from .._data.validation import check_beta, check_number
@@ -23,6 +25,7 @@ _TIE = 1e-12
 _OUTSIDE = 1e-6
 
 
+@dataclass(eq=False, repr=False)
 class ExpectedFBeta(Decoder):
     r"""Predict the label set with the highest expected F-beta, label by label independent.
 
@@ -83,11 +86,10 @@ class ExpectedFBeta(Decoder):
     array([[False, False, False]])
     """
 
-    needs_probabilities = True
+    beta: float = 1.0
+    empty: float = 0.0
 
-    def __init__(self, beta: float = 1.0, empty: float = 0.0):
-        self.beta = beta
-        self.empty = empty
+    needs_probabilities = True
 
     def _check_params(self, n_labels: int) -> None:
         check_beta(self.beta)
@@ -97,6 +99,7 @@ class ExpectedFBeta(Decoder):
         return best_fbeta_sets(_probabilities(scores, "ExpectedFBeta"), self.beta, self.empty)
 
 
+@dataclass(eq=False, repr=False)
 class ExpectedJaccard(Decoder):
     r"""Predict the label set with the highest expected Jaccard index, labels independent.
 
@@ -140,10 +143,9 @@ class ExpectedJaccard(Decoder):
     array([[False, False, False]])
     """
 
-    needs_probabilities = True
+    empty: float = 0.0
 
-    def __init__(self, empty: float = 0.0):
-        self.empty = empty
+    needs_probabilities = True
 
     def _check_params(self, n_labels: int) -> None:
         check_number(self.empty, "empty", low=0, high=1)

@@ -1,13 +1,12 @@
 """Decisions that respect a hierarchy of labels."""
 
-from typing import Self
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import clone
 
 from .._data.validation import describe
-from .base import Decoder, _of_inner
+from .base import Decoder, WrappingDecoder
 
 __all__ = ["HierarchyClosure"]
 
@@ -15,7 +14,8 @@ __all__ = ["HierarchyClosure"]
 _TOLERANCE = 1e-12
 
 
-class HierarchyClosure(Decoder):
+@dataclass(eq=False, repr=False)
+class HierarchyClosure(WrappingDecoder):
     r"""Predict the best label set in which no label comes without its parent.
 
     .. math:: \hat Y_i = \arg\max_{h} \sum_l \big(p_{il} - \tfrac12\big) h_l
@@ -65,32 +65,8 @@ class HierarchyClosure(Decoder):
            [ True,  True, False]])
     """
 
-    learned = ("decoder_",)
-
-    def __init__(self, parents: ArrayLike | None = None, decoder: str | Decoder | None = None):
-        self.parents = parents
-        self.decoder = decoder
-
-    def _resolved(self) -> Decoder | None:
-        # The registry names this class, so it cannot be imported before the class exists.
-        from . import get_decoder
-
-        return None if self.decoder is None else get_decoder(self.decoder)
-
-    @property
-    def requires_fit(self) -> bool:
-        """That of the decoder inside."""
-        return _of_inner(self, "requires_fit", False)
-
-    @property
-    def needs_probabilities(self) -> bool:
-        """That of the decoder inside; True without one."""
-        return _of_inner(self, "needs_probabilities", True)
-
-    @property
-    def untouched_rows(self) -> bool:
-        """That of the decoder inside."""
-        return _of_inner(self, "untouched_rows", False)
+    parents: ArrayLike | None = None
+    decoder: str | Decoder | None = None
 
     def _levels(self, n_labels: int) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return the checked parents, and the labels of each depth, roots first."""
@@ -127,28 +103,11 @@ class HierarchyClosure(Decoder):
 
     def _check_params(self, n_labels: int) -> None:
         self._levels(n_labels)
-        inner = self._resolved()
-        if inner is not None:
-            inner._check_params(n_labels)
-
-    def _fit(
-        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
-    ) -> None:
-        inner = self._resolved()
-        if inner is not None:
-            self.decoder_ = clone(inner).fit(scores, Y, sample_weight, count)
-
-    def learn_sets(self, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Hand `Y` on to the decoder inside; see `Decoder.learn_sets`."""
-        if hasattr(self, "decoder_"):
-            self.decoder_.learn_sets(Y, sample_weight)
-        return self
+        super()._check_params(n_labels)
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         parents, levels = self._levels(scores.shape[1])
-        inner = self.decoder_ if hasattr(self, "decoder_") else self._resolved()
-        values = scores if inner is None else inner.decode(scores, count)
-        gain = values.T - 0.5  # (n_labels, n_samples)
+        gain = self._decode_inner(scores, count).T - 0.5  # (n_labels, n_samples)
         for level in levels[:0:-1]:
             np.add.at(gain, parents[level], np.maximum(gain[level], 0))
         kept = gain > _TOLERANCE

@@ -1,14 +1,14 @@
 """Thresholds that meet a frequency, a ratio of costs or a bound on the recall."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._data.validation import check_number, check_numbers
+from .._data.validation import check_number
 from ._cuts import midpoints
 from .base import Decoder
-from .thresholds import _UNDEFINED_THRESHOLD, _entry_weights
+from .thresholds import _UNDEFINED_THRESHOLD, GivenThresholds, _entry_weights, _one_or_per_label
 
 __all__ = ["CostSensitiveThreshold", "ProportionCut", "RiskControl"]
 
@@ -79,7 +79,8 @@ class ProportionCut(Decoder):
         return scores >= self.thresholds_
 
 
-class CostSensitiveThreshold(Decoder):
+@dataclass(eq=False, repr=False)
+class CostSensitiveThreshold(GivenThresholds):
     r"""Predict a label when that is cheaper on average, given what errors cost.
 
     .. math:: \hat y_{il} = [p_{il} \ge t_l], \qquad t_l = \frac{c_l^{fp}}{c_l^{fp} + c_l^{fn}}
@@ -116,15 +117,12 @@ class CostSensitiveThreshold(Decoder):
     array([[False, False,  True]])
     """
 
-    needs_probabilities = True
-
-    def __init__(self, fp_cost: ArrayLike = 1.0, fn_cost: ArrayLike = 1.0):
-        self.fp_cost = fp_cost
-        self.fn_cost = fn_cost
+    fp_cost: ArrayLike = 1.0
+    fn_cost: ArrayLike = 1.0
 
     def _thresholds(self, n_labels: int) -> np.ndarray:
-        fp_cost = _costs("fp_cost", self.fp_cost, n_labels)
-        fn_cost = _costs("fn_cost", self.fn_cost, n_labels)
+        fp_cost = _one_or_per_label("fp_cost", self.fp_cost, n_labels, low=0)
+        fn_cost = _one_or_per_label("fn_cost", self.fn_cost, n_labels, low=0)
         total = fp_cost + fn_cost
         if (total == 0).any():
             raise ValueError(
@@ -133,13 +131,8 @@ class CostSensitiveThreshold(Decoder):
             )
         return fp_cost / total
 
-    def _check_params(self, n_labels: int) -> None:
-        self._thresholds(n_labels)
 
-    def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
-        return scores >= self._thresholds(scores.shape[1])
-
-
+@dataclass(eq=False, repr=False)
 class RiskControl(Decoder):
     r"""One threshold that keeps the share of missed labels below a bound (conformal).
 
@@ -195,12 +188,11 @@ class RiskControl(Decoder):
     -inf
     """
 
+    alpha: float = 0.1
+
     learned = ("threshold_",)
     requires_fit = True
     untouched_rows = True
-
-    def __init__(self, alpha: float = 0.1):
-        self.alpha = alpha
 
     def _check_params(self, n_labels: int) -> None:
         check_number(self.alpha, "alpha", low=0, high=1, closed="neither")
@@ -238,13 +230,3 @@ def _quantile_cut(scores: np.ndarray, y: np.ndarray, weight: np.ndarray) -> floa
     thresholds = np.append(np.inf, midpoints(distinct[::-1]))
     distance = np.abs(np.append(0.0, predicted) - weight @ y)
     return thresholds[np.argmax(distance <= distance.min() + _TOLERANCE * predicted[-1])]
-
-
-def _costs(name: str, given: Any, n_labels: int) -> np.ndarray:
-    costs = check_numbers(given, name, low=0)
-    if costs.shape not in ((), (n_labels,)):
-        raise ValueError(
-            f"{name} has shape {costs.shape} but scores has {n_labels} labels; give one number "
-            "for all labels or one for each."
-        )
-    return costs

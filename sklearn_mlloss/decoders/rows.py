@@ -1,5 +1,7 @@
 """Rules that cut each row at a threshold of its own."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from .._data.validation import check_number
@@ -60,6 +62,7 @@ class MaxGapCut(Decoder):
         return (rank <= first[:, None]) | (largest == 0)
 
 
+@dataclass(eq=False, repr=False)
 class ThresholdFunction(Decoder):
     r"""Learn each row's threshold as a linear function of its scores.
 
@@ -111,11 +114,10 @@ class ThresholdFunction(Decoder):
            [ True, False, False]])
     """
 
+    ridge: float = 1.0
+
     learned = ("coef_", "intercept_")
     requires_fit = True
-
-    def __init__(self, ridge: float = 1.0):
-        self.ridge = ridge
 
     def _check_params(self, n_labels: int) -> None:
         check_number(self.ridge, "ridge", low=0)
@@ -124,7 +126,7 @@ class ThresholdFunction(Decoder):
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
     ) -> None:
         seen = ~np.isnan(Y).all(axis=1)
-        self.coef_ = np.zeros(Y.shape[1])
+        self.coef_: np.ndarray = np.zeros(Y.shape[1])
         self.intercept_ = _UNDEFINED_THRESHOLD
         if not seen.any():
             return

@@ -10,6 +10,7 @@ frequent it is than its labels would make it, if they were independent. Scores k
 too, since rows differ, which is why the other half of it is counted and not all.
 """
 
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -122,6 +123,7 @@ class _SeenSets(Decoder):
         return max(1, _BLOCK_ENTRIES // entries_per_row)
 
 
+@dataclass(eq=False, repr=False)
 class LabelSetDecoder(_SeenSets):
     r"""Predict the most probable of the label sets that were seen in `fit` or `learn_sets`.
 
@@ -171,8 +173,7 @@ class LabelSetDecoder(_SeenSets):
     array([[ True,  True, False]])
     """
 
-    def __init__(self, dependence: float = 0.5):
-        self.dependence = dependence
+    dependence: float = 0.5
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         p = _probabilities(scores, "LabelSetDecoder")
@@ -187,6 +188,7 @@ class LabelSetDecoder(_SeenSets):
         return self.label_sets_[best]
 
 
+@dataclass(eq=False, repr=False)
 class GFMDecoder(_SeenSets):
     r"""Predict the label set with the highest expected F-beta, with dependent labels.
 
@@ -248,10 +250,9 @@ class GFMDecoder(_SeenSets):
     array([[ True, False, False]])
     """
 
-    def __init__(self, beta: float = 1.0, empty: float = 0.0, dependence: float = 0.5):
-        self.beta = beta
-        self.empty = empty
-        self.dependence = dependence
+    beta: float = 1.0
+    empty: float = 0.0
+    dependence: float = 0.5
 
     def _check_params(self, n_labels: int) -> None:
         super()._check_params(n_labels)

@@ -7,8 +7,11 @@ Where several cuts are equally good, the larger threshold (fewer predicted label
 """
 
 import inspect
+from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -35,7 +38,24 @@ _METRICS: dict[str, Callable[..., np.ndarray]] = {
 _SMALLEST = 1e-12
 
 
-class FixedThreshold(Decoder):
+class GivenThresholds(Decoder):
+    """Base of rules whose thresholds follow from parameters alone."""
+
+    needs_probabilities = True
+
+    @abstractmethod
+    def _thresholds(self, n_labels: int) -> np.ndarray:
+        """Return one threshold, or one per label, or raise if a parameter is out of range."""
+
+    def _check_params(self, n_labels: int) -> None:
+        self._thresholds(n_labels)
+
+    def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
+        return scores >= self._thresholds(scores.shape[1])
+
+
+@dataclass(eq=False, repr=False)
+class FixedThreshold(GivenThresholds):
     r"""Predict every label whose score reaches a threshold that is given, not learned.
 
     .. math:: \hat y_l = [p_l \ge t_l]
@@ -57,27 +77,13 @@ class FixedThreshold(Decoder):
     array([[False,  True,  True]])
     """
 
-    needs_probabilities = True
-
-    def __init__(self, threshold: ArrayLike = 0.5):
-        self.threshold = threshold
+    threshold: ArrayLike = 0.5
 
     def _thresholds(self, n_labels: int) -> np.ndarray:
-        thresholds = check_numbers(self.threshold, "threshold", infinite=True)
-        if thresholds.shape not in ((), (n_labels,)):
-            raise ValueError(
-                f"threshold has shape {thresholds.shape} but scores has {n_labels} labels; give "
-                "one number for all labels or one for each."
-            )
-        return thresholds
-
-    def _check_params(self, n_labels: int) -> None:
-        self._thresholds(n_labels)
-
-    def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
-        return scores >= self._thresholds(scores.shape[1])
+        return _one_or_per_label("threshold", self.threshold, n_labels, infinite=True)
 
 
+@dataclass(eq=False, repr=False)
 class GlobalThreshold(Decoder):
     r"""One threshold for all labels, tuned for a metric on held-out rows.
 
@@ -142,15 +148,12 @@ class GlobalThreshold(Decoder):
     array([[ True, False]])
     """
 
+    metric: str | Callable[..., float] = "f1"
+    average: str = "micro"
+    beta: float = 1.0
+
     learned = ("threshold_", "best_score_")
     requires_fit = True
-
-    def __init__(
-        self, metric: str | Callable[..., float] = "f1", average: str = "micro", beta: float = 1.0
-    ):
-        self.metric = metric
-        self.average = average
-        self.beta = beta
 
     def _check_params(self, n_labels: int) -> None:
         check_choice(self.average, "average", ("micro", "macro", "samples"))
@@ -168,14 +171,15 @@ class GlobalThreshold(Decoder):
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
     ) -> None:
-        if callable(self.metric):
-            thresholds, values = self._callable_values(scores, Y, sample_weight)
+        metric = self.metric
+        if callable(metric):
+            thresholds, values = _callable_values(metric, scores, Y, sample_weight)
             undefined = not (Y > 0).any() and not values.any()
         else:
-            metric = _METRICS[self.metric]
-            if self.metric == "fbeta":
-                metric = partial(fbeta, beta=self.beta)
-            thresholds, values = self._named_values(metric, scores, Y, sample_weight)
+            on_counts = _METRICS[metric]
+            if metric == "fbeta":
+                on_counts = partial(fbeta, beta=self.beta)
+            thresholds, values = self._named_values(on_counts, scores, Y, sample_weight)
             # The named metrics are never negative.
             undefined = not values.any() and not (Y > 0).any()
         best = first_best(values)
@@ -200,45 +204,11 @@ class GlobalThreshold(Decoder):
         weights = np.ones_like(Y)
         return thresholds, mean_metric(metric, thresholds, scores, Y, weights, sample_weight)
 
-    def _callable_values(
-        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        complete = ~np.isnan(Y).any(axis=1)
-        if not complete.any():
-            raise ValueError(
-                "metric is a callable and every row of Y has a label that was not observed (NaN); "
-                "use one of the named metrics, which skip single entries."
-            )
-        scores, Y, sample_weight = scores[complete], Y[complete], sample_weight[complete]
-        options = {}
-        if sample_weight.min() != sample_weight.max():
-            if not _takes_sample_weight(self.metric):
-                raise ValueError(
-                    f"metric {self.metric!r} takes no sample_weight, but sample_weight differs "
-                    "between rows; let the callable accept sample_weight, or fit without weights."
-                )
-            options["sample_weight"] = sample_weight
-        thresholds = grid(scores, Y)
-        Y_true = Y.astype(int) if np.isin(Y, (0, 1)).all() else Y
-        found = [self.metric(Y_true, (scores >= t).astype(int), **options) for t in thresholds]
-        try:
-            values = np.array([float(value) for value in found])
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"metric {self.metric!r} must return a number, got {type(found[0]).__name__}"
-            ) from None
-        if not np.isfinite(values).all():
-            t = thresholds[~np.isfinite(values)][0]
-            raise ValueError(
-                f"metric {self.metric!r} must return finite numbers, but is not finite when all "
-                f"scores >= {t:g} are predicted; choose its value for undefined cases."
-            )
-        return thresholds, values
-
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         return scores >= self.threshold_
 
 
+@dataclass(eq=False, repr=False)
 class PerLabelThreshold(Decoder):
     r"""One threshold for each label, tuned for macro- or micro-F-beta on held-out rows.
 
@@ -317,20 +287,13 @@ class PerLabelThreshold(Decoder):
     array([[False,  True]])
     """
 
+    beta: float = 1.0
+    average: str = "macro"
+    min_positives: float = 10
+    shrinkage: float = 0.0
+
     learned = ("thresholds_",)
     requires_fit = True
-
-    def __init__(
-        self,
-        beta: float = 1.0,
-        average: str = "macro",
-        min_positives: float = 10,
-        shrinkage: float = 0.0,
-    ):
-        self.beta = beta
-        self.average = average
-        self.min_positives = min_positives
-        self.shrinkage = shrinkage
 
     def _check_params(self, n_labels: int) -> None:
         check_beta(self.beta)
@@ -398,6 +361,54 @@ class PerLabelThreshold(Decoder):
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         return scores >= self.thresholds_
+
+
+def _callable_values(
+    metric: Callable[..., float], scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return candidate thresholds and the metric at each."""
+    complete = ~np.isnan(Y).any(axis=1)
+    if not complete.any():
+        raise ValueError(
+            "metric is a callable and every row of Y has a label that was not observed (NaN); "
+            "use one of the named metrics, which skip single entries."
+        )
+    scores, Y, sample_weight = scores[complete], Y[complete], sample_weight[complete]
+    options = {}
+    if sample_weight.min() != sample_weight.max():
+        if not _takes_sample_weight(metric):
+            raise ValueError(
+                f"metric {metric!r} takes no sample_weight, but sample_weight differs "
+                "between rows; let the callable accept sample_weight, or fit without weights."
+            )
+        options["sample_weight"] = sample_weight
+    thresholds = grid(scores, Y)
+    Y_true = Y.astype(int) if np.isin(Y, (0, 1)).all() else Y
+    found = [metric(Y_true, (scores >= t).astype(int), **options) for t in thresholds]
+    try:
+        values = np.array([float(value) for value in found])
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"metric {metric!r} must return a number, got {type(found[0]).__name__}"
+        ) from None
+    if not np.isfinite(values).all():
+        t = thresholds[~np.isfinite(values)][0]
+        raise ValueError(
+            f"metric {metric!r} must return finite numbers, but is not finite when all "
+            f"scores >= {t:g} are predicted; choose its value for undefined cases."
+        )
+    return thresholds, values
+
+
+def _one_or_per_label(name: str, value: ArrayLike, n_labels: int, **bounds: Any) -> np.ndarray:
+    """Return a number, or one per label, or raise."""
+    numbers = check_numbers(value, name, **bounds)
+    if numbers.shape not in ((), (n_labels,)):
+        raise ValueError(
+            f"{name} has shape {numbers.shape} but scores has {n_labels} labels; give one number "
+            "for all labels or one for each."
+        )
+    return numbers
 
 
 def _entry_weights(sample_weight: np.ndarray, observed: np.ndarray) -> np.ndarray:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -15,6 +16,7 @@ from .base import SeparableLoss
 __all__ = ["DistributionBalancedLoss"]
 
 
+@dataclass(eq=False, repr=False)
 class DistributionBalancedLoss(SeparableLoss):
     r"""Distribution-balanced focal loss for long-tailed labels.
 
@@ -59,32 +61,14 @@ class DistributionBalancedLoss(SeparableLoss):
     array([0.286], dtype=float32)
     """
 
-    proper = False
+    alpha: float = 0.1
+    beta: float = 10.0
+    mu: float = 0.2
+    lam: float = 2.0
+    kappa: float = 0.05
+    gamma: float = 2.0
 
-    def __init__(
-        self,
-        alpha: float = 0.1,
-        beta: float = 10.0,
-        mu: float = 0.2,
-        lam: float = 2.0,
-        kappa: float = 0.05,
-        gamma: float = 2.0,
-        *,
-        class_weight: str | tuple[str, float] | ArrayLike | None = None,
-        label_smoothing: float = 0.0,
-        label_reduction: str = "mean",
-    ):
-        super().__init__(
-            class_weight=class_weight,
-            label_smoothing=label_smoothing,
-            label_reduction=label_reduction,
-        )
-        self.alpha = alpha
-        self.beta = beta
-        self.mu = mu
-        self.lam = lam
-        self.kappa = kappa
-        self.gamma = gamma
+    proper = False
 
     def positive(self, s: Tensor) -> Tensor:
         """Return the focal loss of the shifted logit."""
@@ -117,8 +101,7 @@ class DistributionBalancedLoss(SeparableLoss):
     def _update(self):
         super()._update()
         self.inverse_count_ = 1 / np.where(self.positive_count_ > 0, self.positive_count_, 1.0)
-        logit = np.log(self.prior_) - np.log1p(-self.prior_)
-        self.shift_ = self.kappa / self.lam * logit
+        self.shift_ = self.kappa / self.lam * self._prior_logit
 
     def _check_params(self):
         super()._check_params()

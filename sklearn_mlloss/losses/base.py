@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -141,7 +142,7 @@ class Loss(VersionedEstimator, ABC):
             self.n_outputs_ = self._count_outputs()
         self.label_count_ = self.label_count_ + observed
         self.positive_count_ = self.positive_count_ + positive
-        self._tensors = {}
+        self._tensors: dict[tuple[str, torch.device, torch.dtype], Tensor] = {}
         self._update()
         return self
 
@@ -165,6 +166,10 @@ class Loss(VersionedEstimator, ABC):
         """
         n = np.maximum(self.label_count_, 1.0)
         return np.clip(self.positive_count_ / n, 0.5 / n, 1 - 0.5 / n)
+
+    @property
+    def _prior_logit(self) -> np.ndarray:
+        return np.log(self.prior_) - np.log1p(-self.prior_)
 
     @abstractmethod
     def objective(
@@ -260,6 +265,7 @@ class Loss(VersionedEstimator, ABC):
         return state
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class SeparableLoss(Loss):
     r"""Base of losses that are a sum over labels of a function of one logit.
 
@@ -305,29 +311,18 @@ class SeparableLoss(Loss):
     array([[0.5  , 0.881]])
     """
 
+    class_weight: str | tuple[str, float] | ArrayLike | None = None
+    label_smoothing: float = 0.0
+    label_reduction: str = "mean"
+
     proper = True
     accepts_soft_targets = True
     accepts_label_weights = True
-    # For subclasses with a constructor of their own that leaves these out.
-    class_weight = None
-    label_smoothing = 0.0
-    label_reduction = "mean"
 
     _derivatives: ClassVar[dict[str, tuple[str, ...]]] = {
         "gradient": ("objective",),
         "slope": ("positive", "negative", "mixture", "entry_weight"),
     }
-
-    def __init__(
-        self,
-        *,
-        class_weight: str | tuple[str, float] | ArrayLike | None = None,
-        label_smoothing: float = 0.0,
-        label_reduction: str = "mean",
-    ):
-        self.class_weight = class_weight
-        self.label_smoothing = label_smoothing
-        self.label_reduction = label_reduction
 
     @abstractmethod
     def positive(self, s: Tensor) -> Tensor:
@@ -394,8 +389,9 @@ class SeparableLoss(Loss):
         values = slope(outputs, targets)
         if values is None:
             return None
-        if self.label_smoothing:
-            values.lerp_(slope(outputs, 1 - targets), self.label_smoothing / 2)
+        flipped = slope(outputs, 1 - targets) if self.label_smoothing else None
+        if flipped is not None:
+            values.lerp_(flipped, self.label_smoothing / 2)
         weight = self.entry_weight(targets, None)
         if weight is not None:
             values.mul_(weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -61,6 +62,7 @@ class _CountTimesDistribution(Loss):
         return strictly_increasing(-torch.expm1(-log_rate.exp()), margin)
 
 
+@dataclass(eq=False, repr=False)
 class FactorizedLoss(_CountTimesDistribution):
     r"""Number of labels and distribution over labels, each with a loss of its own.
 
@@ -111,17 +113,10 @@ class FactorizedLoss(_CountTimesDistribution):
     array([[0.99, 0.99, 0.03]])
     """
 
-    def __init__(
-        self,
-        form: str = "kl_squared",
-        count_link: str = "softplus",
-        count_weight: float = 1.0,
-        eps: float = 0.01,
-    ):
-        self.form = form
-        self.count_link = count_link
-        self.count_weight = count_weight
-        self.eps = eps
+    form: str = "kl_squared"
+    count_link: str = "softplus"
+    count_weight: float = 1.0
+    eps: float = 0.01
 
     def objective(
         self,

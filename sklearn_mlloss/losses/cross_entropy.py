@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -15,6 +17,7 @@ from .base import MAX_WEIGHT, SeparableLoss, per_label
 __all__ = ["BinaryCrossEntropy", "LDAMLoss", "Poly1Loss"]
 
 
+@dataclass(eq=False, repr=False)
 class BinaryCrossEntropy(SeparableLoss):
     r"""Binary cross-entropy on logits: the logistic loss of each label.
 
@@ -47,22 +50,8 @@ class BinaryCrossEntropy(SeparableLoss):
     tensor([2.8201])
     """
 
-    def __init__(
-        self,
-        pos_weight: str | ArrayLike | None = None,
-        tau: float = 0.0,
-        *,
-        class_weight: str | tuple[str, float] | ArrayLike | None = None,
-        label_smoothing: float = 0.0,
-        label_reduction: str = "mean",
-    ):
-        super().__init__(
-            class_weight=class_weight,
-            label_smoothing=label_smoothing,
-            label_reduction=label_reduction,
-        )
-        self.pos_weight = pos_weight
-        self.tau = tau
+    pos_weight: str | ArrayLike | None = None
+    tau: float = 0.0
 
     def positive(self, s: Tensor) -> Tensor:
         """Return ``w * softplus(-z)``."""
@@ -101,7 +90,7 @@ class BinaryCrossEntropy(SeparableLoss):
 
     def _update(self):
         super()._update()
-        self.prior_logit_ = np.log(self.prior_) - np.log1p(-self.prior_)
+        self.prior_logit_ = self._prior_logit
         if self.pos_weight is None:
             return
         if isinstance(self.pos_weight, str) and self.pos_weight == "balanced":
@@ -116,6 +105,7 @@ class BinaryCrossEntropy(SeparableLoss):
         self.log_pos_weight_ = np.log(weight)
 
 
+@dataclass(eq=False, repr=False)
 class Poly1Loss(SeparableLoss):
     r"""Cross-entropy with its first polynomial coefficient changed.
 
@@ -151,22 +141,8 @@ class Poly1Loss(SeparableLoss):
     tensor([1.1931])
     """
 
-    def __init__(
-        self,
-        epsilon: float = 1.0,
-        gamma: float = 0.0,
-        *,
-        class_weight: str | tuple[str, float] | ArrayLike | None = None,
-        label_smoothing: float = 0.0,
-        label_reduction: str = "mean",
-    ):
-        super().__init__(
-            class_weight=class_weight,
-            label_smoothing=label_smoothing,
-            label_reduction=label_reduction,
-        )
-        self.epsilon = epsilon
-        self.gamma = gamma
+    epsilon: float = 1.0
+    gamma: float = 0.0
 
     def positive(self, s: Tensor) -> Tensor:
         """Return ``(1 - p) ** gamma * (-log p + epsilon * (1 - p))``."""
@@ -188,6 +164,7 @@ class Poly1Loss(SeparableLoss):
         check_number(self.gamma, "gamma", low=0)
 
 
+@dataclass(eq=False, repr=False)
 class LDAMLoss(SeparableLoss):
     r"""Cross-entropy with a larger margin for rarer labels.
 
@@ -220,22 +197,8 @@ class LDAMLoss(SeparableLoss):
     array([0.25, 0.5 ])
     """
 
-    def __init__(
-        self,
-        max_margin: float = 0.5,
-        scale: float = 1.0,
-        *,
-        class_weight: str | tuple[str, float] | ArrayLike | None = None,
-        label_smoothing: float = 0.0,
-        label_reduction: str = "mean",
-    ):
-        super().__init__(
-            class_weight=class_weight,
-            label_smoothing=label_smoothing,
-            label_reduction=label_reduction,
-        )
-        self.max_margin = max_margin
-        self.scale = scale
+    max_margin: float = 0.5
+    scale: float = 1.0
 
     def positive(self, s: Tensor) -> Tensor:
         """Return ``softplus(-scale * (s - margin))``."""

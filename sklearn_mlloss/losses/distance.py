@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -99,6 +99,7 @@ class SquaredErrorLoss(SeparableLoss):
         return s.clamp(0, 1)
 
 
+@dataclass(eq=False, repr=False)
 class AbsKLLoss(SeparableLoss):
     r"""Symmetric KL divergence of target and sigmoid, taken as unnormalised distributions.
 
@@ -127,20 +128,7 @@ class AbsKLLoss(SeparableLoss):
     array([[0.91, 0.5 ]])
     """
 
-    def __init__(
-        self,
-        eps: float = 0.01,
-        *,
-        class_weight: str | tuple[str, float] | ArrayLike | None = None,
-        label_smoothing: float = 0.0,
-        label_reduction: str = "mean",
-    ):
-        super().__init__(
-            class_weight=class_weight,
-            label_smoothing=label_smoothing,
-            label_reduction=label_reduction,
-        )
-        self.eps = eps
+    eps: float = 0.01
 
     def positive(self, s: Tensor) -> Tensor:
         """Return ``(1 - q) * -log q``."""

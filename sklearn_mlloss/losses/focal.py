@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -24,6 +25,7 @@ __all__ = [
 SMALL_BASE = 1e-30
 
 
+@dataclass(eq=False, repr=False)
 class FocalLoss(SeparableLoss):
     r"""Focal loss: cross-entropy that turns down what is already right.
 
@@ -61,22 +63,8 @@ class FocalLoss(SeparableLoss):
     array([[0.9, 0.5]])
     """
 
-    def __init__(
-        self,
-        gamma: float = 2.0,
-        alpha: float | None = None,
-        *,
-        class_weight: str | tuple[str, float] | ArrayLike | None = None,
-        label_smoothing: float = 0.0,
-        label_reduction: str = "mean",
-    ):
-        super().__init__(
-            class_weight=class_weight,
-            label_smoothing=label_smoothing,
-            label_reduction=label_reduction,
-        )
-        self.gamma = gamma
-        self.alpha = alpha
+    gamma: float = 2.0
+    alpha: float | None = None
 
     def positive(self, s: Tensor) -> Tensor:
         """Return ``a1 * (1 - p) ** gamma * softplus(-s)``."""
@@ -102,6 +90,7 @@ class FocalLoss(SeparableLoss):
             check_number(self.alpha, "alpha", low=0, high=1, closed="neither")
 
 
+@dataclass(eq=False, repr=False)
 class AsymmetricLoss(SeparableLoss):
     r"""Asymmetric loss: focal with a focus for each polarity and a margin for easy negatives.
 
@@ -141,26 +130,10 @@ class AsymmetricLoss(SeparableLoss):
     array([[0.13, 0.5 ]])
     """
 
-    def __init__(
-        self,
-        gamma_pos: float = 0.0,
-        gamma_neg: float = 4.0,
-        clip: float = 0.05,
-        detach_focus: bool = False,
-        *,
-        class_weight: str | tuple[str, float] | ArrayLike | None = None,
-        label_smoothing: float = 0.0,
-        label_reduction: str = "mean",
-    ):
-        super().__init__(
-            class_weight=class_weight,
-            label_smoothing=label_smoothing,
-            label_reduction=label_reduction,
-        )
-        self.gamma_pos = gamma_pos
-        self.gamma_neg = gamma_neg
-        self.clip = clip
-        self.detach_focus = detach_focus
+    gamma_pos: float = 0.0
+    gamma_neg: float = 4.0
+    clip: float = 0.05
+    detach_focus: bool = False
 
     def positive(self, s: Tensor) -> Tensor:
         """Return ``(1 - p) ** gamma_pos * softplus(-s)``."""
@@ -192,6 +165,7 @@ class AsymmetricLoss(SeparableLoss):
         check_flag(self.detach_focus, "detach_focus")
 
 
+@dataclass(eq=False, repr=False)
 class AsymmetricPolynomialLoss(SeparableLoss):
     r"""Asymmetric loss with the first polynomial coefficients of the logarithms changed.
 
@@ -230,32 +204,13 @@ class AsymmetricPolynomialLoss(SeparableLoss):
     array([[0.12, 0.5 ]])
     """
 
-    def __init__(
-        self,
-        gamma_pos: float = 0.0,
-        gamma_neg: float = 4.0,
-        clip: float = 0.05,
-        e1: float = 1.0,
-        e2: float = -2.5,
-        en: float = 0.0,
-        detach_focus: bool = False,
-        *,
-        class_weight: str | tuple[str, float] | ArrayLike | None = None,
-        label_smoothing: float = 0.0,
-        label_reduction: str = "mean",
-    ):
-        super().__init__(
-            class_weight=class_weight,
-            label_smoothing=label_smoothing,
-            label_reduction=label_reduction,
-        )
-        self.gamma_pos = gamma_pos
-        self.gamma_neg = gamma_neg
-        self.clip = clip
-        self.e1 = e1
-        self.e2 = e2
-        self.en = en
-        self.detach_focus = detach_focus
+    gamma_pos: float = 0.0
+    gamma_neg: float = 4.0
+    clip: float = 0.05
+    e1: float = 1.0
+    e2: float = -2.5
+    en: float = 0.0
+    detach_focus: bool = False
 
     def positive(self, s: Tensor) -> Tensor:
         """Return the polynomial of ``1 - p`` times its focus."""
@@ -289,6 +244,7 @@ class AsymmetricPolynomialLoss(SeparableLoss):
         check_flag(self.detach_focus, "detach_focus")
 
 
+@dataclass(eq=False, repr=False)
 class HillLoss(SeparableLoss):
     r"""For labels that are missing from the data: confident "negatives" are let go.
 
@@ -325,24 +281,9 @@ class HillLoss(SeparableLoss):
     array([[0.2, 0.5]])
     """
 
-    def __init__(
-        self,
-        lam: float = 1.5,
-        margin: float = 1.0,
-        gamma: float = 2.0,
-        *,
-        class_weight: str | tuple[str, float] | ArrayLike | None = None,
-        label_smoothing: float = 0.0,
-        label_reduction: str = "mean",
-    ):
-        super().__init__(
-            class_weight=class_weight,
-            label_smoothing=label_smoothing,
-            label_reduction=label_reduction,
-        )
-        self.lam = lam
-        self.margin = margin
-        self.gamma = gamma
+    lam: float = 1.5
+    margin: float = 1.0
+    gamma: float = 2.0
 
     def positive(self, s: Tensor) -> Tensor:
         """Return the focal loss of a positive at ``s - margin``."""
@@ -376,6 +317,7 @@ class HillLoss(SeparableLoss):
             )
 
 
+@dataclass(eq=False, repr=False)
 class SPLCLoss(SeparableLoss):
     r"""Self-paced correction of missing labels on top of the focal loss with a margin.
 
@@ -418,29 +360,13 @@ class SPLCLoss(SeparableLoss):
     tensor([0.0018])
     """
 
+    tau: float = 0.6
+    margin: float = 1.0
+    gamma: float = 2.0
+    start_epoch: int = 1
+
     # The corrections move scores up where labels are taken for forgotten.
     proper = False
-
-    def __init__(
-        self,
-        tau: float = 0.6,
-        margin: float = 1.0,
-        gamma: float = 2.0,
-        start_epoch: int = 1,
-        *,
-        class_weight: str | tuple[str, float] | ArrayLike | None = None,
-        label_smoothing: float = 0.0,
-        label_reduction: str = "mean",
-    ):
-        super().__init__(
-            class_weight=class_weight,
-            label_smoothing=label_smoothing,
-            label_reduction=label_reduction,
-        )
-        self.tau = tau
-        self.margin = margin
-        self.gamma = gamma
-        self.start_epoch = start_epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Receive the index of the epoch that begins, from 0."""

@@ -71,6 +71,8 @@ class FunctionLoss(Loss):
     accepts_soft_targets = True
     accepts_label_weights = True
 
+    func_: Callable[..., Any]
+
     def __init__(
         self,
         func: Callable[..., Any] | type[nn.Module],
@@ -91,7 +93,7 @@ class FunctionLoss(Loss):
         return super().set_params(**params)
 
     @property
-    def default_decoder(self) -> str:
+    def default_decoder(self) -> str:  # type: ignore[override]
         """The mean score of the row for a softmax, else the fixed threshold."""
         return "one_over_n" if self._link_name() == "softmax" else "threshold"
 
@@ -154,24 +156,25 @@ class FunctionLoss(Loss):
 
     def initial_bias(self) -> np.ndarray:
         """Return the outputs whose link is the label priors; zeros for a callable link."""
-        prior, link = self.prior_, self._link_name()
+        link = self._link_name()
         if link == "sigmoid":
-            return np.log(prior) - np.log1p(-prior)
+            return self._prior_logit
         if link == "softmax":
-            return np.log(prior)
-        return prior if link == "identity" else np.zeros(self.n_labels_)
+            return np.log(self.prior_)
+        return self.prior_ if link == "identity" else np.zeros(self.n_labels_)
 
     def _link_name(self) -> Any:
         if not is_auto(self._link):
             return self._link
-        kind = self.func if isinstance(self.func, type) else type(self.func)
-        return TORCH_LINKS.get(kind, "sigmoid")
+        return TORCH_LINKS.get(self._kind(), "sigmoid")
+
+    def _kind(self) -> type:
+        return self.func if isinstance(self.func, type) else type(self.func)
 
     def _check_params(self):
-        is_class = isinstance(self.func, type)
-        if not callable(self.func) or (is_class and not issubclass(self.func, nn.Module)):
+        kind = self._kind()
+        if not callable(self.func) or (kind is self.func and not issubclass(kind, nn.Module)):
             raise TypeError(f"func must be callable or a torch module, got {describe(self.func)}")
-        kind = self.func if isinstance(self.func, type) else type(self.func)
         if kind in REFUSED:
             raise ValueError(f"torch.nn.{kind.__name__} {REFUSED[kind]}")
         if callable(self._link):
@@ -185,12 +188,12 @@ class FunctionLoss(Loss):
     def _update(self):
         if hasattr(self, "func_"):  # partial_fit: its parameters have been trained
             return
-        func = self.func
+        func: Any = self.func
         if isinstance(func, type) and issubclass(func, nn.Module):
             func = make_default(func, "func")
         elif isinstance(func, nn.Module):
             func = copy.deepcopy(func)
         check_call(getattr(func, "forward", func), "func", "outputs", "targets")
         if isinstance(func, nn.Module) and hasattr(func, "reduction"):
-            func.reduction = "none"
+            func.reduction = "none"  # type: ignore[assignment]  # torch: a tensor or a module
         self.func_ = func

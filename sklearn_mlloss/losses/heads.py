@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -19,6 +20,7 @@ __all__ = ["WithCount"]
 HEADS = ("poisson", "categorical")
 
 
+@dataclass(eq=False, repr=False)
 class WithCount(Loss):
     r"""Any loss, and beside it outputs that predict the number of labels of a row.
 
@@ -61,26 +63,25 @@ class WithCount(Loss):
     (4, tensor([2.0000]))
     """
 
+    loss: str | Loss = "bce"
+    head: str = "poisson"
+    weight: float = 1.0
+
     default_decoder = "cardinality"
     _derivatives: ClassVar[dict[str, tuple[str, ...]]] = {"gradient": ("objective", "_count_loss")}
 
-    def __init__(self, loss: str | Loss = "bce", head: str = "poisson", weight: float = 1.0):
-        self.loss = loss
-        self.head = head
-        self.weight = weight
-
     @property
-    def proper(self) -> bool:
+    def proper(self) -> bool:  # type: ignore[override]
         """That of the loss inside."""
         return self._inner().proper
 
     @property
-    def row_wise(self) -> bool:
+    def row_wise(self) -> bool:  # type: ignore[override]
         """That of the loss inside."""
         return self._inner().row_wise
 
     @property
-    def accepts_soft_targets(self) -> bool:
+    def accepts_soft_targets(self) -> bool:  # type: ignore[override]
         """That of the loss inside."""
         return self._inner().accepts_soft_targets
 
@@ -90,7 +91,7 @@ class WithCount(Loss):
         return self._inner().module
 
     def set_epoch(self, epoch: int) -> None:
-        """Tell the loss inside."""
+        """Hand the epoch on to the loss inside."""
         self.loss_.set_epoch(epoch)
 
     def objective(
@@ -101,7 +102,7 @@ class WithCount(Loss):
         sample_weight: Tensor | None = None,
     ) -> Tensor:
         """Return the loss of each row, or of the batch; see `Loss.objective`."""
-        inner, head = self._parts(outputs)
+        inner, head = self._split(outputs)
         value = self.loss_.objective(inner, targets, mask, sample_weight)
         count = self.weight * self._count_loss(head, targets, mask)
         if not self.loss_.row_wise:
@@ -110,7 +111,7 @@ class WithCount(Loss):
 
     def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return that of the loss inside, if it has one, then of the head; see `Loss.gradient`."""
-        inner, head = self._parts(outputs)
+        inner, head = self._split(outputs)
         values = self.loss_.gradient(inner, targets)
         if values is None:
             return None
@@ -124,15 +125,15 @@ class WithCount(Loss):
 
     def link(self, outputs: Tensor) -> Tensor:
         """Return the scores of the loss inside."""
-        return self.loss_.link(self._parts(outputs)[0])
+        return self.loss_.link(self._split(outputs)[0])
 
     def decision(self, outputs: Tensor) -> Tensor:
         """Return the margins of the loss inside."""
-        return self.loss_.decision(self._parts(outputs)[0])
+        return self.loss_.decision(self._split(outputs)[0])
 
     def count(self, outputs: Tensor) -> Tensor | None:
         """Return the predicted number of labels, shape (..., n)."""
-        head = self._parts(outputs)[1]
+        head = self._split(outputs)[1]
         if self.head == "poisson":
             return log_exp_count(head[..., 0]).exp()
         numbers = torch.arange(head.shape[-1], device=head.device, dtype=head.dtype)
@@ -153,7 +154,7 @@ class WithCount(Loss):
 
         return self.loss_ if hasattr(self, "loss_") else get_loss(self.loss)
 
-    def _parts(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+    def _split(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         n = self.loss_.n_outputs_
         return outputs[..., :n], outputs[..., n:]
 

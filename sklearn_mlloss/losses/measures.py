@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -25,21 +26,20 @@ class _SoftCounts(Loss):
     they decide at 1/2 and are no calibrated probabilities.
     """
 
+    average: str
     accepts_soft_targets = True
     _derivatives: ClassVar[dict[str, tuple[str, ...]]] = {
-        "gradient": ("objective", "_loss", "_probability"),
+        "gradient": ("objective", "_loss", "_logits"),
     }
 
     @property
-    def row_wise(self) -> bool:
+    def row_wise(self) -> bool:  # type: ignore[override]
         """Whether the counts are those of each row."""
-        return self._average() == "samples"
+        return self.average == "samples"
 
-    def _average(self) -> str:
-        return self.average
-
-    def _probability(self, s: Tensor) -> Tensor:
-        return s.sigmoid()
+    def _logits(self, s: Tensor) -> Tensor:
+        """Return the logits of the probabilities that enter the counts."""
+        return s
 
     @abstractmethod
     def _loss(self, tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
@@ -54,17 +54,16 @@ class _SoftCounts(Loss):
     ) -> Tensor:
         """Return the loss of the batch, or of each row for samples; see `Loss.objective`."""
         weight = torch.ones_like(targets) if mask is None else mask
-        average = self._average()
-        if average != "samples" and sample_weight is not None:
+        if self.average != "samples" and sample_weight is not None:
             weight = weight * sample_weight.unsqueeze(-1)
-        p = self._probability(outputs)
-        over = {"macro": -2, "micro": (-1, -2), "samples": -1}[average]
+        p = self._logits(outputs).sigmoid()
+        over = {"macro": [-2], "micro": [-1, -2], "samples": [-1]}[self.average]
         tp = (weight * p * targets).sum(over)
         fp = (weight * p * (1 - targets)).sum(over)
         fn = (weight * (1 - p) * targets).sum(over)
         observed = weight.sum(over) > 0
         value = torch.where(observed, self._loss(tp, fp, fn), 0.0)
-        if average == "macro":
+        if self.average == "macro":
             return value.sum(-1) / observed.sum(-1).clamp(min=1)
         return value
 
@@ -77,7 +76,7 @@ class _SoftCounts(Loss):
 
         .. math:: 1 - \frac{t_0 + t_1 TP}{b_0 + b_1 TP + b_2 \sum p + b_3 \sum y}
         """
-        p = self._probability(outputs)
+        p = self._logits(outputs).sigmoid()
         tp = (p * y).sum(-1, keepdim=True)
         below = tp.mul(bottom[1]).add_(p.sum(-1, keepdim=True), alpha=bottom[2])
         below.add_(y.sum(-1, keepdim=True), alpha=bottom[3]).add_(bottom[0])
@@ -88,16 +87,17 @@ class _SoftCounts(Loss):
 
     def link(self, outputs: Tensor) -> Tensor:
         """Return the probabilities that enter the counts; see `Loss.link`."""
-        return sigmoid_scores(outputs)
+        return sigmoid_scores(self._logits(outputs.double()))
 
     def initial_bias(self) -> np.ndarray:
         """Return the logits of the label priors."""
-        return np.log(self.prior_) - np.log1p(-self.prior_)
+        return self._prior_logit
 
     def _check_params(self):
-        check_choice(self._average(), "average", AVERAGES)
+        check_choice(self.average, "average", AVERAGES)
 
 
+@dataclass(eq=False, repr=False)
 class SoftFBetaLoss(_SoftCounts):
     r"""One minus the F-measure of soft counts.
 
@@ -136,10 +136,9 @@ class SoftFBetaLoss(_SoftCounts):
     tensor(0.5000)
     """
 
-    def __init__(self, beta: float = 1.0, average: str = "macro", eps: float = 1e-7):
-        self.beta = beta
-        self.average = average
-        self.eps = eps
+    beta: float = 1.0
+    average: str = "macro"
+    eps: float = 1e-7
 
     def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return the derivative for rows, if `average` is "samples"; see `Loss.gradient`."""
@@ -158,7 +157,7 @@ class SoftFBetaLoss(_SoftCounts):
         check_number(self.eps, "eps", low=0, closed="neither")
 
 
-class SigmoidF1Loss(_SoftCounts):
+class SigmoidF1Loss(SoftFBetaLoss):
     r"""One minus the macro-F1 of counts through a tunable sigmoid.
 
     .. math:: p = \sigma(\mathrm{slope}\,(s + \mathrm{offset}))
@@ -190,35 +189,26 @@ class SigmoidF1Loss(_SoftCounts):
     tensor(0.5000)
     """
 
+    # Not a dataclass: `beta` and `average` are no parameters here, but have their defaults.
     def __init__(self, slope: float = 1.0, offset: float = 0.0, eps: float = 1e-7):
         self.slope = slope
         self.offset = offset
         self.eps = eps
 
-    def _average(self) -> str:
-        return "macro"
-
-    def _probability(self, s):
-        return (self.slope * (s + self.offset)).sigmoid()
-
-    def _loss(self, tp, fp, fn):
-        return 1 - 2 * tp / (2 * tp + fn + fp + self.eps)
-
-    def link(self, outputs: Tensor) -> Tensor:
-        """Return the probabilities that enter the counts; see `Loss.link`."""
-        return sigmoid_scores(self.slope * (outputs.double() + self.offset))
-
     def initial_bias(self) -> np.ndarray:
         """Return the outputs whose probabilities are the label priors."""
         return super().initial_bias() / self.slope - self.offset
 
-    def _check_params(self):
+    def _logits(self, s: Tensor) -> Tensor:
+        return self.slope * (s + self.offset)
+
+    def _check_params(self) -> None:
         super()._check_params()
         check_number(self.slope, "slope", low=0, closed="neither")
         check_number(self.offset, "offset")
-        check_number(self.eps, "eps", low=0, closed="neither")
 
 
+@dataclass(eq=False, repr=False)
 class TverskyLoss(_SoftCounts):
     r"""One minus the Tversky index of soft counts.
 
@@ -251,13 +241,10 @@ class TverskyLoss(_SoftCounts):
     tensor(0.2500)
     """
 
-    def __init__(
-        self, alpha: float = 0.5, beta: float = 0.5, smooth: float = 1.0, average: str = "macro"
-    ):
-        self.alpha = alpha
-        self.beta = beta
-        self.smooth = smooth
-        self.average = average
+    alpha: float = 0.5
+    beta: float = 0.5
+    smooth: float = 1.0
+    average: str = "macro"
 
     def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return the derivative for rows, if `average` is "samples"; see `Loss.gradient`."""

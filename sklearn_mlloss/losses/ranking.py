@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -84,7 +85,7 @@ class RankingLoss(Loss):
 
     def initial_bias(self) -> np.ndarray:
         """Return the logits of the label priors, which order the labels."""
-        return np.log(self.prior_) - np.log1p(-self.prior_)
+        return self._prior_logit
 
 
 class LSEPLoss(RankingLoss):
@@ -122,6 +123,7 @@ class LSEPLoss(RankingLoss):
         return torch.where(_has_pairs(positive, negative, -1), value, 0.0)
 
 
+@dataclass(eq=False, repr=False)
 class TwoWayLoss(RankingLoss):
     r"""Two-way loss: present above absent labels within rows, and present above absent rows.
 
@@ -152,11 +154,10 @@ class TwoWayLoss(RankingLoss):
     tensor(1.3863)
     """
 
-    row_wise = False
+    positive_temperature: float = 4.0
+    negative_temperature: float = 1.0
 
-    def __init__(self, positive_temperature: float = 4.0, negative_temperature: float = 1.0):
-        self.positive_temperature = positive_temperature
-        self.negative_temperature = negative_temperature
+    row_wise = False
 
     def _pairs(self, s, positive, negative, sample_weight):
         rows, row_counts = self._one_way(s, positive, negative, -1)
@@ -181,6 +182,7 @@ class TwoWayLoss(RankingLoss):
             check_number(getattr(self, name), name, low=0, closed="neither")
 
 
+@dataclass(eq=False, repr=False)
 class BPMLLLoss(RankingLoss):
     r"""The loss of BP-MLL: exponential in the difference of bounded outputs.
 
@@ -210,8 +212,7 @@ class BPMLLLoss(RankingLoss):
     tensor([1.])
     """
 
-    def __init__(self, bounded: bool = True):
-        self.bounded = bounded
+    bounded: bool = True
 
     def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return the softmax of absent, less that of present labels, times the loss.

@@ -71,7 +71,7 @@ class ZLPRLoss(Loss):
 
     def initial_bias(self) -> np.ndarray:
         """Return the logit of the label priors, exact for a single label."""
-        return np.log(self.prior_) - np.log1p(-self.prior_)
+        return self._prior_logit
 
 
 class BalancedBCELoss(Loss):
@@ -200,7 +200,7 @@ class AdaptiveThresholdLoss(Loss):
 
     def initial_bias(self) -> np.ndarray:
         """Return the logits of the label priors, and a threshold of 0."""
-        return np.append(np.log(self.prior_) - np.log1p(-self.prior_), 0.0)
+        return np.append(self._prior_logit, 0.0)
 
 
 def _polarities(targets: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:

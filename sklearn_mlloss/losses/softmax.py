@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,6 +15,7 @@ from .links import sigmoid_scores, softmax_scores
 __all__ = ["SoftmaxCrossEntropy"]
 
 
+@dataclass(eq=False, repr=False)
 class SoftmaxCrossEntropy(Loss):
     r"""Softmax cross-entropy against a distribution over the labels of the row.
 
@@ -64,22 +67,15 @@ class SoftmaxCrossEntropy(Loss):
     tensor([0.6931, 1.3863])
     """
 
+    normalise: str = "uniform"
+    concentration: float = 0.0
+    background: bool = False
+    kl: bool = False
+
     accepts_soft_targets = True
 
-    def __init__(
-        self,
-        normalise: str = "uniform",
-        concentration: float = 0.0,
-        background: bool = False,
-        kl: bool = False,
-    ):
-        self.normalise = normalise
-        self.concentration = concentration
-        self.background = background
-        self.kl = kl
-
     @property
-    def default_decoder(self) -> str:
+    def default_decoder(self) -> str:  # type: ignore[override]
         """The fixed threshold against a background, else the mean score of the row."""
         return "threshold" if self._has_background() else "one_over_n"
 

@@ -15,6 +15,7 @@ finite input: a value far beyond the training rows counts as an extreme one, not
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, Self, final
 
 import numpy as np
@@ -145,6 +146,7 @@ class Encoding(VersionedEstimator, ABC):
     def _module(self, dtype: torch.dtype) -> nn.Module: ...
 
 
+@dataclass(eq=False, repr=False)
 class IdentityEncoding(Encoding):
     """Rows as they are: what ``encoding=None`` means, but for NaN, which becomes the mean.
 
@@ -174,9 +176,8 @@ class IdentityEncoding(Encoding):
     tensor([[2., 5., 1.]])
     """
 
-    def __init__(self, missing_indicator: bool = True, clip: bool = False):
-        self.missing_indicator = missing_indicator
-        self.clip = clip
+    missing_indicator: bool = True
+    clip: bool = False
 
     def _fit(self, columns: Columns) -> int:
         check_flag(self.clip, "clip")
@@ -190,6 +191,7 @@ class IdentityEncoding(Encoding):
         return Filled(self.mean_, self.limits_, dtype)
 
 
+@dataclass(eq=False, repr=False)
 class StandardEncoding(Encoding):
     """Each column with mean 0 and variance 1.
 
@@ -221,8 +223,7 @@ class StandardEncoding(Encoding):
     tensor([[2., 0.]])
     """
 
-    def __init__(self, missing_indicator: bool = True):
-        self.missing_indicator = missing_indicator
+    missing_indicator: bool = True
 
     def _fit(self, columns: Columns) -> int:
         mean, variance = columns.moments
@@ -235,6 +236,7 @@ class StandardEncoding(Encoding):
         return Scaled(self.center_, self.factor_, self.limits_, dtype)
 
 
+@dataclass(eq=False, repr=False)
 class RobustEncoding(Encoding):
     r"""Each column with median 0 and unit spread, its outliers drawn in smoothly.
 
@@ -270,8 +272,7 @@ class RobustEncoding(Encoding):
             [3.0000]])
     """
 
-    def __init__(self, missing_indicator: bool = True):
-        self.missing_indicator = missing_indicator
+    missing_indicator: bool = True
 
     def _fit(self, columns: Columns) -> int:
         center, width = np.zeros((2, columns.n_features))
@@ -287,6 +288,7 @@ class RobustEncoding(Encoding):
         return Scaled(self.center_, self.factor_, None, dtype)
 
 
+@dataclass(eq=False, repr=False)
 class QuantileEncoding(Encoding):
     r"""Each column mapped through its ranks to a standard normal distribution.
 
@@ -323,9 +325,8 @@ class QuantileEncoding(Encoding):
     tensor([[-1.2816, -0.5244,  0.0000,  0.5244,  1.2816]])
     """
 
-    def __init__(self, n_quantiles: int = 32, missing_indicator: bool = True):
-        self.n_quantiles = n_quantiles
-        self.missing_indicator = missing_indicator
+    n_quantiles: int = 32
+    missing_indicator: bool = True
 
     def _fit(self, columns: Columns) -> int:
         check_integer(self.n_quantiles, "n_quantiles", low=2)
@@ -346,6 +347,7 @@ class QuantileEncoding(Encoding):
         return Quantile(self.knots_, self.heights_, dtype)
 
 
+@dataclass(eq=False, repr=False)
 class PiecewiseLinearEncoding(Encoding):
     r"""Each column as the filling of its quantile bins.
 
@@ -390,9 +392,8 @@ class PiecewiseLinearEncoding(Encoding):
             [1.0000, 1.0000, 2.0000]])
     """
 
-    def __init__(self, n_bins: int = 8, missing_indicator: bool = True):
-        self.n_bins = n_bins
-        self.missing_indicator = missing_indicator
+    n_bins: int = 8
+    missing_indicator: bool = True
 
     def _fit(self, columns: Columns) -> int:
         check_integer(self.n_bins, "n_bins", low=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import nn
@@ -17,6 +19,7 @@ __all__ = ["OneHotEncoding"]
 MOST_CODES = 2**24
 
 
+@dataclass(eq=False, repr=False)
 class OneHotEncoding(Encoding):
     """Each column of codes as one output a category, 1 for the one that it holds.
 
@@ -54,8 +57,7 @@ class OneHotEncoding(Encoding):
             [0., 0., 1.]])
     """
 
-    def __init__(self, max_categories: int = 256):
-        self.max_categories = max_categories
+    max_categories: int = 256
 
     def _fit(self, columns: Columns) -> int:
         check_integer(self.max_categories, "max_categories", low=2)
