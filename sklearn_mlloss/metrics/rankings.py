@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
@@ -109,10 +107,8 @@ def coverage_error(
     (3.0, 1.5)
     """
     Y, scores, weight = check_inputs(Y, scores, "scores", sample_weight, soft=False)
-    filled, rank = _full_ranking(Y, scores)
-    return _row_measure(
-        sk.coverage_error, filled, rank, weight, (Y == 1).any(axis=1), Y, empty, np.inf
-    )
+    rank, _ = _ranks(Y, scores)
+    return _mean_over_rows(rank.max(axis=1), (Y == 1).any(axis=1), Y, weight, empty, np.inf)
 
 
 def ranking_loss(
@@ -143,14 +139,10 @@ def ranking_loss(
     0.5
     """
     Y, scores, weight = check_inputs(Y, scores, "scores", sample_weight, soft=False)
-    filled, rank = _full_ranking(Y, scores)
-    n_negative = (Y == 0).sum(axis=1)
-    defined = (Y == 1).any(axis=1) & (n_negative > 0)
-    # scikit-learn divides by more negatives: those put in for missing labels are ordered right.
-    scale = (filled == 0).sum(axis=1) / np.maximum(n_negative, 1)
-    return _row_measure(
-        sk.label_ranking_loss, filled, rank, weight, defined, Y, empty, 1, scale=scale
-    )
+    rank, rank_of_positives = _ranks(Y, scores)
+    n_pairs = (Y == 1).sum(axis=1) * (Y == 0).sum(axis=1)
+    n_wrong = (rank - rank_of_positives).sum(axis=1)
+    return _mean_over_rows(ratio(n_wrong, n_pairs), n_pairs > 0, Y, weight, empty, 1)
 
 
 def label_ranking_average_precision(
@@ -181,11 +173,10 @@ def label_ranking_average_precision(
     0.5
     """
     Y, scores, weight = check_inputs(Y, scores, "scores", sample_weight, soft=False)
-    filled, rank = _full_ranking(Y, scores)
-    return _row_measure(
-        sk.label_ranking_average_precision_score,
-        *(filled, rank, weight, (Y == 1).any(axis=1), Y, empty, 1),
-    )
+    rank, rank_of_positives = _ranks(Y, scores)
+    n_positive = (Y == 1).sum(axis=1)
+    value = ratio(ratio(rank_of_positives, rank).sum(axis=1), n_positive)
+    return _mean_over_rows(value, n_positive > 0, Y, weight, empty, 1)
 
 
 def macro_average_precision(
@@ -233,36 +224,28 @@ def _best(values: np.ndarray, scores: np.ndarray, k: int) -> np.ndarray:
     return np.take_along_axis(np.nan_to_num(values), order[:, :k], axis=1)
 
 
-def _full_ranking(Y: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels and ranks without gaps, for scikit-learn's ranking metrics.
+def _ranks(Y: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many observed labels, and how many positives, score as high as each positive.
 
-    Labels that were not observed become negatives below all others, which leaves all measures of
-    the others' ranks as they are. One more such column makes a single label an indicator.
+    Both are 0 for labels that are not positive.
     """
-    rank = np.where(np.isnan(Y), 0, rankdata(scores, method="dense", axis=1))
-    below = np.zeros((len(Y), 1), dtype=int)
-    return np.hstack([(Y == 1).astype(int), below]), np.hstack([rank, below])
+    positive, kept = Y == 1, np.where(np.isnan(Y), -np.inf, scores)
+    rank, rank_of_positives = (
+        positive * rankdata(-values, method="max", axis=1)
+        for values in (kept, np.where(positive, scores, -np.inf))
+    )
+    return rank, rank_of_positives
 
 
-def _row_measure(
-    measure: Callable,
-    filled: np.ndarray,
-    rank: np.ndarray,
-    weight: np.ndarray,
+def _mean_over_rows(
+    values: np.ndarray,
     defined: np.ndarray,
     Y: np.ndarray,
+    weight: np.ndarray,
     empty: float,
     highest: float,
-    scale: np.ndarray | None = None,
 ) -> float:
-    """Average `scale` times a measure of scikit-learn over the rows where it is defined."""
+    """Average over the rows, `empty` where the metric is not defined."""
     check_empty(empty, highest)
-    total = mass = 0.0
-    if defined.any():
-        mass = weight[defined].sum()
-        scaled = (weight if scale is None else weight * scale)[defined]
-        total = scaled.sum() * measure(filled[defined], rank[defined], sample_weight=scaled)
-    if not np.isnan(empty):
-        blank = weight[~defined & (~np.isnan(Y)).any(axis=1)].sum()
-        total, mass = total + empty * blank, mass + blank
-    return float(ratio(total, mass, np.nan))
+    observed = (~np.isnan(Y)).any(axis=1)
+    return mean_defined(np.where(defined, values, np.where(observed, empty, np.nan)), weight)
