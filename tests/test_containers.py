@@ -101,7 +101,7 @@ def malformed(indices, shape):
 def test_sparse_rows_with_columns_beyond_the_shape_are_refused(make, method):
     model = make() if method == "fit" else make().fit(X, Y)
     arguments = (Y,) if method != "predict" else ()
-    with pytest.raises(ValueError, match="X is a malformed csr_array: .* index 100000000 for 3"):
+    with pytest.raises(ValueError, match="X is a malformed csr_array: .*ind(ex|ices)"):
         getattr(model, method)(malformed(10**8, X.shape), *arguments)
 
 
@@ -228,7 +228,7 @@ def test_sparse_y(make, form):
 
 @EVERY
 def test_malformed_sparse_y(make):
-    with pytest.raises(ValueError, match="y is a malformed csr_array: .* index 9 for 2 columns"):
+    with pytest.raises(ValueError, match="y is a malformed csr_array: .*ind(ex|ices)"):
         make().fit(X, malformed(9, Y.shape))
 
 

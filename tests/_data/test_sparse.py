@@ -43,23 +43,32 @@ def with_rows_of_a_list():
 
 
 MALFORMED = {
-    "csr column": (broken("csr", "indices", 0, 10**8), "csr_array: .* index 100000000 for 4 col"),
-    "csr negative": (broken("csr", "indices", 0, -1), "csr_array: .* index -1 for 4 columns"),
-    "csc row": (broken("csc", "indices", 0, 2), "csc_array: .* index 2 for 2 rows"),
-    "bsr block": (broken("bsr", "indices", 0, 9), "bsr_array: .* index 9 for . columns of blocks"),
-    "falling": (broken("csr", "indptr", 1, 9), "csr_array: indptr must rise from 0 .* 2 steps"),
-    "beyond the entries": (broken("csr", "indptr", 2, 4), "csr_array: indptr must rise"),
-    "not from 0": (broken("csr", "indptr", 0, -1), "csr_array: indptr must rise"),
-    "coo row": (broken("coo", "row", 0, 2), "coo_array: .* index 2 for 2 rows"),
-    "coo column": (broken("coo", "col", 0, -4), "coo_array: .* index -4 for 4 columns"),
-    "lil": (with_rows_of_a_list(), "lil_array: .*99"),
+    "csr column": broken("csr", "indices", 0, 10**8),
+    "csr negative": broken("csr", "indices", 0, -1),
+    "csc row": broken("csc", "indices", 0, 2),
+    "bsr block": broken("bsr", "indices", 0, 9),
+    "falling": broken("csr", "indptr", 1, 9),
+    "beyond the entries": broken("csr", "indptr", 2, 4),
+    "not from 0": broken("csr", "indptr", 0, -1),
+    "coo row": broken("coo", "row", 0, 2),
+    "coo column": broken("coo", "col", 0, -4),
+    "lil": with_rows_of_a_list(),
 }
 
 
-@pytest.mark.parametrize("matrix, message", MALFORMED.values(), ids=list(MALFORMED))
-def test_malformed_matrices_are_refused(matrix, message):
-    with pytest.raises(ValueError, match=f"y is a malformed {message}"):
+@pytest.mark.parametrize("matrix", MALFORMED.values(), ids=list(MALFORMED))
+def test_malformed_matrices_are_refused(matrix):
+    # The rest of the message is scipy's, and changes with its version.
+    kind = type(matrix).__name__
+    with pytest.raises(ValueError, match=f"y is a malformed {kind}: .*(ind(ex|ices|ptr)|row|col)"):
         as_csr(matrix, "y")
+
+
+def test_checks_leave_the_matrix_as_it_was():
+    matrix = sp.csr_array(DENSE)
+    matrix.data, matrix.indices = np.append(matrix.data, 9), np.append(matrix.indices, 9)
+    np.testing.assert_array_equal(as_csr(matrix, "y").toarray(), DENSE)
+    assert len(matrix.data) == len(matrix.indices) == 4
 
 
 def test_arrays_of_another_dimension_are_refused():
