@@ -24,23 +24,12 @@ from ._decision.held_out import make_folds, row_means, split_rows
 from ._decision.presets import preset_for
 from ._decision.summary import describe_nets
 from ._sklearn import CallbackSupportMixin
-from ._training import (
-    Plan,
-    TableNet,
-    Trained,
-    build_net,
-    check_accepts,
-    fit_encoder,
-    make_loss,
-    mean_scores,
-    resolve_device,
-    torch_defaults,
-    train_folds,
-    train_net,
-    train_on,
-    train_part,
-)
+from ._training.build import Plan, build_net, check_accepts, make_loss
 from ._training.cache import train_cached
+from ._training.device import resolve_device, torch_defaults
+from ._training.encoding import fit_encoder
+from ._training.fit import Trained, mean_scores, train_folds, train_net, train_on, train_part
+from ._training.net import TableNet
 from ._training.parameters import NETWORK, PRECISIONS, check_params
 from ._training.progress import Task, begin_fit, callbacks_torn_down
 from .calibration import Calibrator

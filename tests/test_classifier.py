@@ -21,8 +21,10 @@ from torch import nn
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss._decision.held_out import split_rows
-from sklearn_mlloss._training import OPTIMIZERS, TableNet, build_net
+from sklearn_mlloss._training.build import build_net
 from sklearn_mlloss._training.fast.loop import FusedTraining
+from sklearn_mlloss._training.net import TableNet
+from sklearn_mlloss._training.optimizers import OPTIMIZERS
 from sklearn_mlloss.decoders import CumulativeCut, FixedThreshold, GlobalThreshold, TopK
 from sklearn_mlloss.losses import AsymmetricLoss, FocalLoss, FunctionLoss, Loss, SeparableLoss
 from sklearn_mlloss.networks import ENCODINGS

@@ -199,10 +199,10 @@ def check_integer(
         raise ValueError(f"{wanted}, got {describe(value)}")
 
 
-def check_flag(value: Any, name: str) -> None:
+def check_flag(value: Any, name: str, *, other: str = "") -> None:
     """Raise an InvalidParameterError unless a parameter is True or False."""
     if not isinstance(value, bool | np.bool_):
-        raise InvalidParameterError(f"{name} must be True or False, got {describe(value)}")
+        raise InvalidParameterError(f"{name} must be {other}True or False, got {describe(value)}")
 
 
 def check_choice(value: Any, name: str, choices: Iterable[str], other: str = "") -> None:

@@ -223,11 +223,7 @@ def _callbacks(params: Any) -> list[Any]:
         monitor = params.monitor
         score = partial(_monitored, monitor) if callable(monitor) else None
         callbacks.append(("early_stopping", BestWeights(patience, score)))
-    of_user = list(params.callbacks or [])
-    for item in of_user:
-        if not hasattr(item[1] if isinstance(item, tuple) else item, "initialize"):
-            raise TypeError(f"callbacks must hold skorch callbacks, got {describe(of_user)}")
-    return callbacks + copy.deepcopy(of_user)
+    return callbacks + copy.deepcopy(list(params.callbacks or []))
 
 
 def _monitored(

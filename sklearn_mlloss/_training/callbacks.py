@@ -46,7 +46,6 @@ __all__ = [
     "check_callbacks",
     "follows_batches",
     "is_request",
-    "verbose_callbacks",
     "with_datasets",
 ]
 
@@ -274,11 +273,6 @@ class Progress(Callback):
 
 # Callbacks for which nothing is recorded per batch.
 BUILT_IN = (BestWeights, Schedule, OutputsByEpoch, Progress, EpochTimer, PrintLog)
-
-
-def verbose_callbacks() -> list[tuple[str, Callback]]:
-    """Return skorch's epoch log."""
-    return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
 
 
 class TableDataset(Dataset):

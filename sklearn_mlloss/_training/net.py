@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor, nn
 
 from ..networks import MLP
@@ -35,7 +35,6 @@ from .callbacks import (
     check_callbacks,
     follows_batches,
     is_request,
-    verbose_callbacks,
     with_datasets,
 )
 from .device import threads_for, torch_defaults
@@ -95,7 +94,7 @@ class TableNet(NetInterface, NeuralNet):
 
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
         """Return skorch's epoch log if verbose; losses are recorded without callbacks."""
-        return verbose_callbacks() if self.verbose else []
+        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())] if self.verbose else []
 
     def initialize_optimizer(self, triggered_directly=None):
         """Create the optimiser without what its constructor would import."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from .._data.validation import check_number, describe, did_you_mean
+from .._data.validation import check_flag, check_number, describe, did_you_mean
 
 __all__ = [
     "OPTIMIZERS",
@@ -207,23 +207,23 @@ def check_groups(groups: Any) -> None:
 
 
 def _check_kind(name: str, value: Any, default: Any) -> None:
-    """Refuse what is not of the kind of an optimiser's default; its kernels may take it."""
-    kind = None
+    """Raise unless a value is of the kind of an optimiser's default: its kernels may not check."""
+    label = f"optimizer_params[{name!r}]"
     if isinstance(default, bool):
-        kind, fits = "a bool", isinstance(value, bool)
-    elif isinstance(default, Real):
-        check_number(value, f"optimizer_params[{name!r}]")
+        check_flag(value, label)
     elif name in ("foreach", "fused"):
-        kind, fits = "None or a bool", value is None or isinstance(value, bool)
+        if value is not None:
+            check_flag(value, label, other="None, ")
+    elif isinstance(default, Real):
+        check_number(value, label)
     elif isinstance(default, tuple) and all(isinstance(number, Real) for number in default):
-        kind = f"{len(default)} numbers"
-        fits = isinstance(value, tuple | list) and len(value) == len(default)
-        fits = fits and all(isinstance(number, Real | torch.Tensor) for number in value)
-        for number in value if fits else ():
+        numbers = value if isinstance(value, tuple | list) else ()
+        known = all(isinstance(number, Real | torch.Tensor) for number in numbers)
+        if len(numbers) != len(default) or not known:
+            raise ValueError(f"{label} must be {len(default)} numbers, got {describe(value)}")
+        for number in numbers:
             if not isinstance(number, torch.Tensor):
-                check_number(number, f"optimizer_params[{name!r}]")
-    if kind is not None and not fits:
-        raise ValueError(f"optimizer_params[{name!r}] must be {kind}, got {describe(value)}")
+                check_number(number, label)
 
 
 def _name(optimizer: Any) -> str:

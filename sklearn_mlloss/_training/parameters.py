@@ -125,7 +125,8 @@ def _check_callbacks(callbacks: Any, name: str) -> None:
     seen = list(BUILT_IN_NAMES)
     for item in callbacks:
         label, callback = item if isinstance(item, tuple) and len(item) == 2 else ("", item)
-        if not hasattr(callback, "on_epoch_end") or not isinstance(label, str):
+        hooks = hasattr(callback, "on_epoch_end") and hasattr(callback, "initialize")
+        if not hooks or not isinstance(label, str):
             raise TypeError(
                 f"{name} must hold skorch callbacks or pairs (name, callback), got "
                 f"{describe(callbacks)}"

@@ -9,9 +9,8 @@ import torch
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss._data.rows import Rows, select
-from sklearn_mlloss._training import Batches, Table
 from sklearn_mlloss._training import batches as module
-from sklearn_mlloss._training.batches import blocks, to_tensors
+from sklearn_mlloss._training.batches import Batches, Table, blocks, to_tensors
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 rng = np.random.default_rng(0)

@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 
 from sklearn_mlloss import MultiLabelNetClassifier
-from sklearn_mlloss._training import build_net
+from sklearn_mlloss._training.build import build_net
 from sklearn_mlloss._training.cache import hash_code
 from sklearn_mlloss.losses import FocalLoss, FunctionLoss
 

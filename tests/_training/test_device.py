@@ -19,7 +19,7 @@ from sklearn_mlloss import (
     MultiLabelNetClassifier,
     SoftVotingClassifier,
 )
-from sklearn_mlloss._training import torch_defaults
+from sklearn_mlloss._training.device import torch_defaults
 from sklearn_mlloss.losses import FunctionLoss, SeparableLoss
 
 rng = np.random.default_rng(0)

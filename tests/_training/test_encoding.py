@@ -17,8 +17,8 @@ from torch import nn
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss._data.rows import Rows
-from sklearn_mlloss._training import fit_encoder
 from sklearn_mlloss._training import net as net_file
+from sklearn_mlloss._training.encoding import fit_encoder
 from sklearn_mlloss._training.fast.loop import FusedTraining
 from sklearn_mlloss.networks import (
     ENCODINGS,

@@ -6,9 +6,9 @@ import scipy.sparse as sp
 import torch
 
 from sklearn_mlloss._data.rows import Rows
-from sklearn_mlloss._training import OPTIMIZERS, Batches, Table, resolve_device, seeded
-from sklearn_mlloss._training.batches import blocks, to_tensors
-from sklearn_mlloss._training.optimizers import get_schedule, optimizer_settings
+from sklearn_mlloss._training.batches import Batches, Table, blocks, to_tensors
+from sklearn_mlloss._training.device import resolve_device, seeded
+from sklearn_mlloss._training.optimizers import OPTIMIZERS, get_schedule, optimizer_settings
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
 from sklearn_mlloss._data.rows import Rows
-from sklearn_mlloss._training import TableNet, build, make_loss
+from sklearn_mlloss._training import build
+from sklearn_mlloss._training.build import make_loss
+from sklearn_mlloss._training.net import TableNet
 from sklearn_mlloss._training.optimizers import OPTIMIZERS
 from sklearn_mlloss._training.trial import try_loss
 from sklearn_mlloss.losses import FocalLoss, FunctionLoss, LDAMLoss, Loss, SeparableLoss

@@ -43,8 +43,8 @@ from skorch.callbacks import (
 from skorch.utils import noop
 
 from sklearn_mlloss import MultiLabelNetClassifier
-from sklearn_mlloss._training import TableNet
 from sklearn_mlloss._training.callbacks import is_request
+from sklearn_mlloss._training.net import TableNet
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 4))

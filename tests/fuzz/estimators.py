@@ -33,7 +33,7 @@ from sklearn_mlloss import (
 )
 from sklearn_mlloss import model_selection as ms
 from sklearn_mlloss._decision.presets import PRESETS
-from sklearn_mlloss._training import OPTIMIZERS, SCHEDULES
+from sklearn_mlloss._training.optimizers import OPTIMIZERS, SCHEDULES
 from sklearn_mlloss.calibration import CALIBRATORS
 from sklearn_mlloss.decoders import DECODERS
 from sklearn_mlloss.losses import LOSSES, FunctionLoss, WithCount

@@ -1,8 +1,7 @@
-"""All parameters of a network in one buffer, and optimisers that step over it in one kernel."""
+"""All parameters of a network in one buffer, and steps of optimisers over it in one kernel."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -38,9 +37,9 @@ class FlatParameters:
             size += -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
         like = parameters[0].detach()
         self.values, self.gradients = like.new_zeros(size), like.new_zeros(size)
-        self.own_gradients = self.views(self.gradients)
+        self.gradient_views = self.views(self.gradients)
         for parameter, value, gradient in zip(
-            parameters, self.views(self.values), self.own_gradients, strict=True
+            parameters, self.views(self.values), self.gradient_views, strict=True
         ):
             value.copy_(parameter.detach())
             parameter.data, parameter.grad = value, gradient
@@ -60,22 +59,43 @@ class FlatParameters:
         return all(
             p.data_ptr() == self.values.data_ptr() + start * step and p.grad is gradient
             for p, start, gradient in zip(
-                self.parameters, self.starts, self.own_gradients, strict=True
+                self.parameters, self.starts, self.gradient_views, strict=True
             )
         )
 
     def release(self) -> None:
         """Give each parameter memory of its own: a view would be pickled with the whole buffer."""
         for parameter in self.parameters:
-            parameter.data, parameter.grad = own(parameter.data), None
+            parameter.data, parameter.grad = owned(parameter.data), None
 
 
-def own(view: Tensor) -> Tensor:
+def owned(view: Tensor) -> Tensor:
     """Return a copy that shares no memory."""
     return view.clone(memory_format=torch.contiguous_format)
 
 
-class _Step:
+class Step:
+    """A step of an optimiser, which finds the gradients at the parameters."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, flat: FlatParameters):
+        self.optimizer = optimizer
+
+    def begin_epoch(self) -> None:
+        """Read the settings, which a schedule may have changed."""
+
+    def __call__(self) -> None:
+        """Step over all parameters."""
+        self.optimizer.step()
+
+    def is_intact(self) -> bool:
+        """Return whether callbacks have left the optimiser as it was."""
+        return True
+
+    def release(self) -> None:
+        """Give the state of each parameter memory of its own."""
+
+
+class _FusedStep(Step):
     """A step of one of torch's fused optimisers, over one buffer.
 
     The state of the optimiser is that of `torch.optim`, as views of buffers of its own until
@@ -85,9 +105,10 @@ class _Step:
     # Names in the state of the optimiser, in the order of the kernel's arguments.
     names: tuple[str, ...] = ()
     counts = True
+    kernel: Any
 
     def __init__(self, optimizer: torch.optim.Optimizer, flat: FlatParameters):
-        self.optimizer, self.flat = optimizer, flat
+        super().__init__(optimizer, flat)
         (self.group,) = optimizer.param_groups
         # Schedulers ask whether the optimiser has stepped.
         vars(optimizer)["_opt_called"] = True
@@ -105,24 +126,22 @@ class _Step:
             ):
                 if state.get(name) is not None:
                     view.copy_(state[name])
-                optimizer.state[parameter][name] = view
-                self.shown.append((parameter, name, view))
+                self._show(parameter, name, view)
         if self.counts:
             for parameter in flat.parameters:
-                optimizer.state[parameter]["step"] = self.count
-                self.shown.append((parameter, "step", self.count))
+                self._show(parameter, "step", self.count)
         self.lists = [[flat.values], [flat.gradients], *([buffer] for buffer in self.buffers)]
+
+    def _show(self, parameter: nn.Parameter, name: str, value: Tensor) -> None:
+        self.optimizer.state[parameter][name] = value
+        self.shown.append((parameter, name, value))
 
     def _names(self) -> tuple[str, ...]:
         return self.names
 
-    def begin_epoch(self) -> None:
-        """Read the settings, which a schedule may have changed."""
-        raise NotImplementedError
-
-    def __call__(self) -> None:
-        """Step over all parameters."""
-        raise NotImplementedError
+    def _read(self, *names: str) -> dict[str, Any]:
+        """Return settings of the optimiser by name, and its learning rate."""
+        return {name: self.group[name] for name in names} | {"lr": float(self.group["lr"])}
 
     def is_intact(self) -> bool:
         """Return whether the optimiser still has this state, and these settings."""
@@ -136,89 +155,61 @@ class _Step:
         for parameter, name, value in self.shown:
             state = self.optimizer.state.get(parameter, {})
             if state.get(name) is value:
-                state[name] = own(value)
+                state[name] = owned(value)
 
 
-class _Adam(_Step):
+class _Adam(_FusedStep):
     names = ("exp_avg", "exp_avg_sq")
 
     def _names(self):
         return (*self.names, "max_exp_avg_sq") if self.group["amsgrad"] else self.names
 
     def begin_epoch(self):
-        group = self.group
-        decoupled = group.get(
+        decoupled = self.group.get(
             "decoupled_weight_decay", isinstance(self.optimizer, torch.optim.AdamW)
         )
         self.kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
-        lists = self.lists if group["amsgrad"] else [*self.lists, []]
+        lists = self.lists if self.group["amsgrad"] else [*self.lists, []]
         self.arguments = (*lists, [self.count])
-        self.settings = {
-            "lr": float(group["lr"]),
-            "beta1": float(group["betas"][0]),
-            "beta2": float(group["betas"][1]),
-            **{name: group[name] for name in ("weight_decay", "eps", "amsgrad", "maximize")},
-        }
+        beta1, beta2 = map(float, self.group["betas"])
+        self.settings = {"beta1": beta1, "beta2": beta2}
+        self.settings |= self._read("weight_decay", "eps", "amsgrad", "maximize")
 
     def __call__(self):
         self.count += 1
         self.kernel(*self.arguments, **self.settings)
 
 
-class _SGD(_Step):
+class _SGD(_FusedStep):
     counts = False
+    kernel: Any = staticmethod(torch._fused_sgd_)
 
     def _names(self):
         return ("momentum_buffer",) if self.group["momentum"] else ()
 
     def begin_epoch(self):
-        names = ("weight_decay", "momentum", "dampening", "nesterov", "maximize")
         self.arguments = self.lists if self.buffers else [*self.lists, []]
-        self.settings = {name: self.group[name] for name in names}
-        self.settings["lr"] = float(self.group["lr"])
+        self.settings = self._read("weight_decay", "momentum", "dampening", "nesterov", "maximize")
 
     def __call__(self):
         first = self.fresh and bool(self.buffers)
-        torch._fused_sgd_(*self.arguments, **self.settings, is_first_step=first)
+        self.kernel(*self.arguments, **self.settings, is_first_step=first)
         self.fresh = False
 
 
-class _Adagrad(_Step):
+class _Adagrad(_FusedStep):
     names = ("sum",)
+    kernel: Any = staticmethod(torch._fused_adagrad_)
 
     def begin_epoch(self):
-        self.kernel: Any = torch._fused_adagrad_
-        names = ("lr_decay", "weight_decay", "eps", "maximize")
-        self.settings = {name: self.group[name] for name in names}
-        self.settings["lr"] = float(self.group["lr"])
+        self.settings = self._read("lr_decay", "weight_decay", "eps", "maximize")
 
     def __call__(self):
         self.count += 1
         self.kernel(*self.lists, [self.count], **self.settings)
 
 
-class _AnyStep:
-    """A step of any other optimiser, which finds gradients at the parameters."""
-
-    def __init__(self, optimizer: torch.optim.Optimizer, flat: FlatParameters):
-        self.optimizer = optimizer
-
-    def begin_epoch(self) -> None:
-        """Do nothing: the optimiser reads its settings itself."""
-
-    def __call__(self) -> None:
-        """Step over all parameters."""
-        self.optimizer.step()
-
-    def is_intact(self) -> bool:
-        """Return True: whatever the optimiser has become, it steps itself."""
-        return True
-
-    def release(self) -> None:
-        """Do nothing: the state was never in a buffer."""
-
-
-_KERNELS: dict[type[torch.optim.Optimizer], type[_Step]] = {
+_KERNELS: dict[type[torch.optim.Optimizer], type[_FusedStep]] = {
     torch.optim.Adam: _Adam,
     torch.optim.AdamW: _Adam,
     torch.optim.SGD: _SGD,
@@ -226,9 +217,9 @@ _KERNELS: dict[type[torch.optim.Optimizer], type[_Step]] = {
 }
 
 
-def make_step(optimizer: torch.optim.Optimizer, flat: FlatParameters) -> Any:
+def make_step(optimizer: torch.optim.Optimizer, flat: FlatParameters) -> Step:
     """Return a step of the optimiser over the parameters: one kernel where torch has one."""
     group = optimizer.param_groups[0]
     fused = group.get("fused") and not group.get("differentiable")
-    kind: Callable[..., Any] = _KERNELS.get(type(optimizer), _AnyStep) if fused else _AnyStep
+    kind = _KERNELS.get(type(optimizer), Step) if fused else Step
     return kind(optimizer, flat)

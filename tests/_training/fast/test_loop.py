@@ -743,7 +743,7 @@ import pickle, sys, warnings
 import numpy as np, torch
 from skorch.callbacks import Callback
 from sklearn_mlloss import MultiLabelNetClassifier
-from sklearn_mlloss._training import OPTIMIZERS
+from sklearn_mlloss._training.optimizers import OPTIMIZERS
 warnings.simplefilter("ignore")
 X = np.arange(120.0).reshape(40, 3); Y = X[:, :2] % 7 > 3
 for params in [{"optimizer": name} for name in OPTIMIZERS] + [
