@@ -15,9 +15,9 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from ._data.features import InputCodec, check_rows, takes_missing
+from ._data.fitting import draw_entropy, unchanged_on_error
 from ._data.rows import Rows
 from ._data.targets import TargetCodec
-from ._data.validation import draw_entropy, unchanged_on_error
 from ._decision.base import DecidingClassifier
 from ._decision.decision import Decision, HeldOut, make_decision, reserve
 from ._decision.held_out import make_folds, row_means, split_rows

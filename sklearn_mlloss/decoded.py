@@ -12,7 +12,9 @@ from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 
+from ._data.fitting import draw_entropy, unchanged_on_error
 from ._data.folds import warn_of_gaps
+from ._data.messages import describe
 from ._data.responses import (
     check_takes_labels,
     choose_method,
@@ -22,14 +24,7 @@ from ._data.responses import (
 )
 from ._data.tables import as_rows, check_labels_of
 from ._data.targets import TargetCodec, plain_targets
-from ._data.validation import (
-    check_flag,
-    check_n_jobs,
-    describe,
-    draw_entropy,
-    is_auto,
-    unchanged_on_error,
-)
+from ._data.validation import check_flag, check_n_jobs, is_auto
 from ._data.weights import LARGEST_SUM, check_weight, weigh
 from ._decision.base import DecidingClassifier
 from ._decision.cross_fit import Routed, fit_models, is_prefit, make_parts, pool, route

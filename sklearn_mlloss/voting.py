@@ -14,6 +14,8 @@ from sklearn.utils import Bunch
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
+from ._data.fitting import unchanged_on_error
+from ._data.messages import describe
 from ._data.parallel import call_in_parallel
 from ._data.responses import (
     check_takes_labels,
@@ -24,7 +26,7 @@ from ._data.responses import (
 )
 from ._data.tables import as_rows
 from ._data.targets import TargetCodec, plain_targets
-from ._data.validation import check_n_jobs, check_number, describe, unchanged_on_error
+from ._data.validation import check_n_jobs, check_number
 from ._data.weights import LARGEST_SUM, check_weight
 from ._decision.base import LabelClassifier
 from ._decision.cross_fit import takes_keyword

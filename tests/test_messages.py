@@ -19,7 +19,7 @@ from sklearn_mlloss import (
     MultiLabelNetClassifier,
     SoftVotingClassifier,
 )
-from sklearn_mlloss._data.validation import did_you_mean
+from sklearn_mlloss._data.messages import did_you_mean
 from sklearn_mlloss.calibration import CALIBRATORS, get_calibrator
 from sklearn_mlloss.decoders import (
     DECODERS,

@@ -155,7 +155,7 @@ def test_losses_decoders_and_networks_do_not_know_each_other(path):
 @within("")
 def test_warnings_find_the_line_of_the_user_themselves(path):
     # A number of calls is wrong as soon as there is another way to get there: use warn_user.
-    if part(path) != "_data/validation.py":
+    if part(path) != "_data/messages.py":
         assert "stacklevel" not in path.read_text() and "warnings.warn(" not in path.read_text()
 
 

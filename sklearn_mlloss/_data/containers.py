@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from .validation import describe
+from .messages import describe
 
 __all__ = [
     "advise",

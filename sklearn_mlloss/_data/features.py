@@ -13,10 +13,10 @@ from sklearn.utils.validation import validate_data
 
 from .._sklearn import _safe_indexing
 from .containers import is_missing
+from .messages import LONGEST, describe, warn_user, without_rows
 from .rows import Inputs, Rows
 from .tables import as_table, is_frame
 from .targets import TargetCodec
-from .validation import LONGEST, describe, warn_of_lost_digits, warn_user, without_rows
 from .weights import check_weight
 
 __all__ = ["InputCodec", "check_rows", "takes_missing"]
@@ -83,7 +83,7 @@ class InputCodec:
         if len(self._of_numbers):
             names = _feature_names(estimator, inputs)[self._of_numbers]
             numbers = X if self.is_categorical_ is None else _columns(X, self._of_numbers)
-            warn_of_lost_digits(numbers, inputs.dtype, names)
+            _warn_of_lost_digits(numbers, inputs.dtype, names)
         return inputs
 
     def check_columns(self, estimator: Any, X: Any) -> None:
@@ -387,4 +387,26 @@ def _sorted(levels: list) -> list:
     except TypeError:  # of several kinds; numbers of any type may be equal, and go by value
         return sorted(
             levels, key=lambda v: (0, v) if isinstance(v, Real) else (1, str(type(v)), str(v))
+        )
+
+
+def _warn_of_lost_digits(given: Any, dtype: Any, names: np.ndarray) -> None:
+    """Warn of columns whose differences are hardly there any more in another precision.
+
+    Such as seconds since 1970: float32 has 24 bits, and the last of a billion is worth 64.
+    """
+    if dtype != np.float32 or sp.issparse(given):
+        return
+    given = np.asarray(given)
+    if given.dtype.kind not in "fiu" or given.dtype.itemsize <= 4:
+        return
+    # NaN is left out.
+    low, high = (f.reduce(given, axis=0).astype(float) for f in (np.fmin, np.fmax))
+    largest = np.maximum(np.abs(low), np.abs(high))
+    lost = (high > low) & (high - low < 1000 * np.finfo(np.float32).eps * largest)
+    if lost.any():
+        warn_user(
+            f"{lost.sum()} column(s) of X lie so far from 0 that float32 keeps fewer than a "
+            f"thousand of their values apart: {', '.join(map(str, names[lost][:10]))}. Subtract "
+            "their minimum, put a StandardScaler before, or set precision='float64'"
         )

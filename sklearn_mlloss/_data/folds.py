@@ -9,7 +9,7 @@ import numpy as np
 
 from .._sklearn import _num_samples
 from .containers import is_missing, to_array
-from .validation import warn_user
+from .messages import warn_user
 
 __all__ = ["Fold", "check_groups", "find_gaps", "list_folds", "warn_of_gaps"]
 

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
 
 from .._versions import __version__
-from .validation import warn_user
+from .messages import warn_user
 
 __all__ = ["VersionedEstimator"]
 

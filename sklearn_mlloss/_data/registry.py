@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from .validation import describe, did_you_mean
+from .messages import describe, did_you_mean
 
 __all__ = ["Registry", "make_default"]
 

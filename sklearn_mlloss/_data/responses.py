@@ -12,9 +12,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 from .._sklearn import BaseSearchCV, _num_samples
+from .messages import describe
 from .scores import Link, class_matrix, label_matrix, to_probability
 from .targets import TargetCodec
-from .validation import describe
 
 __all__ = [
     "METHODS",

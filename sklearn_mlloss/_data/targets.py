@@ -13,9 +13,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array
 
 from .containers import is_missing, stack_rows, to_array, to_float, type_of
+from .messages import describe, warn_user
 from .sparse import as_csr
 from .tables import as_frame, check_same_columns, columns_of, is_frame
-from .validation import describe, warn_user
 from .weights import LARGEST_SUM, check_weight
 
 __all__ = ["TargetCodec", "plain_targets"]

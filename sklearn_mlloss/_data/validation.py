@@ -1,26 +1,19 @@
-"""Checks of single parameters, and warnings that show the user's line."""
+"""Checks of single parameters."""
 
 from __future__ import annotations
 
 import inspect
 import math
-import os
-import traceback
-import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from difflib import get_close_matches
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+
+from .messages import describe, did_you_mean
 
 __all__ = [
-    "FOREIGN",
     "InvalidParameterError",
     "check_beta",
     "check_call",
@@ -31,28 +24,13 @@ __all__ = [
     "check_nested",
     "check_number",
     "check_numbers",
-    "draw_entropy",
-    "describe",
-    "describe_error",
-    "did_you_mean",
     "is_auto",
-    "unchanged_on_error",
-    "warn_of_lost_digits",
-    "warn_user",
-    "without_rows",
 ]
 
 # The largest number in float32, in which networks compute.
 LARGEST = float(np.finfo(np.float32).max)
 # Within these bounds the square of beta keeps its digits beside 1, and counts times it are finite.
 SMALLEST_BETA, LARGEST_BETA = 1e-6, 1e6
-# Characters of a value that a message shows; containers that it shows, and their items.
-LONGEST = 200
-SHOWN, MOST_ITEMS = (list, tuple, set, frozenset, dict), 10
-# Errors of Python, numpy and torch in what the user gave. An assertion, or an error of a class of
-# one's own, says what it should, and is not replaced by one that names the parameter.
-FOREIGN = ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError
-PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
 class InvalidParameterError(TypeError, ValueError):
@@ -235,120 +213,6 @@ def is_auto(value: Any) -> bool:
     return isinstance(value, str) and value == "auto"
 
 
-def did_you_mean(given: Any, names: Iterable[str]) -> str:
-    """Return the end of an error message: the name that was probably meant, or nothing.
-
-    Parameters
-    ----------
-    given : object
-        A mistyped name; anything but a string is like none of the names.
-    names : iterable of str
-        The names that exist.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> from sklearn_mlloss._data.validation import did_you_mean
-    >>> "unknown loss 'Focl'" + did_you_mean("Focl", ["bce", "focal"])
-    "unknown loss 'Focl'; did you mean 'focal'?"
-    """
-    if not isinstance(given, str):
-        return ""
-    known = {_plain(name): name for name in names}
-    close = get_close_matches(_plain(given), known, n=1)
-    return f"; did you mean {known[close[0]]!r}?" if close else ""
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "_").replace(" ", "_")
-
-
-def describe(value: Any) -> str:
-    """Return how a message shows what was given: in short, and never rows of data.
-
-    Arrays and tables, and lists that are long or nested, may hold rows: their type and size are
-    shown.
-    """
-    if isinstance(value, partial):
-        return f"partial of {describe(value.func)}"
-    shape = getattr(value, "shape", None)
-    if isinstance(shape, tuple) and shape:
-        return f"{type(value).__name__} of shape {shape}"
-    if isinstance(value, int) and abs(value) >= 10**20:
-        return f"an integer of {value.bit_length()} bits"
-    if not _is_container(value):
-        return _short(value)
-    kind, items = type(value).__name__, list(value.values() if isinstance(value, dict) else value)
-    if isinstance(value, SHOWN) and len(items) <= MOST_ITEMS and not any(map(_is_container, items)):
-        return _short(value)
-    return f"{kind} of {len(items)} item{'s' * (len(items) != 1)}"
-
-
-def describe_error(error: Exception) -> str:
-    """Return class and message of an error."""
-    return "".join(traceback.format_exception_only(error)).strip()
-
-
-@contextmanager
-def without_rows(name: str) -> Iterator[None]:
-    """Raise scikit-learn's errors that show rows, for complex or not 2-D data, without them."""
-    try:
-        yield
-    except ValueError as error:
-        if str(error).startswith("Complex data not supported\n"):
-            raise ValueError(f"Complex data not supported: {name} must hold real numbers") from None
-        head, shown, _ = str(error).partition(" instead:\narray=")
-        if not shown:
-            raise
-        raise ValueError(
-            f"{head} instead. Reshape your data: {name}.reshape(-1, 1) has a single column, "
-            f"{name}.reshape(1, -1) a single row"
-        ) from None
-
-
-def warn_user(message: str | Warning, category: type[Warning] = UserWarning) -> None:
-    """Warn at the line outside this package that called it, however deep the call is.
-
-    Frames of other libraries between those of this package, such as joblib's, are passed over.
-
-    Parameters
-    ----------
-    message : str or Warning
-        A warning itself has a category of its own.
-    category : type, default=UserWarning
-    """
-    frame, level, of_user = inspect.currentframe(), 1, 1
-    while frame is not None:
-        if frame.f_code.co_filename.startswith(PACKAGE):
-            of_user = level + 1
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=of_user)
-
-
-def _is_container(value: Any) -> bool:
-    """Return whether a value may hold rows: arrays without dimensions, text and types do not."""
-    return (
-        isinstance(value, Collection)
-        and not isinstance(value, str | bytes | type)
-        and getattr(value, "shape", None) != ()
-    )
-
-
-def _short(value: Any) -> str:
-    try:
-        shown = " ".join(repr(value).split())
-    except ValueError:  # of too many digits
-        return type(value).__name__
-    if len(shown) <= LONGEST:
-        return shown
-    # Not its beginning: nobody knows what data it holds.
-    length = f" of length {len(value)}" if hasattr(value, "__len__") else ""
-    return f"{type(value).__name__}{length}"
-
-
 def _is_number(value: Any) -> bool:
     if isinstance(value, np.integer):
         return isinstance(value, np.signedinteger) and value.itemsize >= 4
@@ -413,51 +277,3 @@ def check_nested(estimator: BaseEstimator, params: Mapping[str, Any]) -> None:
                     f"{did_you_mean(name, known)}"
                 )
             part = params.get("__".join(names[: depth + 1]), known[name])
-
-
-@contextmanager
-def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
-    """Leave the estimator as it was if anything fails, so that it is never half fitted."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
-
-
-def draw_entropy(random_state: Any) -> int:
-    """Return the number that all seeds of a fit follow from."""
-    # numpy's global generator, which check_random_state(None) returns, is not ours to advance.
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    try:
-        return int(check_random_state(random_state).randint(2**31 - 1))
-    except ValueError:
-        raise ValueError(
-            "random_state must be None, an int from 0 to 2**32 - 1 or a numpy.random.RandomState, "
-            f"got {describe(random_state)}"
-        ) from None
-
-
-def warn_of_lost_digits(given: Any, dtype: Any, names: np.ndarray) -> None:
-    """Warn of columns whose differences are hardly there any more in another precision.
-
-    Such as seconds since 1970: float32 has 24 bits, and the last of a billion is worth 64.
-    """
-    if dtype != np.float32 or sp.issparse(given):
-        return
-    given = np.asarray(given)
-    if given.dtype.kind not in "fiu" or given.dtype.itemsize <= 4:
-        return
-    # NaN is left out.
-    low, high = (f.reduce(given, axis=0).astype(float) for f in (np.fmin, np.fmax))
-    largest = np.maximum(np.abs(low), np.abs(high))
-    lost = (high > low) & (high - low < 1000 * np.finfo(np.float32).eps * largest)
-    if lost.any():
-        warn_user(
-            f"{lost.sum()} column(s) of X lie so far from 0 that float32 keeps fewer than a "
-            f"thousand of their values apart: {', '.join(map(str, names[lost][:10]))}. Subtract "
-            "their minimum, put a StandardScaler before, or set precision='float64'"
-        )

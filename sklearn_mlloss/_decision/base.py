@@ -11,15 +11,11 @@ from sklearn.utils import check_array, estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
 
 from .._data.containers import to_float
+from .._data.fitting import unchanged_on_error
+from .._data.messages import without_rows
 from .._data.persistence import VersionedEstimator
 from .._data.targets import TargetCodec
-from .._data.validation import (
-    check_integer,
-    check_nested,
-    is_auto,
-    unchanged_on_error,
-    without_rows,
-)
+from .._data.validation import check_integer, check_nested, is_auto
 from ..calibration import Calibrator, get_calibrator
 from ..decoders import Decoder, get_decoder
 from .decision import KEEP, Decision, HeldOut

@@ -16,10 +16,10 @@ from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from .._data.folds import check_groups, list_folds
+from .._data.messages import describe, did_you_mean, warn_user
 from .._data.parallel import call_in_parallel
 from .._data.responses import explaining_labels, label_scores
 from .._data.targets import TargetCodec
-from .._data.validation import describe, did_you_mean, warn_user
 from .._sklearn import _check_method_params, _routing_enabled, _safe_split
 from ..model_selection.split_groups import stratified_folds
 

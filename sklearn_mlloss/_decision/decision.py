@@ -9,8 +9,9 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+from .._data.messages import warn_user
 from .._data.targets import TargetCodec
-from .._data.validation import is_auto, warn_user
+from .._data.validation import is_auto
 from .._data.weights import counting_rows, drop_unweighted, row_weight
 from ..calibration import Calibrator, get_calibrator
 from ..decoders import Argmax, Decoder, get_decoder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .._data.validation import describe, did_you_mean
+from .._data.messages import describe, did_you_mean
 
 __all__ = ["PRESETS", "preset_for", "vote_for"]
 

@@ -11,8 +11,9 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 
+from .._data.messages import describe
 from .._data.targets import TargetCodec
-from .._data.validation import describe, is_auto
+from .._data.validation import is_auto
 from ..calibration import CALIBRATORS, Calibrator, get_calibrator
 from ..classifier import MultiLabelNetClassifier
 from ..decoders import DECODERS, Decoder, get_decoder

@@ -12,10 +12,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length
 from sklearn.utils.metadata_routing import process_routing
 
+from .._data.fitting import draw_entropy
 from .._data.folds import Fold, check_groups, find_gaps, list_folds, warn_of_gaps
+from .._data.messages import warn_user
 from .._data.tables import as_rows
 from .._data.targets import TargetCodec, plain_targets
-from .._data.validation import draw_entropy, warn_user
 from .._data.weights import check_weight, counting_rows, weigh
 from .._decision.cross_fit import check_keywords
 from .._sklearn import _check_method_params, _routing_enabled

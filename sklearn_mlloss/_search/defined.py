@@ -12,8 +12,8 @@ import numpy as np
 from sklearn import metrics
 
 from .._data.folds import Fold, describe_gaps
+from .._data.messages import describe_error, warn_user
 from .._data.targets import TargetCodec
-from .._data.validation import describe_error, warn_user
 from .._sklearn import _BaseScorer, _PassthroughScorer
 from .scored_rows import ScoredRows
 

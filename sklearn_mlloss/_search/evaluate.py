@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
+from .._data.messages import describe_error
 from .._data.parallel import call_in_parallel
-from .._data.validation import describe_error
 from .._decision.decision import Decision, HeldOut
 from .._decision.held_out import row_means
 from ..model_selection.comparison import correct_for_selection

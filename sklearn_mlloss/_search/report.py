@@ -13,7 +13,7 @@ from joblib import effective_n_jobs
 from scipy.stats import rankdata
 from sklearn.exceptions import FitFailedWarning
 
-from .._data.validation import warn_user
+from .._data.messages import warn_user
 from .._sklearn import _MultimetricScorer
 from ..model_selection.comparison import corrected_t_test, practical_difference
 from .candidates import Candidate

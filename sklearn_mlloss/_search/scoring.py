@@ -11,8 +11,8 @@ import numpy as np
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.utils.metadata_routing import process_routing
 
+from .._data.messages import describe, describe_error, did_you_mean
 from .._data.targets import TargetCodec
-from .._data.validation import describe, describe_error, did_you_mean
 from .._data.weights import LARGEST_SUM, check_weight
 from .._sklearn import (
     _BaseScorer,

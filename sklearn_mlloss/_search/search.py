@@ -15,20 +15,12 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from .._data.fitting import draw_entropy, unchanged_on_error
+from .._data.messages import describe, warn_user
 from .._data.persistence import VersionedEstimator
 from .._data.tables import as_rows
 from .._data.targets import plain_targets
-from .._data.validation import (
-    check_choice,
-    check_flag,
-    check_integer,
-    check_n_jobs,
-    check_number,
-    describe,
-    draw_entropy,
-    unchanged_on_error,
-    warn_user,
-)
+from .._data.validation import check_choice, check_flag, check_integer, check_n_jobs, check_number
 from .._decision.decision import KEEP
 from .._sklearn import (
     CallbackSupportMixin,

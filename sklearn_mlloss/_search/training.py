@@ -13,10 +13,10 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from .._data.messages import describe_error
 from .._data.parallel import call_in_parallel
 from .._data.responses import inside, score_matrix
 from .._data.targets import TargetCodec
-from .._data.validation import describe_error
 from .._sklearn import _check_method_params, _safe_split
 from .._training.progress import Task
 from .candidates import Setting, last_step, prefix_of

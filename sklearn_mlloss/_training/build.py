@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
+from .._data.messages import FOREIGN, describe, did_you_mean
 from .._data.rows import Rows
-from .._data.validation import FOREIGN, describe, did_you_mean, is_auto
+from .._data.validation import is_auto
 from ..losses import Criterion, FunctionLoss, Loss, get_loss
 from ..networks import MLP
 from .batches import Batches, Table, block_size

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_memory
 
-from .._data.validation import LONGEST, describe
+from .._data.messages import LONGEST, describe
 from .._versions import __version__
 from .build import Plan
 from .callbacks import check_callbacks

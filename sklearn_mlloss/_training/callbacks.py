@@ -27,7 +27,7 @@ from skorch.callbacks import (
 from skorch.dataset import Dataset
 from torch import Tensor
 
-from .._data.validation import FOREIGN, describe
+from .._data.messages import FOREIGN, describe
 from .batches import Table
 from .progress import Task
 

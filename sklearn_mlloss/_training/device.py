@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from .._data.validation import describe, warn_user
+from .._data.messages import describe, warn_user
 
 __all__ = ["call_seeded", "resolve_device", "seeded", "threads_for", "torch_defaults"]
 

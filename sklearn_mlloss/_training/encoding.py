@@ -15,8 +15,8 @@ from sklearn.utils import gen_batches
 from sklearn.utils.validation import has_fit_parameter
 from torch import Tensor, nn
 
+from .._data.messages import FOREIGN, describe
 from .._data.rows import Matrix, Rows, RowView
-from .._data.validation import FOREIGN, describe
 from ..networks import Encoding, IdentityEncoding, OneHotEncoding, choose_encoding, get_encoding
 from ..networks.layers import Mixed
 from .batches import BLOCK_ENTRIES

@@ -12,9 +12,9 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
+from .._data.messages import warn_user
 from .._data.parallel import call_in_parallel
 from .._data.rows import Matrix, Rows
-from .._data.validation import warn_user
 from .batches import to_tensors
 from .build import Plan, build_net
 from .callbacks import OutputsByEpoch, Progress

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from .._data.validation import FOREIGN, describe, is_auto
+from .._data.messages import FOREIGN, describe
+from .._data.validation import is_auto
 from ..networks import MLP, Mixup
 from .encoding import Encoder
 from .parameters import NETWORK

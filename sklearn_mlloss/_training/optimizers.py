@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from .._data.validation import check_flag, check_number, describe, did_you_mean
+from .._data.messages import describe, did_you_mean
+from .._data.validation import check_flag, check_number
 
 __all__ = [
     "OPTIMIZERS",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from .._data.messages import describe, did_you_mean
 from .._data.validation import (
     check_call,
     check_choice,
@@ -18,8 +19,6 @@ from .._data.validation import (
     check_integer,
     check_n_jobs,
     check_number,
-    describe,
-    did_you_mean,
     is_auto,
 )
 from ..networks import ACTIVATIONS, ENCODINGS, NORMALIZATIONS, Encoding

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._data.messages import FOREIGN
 from .._data.rows import Rows
-from .._data.validation import FOREIGN
 from ..losses import LOSSES, Criterion, FunctionLoss, Loss
 from .device import call_seeded
 from .fast.parameters import FlatParameters, make_step

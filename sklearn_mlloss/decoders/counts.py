@@ -10,7 +10,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from .._data.validation import check_number, describe
+from .._data.messages import describe
+from .._data.validation import check_number
 from .base import Decoder, WrappingDecoder
 from .thresholds import FixedThreshold
 

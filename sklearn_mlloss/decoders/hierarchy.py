@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._data.validation import describe
+from .._data.messages import describe
 from .base import Decoder, WrappingDecoder
 
 __all__ = ["HierarchyClosure"]

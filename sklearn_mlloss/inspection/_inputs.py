@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from .._data.labels import check_labels
+from .._data.messages import describe
 from .._data.scores import label_matrix
 from .._data.tables import check_labels_of
-from .._data.validation import describe
 
 # Small multiples stay readable up to a page of them.
 MAX_PANELS = 12

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from scipy.stats import t as student
 
-from .._data.validation import check_choice, check_integer, describe
+from .._data.messages import describe
+from .._data.validation import check_choice, check_integer
 from ._panels import (
     BLUE,
     GREY,

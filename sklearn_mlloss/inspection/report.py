@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._data.labels import check_predictions, find_names
-from .._data.validation import check_integer, describe
+from .._data.messages import describe
+from .._data.validation import check_integer
 from ..metrics import multilabel_report
 from ._inputs import check_true, label_probabilities
 from ._panels import COLOURS, GREY, MARKERS, check_matplotlib, make_axes, name_rows, shorten

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._data.validation import check_choice, check_integer, describe
+from .._data.messages import describe
+from .._data.validation import check_choice, check_integer
 from ._inputs import MAX_PANELS
 from ._panels import (
     BLUE,

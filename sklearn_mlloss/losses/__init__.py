@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import nn
 
+from .._data.messages import describe, did_you_mean
 from .._data.registry import Registry
-from .._data.validation import describe, did_you_mean
 from .balanced import DistributionBalancedLoss
 from .base import Criterion, Loss, SeparableLoss
 from .counts import FactorizedLoss, PoissonSoftmaxLoss

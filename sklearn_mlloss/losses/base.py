@@ -15,8 +15,9 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
 from .._data.containers import to_array
+from .._data.messages import describe
 from .._data.persistence import VersionedEstimator
-from .._data.validation import check_choice, check_number, check_numbers, describe
+from .._data.validation import check_choice, check_number, check_numbers
 from .._data.weights import LARGEST_SUM, check_weight
 from .links import strictly_increasing
 

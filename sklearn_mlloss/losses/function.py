@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from .._data.messages import describe
 from .._data.registry import make_default
-from .._data.validation import check_call, describe, is_auto
+from .._data.validation import check_call, is_auto
 from .base import Loss
 from .links import sigmoid_scores, softmax_scores, strictly_increasing
 

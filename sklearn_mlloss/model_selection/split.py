@@ -10,8 +10,9 @@ from sklearn.model_selection import BaseCrossValidator, BaseShuffleSplit
 from sklearn.utils import check_consistent_length, check_random_state
 
 from .._data.containers import is_missing, stack_rows, to_array, to_float
+from .._data.messages import describe, warn_user
 from .._data.sparse import as_csr
-from .._data.validation import check_integer, check_number, describe, warn_user
+from .._data.validation import check_integer, check_number
 
 __all__ = [
     "MultilabelStratifiedKFold",

@@ -9,7 +9,8 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_consistent_length, check_random_state
 
 from .._data.folds import Fold, check_groups
-from .._data.validation import check_integer, describe
+from .._data.messages import describe
+from .._data.validation import check_integer
 from .split import MultilabelStratifiedKFold, _positives
 
 __all__ = ["MultilabelStratifiedGroupKFold"]

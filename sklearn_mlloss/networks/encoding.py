@@ -24,9 +24,10 @@ from scipy.special import ndtri
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
+from .._data.messages import describe
 from .._data.persistence import VersionedEstimator
 from .._data.registry import Registry
-from .._data.validation import check_flag, check_integer, describe, is_auto
+from .._data.validation import check_flag, check_integer, is_auto
 from .columns import CSR, SLACK, Columns, quantiles
 from .layers import Filled, PiecewiseLinear, Quantile, Scaled, WithIndicator, inverse, reach
 

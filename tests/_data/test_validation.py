@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from sklearn_mlloss._data.messages import describe
 from sklearn_mlloss._data.validation import (
     check_beta,
     check_call,
@@ -13,7 +14,6 @@ from sklearn_mlloss._data.validation import (
     check_integer,
     check_number,
     check_numbers,
-    describe,
 )
 
 NAN, INF = float("nan"), float("inf")

@@ -16,8 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
+from sklearn_mlloss._data.fitting import draw_entropy
 from sklearn_mlloss._data.targets import TargetCodec
-from sklearn_mlloss._data.validation import draw_entropy
 from sklearn_mlloss._search import scoring as search_scoring
 from sklearn_mlloss._search.candidates import ALL_DECODERS, DEFAULT_DECODERS, DEFAULT_LOSSES
 from sklearn_mlloss._search.count_metrics import count_metric

@@ -1,0 +1,145 @@
+"""Words of messages: values in short, near misses, errors, and warnings at the user's line."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import traceback
+import warnings
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+
+__all__ = [
+    "FOREIGN",
+    "LONGEST",
+    "describe",
+    "describe_error",
+    "did_you_mean",
+    "warn_user",
+    "without_rows",
+]
+
+# Characters of a value that a message shows; containers that it shows, and their items.
+LONGEST = 200
+SHOWN, MOST_ITEMS = (list, tuple, set, frozenset, dict), 10
+# Errors of Python, numpy and torch on wrong values. An assertion or an error of a custom class is
+# clear as it is, and is not replaced by one that names the parameter.
+FOREIGN = ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError
+PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
+
+
+def did_you_mean(given: Any, names: Iterable[str]) -> str:
+    """Return the end of an error message: the name that was probably meant, or nothing.
+
+    Parameters
+    ----------
+    given : object
+        A mistyped name; anything but a string is like none of the names.
+    names : iterable of str
+        The names that exist.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from sklearn_mlloss._data.messages import did_you_mean
+    >>> "unknown loss 'Focl'" + did_you_mean("Focl", ["bce", "focal"])
+    "unknown loss 'Focl'; did you mean 'focal'?"
+    """
+    if not isinstance(given, str):
+        return ""
+    known = {_plain(name): name for name in names}
+    close = get_close_matches(_plain(given), known, n=1)
+    return f"; did you mean {known[close[0]]!r}?" if close else ""
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_").replace(" ", "_")
+
+
+def describe(value: Any) -> str:
+    """Return how a message shows what was given: in short, and never rows of data.
+
+    Arrays and tables, and lists that are long or nested, may hold rows: their type and size are
+    shown.
+    """
+    if isinstance(value, partial):
+        return f"partial of {describe(value.func)}"
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape:
+        return f"{type(value).__name__} of shape {shape}"
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return f"an integer of {value.bit_length()} bits"
+    if not _is_container(value):
+        return _short(value)
+    kind, items = type(value).__name__, list(value.values() if isinstance(value, dict) else value)
+    if isinstance(value, SHOWN) and len(items) <= MOST_ITEMS and not any(map(_is_container, items)):
+        return _short(value)
+    return f"{kind} of {len(items)} item{'s' * (len(items) != 1)}"
+
+
+def describe_error(error: Exception) -> str:
+    """Return class and message of an error."""
+    return "".join(traceback.format_exception_only(error)).strip()
+
+
+@contextmanager
+def without_rows(name: str) -> Iterator[None]:
+    """Raise scikit-learn's errors that show rows, for complex or not 2-D data, without them."""
+    try:
+        yield
+    except ValueError as error:
+        if str(error).startswith("Complex data not supported\n"):
+            raise ValueError(f"Complex data not supported: {name} must hold real numbers") from None
+        head, shown, _ = str(error).partition(" instead:\narray=")
+        if not shown:
+            raise
+        raise ValueError(
+            f"{head} instead. Reshape your data: {name}.reshape(-1, 1) has a single column, "
+            f"{name}.reshape(1, -1) a single row"
+        ) from None
+
+
+def warn_user(message: str | Warning, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line outside this package that called it, however deep the call is.
+
+    Frames of other libraries between those of this package, such as joblib's, are passed over.
+
+    Parameters
+    ----------
+    message : str or Warning
+        A warning itself has a category of its own.
+    category : type, default=UserWarning
+    """
+    frame, level, of_user = inspect.currentframe(), 1, 1
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(PACKAGE):
+            of_user = level + 1
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=of_user)
+
+
+def _is_container(value: Any) -> bool:
+    """Return whether a value may hold rows: arrays without dimensions, text and types do not."""
+    return (
+        isinstance(value, Collection)
+        and not isinstance(value, str | bytes | type)
+        and getattr(value, "shape", None) != ()
+    )
+
+
+def _short(value: Any) -> str:
+    try:
+        shown = " ".join(repr(value).split())
+    except ValueError:  # of too many digits
+        return type(value).__name__
+    if len(shown) <= LONGEST:
+        return shown
+    # Not its beginning: nobody knows what data it holds.
+    length = f" of length {len(value)}" if hasattr(value, "__len__") else ""
+    return f"{type(value).__name__}{length}"
