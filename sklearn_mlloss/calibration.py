@@ -1,4 +1,4 @@
-"""Calibrators: from scores in (0, 1) to probabilities that keep their word, label by label.
+"""Calibrators: from scores in (0, 1) to calibrated probabilities, label by label.
 
 Every calibrator is a `Calibrator`: ``fit(scores, Y)`` on held-out rows, ``transform(scores)`` to
 use it. All maps are strictly increasing in the label's own score, so that rankings within a label
@@ -58,8 +58,8 @@ class Calibrator(VersionedEstimator, ABC):
     Attributes
     ----------
     learned : tuple of str
-        Names of the fitted attributes that tell what was learned: numbers, or arrays with a value
-        a label. `summary` of a classifier shows them.
+        Names of the fitted parameters that `summary` of a classifier shows: numbers, or arrays with
+        one value per label.
     n_labels_ : int
         Number of labels, set by `fit`.
     identity_labels_ : ndarray of int
@@ -169,8 +169,29 @@ class Calibrator(VersionedEstimator, ABC):
         return hasattr(self, "n_labels_")
 
 
+class _LogisticCalibrator(Calibrator):
+    """Base of logistic regressions of each label on features of its score."""
+
+    min_positives: float
+
+    @abstractmethod
+    def _features(self, p: np.ndarray) -> np.ndarray:
+        """Return the features, shape (n, n_features), of scores strictly inside (0, 1)."""
+
+    def _check_params(self) -> None:
+        check_number(self.min_positives, "min_positives", low=0, infinite=True)
+
+    def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
+        p, y, w, g = _entries(scores, Y, sample_weight, self.identity_labels_)
+        self.offset_ = _offset(p)
+        X = self._features(_inside(p, self.offset_))
+        self.slopes_, self.intercepts_, self.fallback_labels_ = _fit_maps(
+            X, y, w, g, scores.shape[1], self.min_positives
+        )
+
+
 @dataclass(eq=False, repr=False)
-class SigmoidCalibrator(Calibrator):
+class SigmoidCalibrator(_LogisticCalibrator):
     r"""Platt scaling: a logistic regression of each label on the logit of its score.
 
     .. math:: p'_l = \sigma(a_l s_l + b_l), \quad s = \log p - \log(1 - p), \quad a_l > 0
@@ -188,8 +209,8 @@ class SigmoidCalibrator(Calibrator):
     Parameters
     ----------
     min_positives : float, default=10
-        Positives and negatives, in weights, that a label needs for a slope of its own; ten events
-        a coefficient is the usual advice for logistic regression. 0 never shares, infinity always.
+        Positives and negatives, in weights, that a label needs for its own slope; ten events per
+        coefficient is the usual advice for logistic regression. 0 never shares, infinity always.
 
     Attributes
     ----------
@@ -225,17 +246,12 @@ class SigmoidCalibrator(Calibrator):
 
     learned = ("slopes_", "intercepts_")
 
-    def _check_params(self) -> None:
-        check_number(self.min_positives, "min_positives", low=0, infinite=True)
+    def _features(self, p: np.ndarray) -> np.ndarray:
+        return logit(p)[:, None]
 
     def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
-        p, y, w, g = _entries(scores, Y, sample_weight, self.identity_labels_)
-        self.offset_ = _offset(p)
-        features = logit(_inside(p, self.offset_))[:, None]
-        slopes, self.intercepts_, self.fallback_labels_ = _fit_maps(
-            features, y, w, g, scores.shape[1], self.min_positives
-        )
-        self.slopes_ = slopes[:, 0]
+        super()._fit(scores, Y, sample_weight)
+        self.slopes_ = self.slopes_[:, 0]
 
     def _transform(self, scores: np.ndarray) -> np.ndarray:
         s = logit(_inside(scores, self.offset_))
@@ -249,7 +265,7 @@ class TemperatureCalibrator(Calibrator):
 
     T minimises the log loss over all observed entries, which is convex in 1/T, within
     [0.01, 100]; the targets are smoothed as in `SigmoidCalibrator`, with the counts of all labels
-    together. It cannot move 0.5 and treats all labels alike, so that it heals over- and
+    together. It cannot move 0.5 and treats all labels alike, so that it repairs over- and
     underconfidence and nothing else: after a loss that shifts the scores (weights for positives,
     asymmetric losses) take "sigmoid" or "beta". It needs the fewest rows of all.
 
@@ -304,8 +320,8 @@ class TemperatureCalibrator(Calibrator):
 
 
 @dataclass(eq=False, repr=False)
-class BetaCalibrator(Calibrator):
-    r"""Beta calibration: two slopes a label, one for low and one for high scores.
+class BetaCalibrator(_LogisticCalibrator):
+    r"""Beta calibration: two slopes per label, one for low and one for high scores.
 
     .. math:: \log \frac{p'_l}{1 - p'_l} = a_l \log p_l - b_l \log(1 - p_l) + c_l,
               \quad a_l, b_l \ge 0
@@ -352,21 +368,8 @@ class BetaCalibrator(Calibrator):
 
     learned = ("intercepts_", "slopes_")
 
-    def _check_params(self) -> None:
-        check_number(self.min_positives, "min_positives", low=0, infinite=True)
-
-    def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
-        p, y, w, g = _entries(scores, Y, sample_weight, self.identity_labels_)
-        self.offset_ = _offset(p)
-        p = _inside(p, self.offset_)
-        self.slopes_, self.intercepts_, self.fallback_labels_ = _fit_maps(
-            np.column_stack([np.log(p), -np.log1p(-p)]),
-            y,
-            w,
-            g,
-            scores.shape[1],
-            self.min_positives,
-        )
+    def _features(self, p: np.ndarray) -> np.ndarray:
+        return np.column_stack([np.log(p), -np.log1p(-p)])
 
     def _transform(self, scores: np.ndarray) -> np.ndarray:
         p = _inside(scores, self.offset_)
@@ -383,8 +386,8 @@ class IsotonicCalibrator(Calibrator):
 
     :math:`m_l` is scikit-learn's `IsotonicRegression`, :math:`N_l` the weight of the label's
     observed entries, and u an increasing map of (0, 1) to itself. Isotonic regression alone gives
-    exact zeros and ones, for which the log loss is infinite, and plateaus, whose ties wreck average
-    precision and top-k; the clip mends the former and u the latter.
+    exact zeros and ones, for which the log loss is infinite, and plateaus, whose ties distort
+    average precision and top-k; the clip prevents the former and u the latter.
 
     It wants about a thousand rows and tens of positives. Labels with fewer than `min_positives`
     positives or negatives use a `SigmoidCalibrator` with its default parameter instead.
@@ -398,7 +401,7 @@ class IsotonicCalibrator(Calibrator):
     Attributes
     ----------
     regressions_ : list of IsotonicRegression or None
-        One a label; None where the label falls back or keeps its scores.
+        One per label; None where the label falls back or keeps its scores.
     clips_ : ndarray of shape (n_labels,)
         :math:`\epsilon_l`.
     fallback_labels_ : ndarray of int
@@ -437,7 +440,7 @@ class IsotonicCalibrator(Calibrator):
         self.fallback_labels_ = np.flatnonzero(rare)
         self.sigmoid_ = SigmoidCalibrator().fit(scores, Y, sample_weight) if rare.any() else None
         self.regressions_: list[IsotonicRegression | None] = [None] * n_labels
-        for label, part in _parts(g, n_labels):
+        for label, part in _label_slices(g, n_labels):
             if not rare[label]:
                 regression = IsotonicRegression(out_of_bounds="clip")
                 self.regressions_[label] = regression.fit(p[part], y[part], w[part])
@@ -482,7 +485,7 @@ def get_calibrator(spec: Any) -> Calibrator | None:
     Returns
     -------
     calibrator : Calibrator or None
-        The calibrator, not a copy of one that was given.
+        The calibrator; an instance is not copied.
 
     Raises
     ------
@@ -521,7 +524,7 @@ def _entries(
     return scores[rows, labels], Y[rows, labels], weight[rows], labels
 
 
-def _parts(labels: np.ndarray, n_labels: int) -> list[tuple[int, slice]]:
+def _label_slices(labels: np.ndarray, n_labels: int) -> list[tuple[int, slice]]:
     """Return each label that has entries with the slice where they lie."""
     ends = np.searchsorted(labels, np.arange(n_labels + 1))
     return [(k, slice(ends[k], ends[k + 1])) for k in range(n_labels) if ends[k] < ends[k + 1]]
@@ -551,13 +554,13 @@ def _inside(p: np.ndarray, offset: float) -> np.ndarray:
 def _fit_maps(
     X: np.ndarray, y: np.ndarray, w: np.ndarray, g: np.ndarray, n_labels: int, least: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit a logistic map a label; rare labels share the slopes of the pool.
+    """Fit a logistic map per label; rare labels share the slopes of the pool.
 
     Returns slopes (n_labels, n_features), intercepts (n_labels,) and the indices of rare labels.
     """
     positives, negatives = _counts(y, w, g, n_labels)
     slopes, intercepts = np.ones((n_labels, X.shape[1])), np.zeros(n_labels)
-    parts = _parts(g, n_labels)
+    parts = _label_slices(g, n_labels)
     rare = {label for label, _ in parts if min(positives[label], negatives[label]) < least}
     if rare:
         pooled = _smooth(y, positives.sum(), negatives.sum())
@@ -602,19 +605,22 @@ def _newton(
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Minimise the log loss of sigma(fixed + X slopes + intercept of group g).
 
-    Newton steps with halving from slopes of 0; the intercepts, one a group, are eliminated from
+    Newton steps with halving from slopes of 0; the intercepts, one per group, are eliminated from
     the Hessian, which stays small however many groups there are.
     """
 
     def by_group(values: np.ndarray) -> np.ndarray:
         return np.bincount(g, values)
 
+    def columns_by_group(values: np.ndarray) -> np.ndarray:
+        return np.array([by_group(column) for column in values.T]).reshape(k, total.size)
+
     def loss(z: np.ndarray, slopes: np.ndarray) -> float:
         softplus = np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
         return float(w @ (softplus - t * z) + 0.5 * _RIDGE * ((slopes - 1) ** 2).sum())
 
     k, total = X.shape[1], by_group(w)
-    centre = np.stack([by_group(w * x) / total for x in X.T]) if k else np.empty((0, total.size))
+    centre = columns_by_group(w[:, None] * X) / total
     X = X - centre.T[g]
     slopes = np.zeros(k)
     intercepts = logit(by_group(w * t) / total) - by_group(w * fixed) / total
@@ -627,7 +633,7 @@ def _newton(
         scale = np.maximum(by_group(curvature), 1e-10)
         gradient = residual @ X + _RIDGE * (slopes - 1)
         WX = curvature[:, None] * X
-        cross = np.stack([by_group(x) for x in WX.T]) if k else np.empty((0, total.size))
+        cross = columns_by_group(WX)
         hessian = X.T @ WX - (cross / scale) @ cross.T + _RIDGE * np.eye(k)
         slope_step = np.linalg.solve(hessian, gradient - cross @ (down / scale))
         intercept_step = (down - slope_step @ cross) / scale
