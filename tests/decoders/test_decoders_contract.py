@@ -1,6 +1,4 @@
-"""What every decoder in the registry must keep."""
-
-import pickle
+"""The contract of decoders: `check_decoder` for all of them, and what goes beyond it."""
 
 import numpy as np
 import pytest
@@ -24,13 +22,14 @@ from sklearn_mlloss.decoders import (
     TopK,
     get_decoder,
 )
+from sklearn_mlloss.testing import check_decoder
 
-# Those that decide nothing before they are told more than their name.
-GIVEN = {"hierarchy": HierarchyClosure([-1, 0, 0, -1])}
+# Those that need parameters.
+NEEDS_PARAMETERS = {"hierarchy": HierarchyClosure([-1, 0, 0, -1])}
 VARIANTS = {
-    **{name: GIVEN.get(name, cls()) for name, cls in DECODERS.items()},
-    "threshold, one a label": FixedThreshold([0.2, 0.4, 0.6, 0.8]),
-    "top_k, given": TopK(2),
+    **{name: NEEDS_PARAMETERS.get(name, cls()) for name, cls in DECODERS.items()},
+    "threshold, one per label": FixedThreshold([0.2, 0.4, 0.6, 0.8]),
+    "top_k, k": TopK(2),
     "per_label_threshold, no minimum": PerLabelThreshold(min_positives=0),
     "per_label_threshold, micro": PerLabelThreshold(average="micro", min_positives=5),
     "per_label_threshold, shrunk": PerLabelThreshold(min_positives=3, shrinkage=10),
@@ -38,17 +37,17 @@ VARIANTS = {
     "global_threshold, samples": GlobalThreshold("jaccard", average="samples"),
     "at_least_one, fitted": AtLeastOne(PerLabelThreshold(min_positives=3)),
     "global_threshold, fbeta": GlobalThreshold("fbeta", "samples", beta=2),
-    "cost, one a label": CostSensitiveThreshold([1, 1, 2, 3], 2),
-    "expected_fbeta, given": ExpectedFBeta(beta=0.5, empty=1),
-    "gfm, given": GFMDecoder(beta=2, empty=1),
-    "risk_control, given": RiskControl(alpha=0.3),
+    "cost, one per label": CostSensitiveThreshold([1, 1, 2, 3], 2),
+    "expected_fbeta, parameters": ExpectedFBeta(beta=0.5, empty=1),
+    "gfm, parameters": GFMDecoder(beta=2, empty=1),
+    "risk_control, alpha": RiskControl(alpha=0.3),
     "hierarchy, fitted": HierarchyClosure([-1, 0, 1, -1], "per_label_threshold"),
     "at_least_one, cardinality": AtLeastOne("cardinality"),
 }
 # These cannot be fitted on another number of labels than theirs, or are not symmetric in them.
 LABEL_BOUND = {
-    "threshold, one a label",
-    "cost, one a label",
+    "threshold, one per label",
+    "cost, one per label",
     "hierarchy",
     "hierarchy, fitted",
 }
@@ -95,13 +94,34 @@ def test_variants_cover_the_registry():
     assert {type(decoder) for decoder in VARIANTS.values()} == set(DECODERS.values())
 
 
-def test_shape_dtype_and_self(decoder, data):
-    scores, Y = data
-    assert decoder.fit(scores, Y) is decoder
-    assert decoder.n_labels_ == 4
-    hat = decoder.decode(scores[:7])
-    assert hat.shape == (7, 4) and hat.dtype == bool
-    assert decoder.decode(np.empty((0, 4))).shape == (0, 4)
+def test_check_decoder_passes(decoder):
+    check_decoder(decoder)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize("n_labels", [1, 2])
+def test_check_decoder_passes_with_few_labels(name, n_labels):
+    given = HierarchyClosure([-1, 0][:n_labels]) if name == "hierarchy" else name
+    check_decoder(given, n_labels=n_labels, random_state=n_labels)
+
+
+def test_untouched_rows_is_for_guarantees():
+    untouched = {name for name, decoder in VARIANTS.items() if decoder.untouched_rows}
+    assert untouched == {"risk_control", "risk_control, alpha"}
+
+
+# ---- what is the rules' own
+
+
+def test_no_rows(decoder, data):
+    assert decoder.fit(*data).decode(np.empty((0, 4))).shape == (0, 4)
+
+
+@pytest.mark.parametrize("name", [n for n, rule in VARIANTS.items() if not rule.requires_fit])
+def test_fit_does_not_change_rules_that_need_none(decoder, data):
+    scores, _ = data
+    unfitted = decoder.decode(scores)
+    assert (decoder.fit(*data).decode(scores) == unfitted).all()
 
 
 def test_beats_nothing_and_everything(decoder, data):
@@ -109,31 +129,6 @@ def test_beats_nothing_and_everything(decoder, data):
     scores, Y = data
     hat = decoder.fit(scores, Y).decode(scores)
     assert scores[hat].mean() > scores[~hat].mean() + 0.2
-
-
-def test_lists_and_frames_and_integers(decoder, data):
-    scores, Y = data
-    expected = decoder.fit(scores, Y).decode(scores)
-    other = clone(decoder).fit(scores.tolist(), Y.astype(bool)).decode(scores.tolist())
-    assert (other == expected).all()
-
-
-def test_requires_fit(decoder, data):
-    scores, Y = data
-    if decoder.requires_fit:
-        with pytest.raises(NotFittedError, match=type(decoder).__name__):
-            decoder.decode(scores)
-        with pytest.raises(NotFittedError):
-            check_is_fitted(decoder)
-    else:
-        unfitted = decoder.decode(scores)
-        check_is_fitted(decoder)
-        assert (decoder.fit(scores, Y).decode(scores) == unfitted).all()
-    check_is_fitted(decoder.fit(scores, Y))
-
-
-def test_untouched_rows_is_for_guarantees(decoder):
-    assert decoder.untouched_rows is isinstance(decoder, RiskControl)
 
 
 def test_label_sets_of_more_rows_never_break_decode(decoder, data):
@@ -152,38 +147,6 @@ def test_label_sets_of_more_rows_never_break_decode(decoder, data):
         assert_same_fit(decoder.learn_sets(Y), whole)
 
 
-def test_label_sets_do_not_change_what_is_given(decoder, data):
-    scores, Y = data
-    weight = np.linspace(0, 1, 60)
-    Y.flags.writeable = weight.flags.writeable = False
-    decoder.fit(scores, Y).learn_sets(Y, weight)
-
-
-def test_clone_and_pickle(decoder, data):
-    scores, Y = data
-    parameters = repr(decoder.get_params())
-    decoder.fit(scores, Y)
-    assert repr(decoder.get_params()) == parameters
-    assert not fitted_values(clone(decoder))
-    restored = pickle.loads(pickle.dumps(decoder))
-    assert_same_fit(restored, decoder)
-    assert (restored.decode(scores) == decoder.decode(scores)).all()
-
-
-def test_inputs_are_not_changed(decoder, data):
-    scores, Y = data
-    Y[3, 1] = np.nan
-    weight = np.linspace(0, 1, 60)
-    given = (scores.copy(), Y.copy(), weight.copy())
-    decoder.fit(scores, Y, weight).decode(scores)
-    for before, after in zip(given, (scores, Y, weight), strict=True):
-        np.testing.assert_array_equal(before, after)
-    for array in (scores, Y, weight):
-        assert array.flags.writeable
-        array.flags.writeable = False
-    clone(decoder).fit(scores, Y, weight).decode(scores)
-
-
 def test_permuted_labels(decoder, name, data):
     if name in LABEL_BOUND:
         pytest.skip("its thresholds belong to the labels")
@@ -194,35 +157,12 @@ def test_permuted_labels(decoder, name, data):
     assert (permuted == expected).all()
 
 
-def test_permuted_rows(decoder, data):
+def test_weights_are_counts(decoder, data):
     scores, Y = data
-    order = np.random.default_rng(0).permutation(60)
-    left = clone(decoder).fit(scores, Y)
-    right = decoder.fit(scores[order], Y[order])
-    assert_same_fit(left, right)
-    assert (left.decode(scores)[order] == right.decode(scores[order])).all()
-
-
-def test_a_row_does_not_depend_on_its_neighbours(decoder, data):
-    scores, Y = data
-    hat = decoder.fit(scores, Y).decode(scores)
-    assert (np.vstack([decoder.decode(row[None]) for row in scores]) == hat).all()
-
-
-def test_weight_zero_is_row_removed(decoder, data):
-    scores, Y = data
-    weight = np.tile([1.0, 0.0, 1.0], 20)
+    weight = np.tile([1.0, 0.0, 2.0], 20)
+    repeated = np.repeat(np.arange(60), weight.astype(int))
     left = clone(decoder).fit(scores, Y, weight)
-    right = decoder.fit(scores[weight > 0], Y[weight > 0])
-    assert_same_fit(left, right)
-
-
-def test_weight_two_is_row_doubled(decoder, data):
-    scores, Y = data
-    weight = np.tile([1.0, 2.0, 1.0], 20)
-    doubled = np.repeat(np.arange(60), weight.astype(int))
-    left = clone(decoder).fit(scores, Y, weight)
-    assert_same_fit(left, decoder.fit(scores[doubled], Y[doubled]))
+    assert_same_fit(left, decoder.fit(scores[repeated], Y[repeated]))
 
 
 def test_weights_matter(data):
@@ -245,36 +185,12 @@ def test_an_unobserved_row_is_a_row_removed(decoder, data):
     assert_same_fit(left, decoder.fit(scores[seen], Y[seen]))
 
 
-def test_some_and_all_labels_unobserved(decoder, data):
-    scores, Y = data
-    Y[np.random.default_rng(0).random(Y.shape) < 0.3] = np.nan
-    Y[:, 2] = np.nan
-    assert clone(decoder).fit(scores, Y).decode(scores).any()
-    assert decoder.fit(scores, np.full_like(Y, np.nan)).decode(scores).shape == Y.shape
-
-
-def test_soft_labels(decoder, data):
-    scores, Y = data
-    soft = np.clip(Y, 0.1, 0.9)
-    assert decoder.fit(scores, soft).decode(scores).any()
-
-
 def test_one_label_one_row(decoder, name):
-    if name in LABEL_BOUND or name == "top_k, given":
+    if name in LABEL_BOUND or name == "top_k, k":
         pytest.skip("asks for more labels")
     for target in (0, 1, 0.5, np.nan):
         hat = clone(decoder).fit([[0.3]], [[target]]).decode([[0.3], [0.9]])
         assert hat.shape == (2, 1)
-
-
-def test_labels_without_and_with_only_positives(decoder, data):
-    scores, Y = data
-    Y[:, 0], Y[:, 1] = 0, 1
-    hat = decoder.fit(scores, Y).decode(scores)
-    assert hat.shape == Y.shape
-    for constant in (0, 1):
-        fitted = clone(decoder).fit(scores, np.full_like(Y, constant))
-        assert fitted.decode(scores).shape == Y.shape
 
 
 def test_all_scores_equal(decoder, data):
@@ -284,11 +200,66 @@ def test_all_scores_equal(decoder, data):
     assert (hat == hat[0]).all()  # rows with the same scores get the same answer
 
 
-def test_wrong_number_of_labels(decoder, data):
+def test_count_is_accepted_by_all(decoder, data):
     scores, Y = data
-    decoder.fit(scores, Y)
+    count = np.full(60, 2.0) + np.arange(60) % 2
+    assert decoder.fit(scores, Y, count=count).decode(scores, count=count).shape == Y.shape
+
+
+def test_weight_zero_drops_the_count_too(data):
+    scores, Y = data
+    count = Y.sum(axis=1)
+    weight = 1.0 * (np.arange(60) < 40)
+    left = CardinalityCut().fit(scores, Y, weight, count)
+    assert_same_fit(left, CardinalityCut().fit(scores[:40], Y[:40], None, count[:40]))
+
+
+# ---- fit and decode, which are final: once
+
+
+def test_fit_and_decode_are_final():
+    for cls in DECODERS.values():
+        assert cls.fit is Decoder.fit and cls.decode is Decoder.decode
+
+
+def test_lists_and_booleans(data):
+    scores, Y = data
+    expected = GlobalThreshold().fit(scores, Y).decode(scores)
+    found = GlobalThreshold().fit(scores.tolist(), Y.astype(bool)).decode(scores.tolist())
+    assert (found == expected).all()
+
+
+def test_read_only_arrays(data):
+    weight = np.linspace(0, 1, 60)
+    for array in (*data, weight):
+        array.flags.writeable = False
+    GFMDecoder().fit(*data, weight).learn_sets(data[1], weight).decode(data[0])
+
+
+def test_is_fitted(data):
+    decoder = GlobalThreshold()
+    with pytest.raises(NotFittedError, match="GlobalThreshold"):
+        decoder.decode(data[0])
+    with pytest.raises(NotFittedError):
+        check_is_fitted(decoder)
+    check_is_fitted(decoder.fit(*data))
+    check_is_fitted(FixedThreshold())
+    assert decoder.n_labels_ == 4
+
+
+def test_wrong_number_of_labels(data):
+    scores, Y = data
+    decoder = GlobalThreshold().fit(scores, Y)
     with pytest.raises(ValueError, match=r"scores has 3 labels .* fitted with 4"):
         decoder.decode(scores[:, :3])
+
+
+def test_bad_input_to_decode(data):
+    decoder = GlobalThreshold().fit(*data)
+    with pytest.raises(ValueError, match="scores must be finite"):
+        decoder.decode(np.full((2, 4), np.nan))
+    with pytest.raises(ValueError, match="count must have one value per row"):
+        decoder.decode(data[0], count=[1.0])
 
 
 @pytest.mark.parametrize(
@@ -310,34 +281,12 @@ def test_wrong_number_of_labels(decoder, data):
         ({"count": np.full(60, np.inf)}, "count must be finite"),
     ],
 )
-def test_bad_input(decoder, data, change, message):
+def test_bad_input(data, change, message):
+    decoder = GlobalThreshold()
     arguments = {"scores": data[0], "Y": data[1]} | change
     with pytest.raises(ValueError, match=message):
         decoder.fit(**arguments)
     assert not fitted_values(decoder)
-
-
-def test_bad_input_to_decode(decoder, data):
-    scores, Y = data
-    decoder.fit(scores, Y)
-    with pytest.raises(ValueError, match="scores must be finite"):
-        decoder.decode(np.full((2, 4), np.nan))
-    with pytest.raises(ValueError, match="count must have one value per row"):
-        decoder.decode(scores, count=[1.0])
-
-
-def test_count_is_accepted_by_all(decoder, data):
-    scores, Y = data
-    count = np.full(60, 2.0) + np.arange(60) % 2
-    assert decoder.fit(scores, Y, count=count).decode(scores, count=count).shape == Y.shape
-
-
-def test_weight_zero_drops_the_count_too(data):
-    scores, Y = data
-    count = Y.sum(axis=1)
-    weight = 1.0 * (np.arange(60) < 40)
-    left = CardinalityCut().fit(scores, Y, weight, count)
-    assert_same_fit(left, CardinalityCut().fit(scores[:40], Y[:40], None, count[:40]))
 
 
 def test_subclasses_get_clean_read_only_arrays():
@@ -368,8 +317,3 @@ def test_get_decoder():
     for wrong in (None, 3, dict, ["argmax"]):
         with pytest.raises(TypeError, match="the names are: threshold, "):
             get_decoder(wrong)
-
-
-def test_public_methods_are_not_overridden():
-    for cls in DECODERS.values():
-        assert cls.fit is Decoder.fit and cls.decode is Decoder.decode
