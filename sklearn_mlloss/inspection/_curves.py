@@ -1,4 +1,4 @@
-"""A metric of one label at every threshold, and how far another sample would move it."""
+"""A metric of one label at each threshold, with a bootstrap of its variability."""
 
 from collections.abc import Callable
 from functools import partial
@@ -132,7 +132,7 @@ def threshold_curve(
         return values
 
     values = evaluate(np.ones(y.size, dtype=int))
-    # Of several best cuts the largest, as decoders have it.
+    # The largest of several best cuts, like decoders.
     best = values.size - 1 - first_best(values[::-1])
     drawn = np.union1d(drawn, best)
     lower = upper = interval = None

@@ -16,7 +16,7 @@ MAX_PANELS = 12
 
 
 def check_true(y_true: Any, estimator: Any = None) -> np.ndarray:
-    """Return hard labels with NaN where not observed; those of an estimator, if there is one."""
+    """Return hard labels with NaN where not observed; those of an estimator, if it is not None."""
     check_labels_of(estimator, y_true)
     return check_labels(y_true, "y_true", soft=False)
 
@@ -50,7 +50,7 @@ def select_labels(
 
 
 def label_probabilities(estimator: Any, X: Any, n_labels: int) -> np.ndarray:
-    """Return an estimator's probabilities of the labels in one array, whatever their form."""
+    """Return an estimator's probabilities of the labels in one array."""
     if not hasattr(estimator, "predict_proba"):
         raise ValueError(
             f"estimator must have predict_proba, and {type(estimator).__name__} has none; give "

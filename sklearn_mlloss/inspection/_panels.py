@@ -1,4 +1,4 @@
-"""What the displays have in common on the page."""
+"""Axes, titles and legends that displays share."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def name_panel(ax: Axes, name: Any, positives: int, note: str = "") -> None:
 
 
 def title_panel(ax: Axes, title: str, note: str) -> None:
-    """Write a title, and a line in grey if there is a note, above a panel."""
+    """Write a title above a panel, and a note in grey, unless it is empty."""
     ax.set_title(title, fontsize="medium", loc="left", pad=16 if note else None)
     if not note:
         return
@@ -122,7 +122,7 @@ def title_panel(ax: Axes, title: str, note: str) -> None:
 
 
 def say_empty(ax: Axes, is_shared: bool) -> None:
-    """Leave a panel without a curve, and say why."""
+    """Leave a panel without a curve, and write the reason."""
     ax.text(0.5, 0.5, "no positives", transform=ax.transAxes, ha="center", va="center", color=GREY)
     if not is_shared:
         ax.set(xticks=[], yticks=[])

@@ -1,4 +1,4 @@
-"""Whether predicted probabilities of each label are kept."""
+"""Reliability diagrams of predicted probabilities."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MOST_BINS = 10**6
 
 
 class ReliabilityCurve(NamedTuple):
-    """Observed shares of one label beside what was predicted.
+    """Observed shares of one label by predicted probability.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class ReliabilityCurve(NamedTuple):
         Entries by probability, in bins of equal width on [0, 1].
     ece : float
         Expected calibration error, as `sklearn_mlloss.metrics.expected_calibration_error` and
-        the report have it: of 15 bins of equal width, whatever the bins of the curve.
+        the report have it: of 15 bins of equal width, independent of the bins of the curve.
 
     Examples
     --------
@@ -77,12 +77,12 @@ class ReliabilityCurve(NamedTuple):
 
 
 class CalibrationDisplay:
-    """Reliability diagrams in a panel a label, of one or several sets of probabilities.
+    """Reliability diagrams of one or several sets of probabilities, one panel per label.
 
-    Each point is a bin of entries: their mean probability, the share that is positive, and the
-    range of true shares that goes with it. Probabilities that keep their word lie on the diagonal,
-    up to these ranges; points below it are overconfident. The histogram at the bottom says where
-    the entries are, scaled to its highest bar in each panel.
+    Each point is a bin of entries: their mean probability, the share of positives, and a confidence
+    interval of that share. Calibrated probabilities lie on the diagonal within these intervals;
+    points below it are overconfident. The histogram at the bottom shows how the probabilities are
+    distributed, scaled to its highest bar in each panel.
 
     Use `from_predictions` or `from_estimator` to make one.
 
@@ -101,13 +101,13 @@ class CalibrationDisplay:
     Attributes
     ----------
     curves, label_names, positives, confidence
-        As given.
+        The parameters.
     axes_ : ndarray of Axes, shape (n_shown,)
-        The panels. Set by `plot`, as what follows.
+        The panels. Set by `plot`, like the attributes below.
     figure_ : Figure
         The figure.
     lines_ : dict of str to list of Line2D or None, of length n_shown
-        The points of each set of probabilities; None for labels without positives.
+        The points per set of probabilities; None for labels without positives.
     bars_ : dict of str to list of LineCollection or None
         Their intervals.
     histograms_ : dict of str to list of StepPatch or None
@@ -115,8 +115,7 @@ class CalibrationDisplay:
 
     See Also
     --------
-    sklearn_mlloss.metrics.expected_calibration_error : The numbers in the titles, in the order of
-        the sets.
+    sklearn_mlloss.metrics.expected_calibration_error : ECE in the titles, in the order of the sets.
     sklearn.calibration.CalibrationDisplay : The same for one binary problem.
 
     Examples
@@ -165,9 +164,9 @@ class CalibrationDisplay:
         ----------
         estimator : object
             Fitted, with ``predict_proba`` that gives an array of shape (n_samples, n_labels), or
-            a list with an array of shape (n_samples, n_classes) a label, as forests have it.
+            a list with one array of shape (n_samples, n_classes) per label, like forests.
         X : array-like or DataFrame with n_samples rows
-            Rows that trained nothing, the calibration included.
+            Held-out rows, on which neither the model nor its calibration was fitted.
         y : array-like of shape (n_samples, n_labels)
             True labels: 0, 1, or NaN where not observed.
         labels, label_names, n_bins, strategy, confidence, zoom, ax
@@ -236,8 +235,8 @@ class CalibrationDisplay:
             Probabilities in [0, 1]; several by name are drawn in the same panels, such as
             ``{"raw": p, "calibrated": q}``, up to 6 of them.
         labels : sequence of names or indices, default=None
-            Labels to show, in this order; what is a name counts as a name. None takes the 12 with
-            the most positives, the most that is readable on a page.
+            Labels to show, in this order; names take precedence over indices. None shows the 12
+            labels with the most positives, as many as are readable on a page.
         label_names : sequence of length n_labels, default=None
             None takes the columns of a DataFrame, else numbers.
         n_bins : int, default=10
@@ -249,10 +248,10 @@ class CalibrationDisplay:
         confidence : float, default=0.9
             Coverage of the Wilson intervals, in (0, 1).
         zoom : bool, default=False
-            Whether each panel has the range of its own points, for rare labels, rather than all
-            the range from 0 to 1, for comparison.
+            Whether the axes of each panel are limited to its points, for rare labels, instead of
+            [0, 1], for comparison.
         ax : Axes or array of Axes, default=None
-            At least one for each label shown. None makes a figure.
+            At least one per label shown. None makes a figure.
 
         Returns
         -------
@@ -302,8 +301,8 @@ class CalibrationDisplay:
         Parameters
         ----------
         ax : Axes or array of Axes, default=None
-            At least one for each label; the first ones are used. None makes a figure, with the
-            legend outside the panels.
+            At least one per label; the first ones are used. None makes a figure, with the legend
+            outside the panels.
         zoom : bool, default=False
             See `from_predictions`.
 
@@ -423,7 +422,7 @@ def _reliability(
 def _wilson(
     hits: np.ndarray, counts: np.ndarray, confidence: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the Wilson score interval of shares, which has a width where all entries agree too."""
+    """Return the Wilson score interval of shares, which has a width even if all entries agree."""
     z2 = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
     centre = (hits + z2 / 2) / (counts + z2)
     half = np.sqrt(z2 * (hits * (counts - hits) / counts + z2 / 4)) / (counts + z2)

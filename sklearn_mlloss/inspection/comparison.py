@@ -1,4 +1,4 @@
-"""What a search over losses and decoders has found."""
+"""Scores of a search over losses and decoders."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["LossComparisonDisplay"]
 
 _KINDS = ("heatmap", "dots")
-# Verdicts of a comparison that say that a pair may be as good as the best.
+# Verdicts on candidates that may be as good as the best.
 _AS_GOOD = ("equivalent", "not significantly different")
-# Characters of a name beside the picture.
+# Characters of a name beside the plot.
 _NAME_LENGTH = 28
 # Inches that a character of a name, a digit in a cell and a line of text take.
 _LETTER, _DIGIT, _LINE = 0.08, 0.075, 0.27
@@ -39,12 +39,12 @@ _CONFIDENCE = 0.95
 
 
 class LossComparisonDisplay:
-    """The scores of all pairs of loss and decoder, and which may be as good as the best.
+    """Scores of all candidates (pairs of loss and decoder), and which tie with the best.
 
-    As a heat map with a row a loss and a column a decoder, the best first. Where a search has
-    several calibrations or hyperparameters, a cell shows the best of them, and the title says so.
-    As a dot plot with a row a pair: its paired difference to the best on the same folds, with the
-    interval of the corrected t-test. Pairs that failed are left blank but for a cross.
+    The heat map has one row per loss and one column per decoder, the best first. If a search has
+    several calibrations or hyperparameters, a cell shows the best of them, with a note in the
+    title. The dot plot has one row per candidate: its paired difference to the best on the same
+    folds, with the interval of the corrected t-test. Failed candidates are marked with a cross.
 
     Use `from_search` to make one.
 
@@ -57,20 +57,20 @@ class LossComparisonDisplay:
     n_splits : int, default=5
         Number of splits, which the intervals of the dot plot depend on.
     chosen : int, default=None
-        The "index" of the pair that the search has chosen, if it is another than the best.
+        The "index" of the candidate that the search has chosen.
 
     Attributes
     ----------
     table, metric_name, n_splits, chosen
-        As given.
+        The parameters.
     ax_ : Axes
-        What was drawn on. Set by `plot`, as what follows.
+        The axes. Set by `plot`, like the attributes below.
     figure_ : Figure
         The figure.
     losses_, decoders_ : list
         Rows and columns of the heat map; None after a dot plot.
     scores_ : ndarray of shape (n_losses, n_decoders)
-        What the heat map shows; None after a dot plot.
+        Scores in the cells of the heat map; None after a dot plot.
     image_ : AxesImage or None
         The heat map.
     dots_ : dict of Line2D, or None
@@ -78,7 +78,7 @@ class LossComparisonDisplay:
 
     See Also
     --------
-    sklearn_mlloss.LossDecoderSearchCV : The search, with the same in words in its `summary`.
+    sklearn_mlloss.LossDecoderSearchCV : The search; its `summary` has the same in words.
 
     Examples
     --------
@@ -115,18 +115,18 @@ class LossComparisonDisplay:
         max_pairs: int = 30,
         ax: Axes | None = None,
     ) -> Self:
-        """Draw what a fitted search has found.
+        """Draw the results of a fitted search.
 
         Parameters
         ----------
         search : LossDecoderSearchCV
             Fitted.
         metric : str, default=None
-            One of several metrics. None is the one that was chosen by.
+            One of several metrics. None is the metric of `refit`.
         kind : {"heatmap", "dots"}, default="heatmap"
             What to draw.
         max_pairs : int, default=30
-            Rows of the dot plot. Of more pairs the best are shown, and the title says so.
+            Rows of the dot plot. Of more candidates the best are shown, with a note in the title.
         ax : Axes, default=None
             None makes a figure that is large enough.
 
@@ -206,8 +206,8 @@ class LossComparisonDisplay:
         return self
 
     def _plot_heatmap(self, ax: Axes | None, table: dict[str, np.ndarray]) -> None:
-        # The table has the best first: so have losses and decoders by their best pair, and the
-        # first of several pairs in a cell is its best.
+        # The table is sorted, the best first: so are losses and decoders by their best candidate,
+        # and the first of several candidates in a cell is the best one.
         losses = list(dict.fromkeys(table["loss"].tolist()))
         decoders = list(dict.fromkeys(table["decoder"].tolist()))
         cells = [
@@ -228,7 +228,7 @@ class LossComparisonDisplay:
             for names in (losses, decoders)
         )
         width = 1.8 + left + n_columns * (0.24 + _DIGIT * max(map(len, texts.values())))
-        # Names of decoders stand slanted.
+        # Names of decoders are slanted.
         height = 1.3 + 0.65 * above + _LINE * n_rows
         ax, self.figure_, is_new = make_axes(ax, max(width, 5.0), height)
         self.ax_, self.losses_, self.decoders_, self.scores_ = ax, losses, decoders, scores
@@ -270,7 +270,7 @@ class LossComparisonDisplay:
         ax.set_xticks(np.arange(1, n_columns) - 0.5, minor=True)
         ax.set_yticks(np.arange(1, n_rows) - 0.5, minor=True)
         ax.grid(which="minor", color="white", linewidth=1.5)
-        # Above, long names are in nobody's way.
+        # Above, long names have room.
         ax.tick_params(which="both", length=0, top=True, labeltop=True, labelbottom=False)
         ax.spines[:].set_visible(False)
         ax.set(xlim=(-0.5, n_columns - 0.5), ylim=(n_rows - 0.5, -0.5))
@@ -284,7 +284,7 @@ class LossComparisonDisplay:
     def _frame(
         self, ax: Axes, table: dict[str, np.ndarray], cells: list[tuple[int, int]]
     ) -> list[Any]:
-        """Frame the best pair, and the chosen one if it is another; return the frames."""
+        """Frame the best candidate, and the chosen one if it differs; return the frames."""
         from matplotlib.patches import Rectangle
 
         is_best = table["verdict"] == "best"
@@ -370,37 +370,37 @@ def _check(kind: Any, max_pairs: Any) -> None:
 
 
 def _grid_names(table: dict[str, np.ndarray]) -> list[str]:
-    """Return the columns besides loss and decoder that tell pairs apart."""
+    """Return the columns of hyperparameters and calibration."""
     names = list(table)
     return [name for name in names[: names.index("score")] if name not in ("loss", "decoder")]
 
 
-def _tell(table: dict[str, np.ndarray], pair: int) -> list[str]:
-    """Return hyperparameters and calibration of a pair, as far as it has them."""
-    told = []
+def _settings_of(table: dict[str, np.ndarray], pair: int) -> list[str]:
+    """Return hyperparameters and calibration of a candidate in words, without missing ones."""
+    settings = []
     for name in _grid_names(table):
         value = table[name][pair]
         if value is None or (isinstance(value, float) and np.isnan(value)):
             continue
-        told.append(name_value(name, value))
-    return told
+        settings.append(name_value(name, value))
+    return settings
 
 
 def _name_pair(table: dict[str, np.ndarray], pair: int) -> str:
     names = [shorten(table["loss"][pair]), shorten(table["decoder"][pair])]
     # What differs often stands at the end, so that the whole is not cut.
-    extra = [part.removeprefix("calibration=") for part in _tell(table, pair)]
+    extra = [part.removeprefix("calibration=") for part in _settings_of(table, pair)]
     return ", ".join([*names, *(part for part in extra if part != "none")])
 
 
 def _variants(table: dict[str, np.ndarray], pair_of: dict) -> str:
-    """Say which of several pairs a cell shows, if there are several."""
+    """Return a title that names what differs within a cell, if anything does."""
     if len(table["score"]) == len(pair_of):
         return ""
     names = " and ".join(name.split("__")[-1] for name in _grid_names(table))
     text = f"Each cell: its best {names}"
-    told = _tell(table, 0)
-    return f"{text}\nThe best of all: {', '.join(told)}" if told else text
+    settings = _settings_of(table, 0)
+    return f"{text}\nThe best of all: {', '.join(settings)}" if settings else text
 
 
 def _number(value: float) -> str:
@@ -408,14 +408,13 @@ def _number(value: float) -> str:
 
 
 def _colour_range(scores: np.ndarray) -> tuple[float, float, bool]:
-    """Return where colours begin and end, and whether some scores are below.
+    """Return the range of colours, and whether some scores are below.
 
-    A loss that learns nothing would make all others look alike.
+    An outlier, such as a loss that learns nothing, would make all others look alike.
     """
-    seen = scores[np.isfinite(scores)]
-    if not seen.size:
+    finite = scores[np.isfinite(scores)]
+    if not finite.size:
         return 0.0, 1.0, False
-    quarter, three = np.quantile(seen, [0.25, 0.75])
-    fence = quarter - 1.5 * (three - quarter)
-    low = float(seen[seen >= fence].min())
-    return low, float(seen.max()), bool(low > seen.min())
+    lower, upper = np.quantile(finite, [0.25, 0.75])
+    low = float(finite[finite >= lower - 1.5 * (upper - lower)].min())
+    return low, float(finite.max()), bool(low > finite.min())

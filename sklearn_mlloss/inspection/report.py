@@ -1,4 +1,4 @@
-"""The measures of every label at one glance."""
+"""Metrics of all labels in one dot plot."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _OF_PROBABILITIES = ("average_precision", "roc_auc", "ece", "mean_proba")
 
 
 class LabelReportDisplay:
-    """A row a label with a dot a measure, the labels with the most positives on top.
+    """Dot plot with one row per label and one dot per metric, the most frequent labels on top.
 
-    The tick in each row is the label's prior, its share of positives: the precision of predicting
-    at random, and the average precision of a random ranking. The numbers of positives stand on
-    the right, and below the labels the averages: "micro" of all entries pooled, "macro" the mean
-    over labels. A measure that is 0/0, such as the precision of a label that was never predicted,
+    The tick in each row is the label's prior, its share of positives: the precision of random
+    predictions, and the average precision of a random ranking. The numbers of positives stand on
+    the right. The averages stand below the labels: "micro" of all entries pooled, "macro" the mean
+    over labels. A metric that is 0/0, such as the precision of a label that was never predicted,
     has no dot.
 
     Use `from_predictions` or `from_estimator` to make one.
@@ -40,19 +40,19 @@ class LabelReportDisplay:
     report : pandas.DataFrame
         As `sklearn_mlloss.metrics.multilabel_report` returns it.
     columns : sequence of str, default=("precision", "recall", "f1")
-        Which measures to show, up to 6 of "precision", "recall", "f1", "average_precision",
+        Which metrics to show, up to 6 of "precision", "recall", "f1", "average_precision",
         "roc_auc", "ece" and "mean_proba", those that lie in [0, 1].
 
     Attributes
     ----------
     report, columns
-        As given.
+        The parameters.
     ax_ : Axes
-        What was drawn on. Set by `plot`, as what follows.
+        The axes. Set by `plot`, like the attributes below.
     figure_ : Figure
         The figure.
     lines_ : list of Line2D, of length n_columns
-        The dots of each measure, the labels from top to bottom, then "micro" and "macro".
+        The dots of each metric, the labels from top to bottom, then "micro" and "macro".
     priors_ : Line2D
         The reference marks.
 
@@ -85,16 +85,16 @@ class LabelReportDisplay:
         max_labels: int = 30,
         ax: Any = None,
     ) -> Self:
-        """Draw the measures of a fitted classifier.
+        """Draw the metrics of a fitted classifier.
 
         Parameters
         ----------
         estimator : object
-            Fitted, with ``predict`` and, for measures of probabilities, ``predict_proba`` that
-            gives an array of shape (n_samples, n_labels), or a list with an array of shape
-            (n_samples, n_classes) a label, as forests have it.
+            Fitted, with ``predict`` and, for metrics of probabilities, ``predict_proba`` that
+            gives an array of shape (n_samples, n_labels), or a list with one array of shape
+            (n_samples, n_classes) per label, like forests.
         X : array-like or DataFrame with n_samples rows
-            Rows that trained nothing.
+            Held-out rows, on which neither the model nor its decoder was fitted.
         y : array-like of shape (n_samples, n_labels)
             True labels: 0, 1, or NaN where not observed.
         columns, label_names, max_labels, ax
@@ -155,7 +155,7 @@ class LabelReportDisplay:
         max_labels: int = 30,
         ax: Any = None,
     ) -> Self:
-        """Draw the measures of decisions and probabilities.
+        """Draw the metrics of predicted labels and probabilities.
 
         Parameters
         ----------
@@ -164,16 +164,16 @@ class LabelReportDisplay:
         y_pred : array-like of shape (n_samples, n_labels)
             Predicted labels, 0 or 1.
         y_prob : array-like of shape (n_samples, n_labels), default=None
-            Probabilities in [0, 1]. None will do where no column needs them; the report then
-            takes the decisions for probabilities.
+            Probabilities in [0, 1]. None is enough if no column needs them; the report then uses
+            the predicted labels as probabilities.
         columns : sequence of str, default=("precision", "recall", "f1")
-            Which measures to show, up to 6 of "precision", "recall", "f1", and of those that need
+            Which metrics to show, up to 6 of "precision", "recall", "f1", and of those that need
             `y_prob`: "average_precision", "roc_auc", "ece" and "mean_proba".
         label_names : sequence of length n_labels, default=None
             None takes the columns of a DataFrame, else numbers.
         max_labels : int, default=30
-            Rows that are readable on a page. Of more labels, those with the most positives are
-            shown, and the title says so; the averages are of all labels.
+            As many rows as are readable on a page. Of more labels, those with the most positives
+            are shown, with a note in the title; the averages are of all labels.
         ax : Axes, default=None
             None makes a figure that is high enough for the rows.
 

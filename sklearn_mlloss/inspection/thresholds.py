@@ -1,4 +1,4 @@
-"""What a threshold does to a metric of each label."""
+"""How a metric of each label depends on the threshold."""
 
 from __future__ import annotations
 
@@ -36,37 +36,37 @@ _MOST_BOOTSTRAPS = 10**5
 
 
 class ThresholdDisplay:
-    """A metric against the threshold in a panel a label, with how stable it is.
+    """A metric against the threshold with bootstrap intervals, one panel per label.
 
-    Of each label it shows the metric at every threshold, the cut that a decoder chose, the cut
-    that would have been best on the rows shown, and by a bootstrap over rows how far both the
-    curve and the best cut would move on another sample. A flat curve under a wide interval says
-    that the threshold hardly matters; a peak beside the chosen cut, within its interval, that the
-    rows cannot tell the two apart.
+    Each panel shows the metric at every threshold, the threshold that a decoder chose, and the best
+    threshold on the rows shown. A bootstrap over rows shows how far the curve and the best
+    threshold would move on another sample. If the curve is flat and the interval wide, the
+    threshold hardly matters. If the interval contains the chosen threshold, it is not significantly
+    different from the best one.
 
     Use `from_predictions` or `from_estimator` to make one.
 
     Parameters
     ----------
     curves : sequence of ThresholdCurve or None, of length n_shown
-        The curve of each label shown, None for a label without positives.
+        One curve per label shown, None for a label without positives.
     label_names : sequence of length n_shown
         Their names.
     positives : sequence of int, of length n_shown
         Their numbers of positives.
     chosen : array-like of shape (n_shown,), default=None
-        The chosen cuts. None marks none.
+        The chosen thresholds. None marks none.
     metric_name : str, default="metric"
-        What the curves show.
+        Name of the metric, on the axis and in the legend.
     confidence : float, default=0.9
         Coverage of the intervals, named in the legend.
 
     Attributes
     ----------
     curves, label_names, positives, chosen, metric_name, confidence
-        As given.
+        The parameters.
     axes_ : ndarray of Axes, shape (n_shown,)
-        The panels. Set by `plot`, as what follows.
+        The panels. Set by `plot`, like the attributes below.
     figure_ : Figure
         The figure.
     lines_ : list of Line2D or None, of length n_shown
@@ -74,15 +74,15 @@ class ThresholdDisplay:
     bands_ : list of artists or None
         Bootstrap bands of the curves; None without a bootstrap.
     best_ : list of Line2D or None
-        Marks of the best cuts.
+        Marks of the best thresholds.
     intervals_ : list of Line2D or None
-        Bars along the bottom, the bootstrap intervals of the best cuts.
+        Bars along the bottom, the bootstrap intervals of the best thresholds.
     chosen_ : list of Line2D or None
-        Lines at the chosen cuts.
+        Lines at the chosen thresholds.
 
     See Also
     --------
-    sklearn_mlloss.decoders.PerLabelThreshold : Tunes a threshold for each label.
+    sklearn_mlloss.decoders.PerLabelThreshold : Tunes one threshold per label.
     CalibrationDisplay : Whether the scores are probabilities.
 
     Examples
@@ -139,14 +139,14 @@ class ThresholdDisplay:
         ----------
         estimator : object
             Fitted, with ``predict_proba`` that gives an array of shape (n_samples, n_labels), or
-            a list with an array of shape (n_samples, n_classes) a label, as forests have it.
+            a list with one array of shape (n_samples, n_classes) per label, like forests.
         X : array-like or DataFrame with n_samples rows
-            Rows that trained nothing.
+            Held-out rows, on which neither the model nor its decoder was fitted.
         y : array-like of shape (n_samples, n_labels)
             True labels: 0, 1, or NaN where not observed.
         decoder : Decoder or array-like, default=None
-            See `from_predictions`. None takes the estimator's ``decoder_`` if it has one with a
-            threshold for each label.
+            See `from_predictions`. None takes the estimator's ``decoder_`` if it has one threshold
+            per label.
         labels, label_names, metric, beta, n_bootstrap, confidence, random_state, zoom, ax
             See `from_predictions`.
 
@@ -218,14 +218,14 @@ class ThresholdDisplay:
         y_true : array-like of shape (n_samples, n_labels)
             True labels: 0, 1, or NaN where not observed; such entries are left out.
         y_score : array-like of shape (n_samples, n_labels)
-            Finite scores, as a rule probabilities.
+            Finite scores, usually probabilities.
         decoder : Decoder or array-like of shape (n_labels,) or float, default=None
-            Chosen cuts to mark: a fitted decoder that has one for each label (`FixedThreshold`,
+            Chosen thresholds to mark: a fitted decoder with one per label (`FixedThreshold`,
             `CostSensitiveThreshold`, or any with ``thresholds_``, ``threshold_`` or
             ``best_threshold_``), or the numbers. None marks none.
         labels : sequence of names or indices, default=None
-            Labels to show, in this order; what is a name counts as a name. None takes the 12 with
-            the most positives, the most that is readable on a page.
+            Labels to show, in this order; names take precedence over indices. None shows the 12
+            labels with the most positives, as many as are readable on a page.
         label_names : sequence of length n_labels, default=None
             None takes the columns of a DataFrame, else numbers.
         metric : str or callable, default="f1"
@@ -233,23 +233,23 @@ class ThresholdDisplay:
             a function. A ratio 0/0 counts as 0; balanced accuracy averages over the classes that
             are present.
             A callable ``metric(y_true, y_pred) -> float``, greater is better, gets the 0/1 arrays
-            of one label. It is called at up to 50 thresholds of every bootstrap sample, which
-            takes seconds a label: a smaller `n_bootstrap` helps.
+            of one label. It is called at up to 50 thresholds of each bootstrap sample, which takes
+            seconds per label: a smaller `n_bootstrap` helps.
         beta : float, default=1.0
             Weight of recall against precision, > 0. Only used with "fbeta".
         n_bootstrap : int, default=100
-            Bootstrap samples of the label's observed rows, which show the limits of a 90%
-            interval well enough. 0 draws neither bands nor intervals.
+            Number of bootstrap samples of the label's observed rows. The default is enough for the
+            limits of a 90% interval. 0 draws neither bands nor intervals.
         confidence : float, default=0.9
             Share of the bootstrap samples within the band at each threshold, and within the
-            interval of the best cut; in (0, 1).
+            interval of the best threshold; in (0, 1).
         random_state : int, RandomState or None, default=None
-            Of the bootstrap.
+            Controls the randomness of the bootstrap.
         zoom : bool, default=False
-            Whether each panel has the range of its own scores and values, for rare labels, rather
-            than the same as the others, for comparison.
+            Whether each panel has the range of its scores and values, for rare labels, instead of a
+            common range, for comparison.
         ax : Axes or array of Axes, default=None
-            At least one for each label shown. None makes a figure.
+            At least one per label shown. None makes a figure.
 
         Returns
         -------
@@ -258,7 +258,7 @@ class ThresholdDisplay:
         Raises
         ------
         ValueError
-            If a parameter is out of its range, or `decoder` has no threshold for each label.
+            If a parameter is out of its range, or `decoder` has not one threshold per label.
         NotFittedError
             If `decoder` learns its thresholds and is not fitted.
         ImportError
@@ -278,8 +278,7 @@ class ThresholdDisplay:
             thresholds = _thresholds(decoder, Y.shape[1])
             if thresholds is None:
                 raise ValueError(
-                    f"decoder {decoder!r} decides by more than a threshold for each label, so that "
-                    "there is none to mark; leave decoder=None."
+                    f"decoder {decoder!r} has no thresholds per label to mark; leave decoder=None."
                 )
             chosen[:] = thresholds
         random = check_random_state(random_state)
@@ -315,8 +314,8 @@ class ThresholdDisplay:
         Parameters
         ----------
         ax : Axes or array of Axes, default=None
-            At least one for each label; the first ones are used. None makes a figure, with the
-            legend outside the panels.
+            At least one per label; the first ones are used. None makes a figure, with the legend
+            outside the panels.
         zoom : bool, default=False
             See `from_predictions`.
 
@@ -357,14 +356,14 @@ class ThresholdDisplay:
         return self
 
     def _handles(self) -> list[Any]:
-        """Return an artist of each kind that was drawn, with its meaning."""
+        """Return one artist per kind that was drawn, for the legend."""
         share = f"{self.confidence:.0%} interval"
         kinds = [
             (self.lines_, self.metric_name),
             (self.bands_, share),
-            (self.best_, "best cut"),
+            (self.best_, "best threshold"),
             (self.intervals_, f"{share} of it"),
-            (self.chosen_, "chosen cut"),
+            (self.chosen_, "chosen threshold"),
         ]
         return label_first(kinds)
 
@@ -372,7 +371,7 @@ class ThresholdDisplay:
 def _draw(
     panel: Axes, curve: ThresholdCurve | None, cut: float, low: float, high: float
 ) -> tuple[Any, ...]:
-    """Draw a curve and its marks; return the artists, None for those that there is no need of."""
+    """Draw a curve and its marks; return the artists, None for those that were not drawn."""
     line = band = best = interval = chosen = None
     if curve is not None:
         x = np.concatenate([[low], curve.thresholds[:-1], [high]])
@@ -429,7 +428,7 @@ def _from_start(values: np.ndarray) -> np.ndarray:
 
 
 def _thresholds(decoder: Any, n_labels: int) -> np.ndarray | None:
-    """Return the threshold of each label, or None from a rule that has none."""
+    """Return the thresholds of a decoder, or None if its rule has none."""
     if isinstance(decoder, Decoder):
         check_is_fitted(decoder)
     if isinstance(decoder, FixedThreshold | CostSensitiveThreshold):

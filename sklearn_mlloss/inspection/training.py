@@ -1,4 +1,4 @@
-"""The losses of trainings over their epochs."""
+"""Training curves: losses and scores over the epochs."""
 
 from __future__ import annotations
 
@@ -37,54 +37,54 @@ _CURVES = {"loss": ("train_loss", "valid_loss"), "score": ("valid_score",)}
 _TITLE_WIDTH, _TEXT_WIDTH, _TEXT_LINES = 26, 32, 7
 # Characters below an inch of panels.
 _LETTERS = 11
-# How many times as high as nine tenths of the values all of them may be without being cut.
+# Values are cut if their range is more than this times the range of nine tenths of them.
 _FLAT = 4
 
 
 class TrainingCurveDisplay:
-    """The training and the validation loss over the epochs, in a panel a loss.
+    """Training and validation loss over the epochs, one panel per loss.
 
-    Each loss has a scale of its own, and so has each panel: compare shapes, not heights. A
-    validation loss that rises while the training loss falls says that the network overfits, and
-    early stopping goes back to an epoch before; both still falling at the end, that `max_epochs`
-    or the learning rate is too small; a jagged line, that the learning rate is too large.
+    Losses differ in scale, and so do the panels: compare shapes, not heights. If the validation
+    loss rises while the training loss falls, the network overfits, and early stopping restores an
+    earlier epoch. If both still fall at the end, `max_epochs` or the learning rate is too small. If
+    the line is jagged, the learning rate is too large.
 
-    Of several folds there is a thin line each, and their mean as far as all of them were trained:
-    beyond, it would jump where a fold ends. The best epoch, whose weights early stopping has gone
-    back to, is marked for each fold. Where the first losses would make all others look alike, they
-    are cut, and the panel says how far they reach.
+    With several folds there is one thin line per fold, and their mean up to the epoch that all of
+    them reached. The best epoch, whose weights early stopping has restored, is marked per fold.
+    Large losses of the first epochs are cut if they would make all others look alike; the panel
+    then shows their maximum.
 
     Use `from_estimator` or `from_search` to make one.
 
     Parameters
     ----------
     histories : sequence of length n_panels, of sequences of dict or None
-        For each panel the ``history_`` of each network, with lists of one length under "epoch",
-        "train_loss" and, as far as they are there, "valid_loss", "valid_score" and "is_best";
-        None for a training that failed.
+        For each panel the ``history_`` of each network, with lists of equal length under "epoch",
+        "train_loss" and optionally "valid_loss", "valid_score" and "is_best"; None for a training
+        that failed.
     names : sequence of length n_panels
-        What stands above the panels.
+        Titles of the panels.
     errors : sequence of str, of length n_panels, default=None
-        What went wrong, for panels in which every training failed.
+        Error messages of the panels in which all trainings failed.
 
     Attributes
     ----------
     histories, names, errors
-        As given.
+        The parameters.
     axes_ : ndarray of Axes, shape (n_shown,)
-        The panels. Set by `plot`, as what follows.
+        The panels. Set by `plot`, like the attributes below.
     figure_ : Figure
         The figure.
     train_, valid_ : list of Line2D or None, of length n_shown
-        The curve of one network or the mean of several, None where there is none.
+        The curve of one network or the mean of several, None if there is none.
     folds_ : list of lists of Line2D, of length n_shown
-        The curves of single networks; empty for one alone.
+        The curves of the single networks; empty if there is only one.
     best_ : list of Line2D or None, of length n_shown
         Marks of the best epochs.
 
     See Also
     --------
-    LossComparisonDisplay : How well the losses did in a search.
+    LossComparisonDisplay : Scores of the losses in a search.
     sklearn.model_selection.LearningCurveDisplay : Scores over the number of training rows.
 
     Examples
@@ -113,15 +113,15 @@ class TrainingCurveDisplay:
     def from_estimator(
         cls, estimator: Any, *, name: str | None = None, curve: str = "loss", ax: Any = None
     ) -> Self:
-        """Draw how a classifier was trained.
+        """Draw the training curves of a classifier.
 
         Parameters
         ----------
         estimator : MultiLabelNetClassifier or Pipeline
             Fitted; a pipeline must end with the classifier. With `cv` and ``ensemble=True`` there
-            is a curve a fold; with ``ensemble=False`` that of the last training, on all rows.
+            is one curve per fold; with ``ensemble=False`` that of the last training, on all rows.
         name : str, default=None
-            What stands above the panel. None is the name of the loss.
+            Title of the panel. None is the name of the loss.
         curve : {"loss", "score"}, default="loss"
             See `plot`.
         ax : Axes, default=None
@@ -169,17 +169,17 @@ class TrainingCurveDisplay:
     def from_search(
         cls, search: Any, *, curve: str = "loss", max_panels: int = MAX_PANELS, ax: Any = None
     ) -> Self:
-        """Draw how the losses were trained in a search, those of the best pairs first.
+        """Draw the training curves of the losses in a search, those of the best candidates first.
 
         Parameters
         ----------
         search : LossDecoderSearchCV
-            Fitted. There is a panel for each loss with each combination of hyperparameters, named
-            by what differs.
+            Fitted. There is one panel per loss and combination of hyperparameters, named by what
+            differs.
         curve, max_panels
             See `plot`.
         ax : Axes or array of Axes, default=None
-            At least one for each panel. None makes a figure.
+            At least one per panel. None makes a figure.
 
         Returns
         -------
@@ -211,15 +211,15 @@ class TrainingCurveDisplay:
         best_first = np.asarray(search.compare()["index"])
         results = search.cv_results_
         settings = list(dict.fromkeys(results["setting"][best_first].tolist()))
-        # The first pair of a setting stands for it.
+        # The first candidate of a setting stands for it.
         rows = [int(np.argmax(results["setting"] == setting)) for setting in settings]
-        found = [search.histories_[setting] for setting in settings]
+        histories = [search.histories_[setting] for setting in settings]
         return cls(
-            [[net for history in folds for net in _networks(history)] for folds in found],
+            [[net for history in folds for net in _networks(history)] for folds in histories],
             names=_name_settings(results, rows),
             errors=[
                 _find_error(results["error"][row], folds)
-                for row, folds in zip(rows, found, strict=True)
+                for row, folds in zip(rows, histories, strict=True)
             ],
         ).plot(ax, curve=curve, max_panels=max_panels)
 
@@ -229,13 +229,13 @@ class TrainingCurveDisplay:
         Parameters
         ----------
         ax : Axes or array of Axes, default=None
-            At least one for each panel; the first ones are used. None makes a figure, with the
-            legend outside the panels.
+            At least one per panel; the first ones are used. None makes a figure, with the legend
+            outside the panels.
         curve : {"loss", "score"}, default="loss"
-            The losses; or the score of the held-out rows by a `monitor` of your own, which early
-            stopping then watches instead of the validation loss.
+            The losses; or the score of the held-out rows by a custom `monitor`, which early
+            stopping then uses instead of the validation loss.
         max_panels : int, default=12
-            Of more panels the first ones are shown, and the figure says so.
+            Of more panels the first ones are shown, with a note in the figure.
 
         Returns
         -------
@@ -253,10 +253,10 @@ class TrainingCurveDisplay:
         check_matplotlib(f"{type(self).__name__}.plot")
         check_integer(max_panels, "max_panels", low=1)
         check_choice(curve, "curve", _CURVES)
-        every = [history for networks in self.histories for history in networks if history]
-        if curve == "score" and not any("valid_score" in history for history in every):
+        trained = [history for networks in self.histories for history in networks if history]
+        if curve == "score" and not any("valid_score" in history for history in trained):
             raise ValueError(
-                "curve='score' needs networks trained with a monitor of your own and "
+                "curve='score' needs networks trained with a custom monitor and "
                 "early_stopping=True; use curve='loss'."
             )
         shown = self.histories[:max_panels]
@@ -275,21 +275,21 @@ class TrainingCurveDisplay:
         xlabel = "epoch"
         if is_new and len(self.histories) > max_panels:
             width = int(_LETTERS * self.figure_.get_figwidth())
-            told = self._tell_hidden(max_panels)
-            xlabel += "\n" + textwrap.fill(told, width, max_lines=3, placeholder=" …")
+            note = self._note_hidden(max_panels)
+            xlabel += "\n" + textwrap.fill(note, width, max_lines=3, placeholder=" …")
         ylabel = "loss" if curve == "loss" else "validation score"
         finish(self.axes_, is_new, self._handles(), xlabel, ylabel, "best")
         return self
 
-    def _tell_hidden(self, n_shown: int) -> str:
-        """Say how many panels there are besides those shown, and which of these failed."""
+    def _note_hidden(self, n_shown: int) -> str:
+        """Return how many panels are hidden, and which of these failed."""
         hidden = zip(self.names[n_shown:], self.histories[n_shown:], strict=True)
         failed = [str(name).replace("\n", " ") for name, networks in hidden if not any(networks)]
         text = f"The first {n_shown} of {len(self.histories)}."
         return f"{text} Others failed: {'; '.join(failed)}." if failed else text
 
     def _handles(self) -> list[Any]:
-        """Return an artist of each kind that was drawn, with its meaning."""
+        """Return one artist per kind that was drawn, for the legend."""
         from matplotlib.lines import Line2D
 
         several = any(self.folds_)
@@ -317,16 +317,16 @@ def _draw(
     for key in curves:
         part = key.split("_")[0]
         colour = BLUE if part == "train" else VERMILLION
-        found = [np.array([h["epoch"], h[key]], dtype=float) for h in trained if key in h]
-        if not found:
+        per_fold = [np.array([h["epoch"], h[key]], dtype=float) for h in trained if key in h]
+        if not per_fold:
             continue
-        if len(found) > 1:
-            folds += [_line(panel, each, color=colour, alpha=0.4, lw=0.7) for each in found]
-        n_common = min(each.shape[1] for each in found)
-        mean = np.mean([each[:, :n_common] for each in found], axis=0)
+        if len(per_fold) > 1:
+            folds += [_line(panel, each, color=colour, alpha=0.4, lw=0.7) for each in per_fold]
+        n_common = min(each.shape[1] for each in per_fold)
+        mean = np.mean([each[:, :n_common] for each in per_fold], axis=0)
         lines[part] = _line(panel, mean, color=colour, lw=1.8)
-        values += [value for each in found for value in each[1]]
-        needed += [each[1, -1] for each in found]
+        values += [value for each in per_fold for value in each[1]]
+        needed += [each[1, -1] for each in per_fold]
     marks = np.array([mark for history in trained for mark in _best(history, curves[-1])])
     best = None
     if marks.size:
@@ -365,7 +365,7 @@ def _line(panel: Axes, curve: np.ndarray, **style: Any) -> Line2D:
 
 
 def _best(history: Mapping[str, Sequence], key: str) -> list[tuple[float, float]]:
-    """Return the epoch that early stopping went back to with its value, if it did."""
+    """Return the epoch that early stopping restored with its value, if there is one."""
     at = np.flatnonzero(history.get("is_best", ()))
     return [(history["epoch"][at[-1]], history[key][at[-1]])] if at.size and key in history else []
 
@@ -388,7 +388,7 @@ def _cut(panel: Axes, values: np.ndarray, needed: np.ndarray) -> None:
 
 
 def _say_failed(panel: Axes, error: str) -> None:
-    """Leave a panel without curves, and say why."""
+    """Leave a panel without curves, and write the reason."""
     text = textwrap.fill(error, _TEXT_WIDTH, max_lines=_TEXT_LINES, placeholder=" …")
     panel.text(
         0.5, 0.5, text or "training failed", transform=panel.transAxes, ha="center", va="center",
@@ -398,7 +398,7 @@ def _say_failed(panel: Axes, error: str) -> None:
 
 
 def _networks(history: Any) -> list:
-    """Return one history a network, whether there are several or one or none."""
+    """Return a list with one history per network."""
     return history if isinstance(history, list) else [history]
 
 
@@ -417,12 +417,12 @@ def _name_settings(results: Mapping[str, Any], rows: Sequence[int]) -> list[str]
         if name == key or name in ("loss", "decoder", "calibration"):
             continue
         lacking = np.ma.getmaskarray(column)
-        told = [None if lacking[row] else name_value(name, column[row]) for row in rows]
-        for own, loss, value in zip(parts, losses, told, strict=True):
-            same = [other for other, kind in zip(told, losses, strict=True) if kind == loss]
+        values = [None if lacking[row] else name_value(name, column[row]) for row in rows]
+        for part, loss, value in zip(parts, losses, values, strict=True):
+            same = [other for other, kind in zip(values, losses, strict=True) if kind == loss]
             if value is not None and len(set(same)) > 1:
-                own.append(value)
-    return [_wrap(own) for own in parts]
+                part.append(value)
+    return [_wrap(part) for part in parts]
 
 
 def _wrap(parts: Sequence[str]) -> str:
@@ -437,8 +437,8 @@ def _wrap(parts: Sequence[str]) -> str:
 
 
 def _find_error(errors: str, folds: Sequence) -> str:
-    """Return why the first failed training failed, from what a search tells of all folds."""
+    """Return the error of the first failed fold, out of the errors of all folds."""
     if None not in folds:
         return ""
-    told = errors.partition(f"fold {folds.index(None)}: ")[2]
-    return " ".join(told.partition("; fold ")[0].split())
+    error = errors.partition(f"fold {folds.index(None)}: ")[2]
+    return " ".join(error.partition("; fold ")[0].split())

@@ -374,7 +374,7 @@ Y2, SCORES2 = [[0, 1], [1, 0]], [[0.1, 0.8], [0.7, 0.2]]
         ({"label_names": ["a"]}, "label_names must have one name for each of the 2 labels, got 1"),
         ({"n_bootstrap": -1}, r"n_bootstrap must be an integer in \[0, 100000\], got -1"),
         ({"confidence": 1.0}, r"confidence must be a number in \(0, 1\), got 1.0"),
-        ({"decoder": TopK(1)}, r"decoder TopK\(k=1\) decides by more than a threshold"),
+        ({"decoder": TopK(1)}, r"decoder TopK\(k=1\) has no thresholds per label"),
         ({"decoder": [0.5, 0.5, 0.5]}, "decoder must give one threshold, or one for each of the 2"),
         ({"decoder": "threshold"}, "decoder must give one threshold"),
     ],
