@@ -200,23 +200,25 @@ def make_settings(estimator: Any, losses: Any, param_grid: Any) -> list[Setting]
 
 
 def make_candidates(
-    settings: Sequence[Setting], calibrations: Any, decoders: Any, targets: TargetCodec, prefix: str
+    estimator: Any,
+    settings: Sequence[Setting],
+    calibrations: Any,
+    decoders: Any,
+    targets: TargetCodec,
 ) -> list[Candidate]:
     """Return each setting with each calibration and each decoder.
 
     Decoders that expect probabilities are tried with losses whose scores are none, too: it costs
     little, sometimes they are the best, and cross-validation shows it.
     """
-    is_single = targets.n_labels_ == 1
-    presets = {
-        "default": ONE_LABEL_DECODERS if is_single else DEFAULT_DECODERS,
-        "all": ONE_LABEL_DECODERS if is_single else ALL_DECODERS,
-    }
+    presets = {"default": DEFAULT_DECODERS, "all": ALL_DECODERS}
+    if targets.n_labels_ == 1:
+        presets = dict.fromkeys(presets, ONE_LABEL_DECODERS)
     named_decoders = _by_name("decoders", decoders, DECODERS, _check_decoder, presets)
     if targets.kind == "multiclass":  # always decided by the largest score
         named_decoders = {"argmax": "argmax"}
     named_calibrators = _by_name("calibrations", calibrations, CALIBRATORS, get_calibrator, {})
-    candidates = []
+    candidates, prefix = [], prefix_of(estimator)
     for setting in settings:
         for calibration_name, calibration in named_calibrators.items():
             calibrator = get_calibrator(calibration)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
@@ -19,13 +19,16 @@ from .._data.tables import as_rows
 from .._data.targets import TargetCodec, plain_targets
 from .._data.weights import check_weight, counting_rows, weigh
 from .._decision.cross_fit import check_keywords
-from .._sklearn import _check_method_params, _routing_enabled
+from .._sklearn import _check_method_params, _MultimetricScorer, _routing_enabled
 from ..model_selection.split import RepeatedMultilabelStratifiedKFold
 from ..model_selection.split_groups import stratified_folds
 from .candidates import last_step
-from .scoring import scorers_by_name, takes_weights
+from .scoring import Scoring, draw_for, scorers_by_name, takes_weights
 
-__all__ = ["SearchData", "read_data", "seeded"]
+if TYPE_CHECKING:
+    from .search import LossDecoderSearchCV
+
+__all__ = ["SearchData", "read_data"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,12 @@ class SearchData:
         Which of several metrics the choice is made by.
     score_params : dict
         Metadata for the scorer.
+    drawn : ndarray of shape (n_bootstraps, n_samples)
+        How often each bootstrap draws each row; none where nothing is chosen.
+    seed : int
+        Of the rows that are reserved for decoders whose rows may serve nothing else.
+    raises : bool
+        Whether an error ends the search.
     """
 
     estimator: Any
@@ -70,22 +79,27 @@ class SearchData:
     scorer: Any
     metric: str
     score_params: dict[str, Any]
+    drawn: np.ndarray
+    seed: int
+    raises: bool
+
+    def make_scoring(self) -> Scoring:
+        """Return what scores predictions for the rows."""
+        return Scoring(self.scorer, self.metric, self.X, self.y, self.targets, self.score_params)
 
 
-def read_data(
-    search: Any, estimator: Any, scorer: Any, metric: str, seed: int, X: Any, y: Any, params: dict
-) -> SearchData:
+def read_data(search: LossDecoderSearchCV, X: Any, y: Any, params: dict) -> SearchData:
     """Return what a search is fitted on; raise for what cannot be trained on, before training.
 
     Parameters
     ----------
     search : LossDecoderSearchCV
-    estimator, scorer, metric : see `SearchData`
-    seed : int
-        Of the folds, if their number is given.
     X, y, params
         As they were given to `fit`.
     """
+    entropy = np.random.SeedSequence(draw_entropy(search.random_state))
+    seeds = [int(seed) for seed in entropy.generate_state(4)]
+    estimator, (scorer, metric) = _seeded(search._base(), seeds[0]), search._scorer()
     targets = TargetCodec().fit(y)
     X, y = as_rows(X), plain_targets(y)
     check_consistent_length(X, y)
@@ -96,14 +110,18 @@ def read_data(
         groups = split_params["groups"] = check_groups(groups, len(Y), estimator)
     weight = _weight_of_classifier(estimator, fit_params)
     Y, weight = weigh(Y, check_weight(weight, Y, targets.kind == "multilabel"))
-    folds = _make_folds(search.cv, search.repeats, X, y, Y, split_params, seed)
+    folds = _make_folds(search.cv, search.repeats, X, y, Y, split_params, seeds[1])
     _check_folds(folds, Y, weight, targets)
+    drawn = draw_for(scorer, metric, targets, len(Y), seeds[2])
+    if search.refit is False and isinstance(scorer, _MultimetricScorer):
+        drawn = drawn[:0]
     return SearchData(
-        estimator, X, y, targets, Y, weight, groups, folds, fit_params, scorer, metric, score_params
-    )
+        estimator, X, y, targets, Y, weight, groups, folds, fit_params, scorer, metric,
+        score_params, drawn, seeds[3], raises=isinstance(search.error_score, str),
+    )  # fmt: skip
 
 
-def seeded(estimator: Any, seed: int) -> Any:
+def _seeded(estimator: Any, seed: int) -> Any:
     """Return a copy of the estimator whose network has an int as its random state."""
     estimator = clone(estimator)
     net = last_step(estimator)
@@ -116,7 +134,7 @@ def seeded(estimator: Any, seed: int) -> Any:
 
 
 def _route(
-    search: Any, estimator: Any, scorer: Any, X: Any, params: dict
+    search: LossDecoderSearchCV, estimator: Any, scorer: Any, X: Any, params: dict
 ) -> tuple[dict, dict, dict]:
     """Return the metadata for estimator, scorer and splitter."""
     params = dict(_check_method_params(X, params))

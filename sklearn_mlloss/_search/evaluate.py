@@ -18,7 +18,6 @@ from ..model_selection.comparison import correct_for_selection
 from .candidates import Candidate
 from .data import SearchData
 from .scored_rows import ScoredRows
-from .scoring import Scoring
 from .training import FoldScores
 
 __all__ = ["Outcome", "corrected_score", "evaluate", "mean_scores", "pool"]
@@ -98,9 +97,6 @@ def evaluate(
     candidates: Sequence[Candidate],
     fold_scores: Sequence[Sequence[FoldScores]],
     *,
-    drawn: np.ndarray,
-    seed: int,
-    raises: bool,
     n_jobs: int | None,
 ) -> list[Outcome]:
     """Fit the decision of each candidate in each fold on the other folds, and score it.
@@ -111,12 +107,6 @@ def evaluate(
     candidates : sequence of Candidate
     fold_scores : sequence of sequences of FoldScores
         Of each setting and fold.
-    drawn : ndarray of shape (n_bootstraps, n_samples)
-        How often each row is drawn, see `draw_for`.
-    seed : int
-        Of the rows that are reserved for decoders whose rows may serve nothing else.
-    raises : bool
-        Whether an error ends the search.
     n_jobs : int or None
         Settings at a time.
 
@@ -128,9 +118,7 @@ def evaluate(
     by_setting: dict[int, list[Candidate]] = {}
     for candidate in candidates:
         by_setting.setdefault(candidate.setting.number, []).append(candidate)
-    calls = (
-        (group, fold_scores[number], drawn, seed, raises) for number, group in by_setting.items()
-    )
+    calls = ((group, fold_scores[number]) for number, group in by_setting.items())
     outcomes = call_in_parallel(_evaluate_setting, calls, n_jobs, common=vars(data))
     return [outcome for group in outcomes for outcome in group]
 
@@ -176,18 +164,12 @@ class _Calibrated:
 
 
 def _evaluate_setting(
-    candidates: Sequence[Candidate],
-    fold_scores: Sequence[FoldScores],
-    drawn: np.ndarray,
-    seed: int,
-    raises: bool,
-    /,
-    **fields: Any,
+    candidates: Sequence[Candidate], fold_scores: Sequence[FoldScores], /, **fields: Any
 ) -> list[Outcome]:
     """Return the outcomes of the candidates of one setting."""
     data = SearchData(**fields)
-    scoring = Scoring(data.scorer, data.metric, data.X, data.y, data.targets, data.score_params)
-    outcomes = [Outcome(np.full((2, len(drawn)), np.nan)) for _ in candidates]
+    scoring = data.make_scoring()
+    outcomes = [Outcome(np.full((2, len(data.drawn)), np.nan)) for _ in candidates]
     predictions: list[list[ScoredRows]] = [[] for _ in candidates]
     for k, ((train, test), part) in enumerate(zip(data.folds, fold_scores, strict=True)):
         others = pool(data, fold_scores, excluded=test)
@@ -201,18 +183,18 @@ def _evaluate_setting(
                     raise RuntimeError(part.error)
                 key = candidate.calibration_key
                 if key not in shared:
-                    shared[key] = _calibrate(candidate, part.scores, others, seed)
+                    shared[key] = _calibrate(candidate, part.scores, others, data.seed)
                 decisions = _decide(candidate, shared[key], all_targets, part.count)
                 predicted.append(ScoredRows(data.targets, shared[key].tested, decisions))
                 scores, errors = scoring.score_fold(predicted[-1], test, shared[key].metrics)
                 outcome.errors += [f"fold {k}: {error}" for error in errors]
             except Exception as error:
-                if raises:
+                if data.raises:
                     raise
                 outcome.errors.append(f"fold {k}: {part.error or describe_error(error)}")
             outcome.scores.append(scores)
             outcome.score_time.append(time.perf_counter() - start + part.predict_time)
-    tested = np.concatenate([test for _, test in data.folds])
+    rows = np.concatenate([test for _, test in data.folds])
     known: dict[tuple, np.ndarray] = {}
     for candidate, outcome, predicted in zip(candidates, outcomes, predictions, strict=True):
         if len(predicted) == len(data.folds):
@@ -220,7 +202,8 @@ def _evaluate_setting(
             decoder = candidate.decoder_name if scoring.chosen.needs_decisions else None
             which = (*candidate.calibration_key, decoder)
             if which not in known:
-                known[which] = scoring.bootstraps(ScoredRows.concatenate(predicted), tested, drawn)
+                joined = ScoredRows.concatenate(predicted)
+                known[which] = scoring.bootstraps(joined, rows, data.drawn)
             outcome.bootstraps = known[which]
     return outcomes
 

@@ -38,7 +38,7 @@ from .candidates import (
     make_settings,
     prefix_of,
 )
-from .data import SearchData, read_data, seeded
+from .data import SearchData, read_data
 from .defined import check_defined
 from .evaluate import Outcome, corrected_score, evaluate, mean_scores, pool
 from .report import (
@@ -53,7 +53,7 @@ from .report import (
     warn_of_failures,
 )
 from .scored_rows import ScoredRows
-from .scoring import Scoring, draw_for, make_scorer, of_scikit_learn, plain_labels
+from .scoring import make_scorer, of_scikit_learn, plain_labels
 from .training import FoldScores, fit_setting, train
 
 __all__ = ["LossDecoderSearchCV"]
@@ -289,34 +289,23 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
                 if name.endswith("_") or name == "_best_metric":
                     delattr(self, name)  # such as best_score_, which the next fit may lack
             self._check_params()
-            entropy = np.random.SeedSequence(draw_entropy(self.random_state))
-            seeds = [int(seed) for seed in entropy.generate_state(4)]
-            estimator, (scorer, metric) = seeded(self._base(), seeds[0]), self._scorer()
-            data = read_data(self, estimator, scorer, metric, seeds[1], X, y, params)
-            settings = make_settings(estimator, self.losses, self.param_grid)
+            data = read_data(self, X, y, params)
+            settings = make_settings(data.estimator, self.losses, self.param_grid)
             candidates = make_candidates(
-                settings, self.calibrations, self.decoders, data.targets, prefix_of(estimator)
+                data.estimator, settings, self.calibrations, self.decoders, data.targets
             )
             self._check_scores(data)
             n_trainings = len(settings) * len(data.folds)
-            self.n_splits_ = len(data.folds)
-            self.classes_ = data.targets.classes_
-            weight = params.get("sample_weight")
             task = begin_fit(
-                self, data.X, data.y, weight, n_trainings + bool(self.refit), ordered=False
-            )
+                self, data.X, data.y, params.get("sample_weight"), n_trainings + bool(self.refit),
+                ordered=False,
+            )  # fmt: skip
             fold_scores = self._train(data, settings, len(candidates), task)
             self._print(f"Fitting and scoring the decisions of {len(candidates)} candidates")
-            drawn = draw_for(scorer, metric, data.targets, len(data.Y), seeds[2])
-            if self.refit is False and isinstance(scorer, _MultimetricScorer):
-                drawn = drawn[:0]  # nothing is chosen
-            outcomes = evaluate(
-                data, candidates, fold_scores, drawn=drawn, seed=seeds[3], raises=self._raises,
-                n_jobs=self.n_jobs,
-            )  # fmt: skip
+            outcomes = evaluate(data, candidates, fold_scores, n_jobs=self.n_jobs)
             self._set_results(data, candidates, fold_scores, outcomes)
             if self.refit is not False or not self.multimetric_:
-                self._choose(metric, candidates, outcomes)
+                self._choose(data.metric, candidates, outcomes)
             if self.refit:
                 chosen = candidates[self.best_index_]
                 self._refit(data, chosen, fold_scores[chosen.setting.number], n_trainings, task)
@@ -488,10 +477,6 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
     def _scorer(self) -> tuple[Any, str]:
         return make_scorer(self.scoring, self.refit, self.error_score, self._base())
 
-    @property
-    def _raises(self) -> bool:
-        return isinstance(self.error_score, str)
-
     def _metric(self, metric: str | None) -> str:
         """Return the name of a metric in the results."""
         start = "mean_test_"
@@ -525,7 +510,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
 
     def _check_scores(self, data: SearchData) -> None:
         """Raise before training if there will be no score to choose by."""
-        scoring = Scoring(data.scorer, data.metric, data.X, data.y, data.targets, data.score_params)
+        scoring = data.make_scoring()
         several = isinstance(data.scorer, _MultimetricScorer)
         titles = {
             name: f"{name!r} of scoring" if several else f"scoring={self.scoring!r}"
@@ -550,10 +535,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
         countdown = None
         if self.verbose:
             countdown = Countdown(names, int(bool(self.refit)), self.n_jobs, self.verbose > 1)
-        fold_scores = train(
-            data, settings, names, n_jobs=self.n_jobs, raises=self._raises, task=task,
-            on_result=countdown,
-        )  # fmt: skip
+        fold_scores = train(data, settings, names, self.n_jobs, task, countdown)
         warn_of_failures([part.error for parts in fold_scores for part in parts])
         return fold_scores
 
@@ -564,6 +546,8 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
         fold_scores: Sequence[Sequence[FoldScores]],
         outcomes: Sequence[Outcome],
     ) -> None:
+        self.n_splits_ = len(data.folds)
+        self.classes_ = data.targets.classes_
         metrics = metrics_of(data.scorer, outcomes)
         error_score = np.nan if isinstance(self.error_score, str) else self.error_score
         self.cv_results_ = tabulate(candidates, outcomes, fold_scores, metrics, error_score)

@@ -55,9 +55,7 @@ def train(
     data: SearchData,
     settings: Sequence[Setting],
     names: Sequence[str],
-    *,
     n_jobs: int | None,
-    raises: bool,
     task: Task | None,
     on_result: Callable[[int, FoldScores], None] | None,
 ) -> list[list[FoldScores]]:
@@ -71,8 +69,6 @@ def train(
         Of the trainings of each setting on each fold, for callbacks.
     n_jobs : int or None
         Trainings at a time.
-    raises : bool
-        Whether an error ends the search.
     task : Task or None
         Notified of each training.
     on_result : callable or None
@@ -83,10 +79,11 @@ def train(
     list of lists of FoldScores
         For each setting, those of each fold.
     """
-    trainings = ((setting.params, fold) for setting in settings for fold in data.folds)
+    shared = data.estimator, data.X, data.y, data.targets, data.raises, task
+    trainings = [(setting.params, *fold) for setting in settings for fold in data.folds]
     calls = (
-        (data.estimator, params, data.X, data.y, *fold, data.targets, raises, task, name, number)
-        for number, ((params, fold), name) in enumerate(zip(trainings, names, strict=True))
+        (*shared, *training, name, number)
+        for number, (training, name) in enumerate(zip(trainings, names, strict=True))
     )
     found = call_in_parallel(
         _train_fold, calls, n_jobs, common=data.fit_params, on_result=on_result
@@ -116,14 +113,14 @@ def fit_setting(
 
 def _train_fold(
     estimator: Any,
-    params: dict,
     X: Any,
     y: Any,
-    train: np.ndarray,
-    test: np.ndarray,
     targets: TargetCodec,
     raises: bool,
     task: Task | None,
+    params: dict,
+    train: np.ndarray,
+    test: np.ndarray,
     name: str,
     number: int,
     /,
