@@ -15,7 +15,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from .._data.fitting import draw_entropy, unchanged_on_error
+from .._data.fitting import unchanged_on_error
 from .._data.messages import describe, warn_user
 from .._data.persistence import VersionedEstimator
 from .._data.tables import as_rows

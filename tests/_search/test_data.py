@@ -1,4 +1,4 @@
-"""What a search is given: it is told what is wrong before anything is trained."""
+"""Rows, weights, groups and folds of a search are checked before anything is trained."""
 
 import numpy as np
 import pandas as pd
@@ -101,11 +101,11 @@ def test_weights_of_scorers_alone_are_checked_before_training():
     ids=["list", "tuple", "Series", "DataFrame", "column"],
 )
 def test_forms_of_weights(weight):
-    expected, found = (
-        search_of(["global_threshold"]).fit(X, Y, sample_weight=own) for own in (W, weight)
+    one, other = (
+        search_of(["global_threshold"]).fit(X, Y, sample_weight=values) for values in (W, weight)
     )
-    assert found.best_score_ == expected.best_score_
-    assert found.best_estimator_.decoder_.threshold_ == expected.best_estimator_.decoder_.threshold_
+    assert one.best_score_ == other.best_score_
+    assert one.best_estimator_.decoder_.threshold_ == other.best_estimator_.decoder_.threshold_
 
 
 def search_of(decoders, **params):
@@ -119,8 +119,8 @@ def test_the_scale_of_weights_does_not_matter(scale, per_label):
     weight = np.column_stack([W, W[::-1]]) if per_label else W
     decoders = ["per_label_threshold", "global_threshold", "cardinality"]
     one, other = (
-        search_of(decoders, calibrations=[None, "sigmoid"]).fit(X, Y, sample_weight=own)
-        for own in (weight, scale * weight)
+        search_of(decoders, calibrations=[None, "sigmoid"]).fit(X, Y, sample_weight=values)
+        for values in (weight, scale * weight)
     )
     for name in ("mean_test_score", "split1_test_score"):
         np.testing.assert_allclose(one.cv_results_[name], other.cv_results_[name])
@@ -128,7 +128,7 @@ def test_the_scale_of_weights_does_not_matter(scale, per_label):
     np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X), rtol=1e-6)
 
 
-def test_folds_without_weight_are_told_before_training():
+def test_folds_without_weight_raise_before_training():
     halves = [(ROWS[:20], ROWS[20:]), (ROWS[20:], ROWS[:20])]
     for weight in (np.where(ROWS < 20, 0, W), np.where(ROWS < 20, 0, W)[:, None] * [1, 1]):
         with pytest.raises(ValueError, match="training rows of fold 0 of cv have sample_weight 0"):

@@ -1,4 +1,4 @@
-"""Metrics that some test rows leave undefined: an average over the rest, or an error in time."""
+"""Metrics that some test rows leave undefined: an average over the rest, or an early error."""
 
 import warnings
 
@@ -128,12 +128,12 @@ def test_averages_over_the_classes_that_rows_have():
     for name, value in expected.items():
         with pytest.raises(ValueError, match="class"):
             get_scorer(name)(response, None, y)
-        found = where_defined(get_scorer(name), targets)(response, None, y)
-        assert found == pytest.approx(value), name
-    found = where_defined(get_scorer("average_precision"), targets)(response, None, y)
+        score = where_defined(get_scorer(name), targets)(response, None, y)
+        assert score == pytest.approx(value), name
+    score = where_defined(get_scorer("average_precision"), targets)(response, None, y)
     scores = response.decision_function(None)
     parts = [average_precision_score(one_hot[:, j], scores[:, j]) for j in (0, 1)]
-    assert found == pytest.approx(np.mean(parts))
+    assert score == pytest.approx(np.mean(parts))
 
 
 def test_missing_labels_are_not_taken_for_negatives():
@@ -165,7 +165,7 @@ UNDEFINED = {
     "one label": ("roc_auc", ONE, f"scoring='roc_auc' is {NO_LABEL}"),
     "binary": ("roc_auc", ONE[:, 0], r"classes without test rows in a fold \(fold 2: class 1\)"),
     "no label": ("roc_auc", Y[:, 2:], r"labels with one class only .* \(fold 2: labels 0, 1\)"),
-    "own metric": (multilabel_scorers()["macro_average_precision"], ONE, NO_LABEL),
+    "metric of this package": (multilabel_scorers()["macro_average_precision"], ONE, NO_LABEL),
     "raised": ("d2_log_loss_score", CLASSES, r"\(fold 2: class 'r'\) \(ValueError: y_true and"),
     "average": ("f1", Y, "scoring='f1' cannot score y: ValueError: Target is multilabel"),
     "samples": ("f1_samples", Y[:, :1], "cannot score y: ValueError: Samplewise metrics"),
@@ -179,7 +179,7 @@ UNDEFINED = {
 
 @pytest.mark.parametrize("error_score", [np.nan, "raise"])
 @pytest.mark.parametrize("scoring, y, message", UNDEFINED.values(), ids=UNDEFINED)
-def test_undefined_scores_are_told_before_training(scoring, y, message, error_score):
+def test_undefined_scores_raise_before_training(scoring, y, message, error_score):
     several = {"dict": "auc", "list": "roc_auc"}
     refit = several.get(type(scoring).__name__, True)
     fitted = search(losses={"never": never}, scoring=scoring, refit=refit, error_score=error_score)
@@ -188,7 +188,7 @@ def test_undefined_scores_are_told_before_training(scoring, y, message, error_sc
     assert not hasattr(fitted, "n_splits_")
 
 
-def test_a_metric_that_is_not_chosen_by_is_warned_of():
+def test_undefined_metrics_that_do_not_choose_only_warn():
     fitted = search(scoring=["f1_macro", "roc_auc"], refit="f1_macro")
     with pytest.warns(UserWarning, match=rf"'roc_auc' of scoring is {NO_LABEL}"):
         fitted.fit(X, ONE)
@@ -206,10 +206,10 @@ def test_a_score_for_folds_that_fail():
     assert np.isfinite(fitted.best_score_) and fitted.cv_results_["split0_test_score"][0] > -9
 
 
-# ------------------------------------------------------------------ metrics of the user's own
+# ------------------------------------------------------------------ custom metrics
 
 
-def test_own_metrics_are_not_called_before_training():
+def test_custom_metrics_are_not_called_before_training():
     calls = []
 
     def area(y, scores):
@@ -223,11 +223,11 @@ def test_own_metrics_are_not_called_before_training():
 
 
 @pytest.mark.parametrize("rule", ["best", "one_std_error"])
-def test_nothing_is_lost_where_an_own_metric_is_nan(rule):
-    def own(estimator, X, y):
+def test_nothing_is_lost_where_a_custom_metric_is_nan(rule):
+    def custom(estimator, X, y):
         return np.nan if y[0, 0] else 0.5
 
-    fitted = search(scoring=own, rule=rule)
+    fitted = search(scoring=custom, rule=rule)
     with pytest.warns(
         UserWarning, match="not finite for any candidate.*the first candidate is taken"
     ):
@@ -236,7 +236,7 @@ def test_nothing_is_lost_where_an_own_metric_is_nan(rule):
     assert fitted.predict(X).shape == Y.shape
     assert "its score is not finite" in fitted.summary()
     assert (fitted.compare()["verdict"] == "failed").all()
-    several = search(scoring={"own": own, "f1": "f1_macro"}, refit="f1").fit(X, Y)
+    several = search(scoring={"custom": custom, "f1": "f1_macro"}, refit="f1").fit(X, Y)
     assert np.isfinite(several.best_score_)
 
 
@@ -244,7 +244,7 @@ def test_errors_after_training_have_a_reason():
     def wrong(estimator, X, y):
         raise RuntimeError("no such metric")
 
-    for own, message in ((wrong, "2 times: fold 0: RuntimeError: no such metric"),
+    for scorer, message in ((wrong, "2 times: fold 0: RuntimeError: no such metric"),
                          (lambda estimator, X, y: {}, "scoring returned no score")):  # fmt: skip
         with pytest.raises(ValueError, match=rf"{message}\nWith memory=... of the classifier"):
-            search(scoring=own).fit(X, Y)
+            search(scoring=scorer).fit(X, Y)

@@ -1,4 +1,4 @@
-"""The search in other processes: with loky, and on a cluster of dask, a worker of which dies."""
+"""The search in other processes: with loky, and on a cluster of dask, with a worker that dies."""
 
 import os
 import signal
@@ -36,13 +36,13 @@ def alone():
     return search().fit(X, Y, sample_weight=WEIGHT)
 
 
-def assert_equal(found, expected):
+def assert_equal(fitted, expected):
     for name, column in expected.cv_results_.items():
         if "time" not in name and name != "params":
-            np.testing.assert_array_equal(found.cv_results_[name], column, err_msg=name)
-    assert found.best_score_corrected_ == expected.best_score_corrected_
-    assert found.histories_ == expected.histories_
-    np.testing.assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
+            np.testing.assert_array_equal(fitted.cv_results_[name], column, err_msg=name)
+    assert fitted.best_score_corrected_ == expected.best_score_corrected_
+    assert fitted.histories_ == expected.histories_
+    np.testing.assert_array_equal(fitted.predict_proba(X), expected.predict_proba(X))
 
 
 # ------------------------------------------------------------------ processes of this machine
@@ -72,21 +72,21 @@ def client():
 def shipped(client, monkeypatch):
     """Return the tables sent to the workers, and those that travel with a task."""
     distributed = pytest.importorskip("distributed")
-    found = {"scattered": [], "in tasks": []}
+    tables = {"scattered": [], "in tasks": []}
     scatter, submit = distributed.Client.scatter, distributed.Client.submit
 
     def note_scatter(self, data, *args, **kwargs):
-        found["scattered"] += data if isinstance(data, list) else [data]
+        tables["scattered"] += data if isinstance(data, list) else [data]
         return scatter(self, data, *args, **kwargs)
 
     def note_submit(self, function, *args, tasks=(), **kwargs):
         for _, values, named in tasks:
-            found["in tasks"] += [v for v in (*values, *named.values()) if hasattr(v, "shape")]
+            tables["in tasks"] += [v for v in (*values, *named.values()) if hasattr(v, "shape")]
         return submit(self, function, *args, tasks=tasks, **kwargs)
 
     monkeypatch.setattr(distributed.Client, "scatter", note_scatter)
     monkeypatch.setattr(distributed.Client, "submit", note_submit)
-    return found
+    return tables
 
 
 def count(tables, table):
@@ -95,8 +95,8 @@ def count(tables, table):
 
 def test_a_cluster_gives_the_results_of_one_process(client, shipped, alone):
     with joblib.parallel_config(backend="dask"):
-        found = search().fit(X, Y, sample_weight=WEIGHT)
-    assert_equal(found, alone)
+        fitted = search().fit(X, Y, sample_weight=WEIGHT)
+    assert_equal(fitted, alone)
     # To all workers at once; the trainings are over when the decisions begin.
     assert count(shipped["scattered"], X) == count(shipped["scattered"], Y) == 2
     weights = [one for one in shipped["scattered"] if np.shape(one) == WEIGHT.shape]
@@ -109,8 +109,8 @@ def test_a_cluster_gives_the_results_of_one_process(client, shipped, alone):
 def test_a_cluster_that_has_the_tables_is_not_sent_them(client, shipped, alone):
     with joblib.parallel_config(backend="dask", scatter=[X, Y]):
         for _ in range(2):
-            found = search().fit(X, Y, sample_weight=WEIGHT)
-    assert_equal(found, alone)
+            fitted = search().fit(X, Y, sample_weight=WEIGHT)
+    assert_equal(fitted, alone)
     assert count(shipped["scattered"], X) == count(shipped["scattered"], Y) == 1
     assert not shipped["in tasks"]
 
@@ -120,9 +120,9 @@ def test_a_cluster_takes_sparse_matrices_and_frames(client, shipped):
     for table in (sp.csr_matrix(X), pd.DataFrame(X)):
         expected = search(refit=False).fit(table, Y)
         with joblib.parallel_config(backend="dask"):
-            found = search(refit=False).fit(table, Y)
+            fitted = search(refit=False).fit(table, Y)
         np.testing.assert_array_equal(
-            found.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"]
+            fitted.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"]
         )
     assert not shipped["in tasks"]
 
@@ -143,6 +143,6 @@ def test_a_search_survives_the_death_of_a_worker(client, alone):
     killer = Killer()
     client.cluster.scheduler.add_plugin(killer)
     with joblib.parallel_config(backend="dask"):
-        found = search().fit(X, Y, sample_weight=WEIGHT)
+        fitted = search().fit(X, Y, sample_weight=WEIGHT)
     assert killer.killed in workers
-    assert_equal(found, alone)
+    assert_equal(fitted, alone)

@@ -1,4 +1,4 @@
-"""What a search tells while it runs: in print, and to callbacks of scikit-learn 1.9."""
+"""The progress of a search: in print, and for callbacks of scikit-learn 1.9."""
 
 import re
 from collections import Counter
@@ -119,7 +119,7 @@ def diverges(outputs, targets):
     return outputs.sum() * float("nan")
 
 
-def test_what_failed_is_told(capsys):
+def test_failures_are_printed(capsys):
     with pytest.warns(FitFailedWarning):
         search(losses=["bce", diverges], verbose=2).fit(X, Y)
     out = capsys.readouterr().out
@@ -162,14 +162,14 @@ def make_recorder(path, **attributes):
 
 
 @pytest.fixture
-def told(tmp_path):
-    """Return a function that fits a search, and what its callback was told, with how often."""
+def record(tmp_path):
+    """Return a function that fits a search, and returns how often its callback had which event."""
     pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 has callbacks")
 
     def fit(searched, target=None, **attributes):
-        (target or searched).set_callbacks(make_recorder(tmp_path / "told", **attributes))
+        (target or searched).set_callbacks(make_recorder(tmp_path / "events", **attributes))
         searched.fit(X, Y)
-        lines = [eval(line) for line in (tmp_path / "told").read_text().splitlines()]
+        lines = [eval(line) for line in (tmp_path / "events").read_text().splitlines()]
         begun = Counter(names for event, names in lines if event == "begin")
         ended = Counter(names for event, names in lines if event == "end")
         return begun, ended, Counter(event for event, _ in lines)
@@ -183,10 +183,10 @@ BACKENDS = ["sequential", "threading", pytest.param("loky", marks=pytest.mark.sl
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_epochs_are_parts_of_trainings(told, backend):
+def test_epochs_are_parts_of_trainings(record, backend):
     with joblib.parallel_config(backend=backend, n_jobs=2):
         searched = search()
-        begun, ended, events = told(searched, **EVERYWHERE)
+        begun, ended, events = record(searched, **EVERYWHERE)
     assert begun == ended and events["setup"] == events["teardown"] == 1
     trainings = [*TRAININGS, f"{searched.best_loss_}, all rows"]
     expected = {("fit",): 1} | {("fit", name): 1 for name in trainings}
@@ -195,56 +195,57 @@ def test_epochs_are_parts_of_trainings(told, backend):
     assert not hasattr(searched.best_estimator_, "_skl_callbacks")
 
 
-def test_through_a_pipeline(told):
+def test_through_a_pipeline(record):
     inner = "fit-final-estimator", "epoch"
-    begun, ended, _ = told(search(make_pipeline(StandardScaler(), NET), refit=False), **EVERYWHERE)
+    searched = search(make_pipeline(StandardScaler(), NET), refit=False)
+    begun, ended, _ = record(searched, **EVERYWHERE)
     assert begun == ended
     assert {names: n for names, n in begun.items() if names[-1] == "epoch"} == {
         ("fit", name, *inner): 3 for name in TRAININGS
     }
 
 
-def test_a_callback_for_the_search_alone(told):
-    begun, ended, _ = told(search(refit=False), max_propagation_depth=0)
+def test_a_callback_for_the_search_alone(record):
+    begun, ended, _ = record(search(refit=False), max_propagation_depth=0)
     assert begun == ended == {("fit",): 1} | {("fit", name): 1 for name in TRAININGS}
 
 
-def test_several_metrics_without_a_refit_end(told):
-    begun, ended, _ = told(search(scoring=["f1_macro", "f1_micro"], refit=False))
+def test_several_metrics_without_a_refit_end(record):
+    begun, ended, _ = record(search(scoring=["f1_macro", "f1_micro"], refit=False))
     assert begun == ended == {("fit",): 1} | {("fit", name): 1 for name in TRAININGS}
 
 
-def test_a_callback_of_the_net_knows_of_the_search(told):
+def test_callbacks_of_the_net_get_tasks_of_the_search(record):
     net = MultiLabelNetClassifier(**NET.get_params())
-    begun, ended, events = told(search(net, refit=False), target=net)
+    begun, ended, events = record(search(net, refit=False), target=net)
     assert begun == ended and events["setup"] == events["teardown"] == 4  # those of each net
     assert begun == {("fit", name): 1 for name in TRAININGS} | {
         ("fit", name, "epoch"): 3 for name in TRAININGS
     }
 
 
-def test_a_training_that_fails_has_an_end(told):
+def test_a_training_that_fails_has_an_end(record):
     with pytest.warns(FitFailedWarning):
-        begun, ended, _ = told(search(losses=["bce", diverges], refit=False))
+        begun, ended, _ = record(search(losses=["bce", diverges], refit=False))
     assert begun == ended and begun["fit", "diverges, fold 2/2"] == 1
 
 
-def test_callbacks_change_nothing(told):
+def test_callbacks_change_nothing(record):
     searched = search()
-    told(searched, **EVERYWHERE)
+    record(searched, **EVERYWHERE)
     expected = search().fit(X, Y)
     np.testing.assert_array_equal(searched.predict_proba(X), expected.predict_proba(X))
     assert searched.best_score_corrected_ == expected.best_score_corrected_
     assert set(vars(searched)) == {*vars(expected), "_skl_callbacks"}
 
 
-def test_what_is_for_the_search_is_not_for_its_net(told):
+def test_callbacks_of_the_search_are_not_for_its_net(record):
     net = MultiLabelNetClassifier(**NET.get_params())
     with pytest.raises(ValueError, match="Register them directly on the meta-estimator"):
-        told(search(net), target=net, **EVERYWHERE)
+        record(search(net), target=net, **EVERYWHERE)
 
 
-def test_progress_bar(capsys, told):
+def test_progress_bar(capsys, record):
     pytest.importorskip("rich")
     from sklearn.callback import ProgressBar
 

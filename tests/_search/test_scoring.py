@@ -1,4 +1,4 @@
-"""Scores of a search are those of the scorer that is named, for every scorer and form of y."""
+"""Scores of a search are those of the named scorer, for all scorers and forms of y."""
 
 import warnings
 
@@ -56,7 +56,7 @@ def respond(targets, rng):
 
 
 def by_hand(scorer, response, y, weight):
-    """Return what a scorer says, NaN if it refuses, without anything of the search."""
+    """Return the score by a scorer alone, NaN if it raises."""
     params = {} if weight is None or not takes_weights(scorer) else {"sample_weight": weight}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -71,7 +71,7 @@ def by_hand(scorer, response, y, weight):
     [(form, False) for form in FORMS]
     + [(form, True) for form in ("1 label", "3 labels", "binary", "three classes")],
 )
-def test_every_scorer(form, weighted):
+def test_all_scorers(form, weighted):
     y = FORMS[form]
     rng = np.random.default_rng(1)
     targets = TargetCodec().fit(y)
@@ -84,8 +84,8 @@ def test_every_scorer(form, weighted):
     times = np.bincount(draw, minlength=N)
     n_scored = 0
     for name, scorer in SCORERS.items():
-        own = weight if takes_weights(scorer) else None
-        params = {} if own is None else {"sample_weight": own}
+        used = weight if takes_weights(scorer) else None
+        params = {} if used is None else {"sample_weight": used}
         scoring = Scoring(scorer, "score", np.zeros((N, 1)), y, targets, params)
         parts = [np.arange(N)]
         if scoring.chosen.counts is not None:  # others call the scorer for bootstraps, too
@@ -93,15 +93,15 @@ def test_every_scorer(form, weighted):
         expected = []
         for rows in parts:
             taken = dense.iloc[rows] if hasattr(dense, "iloc") else dense[rows]
-            part = None if own is None else own[rows]
+            part = None if used is None else used[rows]
             expected.append(by_hand(scorer, response.dense()[rows], taken, part))
         if np.isnan(expected).any():
-            continue  # of those, see test_search_defined.py
+            continue  # of those, see test_defined.py
         n_scored += 1
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = scoring.score_fold(response, np.arange(N), {})[0]["score"]
-        np.testing.assert_allclose(found, expected[0], err_msg=name)
+            score = scoring.score_fold(response, np.arange(N), {})[0]["score"]
+        np.testing.assert_allclose(score, expected[0], err_msg=name)
         if len(expected) > 1:
             boots = scoring.bootstraps(response, np.arange(N), times[None])
             np.testing.assert_allclose(boots.ravel(), expected[1:], rtol=1e-5, err_msg=name)

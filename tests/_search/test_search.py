@@ -1,7 +1,6 @@
-"""The search over losses and decoders: what is trained, what learns on what, what is told."""
+"""The search over losses and decoders: trainings, decisions, candidates, errors, inputs."""
 
 import pickle
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -17,12 +16,8 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
 from sklearn_mlloss._data.fitting import draw_entropy
-from sklearn_mlloss._data.targets import TargetCodec
 from sklearn_mlloss._search import scoring as search_scoring
 from sklearn_mlloss._search.candidates import ALL_DECODERS, DEFAULT_DECODERS, DEFAULT_LOSSES
-from sklearn_mlloss._search.count_metrics import count_metric
-from sklearn_mlloss._search.scored_rows import ScoredRows
-from sklearn_mlloss._search.scoring import Scoring
 from sklearn_mlloss.calibration import CALIBRATORS, SigmoidCalibrator
 from sklearn_mlloss.decoders import (
     DECODERS,
@@ -81,7 +76,7 @@ class Net(MultiLabelNetClassifier):
 
 
 class Recording(Decoder):
-    """Remembers the scores that it learned on; a score tells whose it is."""
+    """Remembers the scores that it was fitted on; a score identifies its row."""
 
     requires_fit = True
     seen = []
@@ -123,7 +118,7 @@ def equal(one, other):
 # ------------------------------------------------------------------ training and deciding
 
 
-def test_each_setting_is_trained_once_a_fold():
+def test_each_setting_is_trained_once_per_fold():
     Net.fits = 0
     fitted = search(
         decoders="all", calibrations=[None, "sigmoid"], param_grid={"max_epochs": [1, 2]}
@@ -145,7 +140,7 @@ def test_results_are_those_of_a_loop(calibration):
     for loss in losses:
         folds = list(CV.split(X))
         nets = [Net(loss, "global_threshold").fit(X[train], Y[train]) for train, _ in folds]
-        found = [
+        scored = [
             net._raw_scores(net._check_X(X[test]))
             for net, (_, test) in zip(nets, folds, strict=True)
         ]
@@ -153,17 +148,17 @@ def test_results_are_those_of_a_loop(calibration):
             for k, (_, test) in enumerate(folds):
                 others = [j for j in range(3) if j != k]
                 rows = np.concatenate([folds[j][1] for j in others])
-                scores = np.concatenate([found[j][0] for j in others])
-                count = own = found[k][1]
+                scores = np.concatenate([scored[j][0] for j in others])
+                count = own_count = scored[k][1]
                 if count is not None:
-                    count = np.concatenate([found[j][1] for j in others])
-                tested = found[k][0]
+                    count = np.concatenate([scored[j][1] for j in others])
+                tested = scored[k][0]
                 if calibration is not None:
                     map_ = SigmoidCalibrator().fit(scores, Y[rows])
                     scores, tested = map_.transform(scores), map_.transform(tested)
                 decoder = get_decoder(name).fit(scores, Y[rows], count=count)
                 score = f1_score(
-                    Y[test], decoder.decode(tested, own), average="samples", zero_division=0
+                    Y[test], decoder.decode(tested, own_count), average="samples", zero_division=0
                 )
                 np.testing.assert_allclose(fitted.cv_results_[f"split{k}_test_score"][row], score)
             row += 1
@@ -187,7 +182,7 @@ def test_refit_keeps_the_decision_of_all_out_of_fold_scores():
     assert best.get_params()["calibration"] == "beta"
 
 
-def test_a_decoder_never_learns_on_what_it_decides():
+def test_decoders_are_never_fitted_on_rows_that_they_decide():
     Recording.seen = []
     fitted = search(losses=["bce"], decoders={"recording": Recording()}, refit=False).fit(X, Y)
     assert Recording.seen == [60] * 3
@@ -235,14 +230,14 @@ def test_histories_are_those_of_each_setting_and_fold():
             assert len(history["valid_loss"]) == results["param_net__max_epochs"][row]
 
 
-def test_histories_of_an_estimator_with_folds_of_its_own():
+def test_histories_of_an_estimator_with_inner_folds():
     net = MultiLabelNetClassifier(hidden_layer_sizes=(8,), max_epochs=3, cv=2)
     fitted = search(estimator=net, losses=["bce"], decoders=["threshold"], refit=False).fit(X, Y)
     assert [len(nets) for nets in fitted.histories_[0]] == [2] * 3
-    assert all(len(own["train_loss"]) == 3 for nets in fitted.histories_[0] for own in nets)
+    assert all(len(curve["train_loss"]) == 3 for nets in fitted.histories_[0] for curve in nets)
 
 
-# ------------------------------------------------------------------ what is tried
+# ------------------------------------------------------------------ candidates
 
 
 def test_presets():
@@ -265,13 +260,13 @@ def test_names_and_objects():
     assert list(dict.fromkeys(results["param_decoder"])) == ["auto", "threshold"]
     assert list(dict.fromkeys(results["param_calibration"])) == [None, "sigmoid"]
     assert fitted.best_loss_ in ("mild", "plain")
-    own = search(losses=[FocalLoss(gamma=0.5), BinaryCrossEntropy()]).fit(X, Y).cv_results_
-    assert set(own["param_loss"]) == {"FocalLoss(gamma=0.5)", "bce"}
+    objects = search(losses=[FocalLoss(gamma=0.5), BinaryCrossEntropy()]).fit(X, Y).cv_results_
+    assert set(objects["param_loss"]) == {"FocalLoss(gamma=0.5)", "bce"}
     one = search(losses="bce", decoders=GlobalThreshold).fit(X, Y).cv_results_
     assert one["param_decoder"].tolist() == ["global_threshold"]
 
 
-def test_objects_are_not_written_on():
+def test_objects_are_not_changed():
     loss, decoder = FocalLoss(gamma=0.5), GlobalThreshold()
     search(losses=[loss], decoders=[decoder]).fit(X, Y)
     assert not hasattr(loss, "n_labels_") and not hasattr(decoder, "n_labels_")
@@ -370,7 +365,7 @@ def test_a_search_that_fails_is_as_it_was():
         search().predict(X)
 
 
-def test_one_split_allows_what_learns_nothing():
+def test_one_split_allows_decoders_without_a_fit():
     fitted = search(cv=ShuffleSplit(1, test_size=0.3, random_state=0)).fit(X, Y)
     assert "there is no other fold" in fitted.cv_results_["error"][1]
     assert fitted.best_decoder_ == "threshold"
@@ -388,7 +383,7 @@ def test_rows_that_may_serve_nothing_else():
     assert both.predict(X).shape == Y.shape
 
 
-def test_an_estimator_with_folds_of_its_own():
+def test_an_estimator_with_inner_folds():
     net = MultiLabelNetClassifier(hidden_layer_sizes=(8,), max_epochs=3, cv=2)
     fitted = search(estimator=net, losses=["bce"]).fit(X, Y)
     assert len(fitted.best_estimator_.nets_) == 2
@@ -506,7 +501,7 @@ def test_no_estimator():
     assert type(fitted.best_estimator_) is MultiLabelNetClassifier
 
 
-# ------------------------------------------------------------------ scikit-learn's ways
+# ------------------------------------------------------------------ as in scikit-learn
 
 
 def test_results_are_those_of_grid_search():
@@ -587,7 +582,7 @@ def test_clone_and_pickle(reference):
 
 def test_same_random_state_same_result(reference):
     equal(reference.cv_results_, search().fit(X, Y).cv_results_)
-    # An int of folds, and a net without a random state of its own.
+    # An int of folds, and a net without a random state.
     drawn = [search(estimator=Net(random_state=None), cv=3).fit(X, Y) for _ in range(2)]
     equal(drawn[0].cv_results_, drawn[1].cv_results_)
     assert drawn[0].best_score_corrected_ == drawn[1].best_score_corrected_
@@ -644,7 +639,7 @@ def test_weights_reach_nets_decisions_and_scores():
     assert search(estimator=pipe).fit(X, Y, net__sample_weight=weight)
 
 
-def test_a_weight_of_two_is_a_row_given_twice():
+def test_a_weight_of_two_is_a_repeated_row():
     net = MultiLabelNetClassifier(
         hidden_layer_sizes=(8,), max_epochs=10, dropout=0, early_stopping=False, batch_size=1000,
         precision="float64", random_state=0,
@@ -708,7 +703,7 @@ def test_metadata_routing():
         assert (results["mean_test_plain"] != results["mean_test_weighted"]).any()
 
 
-# ------------------------------------------------------------------ choosing and telling
+# ------------------------------------------------------------------ choosing
 
 
 @pytest.mark.parametrize("rule", ["best", "one_std_error"])
@@ -721,7 +716,7 @@ def test_corrected_score_is_that_of_the_choice_repeated_on_bootstraps(rule):
     scores = []
     for times in draw_bootstraps(90, search_scoring.N_BOOTSTRAPS, int(seeds[2])):
         rows = np.repeat(np.arange(90), times)
-        inside = np.array([f1_score(Y[rows], own[rows], average="micro") for own in decided])
+        inside = np.array([f1_score(Y[rows], labels[rows], average="micro") for labels in decided])
         winner = inside.argmax()
         if rule == "one_std_error":  # all are equally simple: the first that is near
             differences = splits - splits[winner]
@@ -739,7 +734,7 @@ def test_simpler_candidates_within_a_standard_error():
         scoring="roc_auc",
         rule="one_std_error",
     ).fit(X, Y)
-    # Decoders do not matter to the metric, so those that learn nothing are left, and no tuning.
+    # Decoders do not matter to the metric, so those without a fit are left, and no tuning.
     assert fitted.best_loss_ in ("bce", "zlpr") or fitted.best_params_["loss"] == "bce"
     assert fitted.best_decoder_ == "threshold"
     table = fitted.compare()
@@ -747,196 +742,6 @@ def test_simpler_candidates_within_a_standard_error():
     assert chosen["difference"] >= -chosen["std_error"]
     assert "(chosen)" in fitted.summary()
     assert fitted.best_score_ == fitted.cv_results_["mean_test_score"][fitted.best_index_]
-
-
-def test_compare(reference):
-    table = reference.compare(rope=0.02)
-    results = reference.cv_results_
-    assert table["score"].is_monotonic_decreasing and table["index"][0] == reference.best_index_
-    scores = np.stack([results[f"split{k}_test_score"] for k in range(3)], axis=1)
-    other = table["index"][1]
-    differences = scores[other] - scores[reference.best_index_]
-    error = np.sqrt(differences.var(ddof=1) * (1 / 3 + 30 / 60))
-    assert table["difference"][1] == pytest.approx(differences.mean())
-    assert table["std_error"][1] == pytest.approx(error)
-    assert table["p_value"][0] == 1 and table["equivalent"][0] == 1
-    assert table["verdict"][0] == "best"
-    alike = (table["p_value"] >= 0.05) | (table["equivalent"] >= 0.95)
-    assert set(table["verdict"][1:][~alike[1:]]) <= {"worse"}
-    assert set(table["verdict"][1:][alike[1:]]) <= {"equivalent", "not significantly different"}
-    np.testing.assert_allclose(table[["better", "equivalent", "worse"]].sum(axis=1), 1)
-
-
-def test_compare_without_pandas(reference, monkeypatch):
-    import builtins
-
-    real = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name == "pandas":
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    table = reference.compare()
-    assert isinstance(table, dict) and len(table["loss"]) == 4
-
-
-SUMMARY = """\
-loss  decoder           calibration  f1_macro  difference     p  worse in practice
-bce   global_threshold  none            0.800                                       best
-zlpr  global_threshold  none            0.799      -0.001  0.21                 0%  equivalent
-bce   threshold         none            0.780      -0.020  0.25                74%  not significantly different
-bce   threshold         sigmoid         0.600      -0.200  0.00               100%  worse
-... and 1 more: compare() has them all
-
-2 of the 3 other candidates are not significantly different from the best (corrected t-test, p >= 0.05).
-1 of them is equivalent: the difference is below 0.01 with a probability of 95%.
-They and the best have all 2 losses.
-They and the best have all 2 decoders.
-Chosen as the best of 4, its f1_macro of 0.800 is optimistic: expect 0.790 on new rows.
-1 candidate failed, such as the one with
-  zlpr, threshold, sigmoid: ValueError: no"""  # noqa: E501
-
-
-def test_summary_text():
-    fitted = search()
-    base = np.array([0.79, 0.80, 0.81, 0.80])
-    columns = [
-        base, base - [0, 0.001, 0.002, 0.001], base - [0.01, 0.03, 0, 0.04],
-        base - [0.2, 0.21, 0.19, 0.2], np.full(4, np.nan),
-    ]  # fmt: skip
-    names = [
-        ("bce", "global_threshold", None), ("zlpr", "global_threshold", None),
-        ("bce", "threshold", None), ("bce", "threshold", "sigmoid"),
-        ("zlpr", "threshold", "sigmoid"),
-    ]  # fmt: skip
-    results = {
-        f"param_{name}": np.ma.MaskedArray([row[i] for row in names], dtype=object)
-        for i, name in enumerate(("loss", "decoder", "calibration"))
-    }
-    results |= {f"split{k}_test_score": np.array([c[k] for c in columns]) for k in range(4)}
-    results["mean_test_score"] = np.mean(columns, axis=1)
-    results["rank_test_score"] = np.arange(1, 6)
-    results["error"] = np.array([""] * 4 + ["ValueError: no"], dtype=object)
-    fitted.cv_results_ = results
-    fitted._sizes, fitted.n_splits_, fitted._best_metric = (75, 25), 4, "score"
-    fitted.best_index_, fitted.best_score_corrected_ = 0, 0.79
-    assert fitted.summary(n_rows=4) == SUMMARY
-    assert fitted.summary(n_rows=None).count("\n") == fitted.summary(n_rows=5).count("\n")
-    with pytest.raises(ValueError, match="n_rows must be None or an integer >= 0, got -1"):
-        fitted.summary(n_rows=-1)
-    fitted.best_index_ = 2
-    assert "Expect f1_macro 0.790 from the chosen candidate" in fitted.summary()
-    fitted.best_index_, fitted.best_score_corrected_ = 0, 0.81
-    assert "Expect f1_macro 0.810 from the chosen candidate" in fitted.summary()
-    for k in range(4):
-        results[f"split{k}_test_score"][1] -= 0.3
-    assert "They and the best have 1 of 2 losses: bce." in fitted.summary()
-
-
-def test_summary_where_the_best_is_significantly_better(reference):
-    again = pickle.loads(pickle.dumps(reference))
-    for k in range(3):
-        column = again.cv_results_[f"split{k}_test_score"]
-        column[:] = 0.1 + 0.01 * k
-        column[again.best_index_] = 0.9 + 0.02 * k
-    assert "The best is better than the 3 other candidates" in again.summary()
-    alone = search(losses=["bce"], decoders=["threshold"]).fit(X, Y)
-    assert "There is nothing to compare." in alone.summary()
-    assert "from the chosen candidate on new rows" in alone.summary()
-
-
-# ------------------------------------------------------------------ scores of decisions
-
-
-def scorings(scorer, *args):
-    """Return what scores in closed form, and what scores by the scorer."""
-    fast = Scoring(scorer, *args)
-    assert set(fast.metrics) == {"score"} and fast.chosen.counts is not None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search_scoring, "count_metric", lambda *args: None)
-        slow = Scoring(scorer, *args)
-    assert slow.chosen.counts is None and slow.chosen.defined is scorer
-    return fast, slow
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize(
-    "name",
-    [
-        f"{m}_{a}"
-        for m in ("f1", "precision", "recall", "jaccard")
-        for a in ("micro", "macro", "weighted", "samples")
-    ]
-    + ["accuracy", "hamming", "f_measure", "jaccard_mlloss", "zero_division"],
-)
-def test_closed_forms_are_the_scorers(name, weighted):
-    from sklearn.metrics import hamming_loss
-
-    own = {
-        "hamming": make_scorer(hamming_loss, greater_is_better=False),
-        "f_measure": multilabel_scorers()["f1_macro"],
-        "jaccard_mlloss": multilabel_scorers()["jaccard_samples"],
-        "zero_division": make_scorer(f1_score, average="macro", zero_division=0),
-    }
-    scorer = own.get(name) or get_scorer(name)
-    truth, decisions = rng.integers(0, 2, (2, 40, 4))
-    truth[:3] = decisions[:2] = 0
-    truth[:, 3] = decisions[:, 3] = 0
-    params = {"sample_weight": rng.random(40)} if weighted else {}
-    targets = TargetCodec().fit(truth)
-    assert count_metric(scorer) is not None
-    response = ScoredRows(targets, np.full((40, 4), 0.5), decisions.astype(bool))
-    rows = np.arange(40)
-    fast, slow = scorings(scorer, "score", rows[:, None], truth, targets, params)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        np.testing.assert_allclose(
-            fast.score_fold(response, rows, {})[0]["score"],
-            slow.score_fold(response, rows, {})[0]["score"],
-        )
-    drawn = np.stack([np.bincount(rng.integers(0, 40, 40), minlength=40) for _ in range(5)])
-    np.testing.assert_allclose(
-        fast.bootstraps(response, rows, drawn), slow.bootstraps(response, rows, drawn), rtol=1e-6
-    )
-
-
-@pytest.mark.parametrize("n_classes", [2, 4])
-@pytest.mark.parametrize(
-    "name",
-    [
-        f"{measure}_{average}"
-        for measure in ("f1", "precision", "recall", "jaccard")
-        for average in ("micro", "macro", "weighted")
-    ]
-    + ["accuracy"],
-)
-def test_closed_forms_of_classes_are_the_scorers(name, n_classes):
-    scorer = get_scorer(name)
-    y = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, 40)])
-    targets = TargetCodec().fit(y)
-    # The last class has one row, and is not among those of most bootstraps.
-    y[n_classes:] = np.minimum(y[n_classes:], max(1, n_classes - 2))
-    guess = np.where(rng.random(len(y)) < 0.7, y, 0)
-    response = ScoredRows(
-        targets, np.full((len(y), targets.n_labels_), 0.5), targets.transform(guess) == 1
-    )
-    rows = np.arange(len(y))
-    fast, slow = scorings(scorer, "score", rows[:, None], y, targets, {})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for part in (rows, rows[n_classes:]):
-            np.testing.assert_allclose(
-                fast.score_fold(response[part], part, {})[0]["score"],
-                slow.score_fold(response[part], part, {})[0]["score"],
-            )
-    drawn = np.stack(
-        [np.bincount(rng.integers(0, len(y), len(y)), minlength=len(y)) for _ in range(5)]
-    )
-    np.testing.assert_allclose(
-        fast.bootstraps(response, rows, drawn), slow.bootstraps(response, rows, drawn), rtol=1e-6
-    )
 
 
 def test_a_score_of_probabilities_is_computed_once_for_all_decoders():
@@ -956,7 +761,7 @@ def test_a_score_of_probabilities_is_computed_once_for_all_decoders():
         losses=["bce"], decoders=decoders, calibrations=[None, "sigmoid"], scoring=scoring,
         refit=False,
     ).fit(X, Y)  # fmt: skip
-    # The calibration of a decoder with a guarantee learns on fewer rows.
+    # The calibration for a decoder with a guarantee is fitted on fewer rows.
     assert len(calls) == 4 * 3
     calls.clear()
     for k, name in enumerate(decoders):
@@ -967,13 +772,6 @@ def test_a_score_of_probabilities_is_computed_once_for_all_decoders():
         for metric in scoring:
             column = fitted.cv_results_[f"mean_test_{metric}"]
             np.testing.assert_array_equal(column[k::3], alone.cv_results_[f"mean_test_{metric}"])
-
-
-def test_no_closed_form_for_other_parameters():
-    assert count_metric(make_scorer(f1_score, average="macro", zero_division=1)) is None
-    assert count_metric(get_scorer("roc_auc")) is None
-    assert count_metric(get_scorer("f1")) is None
-    assert count_metric(lambda estimator, X, y: 0) is None
 
 
 def test_default_losses_exist():

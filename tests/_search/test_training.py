@@ -34,7 +34,7 @@ def search(cv, **params):
 
 
 def targets(*rare):
-    """Return classes, two of which are frequent, and others with the rows that are given."""
+    """Return classes, two of which are frequent, and others in some rows."""
     y = np.where(X[:, 0] > 0, "b", "d").astype(object)
     for name, rows in rare:
         y[list(rows)] = name
@@ -69,11 +69,11 @@ def test_scores_are_those_of_cross_validation(name):
     y, cv = CASES.get(name, CASES["two folds, two others of four"])
     fitted = search(cv, estimator=estimator).fit(X, y)
     for row, params in enumerate(fitted.cv_results_["params"]):
-        own = {key: value for key, value in params.items() if key.endswith("loss")}
-        model = clone(estimator).set_params(**own)
+        setting = {key: value for key, value in params.items() if key.endswith("loss")}
+        model = clone(estimator).set_params(**setting)
         expected = cross_val_score(model, X, y, cv=cv, scoring="accuracy")
-        found = [fitted.cv_results_[f"split{k}_test_score"][row] for k in range(len(expected))]
-        np.testing.assert_allclose(found, expected)
+        scores = [fitted.cv_results_[f"split{k}_test_score"][row] for k in range(len(expected))]
+        np.testing.assert_allclose(scores, expected)
     classes = np.unique(y)
     np.testing.assert_array_equal(fitted.classes_, classes)
     assert fitted.predict_proba(X).shape == (60, len(classes))
@@ -99,7 +99,7 @@ def test_each_class_has_its_column(y, cv):
     assert (fitted.oof_scores_[0][tested] > 0).all()
 
 
-def test_what_learns_on_joined_scores():
+def test_calibrations_are_fitted_on_joined_scores():
     y, cv = CASES["two folds, two others of four"]
     fitted = search(
         cv, calibrations=[None, "sigmoid"], scoring=["accuracy", "f1_macro"], refit="f1_macro"
