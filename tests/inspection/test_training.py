@@ -145,7 +145,9 @@ def test_the_monitored_score_is_drawn_instead():
     assert display.valid_[0].get_ydata().tolist() == watched["valid_score"]
     assert display.best_[0].get_xydata().tolist() == [[2, 0.7]]
     assert display.figure_.get_supylabel() == "validation score"
-    with pytest.raises(ValueError, match="curve='score' needs networks trained with a monitor"):
+    with pytest.raises(
+        ValueError, match="curve='score' needs networks trained with a custom monitor"
+    ):
         TrainingCurveDisplay([TWO, [None]], names="ab").plot(curve="score")
 
 
