@@ -3,13 +3,13 @@
 All metrics keep the same conventions.
 
 - ``Y`` has shape (n_samples, n_labels) and holds 0, 1 or NaN for a label that was not observed;
-  such entries count nowhere, and a row or label without any observed entry is left out. Soft
-  labels in (0, 1) are taken where the docstring says so, as that fraction of a positive.
-- ``sample_weight`` acts as a count: weight 2 equals the row given twice, 0 the row left out.
-- A mean over nothing is NaN, without a warning (a search over NaN scores warns by itself).
+  such entries are ignored, and a row or label without any observed entry is left out. Where the
+  docstring allows them, soft labels in (0, 1) count as that fraction of a positive.
+- ``sample_weight`` acts as a count: weight 2 equals the row repeated twice, 0 the row left out.
+- A mean over nothing is NaN, without a warning (a search over NaN scores warns).
 - The k best labels of a row are taken among the observed ones, ties by the lower label index.
-  Measures of a whole ranking count a tie between a positive and a negative as an error.
-- Bad input raises ValueError with the offending value.
+  Ranking metrics count a tie between a positive and a negative as an error.
+- Invalid input raises ValueError with the offending value.
 """
 
 from .decisions import f_measure, hamming_loss, jaccard, subset_accuracy

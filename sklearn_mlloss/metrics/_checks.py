@@ -50,22 +50,22 @@ def average_entries(
     check_average(average, "micro", "macro", "samples")
     if average == "micro":
         return mean_defined(values.ravel(), np.repeat(weight, values.shape[1]))
-    seen, values = ~np.isnan(values), np.nan_to_num(values)
+    observed, values = ~np.isnan(values), np.nan_to_num(values)
     if average == "samples":
-        return mean_defined(ratio(values.sum(axis=1), seen.sum(axis=1), np.nan), weight)
-    by_label = ratio(weight @ values, weight @ seen, np.nan)
+        return mean_defined(ratio(values.sum(axis=1), observed.sum(axis=1), np.nan), weight)
+    by_label = ratio(weight @ values, weight @ observed, np.nan)
     return by_label if average is None else mean_defined(by_label)
 
 
 def per_label(
-    measure: Callable, Y: np.ndarray, scores: np.ndarray, weight: np.ndarray, both: bool = False
+    metric: Callable, Y: np.ndarray, scores: np.ndarray, weight: np.ndarray, both: bool = False
 ) -> np.ndarray:
     """Apply a binary metric to each label; NaN without positives, or one of `both` classes."""
     values = np.full(Y.shape[1], np.nan)
     for label, (y, score) in enumerate(zip(Y.T, scores.T, strict=True)):
-        # A soft label is a positive and a negative; parts without weight fall away.
+        # A soft label is a positive and a negative; parts without weight are dropped.
         part = np.concatenate([np.nan_to_num(y), np.nan_to_num(1 - y)]) * np.tile(weight, 2)
         target, used = np.repeat([1, 0], len(y)), part > 0
         if used[: len(y)].any() and (used[len(y) :].any() or not both):
-            values[label] = measure(target[used], np.tile(score, 2)[used], sample_weight=part[used])
+            values[label] = metric(target[used], np.tile(score, 2)[used], sample_weight=part[used])
     return values

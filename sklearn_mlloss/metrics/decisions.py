@@ -1,4 +1,4 @@
-"""How good predicted labels are."""
+"""Metrics of predicted labels."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def f_measure(
     beta : float > 0, default=1.0
         Weight of recall; above 1 missed labels cost more than false ones.
     average : {"micro", "macro", "samples"} or None, default="micro"
-        Counts over all entries, mean over labels, mean over rows, or one value a label.
+        Counts over all entries, mean over labels, mean over rows, or one value per label.
     empty : float in [0, 1] or NaN, default=0.0
         Value of 0 / 0: a row, label or table with neither positives nor predictions. 0 as in
-        scikit-learn and `ExpectedFBeta`; 1 rewards an empty set rightly predicted, and NaN leaves
+        scikit-learn and `ExpectedFBeta`; 1 rewards a correctly predicted empty set, and NaN leaves
         the row or label out.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows.
@@ -108,7 +108,7 @@ def hamming_loss(
     average: str | None = "micro",
     sample_weight: ArrayLike | None = None,
 ) -> float | np.ndarray:
-    """Share of the observed entries that are predicted wrongly, ``|y - y_hat|``.
+    """Share of wrongly predicted observed entries, ``|y - y_hat|``.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def hamming_loss(
 def subset_accuracy(
     Y: ArrayLike, Y_hat: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> float:
-    """Share of rows whose observed labels are all predicted rightly.
+    """Share of rows whose observed labels are all predicted correctly.
 
     Parameters
     ----------

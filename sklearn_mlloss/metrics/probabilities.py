@@ -1,4 +1,4 @@
-"""How good probabilities are."""
+"""Metrics of probabilities."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def multilabel_log_loss(
 ) -> float | np.ndarray:
     """Mean binary cross-entropy over the observed entries.
 
-    ``-y log p - (1 - y) log(1 - p)``. `sklearn.metrics.log_loss` takes the columns of an indicator
-    for exclusive classes and sums ``-y log p`` alone, so that false positives cost nothing.
+    ``-y log p - (1 - y) log(1 - p)``. `sklearn.metrics.log_loss` treats the columns of an indicator
+    as exclusive classes and sums ``-y log p`` only, so that false positives cost nothing.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def multilabel_log_loss(
         Probabilities; clipped to ``[eps, 1 - eps]`` with the eps of their dtype, as scikit-learn
         does, so that a certain error costs 36 in float64 rather than infinity.
     average : {"micro", "macro", "samples"} or None, default="micro"
-        Mean over entries, over the means of labels, over the means of rows, or one value a label.
+        Mean over entries, over the means of labels, over the means of rows, or one value per label.
         "micro", because it is the likelihood of the table per entry.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows.
@@ -113,7 +113,7 @@ def expected_calibration_error(
         estimate is biased upwards where bins hold few entries.
     average : {"micro", "macro"} or None, default="micro"
         All entries pooled (errors of labels in opposite directions cancel), the mean over labels,
-        or one value a label.
+        or one value per label.
 
     Returns
     -------
@@ -140,7 +140,7 @@ def expected_calibration_error(
     bins = np.minimum((proba[row, label] * n_bins).astype(np.intp), n_bins - 1)
     bins += n_bins * (label % n_labels)
     gap, mass = weight[row] * (Y - proba)[row, label], weight[row]
-    # Memory for the bins that hold something, where that is little.
+    # Only bins with entries need memory, if they are few.
     if n_bins * n_labels > len(bins):
         kept, bins = np.unique(bins, return_inverse=True)
     else:

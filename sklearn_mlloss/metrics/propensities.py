@@ -1,4 +1,4 @@
-"""Precision that makes up for missing rare labels."""
+"""Propensity-scored precision, which corrects for missing rare labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 def label_propensities(
     Y: ArrayLike, *, A: float = 0.55, B: float = 1.5, sample_weight: ArrayLike | None = None
 ) -> np.ndarray:
-    """Estimate how likely a label that holds is to be recorded, from how frequent it is [1]_.
+    """Estimate how likely a positive label is to be recorded, from its frequency [1]_.
 
     ``p_l = 1 / (1 + C (N_l + B) ** -A)`` with ``C = (log N - 1) (B + 1) ** A``, where N_l is the
     number of positives and N of observed entries of the label. C is kept at 0 or above: with less
@@ -75,9 +75,9 @@ def propensity_scored_precision_at_k(
 ) -> float:
     """Precision at k where a hit on a label counts ``1 / p_l``, divided by the best possible [1]_.
 
-    Rare labels are often missing where they hold, and easy to leave out of a ranking at no cost:
-    both are made up for by the inverse of the propensity. As in [1]_ the sum over rows is divided
-    by the sum for the best ranking, so that rows without positives add nothing.
+    Rare positives are often missing in the data, and a ranking that ignores rare labels costs
+    little. Weighting by the inverse propensity corrects for both. As in [1]_ the sum over rows is
+    divided by the sum for the best ranking, so that rows without positives add nothing.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How good the order of labels (or rows) by score is."""
+"""Metrics of the ranking of labels (or rows) by score."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def one_error(Y: ArrayLike, scores: ArrayLike, *, sample_weight: ArrayLike | Non
     Returns
     -------
     float
-        In [0, 1], 0 at best. A row without positives is an error, as the definition has it.
+        In [0, 1], 0 at best. A row without positives is an error, by definition.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def coverage_error(
     empty: float = np.nan,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """How far to go down a row's ranking to meet all positives, `sklearn.metrics.coverage_error`.
+    """Depth of a row's ranking that covers all positives, `sklearn.metrics.coverage_error`.
 
     The number of observed labels with at least the lowest score of a positive.
 
@@ -91,8 +91,8 @@ def coverage_error(
         Hard labels.
     scores, sample_weight : see `precision_at_k`
     empty : float >= 0, default=NaN
-        Value of a row without positives. NaN leaves it out, since it says nothing of the ranking
-        and, where labels are missing, is frequent; scikit-learn has 0, better than perfect.
+        Value of a row without positives. NaN leaves it out, since it has no information about the
+        ranking and is frequent where labels are missing; scikit-learn's 0 is better than perfect.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def ranking_loss(
     empty: float = np.nan,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Share of wrongly ordered pairs of a positive and a negative of a row, ties being wrong.
+    """Share of wrongly ordered pairs of a positive and a negative of a row; ties are wrong.
 
     Parameters
     ----------
@@ -188,9 +188,8 @@ def macro_average_precision(
 ) -> float | np.ndarray:
     """Mean over labels of the average precision of the ranking of rows.
 
-    `sklearn.metrics.average_precision_score` label by label, but a label without positives is
-    left out, where scikit-learn warns and counts it as 0: whether the worst possible value enters
-    would depend on the split.
+    `sklearn.metrics.average_precision_score` per label, but a label without positives is left out.
+    scikit-learn warns and counts it as 0, so that the result depends on which labels a split has.
 
     Parameters
     ----------
@@ -198,7 +197,7 @@ def macro_average_precision(
         Labels; a soft label y is a positive of weight y and a negative of weight 1 - y.
     scores, sample_weight : see `precision_at_k`
     average : {"macro"} or None, default="macro"
-        None gives one value a label, NaN without positives.
+        None returns one value per label, NaN without positives.
 
     Returns
     -------

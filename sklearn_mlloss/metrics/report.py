@@ -1,4 +1,4 @@
-"""All that matters of each label in a table."""
+"""A table of the metrics of each label."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def multilabel_report(
     *,
     sample_weight: ArrayLike | None = None,
 ) -> pandas.DataFrame:
-    """Table with a row a label, and two over all labels.
+    """Table of metrics with one row per label, and two averages over all labels.
 
     Parameters
     ----------
@@ -80,14 +80,14 @@ def multilabel_report(
     names = find_names(table, label_names, Y.shape[1])
 
     def columns(Y, proba, Y_hat, weight):
-        seen = weight[:, None] * ~np.isnan(Y)
-        positive, hit = np.nansum(seen * Y, axis=0), np.nansum(seen * Y * Y_hat, axis=0)
-        predicted, observed = (seen * Y_hat).sum(axis=0), seen.sum(axis=0)
+        mass = weight[:, None] * ~np.isnan(Y)
+        positive, hit = np.nansum(mass * Y, axis=0), np.nansum(mass * Y * Y_hat, axis=0)
+        predicted, observed = (mass * Y_hat).sum(axis=0), mass.sum(axis=0)
         return {
             "support": positive,
             "observed": observed,
             "prevalence": ratio(positive, observed, np.nan),
-            "mean_proba": ratio((seen * proba).sum(axis=0), observed, np.nan),
+            "mean_proba": ratio((mass * proba).sum(axis=0), observed, np.nan),
             "precision": ratio(hit, predicted, np.nan),
             "recall": ratio(hit, positive, np.nan),
             "f1": fbeta(hit, predicted, positive, undefined=np.nan),

@@ -1,4 +1,4 @@
-"""Scorers by name, for any classifier."""
+"""Scorers by name, for any multi-label classifier."""
 
 from __future__ import annotations
 
@@ -35,12 +35,11 @@ def multilabel_scorers(k: int = 1, propensities: ArrayLike | None = None) -> dic
     """Return scorers by name, for ``scoring=`` of scikit-learn's searches.
 
     Greater is better for all: losses are negated, and their names begin with ``"neg_"``. They take
-    what the metrics take, NaN in y included, and any classifier: arrays (n, L) and (n, L, 2),
-    sparse matrices, DataFrames, lists of arrays (a label without positives in training has
-    probability 0), or for one label what a binary classifier gives. scikit-learn's own scorers
-    raise where a label is constant in training, and for two labels with classifiers such as
-    MLPClassifier.
-    Scorers in one dict share the predictions, and `sample_weight` is passed on as by
+    the same y as the metrics, with NaN, and any classifier whose predictions are arrays (n, L) or
+    (n, L, 2), sparse matrices, DataFrames, lists of arrays (a label without positives in training
+    has probability 0), or for one label those of a binary classifier. scikit-learn's scorers raise
+    if a label is constant in training, and for two labels with classifiers such as MLPClassifier.
+    Scorers in one dict share the predictions; `sample_weight` is passed on as by
     `sklearn.metrics.make_scorer`.
 
     Parameters
@@ -48,7 +47,7 @@ def multilabel_scorers(k: int = 1, propensities: ArrayLike | None = None) -> dic
     k : int, default=1
         For the scorers "precision_at_{k}" and "propensity_scored_precision_at_{k}".
     propensities : array-like of shape (n_labels,), default=None
-        For the latter. None estimates them from the labels of each test part.
+        For the latter. None estimates them from the labels of each test fold.
 
     Returns
     -------
@@ -112,7 +111,7 @@ def multilabel_scorers(k: int = 1, propensities: ArrayLike | None = None) -> dic
 
 
 class _MatrixScorer(_Scorer):
-    """A scorer of scikit-learn that hands arrays of shape (n_samples, n_labels) to the metric."""
+    """A scorer of scikit-learn that passes arrays of shape (n_samples, n_labels) to the metric."""
 
     def _score(self, method_caller, estimator, X, y_true, **kwargs):
         check_labels_of(estimator, y_true)
@@ -120,7 +119,7 @@ class _MatrixScorer(_Scorer):
         y_true = y_true.reshape(-1, 1) if y_true.ndim == 1 else y_true
 
         def matrix(_, method, X, **__):
-            # As a tuple the name is a key of its own in the cache that scorers of a dict share.
+            # As a tuple the name is a separate key in the cache that scorers of a dict share.
             return method_caller(_AsMatrix(estimator, method, y_true.shape[1]), (method,), X)
 
         return super()._score(matrix, estimator, X, y_true, **kwargs)

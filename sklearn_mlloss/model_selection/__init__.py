@@ -1,4 +1,4 @@
-"""Choosing: splitters that keep the balance of every label, and tests that compare fairly.
+"""Model selection: multi-label stratified splitters, and tests that compare models.
 
 `LossDecoderSearchCV`, the search over losses and decoders, can be imported from here, too.
 """

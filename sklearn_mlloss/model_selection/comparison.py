@@ -1,4 +1,4 @@
-"""Whether one model is better than another, told from the same folds or the same rows."""
+"""Statistical comparison of models on the same folds or the same rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class PairedTest:
-    """What a corrected resampled t-test finds; see `corrected_t_test`.
+    """Result of a corrected resampled t-test; see `corrected_t_test`.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class BootstrapCorrection:
     Attributes
     ----------
     score : float
-        Mean score, on the rows left out, of the candidate that was the best on the rows drawn.
+        Mean out-of-bag score of the candidate that was the best in the bag.
     interval : tuple of float
         The 2.5 and the 97.5 per cent point of these scores.
 
@@ -103,18 +103,17 @@ class BootstrapCorrection:
 def corrected_t_test(differences: ArrayLike, n_train: float, n_test: float) -> PairedTest:
     """Test a mean difference of paired cross-validation scores against 0.
 
-    The training parts of splits overlap, so that differences of two models on them are correlated
-    and an ordinary paired t-test finds differences where there are none. Nadeau and Bengio [1]_
-    widen the variance of the mean of J differences from ``s2 / J`` to
-    ``s2 * (1 / J + n_test / n_train)``.
+    The training sets of the splits overlap, so that differences of two models on them are
+    correlated and an ordinary paired t-test rejects too often. Nadeau and Bengio [1]_ increase the
+    variance of the mean of J differences from ``s2 / J`` to ``s2 * (1 / J + n_test / n_train)``.
 
     Parameters
     ----------
     differences : array-like of shape (..., n_splits)
-        Score of one model less that of the other on the same split; the last axis is that of the
+        Score of one model minus that of the other on the same split; the last axis is that of the
         splits. For repeated cross-validation, all splits of all repetitions.
     n_train, n_test : float
-        Rows that a split trains on, and tests on (the means, if splits differ).
+        Numbers of training and test rows of a split (the means, if splits differ).
 
     Returns
     -------
@@ -124,7 +123,7 @@ def corrected_t_test(differences: ArrayLike, n_train: float, n_test: float) -> P
 
     See Also
     --------
-    practical_difference : How probable it is that the difference matters.
+    practical_difference : Probability that the difference matters.
 
     References
     ----------
@@ -148,9 +147,9 @@ def corrected_t_test(differences: ArrayLike, n_train: float, n_test: float) -> P
 def practical_difference(
     differences: ArrayLike, n_train: float, n_test: float, rope: float = 0.01
 ) -> PracticalDifference:
-    """Return how probable it is that a difference matters: the Bayesian correlated t-test.
+    """Return the probability that a difference matters: the Bayesian correlated t-test.
 
-    A p-value tells neither how large a difference is nor that there is none. Given the paired
+    A p-value shows neither how large a difference is nor that there is none. Given the paired
     differences, the mean difference has a Student distribution around their mean, with the
     corrected standard error of `corrected_t_test` as its scale [1]_. It is split at ``-rope`` and
     ``rope``: in between, the models are equivalent in practice.
@@ -197,25 +196,24 @@ def bootstrap_corrected_score(
     n_bootstraps: int = 200,
     random_state: Any = None,
 ) -> BootstrapCorrection:
-    """Score the best of several candidates without the optimism of having chosen it.
+    """Score the best of several candidates without selection bias.
 
-    The score of the best of many candidates is too high: among equals the luckiest wins. Bootstrap
-    bias-corrected cross-validation [1]_ repeats the choice on rows drawn with replacement, and
-    scores each winner on the rows that were not drawn. No model is trained: out-of-fold
-    predictions are all it needs.
+    The score of the best of many candidates is too high (winner's curse). Bootstrap bias-corrected
+    cross-validation [1]_ repeats the selection on bootstrap samples of the rows, and scores each
+    winner on its out-of-bag rows. It needs out-of-fold predictions only and trains no model.
 
     Parameters
     ----------
     y : array-like of shape (n_samples, ...)
         True labels.
     predictions : sequence of array-like of shape (n_samples, ...)
-        Out-of-fold predictions of each candidate: decisions or scores, whatever `metric` takes.
+        Out-of-fold predictions of each candidate: labels or scores, as `metric` takes them.
     metric : callable ``(y, prediction) -> float``
-        Greater is better. NaN where it is not defined for the rows drawn, which leaves them out.
+        Greater is better. NaN if it is not defined for a bootstrap sample, which is then ignored.
     n_bootstraps : int, default=200
-        How often the choice is repeated.
+        How often the selection is repeated.
     random_state : int, RandomState or None, default=None
-        Steers the rows drawn.
+        Controls the randomness of the bootstrap.
 
     Returns
     -------
@@ -223,10 +221,10 @@ def bootstrap_corrected_score(
 
     Notes
     -----
-    Scores are of rows of all folds together. For a measure that is no mean over rows this is not
-    the mean of the scores of the folds: ROC AUC then compares rows that different models have
-    scored, and is a little lower for it; a macro-F1 knows rare labels from more rows than a fold
-    has. Without much to correct, the corrected score may therefore be above the other.
+    Scores are computed on the pooled rows of all folds. For a metric that is not a mean over rows
+    this differs from the mean of the scores of the folds: ROC AUC then compares rows scored by
+    different models, and is a little lower; macro-F1 has more rows of rare labels than in a fold.
+    With little selection bias, the corrected score may therefore be the higher one.
 
     References
     ----------
@@ -235,7 +233,7 @@ def bootstrap_corrected_score(
 
     Examples
     --------
-    Thirty coins against a hundred throws:
+    Thirty random guessers of a hundred coin flips:
 
     >>> import numpy as np
     >>> from sklearn_mlloss.model_selection import bootstrap_corrected_score
@@ -264,7 +262,7 @@ def bootstrap_corrected_score(
 
 
 def draw_bootstraps(n_rows: int, n_bootstraps: int, random_state: Any = None) -> np.ndarray:
-    """Return how often each row is drawn, with replacement and at least one row left out.
+    """Return how often each row is in each bootstrap sample, with at least one row out of the bag.
 
     Parameters
     ----------
@@ -281,7 +279,7 @@ def draw_bootstraps(n_rows: int, n_bootstraps: int, random_state: Any = None) ->
     check_integer(n_rows, "n_rows", low=2)
     check_integer(n_bootstraps, "n_bootstraps", low=1)
     rng = check_random_state(random_state)
-    # No row is drawn nearly as often as a byte can tell.
+    # No row is drawn nearly as often as the largest number of a byte.
     drawn = np.empty((n_bootstraps, n_rows), dtype=np.uint8)
     for times in drawn:
         times[:] = 1
@@ -295,14 +293,14 @@ def correct_for_selection(
     out_of_bag: ArrayLike,
     choose: Callable[[np.ndarray], int] | None = None,
 ) -> BootstrapCorrection:
-    """Return the score of what is chosen, from the scores on bootstraps.
+    """Return the out-of-bag score of the candidates that are chosen in the bag.
 
     Parameters
     ----------
     in_bag : array-like of shape (n_candidates, n_bootstraps)
-        Score of each candidate on the rows drawn.
+        Score of each candidate on the rows in the bag.
     out_of_bag : array-like of shape (n_candidates, n_bootstraps)
-        Score of each candidate on the rows that were not drawn.
+        Score of each candidate on the out-of-bag rows.
     choose : callable ``(scores) -> int``, optional
         Chooses a candidate by a score for each, some of which may be NaN. None takes the best.
 
@@ -332,7 +330,9 @@ def _corrected(
     """Return means, corrected standard errors and degrees of freedom."""
     differences = np.asarray(differences, dtype=np.float64)
     if differences.ndim == 0 or differences.shape[-1] == 0:
-        raise ValueError(f"differences must have one value a split, got shape {differences.shape}")
+        raise ValueError(
+            f"differences must have one value per split, got shape {differences.shape}"
+        )
     check_number(n_train, "n_train", low=0, closed="neither")
     check_number(n_test, "n_test", low=0, closed="neither")
     n_splits = differences.shape[-1]
@@ -340,7 +340,7 @@ def _corrected(
     if n_splits == 1:
         return mean, np.full(mean.shape, np.nan), 1
     variance = differences.var(axis=-1, ddof=1)
-    # What rounding leaves of equal differences is no spread.
+    # Rounding errors of equal differences are no spread.
     scale = np.abs(differences).max(axis=-1)
     variance = np.where(np.sqrt(variance) <= 1e-14 * scale, 0.0, variance)
     return mean, np.sqrt(variance * (1 / n_splits + n_test / n_train)), n_splits - 1

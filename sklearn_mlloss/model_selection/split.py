@@ -1,4 +1,4 @@
-"""Splitters that keep the proportion of every label in every part."""
+"""Multi-label stratified splitters for independent rows."""
 
 from collections.abc import Iterator
 from numbers import Integral
@@ -27,36 +27,36 @@ BLOCK_COLUMNS = 8
 class MultilabelStratifiedKFold(BaseCrossValidator):
     """K-fold cross-validation that keeps the proportion of every label in every fold.
 
-    ``StratifiedKFold`` refuses an indicator matrix, and treating each set of labels as one class
-    fails on the many sets that occur once. Here the labels are dealt out one after the other,
-    from the rarest, whose positives are the hardest to spread, to the most frequent: each time
-    the positives that have no fold yet go, in random order, to the folds that still lack the most
-    of them. This is a one-pass variant of iterative stratification [1]_, linear in the number of
-    positives. Rows without any label fill the folds up.
+    ``StratifiedKFold`` refuses an indicator matrix, and treating each label set as one class fails
+    on the many sets that occur once. Here the labels are distributed one after the other, from the
+    rarest, whose positives are the hardest to spread, to the most frequent: the positives that have
+    no fold yet go, in random order, to the folds that lack the most of them. This is a one-pass
+    variant of iterative stratification [1]_, linear in the number of positives. Rows without any
+    label fill up the folds.
 
     Parameters
     ----------
     n_splits : int, default=5
         Number of folds, at least 2 and at most the number of rows.
     shuffle : bool, default=True
-        Whether rows are dealt out in random order. True, because real tables are often sorted;
-        with False the rows keep their order and the folds depend on ``y`` alone.
+        Whether rows are distributed in random order. True, because real tables are often sorted;
+        with False the rows keep their order and the folds depend on ``y`` only.
     random_state : int, RandomState instance or None, default=None
-        Steers the random order. An int gives the same folds at each call of ``split``; None
-        (scikit-learn's convention) new ones each time. Must be None when ``shuffle=False``.
+        Controls the randomness of the order. An int gives the same folds at each call of
+        ``split``; None gives different ones each time. Must be None when ``shuffle=False``.
 
     See Also
     --------
     MultilabelStratifiedShuffleSplit : Repeated random splits into two parts.
-    RepeatedMultilabelStratifiedKFold : The same several times, each time in another order.
+    RepeatedMultilabelStratifiedKFold : The same, repeated in different random orders.
     MultilabelStratifiedGroupKFold : For rows in groups that must stay together.
 
     Notes
     -----
     The folds differ in size by at most one row. A label with at least ``n_splits`` positives has
-    one in every fold, wherever this can be reached by swapping two rows at the end: where labels
-    overlap it can be impossible (three rows with the labels ``{a, b}``, ``{b, c}`` and ``{a, c}``
-    cannot be split in two). A rarer label never fails: some folds do without it.
+    one in every fold, if swapping pairs of rows at the end can achieve this: with overlapping
+    labels it can be impossible (three rows with the labels ``{a, b}``, ``{b, c}`` and ``{a, c}``
+    cannot be split in two). A rarer label never fails: some folds lack it.
 
     References
     ----------
@@ -97,7 +97,7 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Only its number of rows is looked at.
+            Only its number of rows is used.
         y : {array-like, sparse matrix} of shape (n_samples, n_labels) or (n_samples,)
             Indicators. A soft label counts as positive from 0.5 on, NaN (not observed) as
             negative. A 1-D ``y`` holds classes.
@@ -155,20 +155,20 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
 
 
 class RepeatedMultilabelStratifiedKFold(BaseCrossValidator):
-    """:class:`MultilabelStratifiedKFold` several times, each time in another random order.
+    """:class:`MultilabelStratifiedKFold`, repeated in different random orders.
 
-    A single K-fold estimate depends on the luck of the folds; the mean over repetitions does so
-    less, at the cost of as many times the fits. The counterpart of ``RepeatedStratifiedKFold``.
+    A single K-fold estimate has variance due to the random folds; the mean over repetitions has
+    less, at the cost of more fits. The counterpart of ``RepeatedStratifiedKFold``.
 
     Parameters
     ----------
     n_splits : int, default=5
         Number of folds, at least 2 and at most the number of rows.
     n_repeats : int, default=10
-        Number of times that the rows are dealt out, at least 1. The default is scikit-learn's.
+        Number of repetitions, at least 1. The default is scikit-learn's.
     random_state : int, RandomState instance or None, default=None
-        Steers the random orders, which differ between the repetitions. An int gives the same
-        splits at each call of ``split``.
+        Controls the randomness of the orders, which differ between the repetitions. An int gives
+        the same splits at each call of ``split``.
 
     See Also
     --------
@@ -211,7 +211,7 @@ class RepeatedMultilabelStratifiedKFold(BaseCrossValidator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Only its number of rows is looked at.
+            Only its number of rows is used.
         y : {array-like, sparse matrix} of shape (n_samples, n_labels) or (n_samples,)
             Indicators. A soft label counts as positive from 0.5 on, NaN (not observed) as
             negative. A 1-D ``y`` holds classes.
@@ -252,19 +252,19 @@ class RepeatedMultilabelStratifiedKFold(BaseCrossValidator):
 class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
     """Random splits into training and test rows that keep the proportion of every label.
 
-    Each split is drawn anew, as :class:`MultilabelStratifiedKFold` draws its folds, with two parts
-    of unequal size. ``StratifiedShuffleSplit`` treats each set of labels as one class and raises
-    on a set that occurs once; this splitter never fails on rare labels.
+    Each split is drawn independently, like the folds of :class:`MultilabelStratifiedKFold`, with
+    two parts of unequal size. ``StratifiedShuffleSplit`` treats each label set as one class and
+    raises on a set that occurs once; this splitter never fails on rare labels.
 
     Parameters
     ----------
     n_splits : int, default=10
         Number of splits, at least 1.
     test_size : float or int, default=0.1
-        A float in (0, 1) is the share of rows in the test part, rounded to the nearest row but
-        leaving at least one row on either side; an int is their number.
+        A float in (0, 1) is the share of rows in the test set, rounded to the nearest row with at
+        least one row on either side; an int is their number.
     random_state : int, RandomState instance or None, default=None
-        Steers the draw. An int gives the same splits at each call of ``split``.
+        Controls the randomness of the splits. An int gives the same ones at each call of ``split``.
 
     See Also
     --------
@@ -273,8 +273,8 @@ class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
     Notes
     -----
     The sizes are exact. A label with too few positives for both parts keeps them in the training
-    part, as far as the sizes allow: with more labels that occur once than training rows, some of
-    them must go to the test part.
+    set, if the sizes allow it: with more labels that occur once than training rows, some of them
+    must go to the test set.
 
     References
     ----------
@@ -312,7 +312,7 @@ class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Only its number of rows is looked at.
+            Only its number of rows is used.
         y : {array-like, sparse matrix} of shape (n_samples, n_labels) or (n_samples,)
             Indicators. A soft label counts as positive from 0.5 on, NaN (not observed) as
             negative. A 1-D ``y`` holds classes.
@@ -440,7 +440,7 @@ def _deal(positives, fractions, sizes):
     for rows in sorted(positives, key=len):
         taken = part[rows]
         free = rows[taken < 0]
-        # what rarer labels of the same rows have already brought to each part
+        # What rarer labels of the same rows have already brought to each part.
         present = np.bincount(taken[taken >= 0], minlength=n_parts)
         shares = _apportion(len(free), fractions * len(rows) - present, room)
         part[free] = np.repeat(np.arange(n_parts), shares)

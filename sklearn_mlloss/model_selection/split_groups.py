@@ -1,4 +1,4 @@
-"""A splitter for rows in groups that must stay together."""
+"""A multi-label stratified splitter that keeps groups of rows together."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,12 +17,12 @@ __all__ = ["MultilabelStratifiedGroupKFold"]
 
 
 class MultilabelStratifiedGroupKFold(BaseCrossValidator):
-    r"""K-fold cross-validation with groups kept whole and labels as balanced as groups allow.
+    r"""K-fold cross-validation that keeps groups together and labels as balanced as possible.
 
-    Rows of one group (a patient, a document, a day) resemble each other: with some of them in
-    training and others in the test part, a score is too good. ``GroupKFold`` keeps groups whole
-    but looks at sizes only, ``StratifiedGroupKFold`` refuses an indicator matrix. Here every group
-    goes to the fold where it does the least harm to
+    Rows of one group (a patient, a document, a day) resemble each other: if some of them are in the
+    training set and others in the test set, the score is too optimistic. ``GroupKFold`` keeps
+    groups together but balances sizes only, ``StratifiedGroupKFold`` refuses an indicator matrix.
+    Here each group goes to the fold where it increases this sum the least:
 
     .. math:: \sum_{k=1}^{K} \bigg[ \sum_{l=1}^{L} \Big(\frac{c_{kl}}{n_l} - \frac1K\Big)^2
               + L \Big(\frac{r_k}{n} - \frac1K\Big)^2 \bigg]
@@ -37,9 +37,9 @@ class MultilabelStratifiedGroupKFold(BaseCrossValidator):
     n_splits : int, default=5
         Number of folds, at least 2 and at most the number of groups.
     random_state : int, RandomState instance or None, default=None
-        None takes groups that are equally hard to place in the order of their values, so that
-        folds depend on ``y`` and ``groups`` alone. Otherwise that order is random, which gives
-        other folds as far as there are such groups; an int gives the same at each call.
+        Controls the order of groups that are equally hard to place. None takes the order of their
+        values, so that folds depend on ``y`` and ``groups`` only; otherwise it is random, and an
+        int gives the same folds at each call.
 
     See Also
     --------
@@ -47,7 +47,8 @@ class MultilabelStratifiedGroupKFold(BaseCrossValidator):
 
     Notes
     -----
-    Shares are taken of each label's own total, so that rare labels weigh as much as frequent ones.
+    Shares are relative to the total of each label, so that rare labels weigh as much as frequent
+    ones.
     The rows weigh as much as all labels together, which costs the labels next to nothing: groups
     with common labels or none, which come last, even out the sizes. No fold is empty.
 
@@ -75,7 +76,7 @@ class MultilabelStratifiedGroupKFold(BaseCrossValidator):
     ['b' 'c' 'e'] [2 1]
     """
 
-    # What scikit-learn's own group splitters inherit from a private mixin.
+    # scikit-learn's group splitters inherit this from a private mixin.
     __metadata_request__split = {"groups": True}
 
     def __init__(
@@ -92,7 +93,7 @@ class MultilabelStratifiedGroupKFold(BaseCrossValidator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Only its number of rows is looked at.
+            Only its number of rows is used.
         y : {array-like, sparse matrix} of shape (n_samples, n_labels) or (n_samples,)
             Indicators. A soft label counts as positive from 0.5 on, NaN (not observed) as
             negative. A 1-D ``y`` holds classes.

@@ -55,7 +55,7 @@ def test_t_test_degenerate():
     assert one.difference == 0.1 and np.isnan(one.std_error) and np.isnan(one.p_value)
     with pytest.raises(ValueError, match="n_train must be a finite number > 0"):
         corrected_t_test([0.1, 0.2], 0, 1)
-    with pytest.raises(ValueError, match="one value a split"):
+    with pytest.raises(ValueError, match="one value per split"):
         corrected_t_test(0.1, 2, 1)
 
 
