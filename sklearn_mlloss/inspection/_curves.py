@@ -6,14 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._data.counts import (
-    accuracy,
-    balanced_accuracy,
-    fbeta,
-    jaccard,
-    precision,
-    recall,
-)
+from .._data.counts import accuracy, balanced_accuracy, fbeta, jaccard, precision, recall
 from .._data.validation import check_beta, check_choice
 from ..decoders._cuts import first_best, midpoints
 

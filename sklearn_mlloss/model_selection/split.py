@@ -131,11 +131,8 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
             order = check_random_state(self.random_state).permutation(n_rows)
         sizes = np.full(n_splits, n_rows // n_splits)
         sizes[: n_rows % n_splits] += 1
-        positives = _positives_in_order(indicator, order)
-        fold = _deal(positives, np.full(n_splits, 1 / n_splits), sizes)
-        n_positives = np.array([len(rows) for rows in positives])
-        _fill_gaps(positives, fold, np.tile(n_positives >= n_splits, (n_splits, 1)))
-        fold = _restore(fold, order)
+        needed = np.full(n_splits, n_splits)
+        fold = _assign(indicator, order, np.full(n_splits, 1 / n_splits), sizes, needed)
         for k in range(n_splits):
             yield np.flatnonzero(fold != k), np.flatnonzero(fold == k)
 
@@ -339,17 +336,12 @@ class MultilabelStratifiedShuffleSplit(BaseShuffleSplit):
 
         rng = check_random_state(self.random_state)
         for _ in range(self.n_splits):
-            order = rng.permutation(n_rows)
-            positives = _positives_in_order(indicator, order)
-            part = _deal(positives, sizes / n_rows, sizes)
-            n_positives = np.array([len(rows) for rows in positives])
-            wanted = np.stack([n_positives >= 1, n_positives * n_test >= n_rows])
-            _fill_gaps(positives, part, wanted)
-            part = _restore(part, order)
+            needed = np.array([1, -(-n_rows // n_test)])
+            part = _assign(indicator, rng.permutation(n_rows), sizes / n_rows, sizes, needed)
             yield np.flatnonzero(part == 0), np.flatnonzero(part == 1)
 
 
-def _warn_of_groups(splitter, groups):
+def _warn_of_groups(splitter: Any, groups: Any) -> None:
     if groups is not None:
         warn_user(
             f"The groups parameter is ignored by {type(splitter).__name__}: use "
@@ -357,7 +349,7 @@ def _warn_of_groups(splitter, groups):
         )
 
 
-def _number_of_test_rows(test_size, n_rows):
+def _number_of_test_rows(test_size: Any, n_rows: int) -> int:
     if n_rows < 2:
         raise ValueError(f"y must have at least 2 rows to be split, got {n_rows}")
     if isinstance(test_size, Integral) and not isinstance(test_size, bool):
@@ -371,7 +363,7 @@ def _number_of_test_rows(test_size, n_rows):
     return min(max(round(test_size * n_rows), 1), n_rows - 1)
 
 
-def _indicator(y):
+def _indicator(y: Any) -> np.ndarray | sparse.csr_array:
     """Return any accepted y as numbers of shape (n_samples, n_labels), an array or CSR.
 
     An entry is positive from 0.5 on; NaN is not.
@@ -389,12 +381,14 @@ def _indicator(y):
     return to_float(y, "y", "indicators") if y.dtype.kind not in "biuf" else y
 
 
-def _positives(y):
+def _positives(y: Any) -> sparse.csr_array:
     """Return the positives of any accepted y as a boolean CSR array (n_samples, n_labels)."""
     return sparse.csr_array(_indicator(y) >= 0.5)
 
 
-def _positives_in_order(indicator, order):
+def _positives_in_order(
+    indicator: np.ndarray | sparse.csr_array, order: np.ndarray
+) -> list[np.ndarray]:
     """Return, for each label, the places of its positives among the rows in this order.
 
     A few columns are worked on at a time, so that little is needed beyond the result.
@@ -411,7 +405,7 @@ def _positives_in_order(indicator, order):
     return positives
 
 
-def _one_hot(y, missing):
+def _one_hot(y: np.ndarray, missing: np.ndarray) -> sparse.csr_array:
     if missing.any():
         raise ValueError("a 1-D y must not hold missing values: NaN is for indicators only")
     if y.dtype.kind == "f" and (y != np.round(y)).any():
@@ -422,14 +416,28 @@ def _one_hot(y, missing):
     )
 
 
-def _restore(part, order):
+def _assign(
+    indicator: np.ndarray | sparse.csr_array,
+    order: np.ndarray,
+    fractions: np.ndarray,
+    sizes: np.ndarray,
+    needed: np.ndarray,
+) -> np.ndarray:
+    """Return the part of each row, given the order in which rows are distributed.
+
+    Part k gets ``sizes[k]`` rows, about ``fractions[k]`` of the positives of each label, and if
+    possible one of each label with at least ``needed[k]`` positives.
+    """
+    positives = _positives_in_order(indicator, order)
+    part = _deal(positives, fractions, sizes)
+    _fill_gaps(positives, part, np.array([len(rows) for rows in positives]) >= needed[:, None])
     restored = np.empty_like(part)
     restored[order] = part
     return restored
 
 
-def _deal(positives, fractions, sizes):
-    """Give each row a part: sizes exactly as asked for, labels as evenly as they allow.
+def _deal(positives: list[np.ndarray], fractions: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Give each row a part: sizes are exact, labels as even as they allow.
 
     `positives` are the rows of each label, numbered in the order in which they are dealt out; part
     k is due ``fractions[k]`` of each label's positives and exactly ``sizes[k]`` rows.
@@ -449,7 +457,7 @@ def _deal(positives, fractions, sizes):
     return part
 
 
-def _apportion(total, due, room):
+def _apportion(total: int, due: np.ndarray, room: np.ndarray) -> np.ndarray:
     """Split `total` rows into integers of at most `room`, as close to `due` as can be.
 
     The real-valued optimum is ``clip(due - t, 0, room)`` for the level t at which it adds up to
@@ -470,7 +478,7 @@ def _apportion(total, due, room):
     return shares
 
 
-def _fill_gaps(positives, part, wanted):
+def _fill_gaps(positives: list[np.ndarray], part: np.ndarray, wanted: np.ndarray) -> None:
     """Swap rows, in place, so that part k gets a positive of each label in ``wanted[k]``.
 
     A swap keeps the sizes. It is made only where no part loses its last wanted positive; a gap
@@ -508,7 +516,7 @@ def _fill_gaps(positives, part, wanted):
                 break
 
 
-def _as_csr(positives, n_rows):
+def _as_csr(positives: list[np.ndarray], n_rows: int) -> sparse.csr_array:
     ends = np.cumsum([len(rows) for rows in positives])
     indices, starts = np.concatenate(positives), np.concatenate([[0], ends])
     ones = np.ones(len(indices), dtype=bool)

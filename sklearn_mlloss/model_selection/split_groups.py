@@ -154,7 +154,7 @@ def stratified_folds(n_splits: int, Y: np.ndarray, seed: int, groups: Any = None
     return list(splitter(n_splits, random_state=seed).split(Y, Y, groups))
 
 
-def _shares(positive, group, n_groups):
+def _shares(positive: sparse.csr_array, group: np.ndarray, n_groups: int) -> sparse.csr_array:
     """Return what share of each label's positives each group has, and last of the rows (CSR).
 
     The share of the rows is multiplied so that its square weighs as much as those of all labels.
@@ -169,7 +169,7 @@ def _shares(positive, group, n_groups):
     return counts
 
 
-def _deal_groups(shares, order, n_splits):
+def _deal_groups(shares: sparse.csr_array, order: np.ndarray, n_splits: int) -> np.ndarray:
     """Return the fold of each group."""
     difficulty = (shares * shares).sum(axis=1)
     order = order[np.argsort(-difficulty[order], kind="stable")]
@@ -191,7 +191,7 @@ def _deal_groups(shares, order, n_splits):
     return fold
 
 
-def _fill_group_gaps(shares, fold, filled):
+def _fill_group_gaps(shares: sparse.csr_array, fold: np.ndarray, filled: np.ndarray) -> None:
     """Move groups, in place, to folds that lack a label which enough groups have.
 
     A group is moved only if the fold that it leaves keeps some of each of its labels, unless too
