@@ -1,4 +1,4 @@
-"""Parallel calls by joblib: what is lost with a worker is repeated, what scripts define is kept."""
+"""Parallel calls by joblib, with recovery of killed workers and of objects of scripts."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def call_in_parallel(
                 raise
         except PicklingError as error:
             error.add_note(
-                "This was raised by n_jobs, which pickles what other processes get: define "
+                "This was raised by n_jobs, which pickles arguments for other processes: define "
                 "functions and classes in a module, or use joblib's backend 'loky', which takes "
                 "those of a script"
             )
@@ -129,13 +129,13 @@ class _Result:
 
 
 class _Pickler(cloudpickle.Pickler):
-    """Pickles by value what becomes itself again where the script has it under its name.
+    """Pickles functions and classes of the script by value; they become the same objects again.
 
     A copy of a function or class could not be pickled by name, and the model not be saved.
     """
 
     def reducer_override(self, obj: Any) -> Any:
-        """Reduce what the script defines, and arrays in memory that only a worker has mapped."""
+        """Reduce objects of the script, and arrays that only the worker has mapped into memory."""
         is_of_script = isinstance(obj, FunctionType | type) and obj.__module__ == "__main__"
         if is_of_script and obj.__qualname__.isidentifier():
             return _find, (obj.__qualname__, _code(obj), cloudpickle.dumps(obj))
@@ -155,10 +155,10 @@ def _load(pickled: bytes) -> _Result:
 
 
 def _find(name: str, code: CodeType | None, pickled: bytes) -> Any:
-    """Return the function with this name and code, or the class; else what was pickled."""
-    found = getattr(sys.modules["__main__"], name, None)
-    is_same = isinstance(found, FunctionType | type) and _code(found) == code
-    return found if is_same else cloudpickle.loads(pickled)
+    """Return the function with this name and code, or the class; else the pickled one."""
+    present = getattr(sys.modules["__main__"], name, None)
+    is_same = isinstance(present, FunctionType | type) and _code(present) == code
+    return present if is_same else cloudpickle.loads(pickled)
 
 
 def _code(value: FunctionType | type) -> CodeType | None:

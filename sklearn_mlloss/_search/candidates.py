@@ -1,4 +1,4 @@
-"""What a search compares: settings, which are trained, with calibrations and decoders."""
+"""The candidates of a search: settings to train, with calibrations and decoders."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ONE_LABEL_DECODERS = ("threshold", "global_threshold")
 
 @dataclass(frozen=True)
 class Setting:
-    """A loss and hyperparameters: what is trained once per fold.
+    """A loss and hyperparameters, which are trained once per fold.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class Candidate:
     decoder : Decoder
         Not fitted.
     decision_params : dict
-        Calibration and decoder as they were given, for ``estimator.set_params``.
+        Calibration and decoder as in the parameters of the search, for ``estimator.set_params``.
     """
 
     setting: Setting
@@ -121,7 +121,7 @@ class Candidate:
 
     @property
     def complexity(self) -> tuple[bool, bool, bool]:
-        """What the rule "one_std_error" orders candidates by, simple ones first."""
+        """The order of candidates for the rule "one_std_error", simple ones first."""
         return self.setting.is_tuned, self.decoder.requires_fit, self.calibrator is not None
 
 

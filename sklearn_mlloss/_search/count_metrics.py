@@ -118,7 +118,7 @@ def count_metric(scorer: Any, kind: str = "multilabel", n_labels: int = 2) -> Co
         return None
     func, options = scorer._score_func, dict(scorer._kwargs)
     if func in RATIOS_OF_CLASSES and options.get("zero_division") in (0, "warn"):
-        del options["zero_division"]  # what we do anyway
+        del options["zero_division"]  # the same here
     # scikit-learn takes a single column of labels for classes.
     of_classes = kind != "multilabel" or (n_labels == 1 and func in RATIOS_OF_CLASSES)
     if func in MEANS and not options and (not of_classes or func is metrics.accuracy_score):

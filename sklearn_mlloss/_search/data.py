@@ -1,4 +1,4 @@
-"""What a search is fitted on: rows, targets, weights, folds, and who gets which metadata."""
+"""The data of a search: rows, targets, weights, folds, and who gets which metadata."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["SearchData", "read_data"]
 
 @dataclass(frozen=True)
 class SearchData:
-    """What a search is fitted on, in the forms that its stages take.
+    """The data that a search is fitted on, in the forms that its stages take.
 
     Attributes
     ----------
@@ -84,12 +84,12 @@ class SearchData:
     raises: bool
 
     def make_scoring(self) -> Scoring:
-        """Return what scores predictions for the rows."""
+        """Return the metrics, ready to score predictions of the rows."""
         return Scoring(self.scorer, self.metric, self.X, self.y, self.targets, self.score_params)
 
 
 def read_data(search: LossDecoderSearchCV, X: Any, y: Any, params: dict) -> SearchData:
-    """Return what a search is fitted on; raise for what cannot be trained on, before training.
+    """Return the data of a search; raise for data that it cannot be trained on.
 
     Parameters
     ----------

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn import metrics
 
-from .._data.folds import Fold, describe_gaps
+from .._data.folds import describe_gaps
 from .._data.messages import describe_error, warn_user
 from .._data.targets import TargetCodec
-from .._sklearn import _BaseScorer, _PassthroughScorer
+from .._sklearn import _BaseScorer, _MultimetricScorer, _PassthroughScorer
 from .scored_rows import ScoredRows
 
 if TYPE_CHECKING:
-    from .scoring import Scoring
+    from .data import SearchData
+    from .search import LossDecoderSearchCV
 
 __all__ = ["check_defined", "where_defined"]
 
@@ -64,46 +65,29 @@ def where_defined(scorer: Any, targets: TargetCodec) -> Any:
     return scorer
 
 
-def check_defined(
-    scoring: Scoring,
-    folds: list[Fold],
-    targets: TargetCodec,
-    titles: dict[str, str],
-    chosen: str | None,
-    error_score: Any,
-) -> None:
+def check_defined(search: LossDecoderSearchCV, data: SearchData) -> None:
     """Raise before training if there will be no score to choose by; warn of what is left out.
 
     Metrics of scikit-learn and of this package are tried on the targets themselves. Custom metrics
     are not: they may cost much, or count how often they are called.
-
-    Parameters
-    ----------
-    scoring : Scoring
-    folds : list of (train, test)
-    targets : TargetCodec
-        Fitted on all rows.
-    titles : dict of str
-        What to call each metric.
-    chosen : str or None
-        Name of the metric that the choice is made by, if there is one.
-    error_score : "raise" or number
-        Score of folds where a metric raises.
     """
+    scoring, targets, tests = data.make_scoring(), data.targets, [test for _, test in data.folds]
     Y = scoring.Y
     ideal = ScoredRows(targets, 0.1 + 0.8 * np.nan_to_num(Y.astype(np.float64)), Y >= 0.5)
+    several = isinstance(data.scorer, _MultimetricScorer)
     for name, metric in scoring.metrics.items():
+        title = f"{name!r} of scoring" if several else f"scoring={search.scoring!r}"
         weight = np.ones(len(Y)) if metric.weight is None else metric.weight
-        for k, (_, test) in enumerate(folds):
+        for k, test in enumerate(tests):
             if not weight[test].any():
                 raise ValueError(
-                    f"the test rows of fold {k} of cv have sample_weight 0, so that "
-                    f"{titles[name]} is not defined: give a row of each fold a positive weight"
+                    f"the test rows of fold {k} of cv have sample_weight 0, so that {title} is not "
+                    "defined: give a row of each fold a positive weight"
                 )
         if metric.counts is not None or not _is_known(metric.scorer):
             continue
-        values, errors = np.full(len(folds), np.nan), [""] * len(folds)
-        for k, (_, test) in enumerate(folds):
+        values, errors = np.full(len(tests), np.nan), [""] * len(tests)
+        for k, test in enumerate(tests):
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
@@ -111,18 +95,18 @@ def check_defined(
             except Exception as error:
                 errors[k] = describe_error(error)
         func = getattr(metric.scorer, "_score_func", None)
-        gaps = np.array([_gaps(Y[test], weight[test], targets, func) for _, test in folds])
+        gaps = np.array([_gaps(Y[test], weight[test], targets, func) for test in tests])
         failed, undefined = np.array(errors) != "", ~np.isfinite(values)
         if not undefined.any():
             options = getattr(metric.scorer, "_kwargs", {})
-            _warn_of_gaps(titles[name], func, options, gaps, targets)
+            _warn_of_gaps(title, func, options, gaps, targets)
             continue
-        text = _explain(titles[name], undefined, errors, gaps, targets, func)
+        text = _explain(title, undefined, errors, gaps, targets, func)
         if not scoring.has_hard_labels and failed.any():
             text += f". {NOT_PLAIN}"
-        ends = failed.any() and isinstance(error_score, str)
-        if name == chosen and not ends:
-            ends = (undefined & ~failed).any() or failed.all() or np.isnan(error_score)
+        ends = failed.any() and data.raises
+        if name == data.metric and (search.refit is not False or not several) and not ends:
+            ends = (undefined & ~failed).any() or failed.all() or np.isnan(search.error_score)
         if ends:
             raise ValueError(text)
         warn_user(text)

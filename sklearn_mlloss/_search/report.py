@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import count, takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -20,11 +20,14 @@ from .candidates import Candidate
 from .evaluate import Outcome
 from .training import FoldScores
 
+if TYPE_CHECKING:
+    from .search import LossDecoderSearchCV
+
 __all__ = [
     "Countdown",
     "chooser",
     "compare",
-    "describe_comparison",
+    "describe_results",
     "describe_seconds",
     "metrics_of",
     "nothing_scored",
@@ -139,7 +142,9 @@ def metrics_of(scorer: Any, outcomes: Sequence[Outcome]) -> list[str]:
     """Return the names of the metrics; of a callable, those that it returned."""
     if isinstance(scorer, _MultimetricScorer):
         return list(scorer._scorers)
-    names = dict.fromkeys(name for own in outcomes for fold in own.scores for name in fold)
+    names = dict.fromkeys(
+        name for outcome in outcomes for scores in outcome.scores for name in scores
+    )
     if not names:
         raise nothing_scored(outcomes)
     return list(names)
@@ -166,8 +171,8 @@ def tabulate(
             [setting.grid.get(key) for setting in settings],
             [key in setting.grid for setting in settings],
         )
-    results["param_calibration"] = _column([own.calibration_name for own in candidates])
-    results["param_decoder"] = _column([own.decoder_name for own in candidates])
+    results["param_calibration"] = _column([candidate.calibration_name for candidate in candidates])
+    results["param_decoder"] = _column([candidate.decoder_name for candidate in candidates])
     results["params"] = [candidate.params for candidate in candidates]
     results["setting"] = np.array([setting.number for setting in settings])
     for metric in metrics:
@@ -180,7 +185,7 @@ def tabulate(
         mean = scores.mean(axis=1)
         results[f"mean_test_{metric}"] = mean
         results[f"std_test_{metric}"] = scores.std(axis=1)
-        # As in GridSearchCV, what has failed shares the last rank.
+        # As in GridSearchCV, failed candidates share the last rank.
         worst = np.nanmin(mean) - 1 if np.isfinite(mean).any() else 0.0
         ranks = rankdata(-np.where(np.isnan(mean), worst, mean), method="min")
         results[f"rank_test_{metric}"] = ranks.astype(np.int32)
@@ -246,7 +251,7 @@ def compare(
     test = corrected_t_test(differences, *sizes)
     likely = practical_difference(differences, *sizes, rope)
     columns = {
-        # A list has None for what is masked.
+        # A list has None for masked values.
         name.removeprefix("param_"): np.array([*results[name].tolist(), None], dtype=object)[:-1]
         for name in _names_of_params(results)
     }
@@ -288,16 +293,16 @@ def _verdicts(
     return words
 
 
-def describe_comparison(
-    table: dict[str, np.ndarray],
-    metric: str,
-    n_splits: int,
-    chosen: int | None,
-    corrected: float | None,
-    rope: float,
-    n_rows: int | None,
+def describe_results(
+    search: LossDecoderSearchCV, metric: str, rope: float, n_rows: int | None
 ) -> str:
-    """Return a table of the first candidates, and conclusions in words."""
+    """Return a table of the best candidates of a fitted search, and conclusions in words."""
+    table = compare(search.cv_results_, metric, search._sizes, rope)
+    chosen = corrected = None
+    if metric == getattr(search, "_best_metric", None):
+        chosen, corrected = search.best_index_, search.best_score_corrected_
+    if metric == "score" and isinstance(search.scoring, str):
+        metric = search.scoring
     n_candidates = len(table["score"])
     works = np.isfinite(table["score"])
     n_rows = n_candidates if n_rows is None else n_rows
@@ -305,10 +310,10 @@ def describe_comparison(
     lines = _align(table, metric, shown, chosen)
     if len(shown) < n_candidates:
         lines.append(f"... and {n_candidates - len(shown)} more: compare() has them all")
-    lines += ["", *_conclusions(table, works, n_splits, rope)]
+    lines += ["", *_conclusions(table, works, search.n_splits_, rope)]
     if corrected is not None and np.isfinite(corrected):
         score = table["score"][0]
-        is_best = chosen == int(table["index"][0])
+        is_best = chosen == table["index"][0]
         lines.append(
             f"Chosen as the best of {works.sum()}, its {metric} of {score:.3f} is optimistic: "
             f"expect {corrected:.3f} on new rows."

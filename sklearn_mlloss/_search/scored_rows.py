@@ -18,8 +18,8 @@ __all__ = ["ScoredRows"]
 class ScoredRows(LabelClassifier):
     """Answers a scorer as the classifier would that scored and decided some rows.
 
-    Any scorer of scikit-learn can be called with it. It predicts the rows that it was made of, in
-    their order, and uses only the number of rows of the X that it is given.
+    Any scorer of scikit-learn can be called with it. It predicts its own rows in their order, and
+    uses only the number of rows of X.
 
     Parameters
     ----------

@@ -121,12 +121,12 @@ def draw_for(scorer: Any, metric: str, targets: TargetCodec, n_rows: int, seed: 
 
 @dataclass(frozen=True)
 class Metric:
-    """One of the metrics, and what is needed to compute it.
+    """One of the metrics, with its metadata and closed form.
 
     Attributes
     ----------
     scorer : callable
-        As it was given.
+        As in `scoring`.
     defined : callable
         The same, with a value for rows that lack labels or classes, where it can have one.
     params : dict
@@ -203,7 +203,7 @@ class Scoring:
     def score_fold(
         self, predicted: ScoredRows, rows: np.ndarray, known: dict[str, Any]
     ) -> tuple[dict[str, float], list[str]]:
-        """Return a score per metric for the predictions of some rows, and what went wrong.
+        """Return a score per metric for the predictions of some rows, and the errors.
 
         Scores of probabilities are kept in `known`: they are the same for all decoders.
         """

@@ -45,7 +45,7 @@ from .report import (
     Countdown,
     chooser,
     compare,
-    describe_comparison,
+    describe_results,
     describe_seconds,
     metrics_of,
     nothing_scored,
@@ -294,7 +294,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
             candidates = make_candidates(
                 data.estimator, settings, self.calibrations, self.decoders, data.targets
             )
-            self._check_scores(data)
+            check_defined(self, data)
             n_trainings = len(settings) * len(data.folds)
             task = begin_fit(
                 self, data.X, data.y, params.get("sample_weight"), n_trainings + bool(self.refit),
@@ -364,21 +364,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
         check_is_fitted(self)
         if n_rows is not None:
             check_integer(n_rows, "n_rows", low=0, other="None or ")
-        metric = self._metric(metric)
-        table = compare(self.cv_results_, metric, self._sizes, rope)
-        is_chosen_by = metric == getattr(self, "_best_metric", None)
-        name = metric
-        if metric == "score":
-            name = self.scoring if isinstance(self.scoring, str) else "score"
-        return describe_comparison(
-            table,
-            name,
-            self.n_splits_,
-            self.best_index_ if is_chosen_by else None,
-            self.best_score_corrected_ if is_chosen_by else None,
-            rope,
-            n_rows,
-        )
+        return describe_results(self, self._metric(metric), rope, n_rows)
 
     # ------------------------------------------------------------------ predicting
 
@@ -508,17 +494,6 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
             raise ValueError(f"repeats works with an int cv only, got cv={describe(self.cv)}")
         prefix_of(self._base())
 
-    def _check_scores(self, data: SearchData) -> None:
-        """Raise before training if there will be no score to choose by."""
-        scoring = data.make_scoring()
-        several = isinstance(data.scorer, _MultimetricScorer)
-        titles = {
-            name: f"{name!r} of scoring" if several else f"scoring={self.scoring!r}"
-            for name in scoring.metrics
-        }
-        chosen = scoring.metric if self.refit is not False or not several else None
-        check_defined(scoring, data.folds, data.targets, titles, chosen, self.error_score)
-
     def _train(
         self, data: SearchData, settings: Sequence[Setting], n_candidates: int, task: Task | None
     ) -> list[list[FoldScores]]:
@@ -600,11 +575,10 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
         start = time.perf_counter()
         name = f"{chosen.setting.title}, all rows"
         self._print(f"Training {name}")
-        if task is not None:
-            task = task.part(name, n_trainings, X=data.X, y=data.y)
         model = fit_setting(
-            data.estimator, chosen.setting.params, data.X, data.y, data.fit_params, task
-        )
+            data.estimator, chosen.setting.params, data.X, data.y, data.fit_params, task, name,
+            n_trainings,
+        )  # fmt: skip
         net, held_out = last_step(model), pool(data, fold_scores)
         decoder = KEEP if data.targets.kind == "multiclass" else chosen.decoder
         with warnings.catch_warnings():

@@ -85,26 +85,35 @@ def train(
         (*shared, *training, name, number)
         for number, (training, name) in enumerate(zip(trainings, names, strict=True))
     )
-    found = call_in_parallel(
+    parts = call_in_parallel(
         _train_fold, calls, n_jobs, common=data.fit_params, on_result=on_result
     )
     n_folds = len(data.folds)
-    return [found[start : start + n_folds] for start in range(0, len(found), n_folds)]
+    return [parts[start : start + n_folds] for start in range(0, len(parts), n_folds)]
 
 
 def fit_setting(
-    estimator: Any, params: dict, X: Any, y: Any, fit_params: dict, task: Task | None
+    estimator: Any,
+    params: dict,
+    X: Any,
+    y: Any,
+    fit_params: dict,
+    task: Task | None,
+    name: str,
+    number: int,
 ) -> Any:
     """Return the estimator fitted with the parameters of a setting.
 
-    Its decision is a fixed one, which needs no held-out rows and is to be replaced.
+    Callbacks see it as a part of the task, with a name and a number. Its decision is a fixed one,
+    which needs no held-out rows and is to be replaced.
     """
     prefix = prefix_of(estimator)
     model = clone(estimator).set_params(**clone(params, safe=False))
     # The rows of a fold may have two of several classes.
     fixed = "argmax" if TargetCodec().fit(y).kind == "multiclass" else "threshold"
     model.set_params(**{prefix + "decoder": fixed, prefix + "calibration": None})
-    with warnings.catch_warnings(), nullcontext() if task is None else task.fitting(model):
+    part = nullcontext() if task is None else task.part(name, number, X=X, y=y).fitting(model)
+    with warnings.catch_warnings(), part:
         # The search itself has warned, once, with the names of the folds.
         warnings.filterwarnings("ignore", r"\d+ label\(s\) have only positives or no positive")
         warnings.filterwarnings("ignore", ".* takes scores for probabilities")
@@ -130,9 +139,7 @@ def _train_fold(
     try:
         X_train, y_train = _safe_split(estimator, X, y, train)
         fit_params = _check_method_params(X, fit_params, indices=train)
-        if task is not None:
-            task = task.part(name, number, X=X_train, y=y_train)
-        model = fit_setting(estimator, params, X_train, y_train, fit_params, task)
+        model = fit_setting(estimator, params, X_train, y_train, fit_params, task, name, number)
         fit_time = time.perf_counter() - start
         X_test, _ = _safe_split(estimator, X, y, test, train)
         scores, count = _raw_scores(model, X_test, targets)
