@@ -33,7 +33,7 @@ class Table(Dataset):
     On the CPU, contiguous arrays are not copied, and of a `RowView` neither: batches are gathered
     from the whole matrix. Another device gets the rows of the table; if they would fill more than
     half of its free memory they stay on the CPU, and each batch is sent. Sparse X stays sparse:
-    at most the rows of a batch become dense.
+    only the rows of a batch become dense.
 
     Parameters
     ----------
@@ -49,10 +49,10 @@ class Table(Dataset):
     device : torch.device
         Where batches come out.
     index_device : torch.device
-        Where the tensors are, and numbers of rows are best given.
+        Where the tensors are, and where the numbers of rows should be.
     n_features : int
     stays_sparse : bool
-        Whether X is so sparse that `sparse_batch` serves better, on the CPU.
+        Whether X is so sparse that `sparse_batch` is faster, on the CPU.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Table(Dataset):
             None if sample_weight is None else _tensor(sample_weight).to(self.index_device)
         )
         on_cpu = self.index_device.type == "cpu"
-        # Where the rows of the table are among those of the whole X; None: one by one.
+        # The numbers of the rows of the table within the whole X, or None for all of them.
         self.index = None
         if isinstance(X, RowView) and on_cpu:
             self.index = _tensor(X.index)
@@ -93,7 +93,7 @@ class Table(Dataset):
         return len(self.Y)
 
     def rows(self) -> np.ndarray | sp.csr_matrix | sp.csr_array:
-        """Return the rows of X in memory of the CPU; without a copy where they are all there is."""
+        """Return the rows of X on the CPU, without a copy if they are the whole matrix."""
         if self.sparse and self.index_device.type != "cpu":
             parts = tuple(p.cpu().numpy() for p in (self.values, self.columns, self.starts))
             return sp.csr_array(parts, shape=(len(self), self.n_features))
@@ -131,8 +131,8 @@ class Table(Dataset):
     def _send(self, tensor: Tensor) -> Tensor:
         if self.resident:
             return tensor
-        # From pinned memory the copy goes on while the next batch is gathered. torch hands the
-        # memory out again only after the copy.
+        # A copy from pinned memory continues while the next batch is gathered. torch reuses the
+        # memory only after the copy.
         if self.device.type == "cuda":
             tensor = tensor.pin_memory()
         return tensor.to(self.device, non_blocking=True)
@@ -167,7 +167,7 @@ class Batches:
     batch_size : int
         Largest number of rows of a batch.
     shuffle : bool, default=False
-        Whether each pass has an order of its own.
+        Whether each pass has a new order.
     generator : torch.Generator, optional
         Source of the orders.
     """

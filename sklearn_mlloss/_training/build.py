@@ -192,8 +192,8 @@ def _check_net_params(net_params: dict[Any, Any], callbacks: list[Any]) -> None:
     ]
     if others:
         raise ValueError(
-            f"net_params may hold {', '.join(NET_PARAMS)} and callbacks__..., got {others}: the "
-            "estimator has parameters of its own for the rest"
+            f"net_params may hold {', '.join(NET_PARAMS)} and callbacks__..., got {others}: use "
+            "the parameters of the estimator for the rest"
         )
     check_groups(net_params.get("optimizer__param_groups", ()))
     loading = net_params.get("torch_load_kwargs", {})

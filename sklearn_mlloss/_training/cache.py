@@ -52,7 +52,7 @@ ATTRIBUTES: dict[type, tuple[str, ...]] = {
     type(cache(len)): ("__wrapped__",),
 }  # fmt: skip
 # Prefixes of attributes of a class that are no code. Some appear with use, such as the names of
-# slots with the first pickle.
+# slots, with the first pickle.
 NOT_CODE = (
     "__module__", "__doc__", "__dict__", "__weakref__", "__annot", "__firstlineno__",
     "__static_attributes__", "__slotnames__",
@@ -103,9 +103,9 @@ def _key(plan: Plan) -> dict[str, str]:
         except Exception as error:  # each class fails in its own way
             reason = str(error.args[0]) if error.args else type(error).__name__
             raise ValueError(
-                f"memory={describe(plan.params.memory)} finds networks by what they are trained "
-                f"with, and {name}={describe(value)} cannot be pickled: {reason[:LONGEST]}. Define "
-                "functions and classes in a module, or set memory=None"
+                f"memory={describe(plan.params.memory)} caches networks by their parameters, and "
+                f"{name}={describe(value)} cannot be pickled: {reason[:LONGEST]}. Define functions "
+                "and classes in a module, or set memory=None"
             ) from None
     return key
 

@@ -29,15 +29,15 @@ def resolve_device(device: str | torch.device, fall_back: bool = False) -> torch
     Parameters
     ----------
     device : str or torch.device
-        "auto" is CUDA if there is one, else the CPU.
+        "auto" is CUDA if it is available, else the CPU.
     fall_back : bool, default=False
-        Whether a device that is not there gives the CPU and a warning instead of an error, so
-        that a model fitted elsewhere predicts.
+        Whether to return the CPU and warn if the device is not available, so that a model fitted
+        elsewhere can predict, instead of raising an error.
 
     Raises
     ------
     ValueError
-        If the name is no device, or the device is not there.
+        If the name is no device, or the device is not available.
     """
     if isinstance(device, str) and device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -81,8 +81,8 @@ def threads_for(operations: float) -> Iterator[None]:
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Run with torch's generators seeded and autograd on, and leave both as they were.
 
-    Initialisation and dropout have no generator of their own. Other threads that draw from the
-    global generators meanwhile are affected; those that train take turns.
+    Initialisation and dropout always use the global generators. Other threads that draw from
+    them meanwhile are affected; those that train take turns.
     """
     devices = [device] if device.type == "cuda" else []
     with (
@@ -101,15 +101,15 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 def call_seeded(function: Callable[..., T], *args: Any, seed: int, device: torch.device) -> T:
     """Call a function within `seeded`, and restore torch's settings even if that was interrupted.
 
-    Ctrl-C may hit the very code that enters or leaves a context. This would then last as long as
-    the traceback, which a notebook keeps.
+    Ctrl-C may interrupt the code that enters or leaves a context. The context would then last as
+    long as the traceback, which a notebook keeps.
     """
     with _TURN:
         return _call_seeded(function, args, seeded(seed, device))
 
 
 def _call_seeded(function: Callable[..., T], args: tuple, context: Any) -> T:
-    # Of its own: between the lock and a `try`, an error would leave the lock to nobody.
+    # A separate function: an error between the lock and a `try` would never release the lock.
     state, threads = torch.default_generator.get_state(), torch.get_num_threads()
     try:
         with context:
@@ -123,10 +123,10 @@ def _call_seeded(function: Callable[..., T], args: tuple, context: Any) -> T:
 
 @contextmanager
 def torch_defaults() -> Iterator[None]:
-    """Run with torch's own default device, default dtype and no autocast, and restore them.
+    """Run with the CPU and float32 as torch's defaults and without autocast, and restore them.
 
-    Each call of torch is slower on another default device, so that this does nothing where it
-    changes nothing.
+    Each call of torch is slower within a context of a default device, so the context is entered
+    only if it changes something.
     """
     before, holder = _thread_state(), object()
     kinds = [kind for kind in AUTOCAST if torch.is_autocast_enabled(kind)]
@@ -171,8 +171,8 @@ def _restore(with_grad: bool, autocast: list[bool], depth: int) -> None:
 class _Float32Default:
     """Keeps float32 the default dtype of the process for as long as one thread asks for it.
 
-    torch has one default dtype for all threads. The first to ask changes it, and the last to
-    finish restores it, so that no thread restores it while another one is at work.
+    torch has one default dtype for all threads. The first thread changes it, and the last one
+    restores it, so that no thread restores it while another one is computing.
     """
 
     def __init__(self) -> None:
@@ -224,11 +224,11 @@ _FLOAT32 = _Float32Default()
 
 
 def _after_fork() -> None:
-    """Make a forked process able to compute, whatever its parent was doing at the time.
+    """Make a forked process able to compute, whatever state its parent was in.
 
-    Locks that another thread held stay locked in the child. The pool of threads that OpenMP has
-    started for the parent is gone, and work that is given to it would never end: one thread needs
-    no pool. torch does the same in the workers of its `DataLoader`.
+    Locks that another thread held stay locked in the child. The thread pool that OpenMP started
+    for the parent does not exist there, and work for it would never end: one thread needs no pool.
+    torch does the same in the workers of its `DataLoader`.
     """
     global _TURN, _FLOAT32
     _TURN = threading.RLock()

@@ -1,4 +1,4 @@
-"""What becomes of a row before the first layer, learned from the rows that train a network."""
+"""How rows are encoded before the first layer, fitted on the rows that train a network."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from .batches import BLOCK_ENTRIES
 
 __all__ = ["Encoder", "fit_encoder"]
 
-# Below this number of rows in the first call of `partial_fit`, their range says too little of
-# those to come.
+# Number of rows in the first call of `partial_fit` from which their range is taken as that of
+# later rows.
 AUTO_FIRST_ROWS = 50
 
 
@@ -35,16 +35,16 @@ class Encoder:
     Attributes
     ----------
     fitted : Encoding, transformer or None
-        An `Encoding` becomes a `module` of the network, which gets the rows of X. A transformer of
-        scikit-learn turns the rows of X into others, by `transform` or `blocks`.
+        An `Encoding` becomes a `module` of the network, whose input are the rows of X. A
+        transformer of scikit-learn is applied to the rows of X first, by `transform` or `blocks`.
     reason : str
         Why it is this one.
     n_inputs, n_outputs : int
-        Columns of the rows that the network gets, and of those that its layers get.
+        Columns of the inputs of the network, and of the inputs of its layers.
     is_categorical : ndarray of bool, shape (n_inputs,), optional
         Columns of codes, which `fitted` does not see.
     categories : OneHotEncoding, optional
-        What becomes of them.
+        The encoding of these columns.
     """
 
     fitted: Any
@@ -56,13 +56,13 @@ class Encoder:
 
     @property
     def transforms(self) -> bool:
-        """Whether rows must be transformed before the network gets them."""
+        """Whether rows must be transformed before they enter the network."""
         return self.fitted is not None and not isinstance(self.fitted, Encoding)
 
     def module(self, dtype: torch.dtype) -> nn.Module | None:
         """Return the part of the network, if there is one."""
-        as_they_are = self.transforms or self.fitted is None
-        numbers = nn.Identity() if as_they_are else self.fitted.module(dtype)
+        unchanged = self.transforms or self.fitted is None
+        numbers = nn.Identity() if unchanged else self.fitted.module(dtype)
         if self.categories is not None and self.is_categorical is not None:
             categories = self.categories.module(dtype)
             if self.is_categorical.all():
@@ -112,7 +112,7 @@ def fit_encoder(
     is_categorical: np.ndarray | None = None,
     more_to_come: bool = False,
 ) -> Encoder:
-    """Learn an encoding from the rows that train a network.
+    """Fit an encoding on the rows that train a network.
 
     Parameters
     ----------
@@ -120,11 +120,11 @@ def fit_encoder(
         The checked parameter `encoding` of an estimator; it is cloned.
     rows : Rows
     seed : int
-        Of a transformer that draws random numbers and has no random state of its own.
+        The random state of a transformer that has random_state=None.
     is_categorical : ndarray of bool, shape (n_features,), optional
         Columns of rows that hold codes of categories.
     more_to_come : bool, default=False
-        Whether these are the first rows of many: "auto" then wants some of them.
+        Whether these are the first rows of many: "auto" then needs a minimum of rows.
 
     Returns
     -------
@@ -192,7 +192,7 @@ def _fit_transformer(transformer: Any, rows: Rows, seed: int) -> Encoder:
 
 @contextmanager
 def _naming(name: str) -> Iterator[None]:
-    """Let an error of a transformer begin with the parameter."""
+    """Begin an error of a transformer with the parameter."""
     try:
         yield
     except FOREIGN as error:
@@ -201,25 +201,25 @@ def _naming(name: str) -> Iterator[None]:
 
 
 def _transform(transformer: Any, X: Any, width: int | None) -> np.ndarray:
-    """Return what a transformer makes of some rows, which must be as many numbers a row."""
+    """Return transformed rows; raise unless they are finite, and as many per row as expected."""
     name = f"encoding={describe(transformer)}"
     with _naming(name):
-        found = transformer.transform(X)
-    if sp.issparse(found):
+        transformed = transformer.transform(X)
+    if sp.issparse(transformed):
         raise ValueError(
             f"{name} returned a sparse matrix: let it return a dense one (sparse_output=False), or "
             "transform X in a Pipeline before this classifier"
         )
-    found = np.asarray(found)
-    n_rows, n_columns = found.shape if found.ndim == 2 else (0, 0)
+    array = np.asarray(transformed)
+    n_rows, n_columns = array.shape if array.ndim == 2 else (0, 0)
     if n_rows != X.shape[0] or n_columns != (width or n_columns) or not n_columns:
         raise ValueError(
-            f"{name} must return a row for each row, and columns of a fixed number, got shape "
-            f"{found.shape} for {X.shape[0]} rows"
+            f"{name} must return one row per row of X, and always the same number of columns, "
+            f"got shape {array.shape} for {X.shape[0]} rows"
         )
-    if found.dtype.kind not in "fiub" or not np.isfinite(found).all():
+    if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
         raise ValueError(
             f"{name} must return finite numbers, got NaN, infinite or other values: add a step "
             "that fills them in"
         )
-    return found
+    return array

@@ -124,7 +124,7 @@ class NetInterface(ClassifierMixin):
         return super().get_iterator(getattr(dataset, "table", dataset), training)
 
     def set_params(self, **params):
-        """Set parameters that matter after training, such as `lr` or `verbose`."""
+        """Set parameters that have an effect after training, such as `lr` or `verbose`."""
         for name in params:
             owner, _, rest = name.partition("__")
             if self.initialized_ and owner in FIXED and (owner != "optimizer" or not rest):
@@ -162,7 +162,7 @@ class NetInterface(ClassifierMixin):
         if X.ndim != 2 or X.shape[1] != n or not X.shape[0] or X.dtype.kind not in "biuf":
             raise ValueError(
                 f"net_ takes rows of {n} numbers, as its module_ does, got shape {X.shape} of "
-                f"{X.dtype}: for X as it was given to fit, call methods of the classifier"
+                f"{X.dtype}: for X as in fit, call the methods of the classifier"
             )
         return X.astype(np.float64 if self._dtype() == torch.float64 else np.float32, copy=False)
 

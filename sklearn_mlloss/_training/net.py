@@ -97,7 +97,7 @@ class TableNet(NetInterface, NeuralNet):
         return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())] if self.verbose else []
 
     def initialize_optimizer(self, triggered_directly=None):
-        """Create the optimiser without what its constructor would import."""
+        """Create the optimiser without importing torch._dynamo."""
         parameters = self.get_all_learnable_params()
         arguments, settings = self.get_params_for_optimizer("optimizer", parameters)
         self.optimizer_ = make_optimizer(self.optimizer, *arguments, **settings)
@@ -117,13 +117,13 @@ class TableNet(NetInterface, NeuralNet):
             self.module_.load_state_dict(last.module_.state_dict())
         except RuntimeError:
             raise ValueError(
-                "warm_start=True goes on from the weights of the last fit, but the network has "
+                "warm_start=True continues from the weights of the last fit, but the network has "
                 "other layers now: set warm_start=False, or hidden_layer_sizes, normalization, "
                 "module and the number of outputs of the loss as they were"
             ) from None
         self.history.extend(last.history)
         if self.history:
-            # Schedulers that go on from an epoch ask for it.
+            # Schedulers that continue from an epoch need it.
             for group in self.optimizer_.param_groups:
                 group.setdefault("initial_lr", group["lr"])
         self.n_rows_, self.epochs_before_ = last.n_rows_, last.epochs_before_
@@ -177,8 +177,7 @@ class TableNet(NetInterface, NeuralNet):
         finally:
             self._unfuse()
             self._set_mode(False)
-            for parameter in self.module_.parameters():
-                parameter.grad = None
+            self.module_.zero_grad()
             for mixup in self._mixups():
                 mixup.forget()
             # A fitted net holds no rows, and a generator cannot be pickled.
@@ -330,10 +329,10 @@ class TableNet(NetInterface, NeuralNet):
             return {"loss": self.get_loss(outputs, targets), "y_pred": outputs}
 
     def outputs(self, X: Any, device: torch.device | str) -> Iterator[tuple[Tensor, int]]:
-        """Yield what the network returns for blocks of rows of X, and how many rows are real.
+        """Yield the outputs of the network for blocks of rows of X, and how many rows are real.
 
-        To be called in inference mode. The tensors are on the CPU. The network is left where it
-        is: on another device a copy of it works.
+        To be called in inference mode. The tensors are on the CPU. The network stays where it is:
+        on another device a copy of it computes.
         """
         module: Any = self.module_
         on_cpu = torch.device(device).type == "cpu"
@@ -346,8 +345,7 @@ class TableNet(NetInterface, NeuralNet):
             yield from sparse_outputs(module, X, PREDICT_ROWS)
             return
         size = block_size(PREDICT_ROWS, max(X.shape[1], encoder.n_outputs))
-        found = encoder.blocks if encoder.transforms else blocks
-        for rows, real in found(X, size, device):
+        for rows, real in (encoder.blocks if encoder.transforms else blocks)(X, size, device):
             yield module(rows).cpu(), real
 
     @torch_defaults()
@@ -357,8 +355,8 @@ class TableNet(NetInterface, NeuralNet):
         scores, counts, start = np.empty((X.shape[0], loss.n_labels_)), [], 0
         # As `torch.inference_mode`, but left without code of Python, which could be interrupted.
         with torch._C._InferenceMode(True):
-            # The link, too, sees whole blocks: the last digit of vectorised functions depends on
-            # where a row stands in its array.
+            # The link, too, is computed for whole blocks: the last digit of vectorised functions
+            # depends on the position of a row in its array.
             for outputs, real in self.outputs(X, device):
                 # The sum is finite, and fast, unless something is not or is huge.
                 if not outputs.sum().isfinite() and not outputs[:real].isfinite().all():
@@ -383,7 +381,7 @@ class TableNet(NetInterface, NeuralNet):
         ).double().numpy(), None if count is None else count.double().numpy()
 
     def snapshot(self) -> TableNet:
-        """Return a net of its own that is what this one is now, on the CPU, even in training."""
+        """Return a copy of the net as it is now, even in training, on the CPU."""
         net = type(self).__new__(type(self))
         net.__dict__.update(self._lasting_state())
         net.history_ = copy.copy(self.history_)
@@ -393,19 +391,19 @@ class TableNet(NetInterface, NeuralNet):
         return net.to("cpu")
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
-        """Return a copy of what is learned by the network and by the criterion."""
+        """Return a copy of the weights and buffers of the network and the criterion."""
         return {
             name: {key: value.clone() for key, value in part.state_dict().items()}
             for name, part in self._parts().items()
         }
 
     def set_weights(self, weights: dict[str, dict[str, Tensor]]) -> None:
-        """Restore what `weights` returned."""
+        """Restore the copy that `weights` returned."""
         for name, part in self._parts().items():
             part.load_state_dict(weights[name])
 
     def set_learning_rate(self, rate: float | None) -> None:
-        """Go on with a learning rate, if it is given and another one than before."""
+        """Set the learning rate, if it is not None and has changed."""
         if rate is not None and rate != self.lr:
             self.set_params(lr=rate)
 
@@ -422,7 +420,7 @@ class TableNet(NetInterface, NeuralNet):
 
     @contextmanager
     def restored_on_error(self) -> Iterator[None]:
-        """Undo what training did to weights, loss, optimiser and history if it fails."""
+        """Restore weights, loss, optimiser and history if training fails."""
         weights, loss, n_epochs = self.weights(), self.criterion_.loss, len(self.history)
         # Not by `state_dict`, the first call of which imports torch._dynamo.
         states = {p: copy.deepcopy(state) for p, state in self.optimizer_.state.items()}
@@ -442,7 +440,7 @@ class TableNet(NetInterface, NeuralNet):
             raise
 
     def curves(self) -> dict[str, list]:
-        """Return what was recorded for each epoch."""
+        """Return the recorded values of each epoch."""
         # A callback may have ended the last epoch before its end.
         rows = [row for row in self.history if "train_loss" in row]
         names = [name for name in CURVES if any(name in row for row in rows)]
@@ -451,14 +449,14 @@ class TableNet(NetInterface, NeuralNet):
     def __getstate__(self) -> dict[str, Any]:
         """Return what lasts, on the CPU.
 
-        Not as skorch does, which pickles the parts on its own: they would be pickled by name even
-        where the pickler of a parallel job sends the classes of a script by value.
+        skorch pickles the parts separately: they would be pickled by name even if the pickler of a
+        parallel job sends the classes of a script by value.
         """
         on_cpu = torch.device(self.device).type == "cpu"
         return (self if on_cpu else self.snapshot())._lasting_state()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over what `__getstate__` returned."""
+        """Restore the state that `__getstate__` returned."""
         self.__dict__.update(state)
 
     def _lasting_state(self) -> dict[str, Any]:
@@ -467,7 +465,7 @@ class TableNet(NetInterface, NeuralNet):
         return vars(self) | dict.fromkeys(temporary) | {"observers_": (), "valid_outputs_": ()}
 
     def _set_output_bias(self, bias: np.ndarray) -> None:
-        """Set the bias of the last linear layer that has as many outputs, if there is one."""
+        """Set the bias of the last linear layer with this number of outputs, if any."""
         layers = [
             layer
             for layer in self.module_.modules()
@@ -510,25 +508,25 @@ class TableNet(NetInterface, NeuralNet):
         return any(type(callback) not in BUILT_IN for _, callback in self.callbacks_)
 
     def best_weights(self) -> BestWeights | None:
-        """Return the rule of early stopping, if there is one."""
+        """Return the callback of early stopping, if there is one."""
         return next((c for _, c in self.callbacks_ if type(c) is BestWeights), None)
 
-    def _diverged(self, what: str) -> Diverged:
+    def _diverged(self, problem: str) -> Diverged:
         rate = float(self.optimizer_.param_groups[0]["lr"])
         return Diverged(
-            f"{what} in epoch {len(self.history)} with learning rate {rate:.6g}: lower "
+            f"{problem} in epoch {len(self.history)} with learning rate {rate:.6g}: lower "
             "learning_rate, or scale X"
         )
 
     def _check_weights(self, optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Raise if something that is learned is no longer finite."""
+        """Raise if weights or buffers are no longer finite."""
         names = names_not_finite(self._parts(), optimizer) - self.not_finite_
         if names:
-            what = f"{min(names)} is not finite"
-            raise self._diverged(f"training with {self.criterion_.loss!r} diverged ({what})")
+            problem = f"{min(names)} is not finite"
+            raise self._diverged(f"training with {self.criterion_.loss!r} diverged ({problem})")
 
     def _check_end(self, table: Table) -> None:
-        """Raise if a training that ends with its last weights has made none of use."""
+        """Raise if the last weights are useless, where no held-out rows have shown it."""
         # Only a later call of `partial_fit` needs the state of the optimiser.
         self._check_weights(None if self.whole_fit_ else self.optimizer_)
         size = block_size(CHECKED_ROWS, self.encoder_.n_outputs)
@@ -542,10 +540,10 @@ class TableNet(NetInterface, NeuralNet):
         self._check_outputs([outputs])
 
     def _check_outputs(self, outputs: list[Tensor]) -> None:
-        """Raise if outputs overflow, or will for other rows; their loss may be finite."""
+        """Raise if outputs overflow, or would for other rows; their loss may be finite."""
         if not all(block.square().isfinite().all() for block in outputs):
-            what = "outputs overflow"
-            raise self._diverged(f"training with {self.criterion_.loss!r} diverged ({what})")
+            problem = "outputs overflow"
+            raise self._diverged(f"training with {self.criterion_.loss!r} diverged ({problem})")
 
     def _go_back(self, error: Diverged) -> None:
         """Return to the best weights and forget the last epoch; raise if there are none."""

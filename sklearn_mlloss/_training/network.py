@@ -22,7 +22,7 @@ __all__ = ["check_memory", "check_outputs", "make_network", "network_settings"]
 
 # Rows beyond which a second hidden layer helps, and units of a layer.
 ROWS_OF_ONE_LAYER, UNITS = 4000, 256
-# What "auto" is for them, times the rate of `dropout`: if that is needed, so are they.
+# Values for "auto", times the rate of `dropout`: if that is needed, so are they.
 INPUT_DROPOUT, MIXUP = 0.625, 0.4
 # Number of columns from which `INPUT_DROPOUT` holds; with fewer columns it is less.
 INPUT_COLUMNS = 64
@@ -113,7 +113,7 @@ def check_outputs(
 
 
 def _physical_memory() -> int:
-    """Return the bytes of memory of this machine, or what 64 bits can address if it is unknown."""
+    """Return the bytes of memory of this machine, or of the address space if it is unknown."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):  # not on Windows
@@ -134,7 +134,7 @@ def _call(factory: Callable[[int, int], nn.Module], n_inputs: int, n_outputs: in
     parameters = list(network.parameters())
     if any(is_lazy(p) or p.is_meta for p in parameters):
         raise ValueError(
-            f"module must return layers of known sizes with memory of their own, got "
+            "module must return layers of known sizes with allocated memory, got "
             f"{describe(network)}: give lazy layers n_features, and do not set a device"
         )
     if not any(p.requires_grad for p in parameters):

@@ -113,8 +113,8 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """Return an optimiser, made without importing torch._dynamo.
 
-    torch tells its compiler to leave `Optimizer.add_param_group` alone, which the constructor
-    calls, and the first call imports the compiler for it: seconds in each new process.
+    torch excludes `Optimizer.add_param_group`, which the constructor calls, from compilation, and
+    the first call imports the compiler for it: seconds in each new process.
     """
     try:
         made = _make(optimizer, *arguments, **settings)
@@ -129,16 +129,16 @@ def make_optimizer(
 
 
 def needs_closure(optimizer: Any) -> bool:
-    """Return whether an optimiser or its class, such as LBFGS, asks for the loss within a step."""
+    """Return whether an optimiser or its class, such as LBFGS, evaluates the loss in a step."""
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     return closure is not None and closure.default is closure.empty
 
 
 def keep_compiler_out(optimizer: torch.optim.Optimizer) -> None:
-    """Let the steps of an optimiser do without importing torch._dynamo.
+    """Make the steps of an optimiser without importing torch._dynamo.
 
-    torch tells its compiler to leave `step` and `zero_grad` alone, and the first call imports the
-    compiler for it, as in `make_optimizer`.
+    torch excludes `step` and `zero_grad` from compilation, and the first call imports the compiler
+    for it, as in `make_optimizer`.
     """
     kind, base = type(optimizer), torch.optim.Optimizer
     if "step" in vars(optimizer) or "torch._dynamo" in sys.modules:
@@ -171,7 +171,7 @@ def get_schedule(
             f"{did_you_mean(schedule, SCHEDULES)}"
         )
     if schedule == "cosine":
-        # Of an int beyond those of floats there is no half cosine.
+        # The cosine of a larger int cannot be computed in floating point.
         return partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=min(max_epochs, 2**53))
     return partial(
         torch.optim.lr_scheduler.ReduceLROnPlateau,
@@ -194,7 +194,7 @@ def _make(optimizer: Any, *arguments: Any, **settings: Any) -> Any:
 
 
 def check_groups(groups: Any) -> None:
-    """Raise unless these are patterns of names, each with settings for parameters of such names."""
+    """Raise unless these are pairs of a pattern of names and settings for these parameters."""
     name = "net_params['optimizer__param_groups']"
     if not isinstance(groups, tuple | list):
         raise TypeError(f"{name} must be a list of pairs (pattern, dict), got {describe(groups)}")

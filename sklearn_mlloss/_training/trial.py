@@ -1,4 +1,4 @@
-"""Trials of loss and optimiser before training: what is wrong with them is an error at once."""
+"""Trials of loss and optimiser before training, so that errors are raised at once and explained."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ __all__ = ["HUGE", "naming_loss", "try_loss", "try_optimizer"]
 
 # Larger losses and biases soon overflow in float32.
 HUGE = 1e30
-# Steps in which an optimiser is tried: a factor that is far too large overflows by then.
+# Steps in which an optimiser is tried: enough for a factor that is far too large to overflow.
 STEPS = 4
 
 
 def try_loss(loss: Loss, rows: Rows, batch_size: int) -> None:
     """Raise unless a loss has a value, a gradient and a link for as many rows as a batch has.
 
-    The outputs are near those that training begins with. Without it, what fails in the first step
-    of a training would name torch's functions. What is NaN because of a number would name the
-    learning rate; of a function, which has none, training says so itself. Losses of this package
-    with their default parameters are not tried.
+    The outputs are near those at the begin of training. Without a trial, an error in the first
+    step would name torch's functions, and NaN because of a parameter of the loss would blame the
+    learning rate. Values of a function are not checked: training itself raises. Losses of this
+    package with their default parameters are not tried.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def try_loss(loss: Loss, rows: Rows, batch_size: int) -> None:
         Fitted; its module, if there is one, must not be in use yet.
     rows : Rows
     batch_size : int
-        A loss of the batch may need so many rows.
+        Number of rows, which a batch-coupled loss may need.
 
     Raises
     ------
@@ -69,8 +69,8 @@ def try_optimizer(
 ) -> None:
     """Raise unless one of torch's optimisers can make a few steps with its settings.
 
-    What its constructor takes may fail in a step, or make weights infinite. Optimisers from
-    elsewhere may want more than a single matrix, and are not tried.
+    Settings that its constructor accepts may fail in a step, or make weights infinite. Other
+    optimisers may need more than a single matrix, and are not tried.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def try_optimizer(
     Raises
     ------
     ValueError
-        With a message that begins with the parameters that the settings are from.
+        With a message that begins with the parameters of the settings.
     """
     if not getattr(optimizer, "__module__", "").startswith("torch.optim.") or needs_closure(
         optimizer
@@ -101,21 +101,21 @@ def try_optimizer(
             for _ in range(STEPS):
                 flat.gradients.fill_(1)
                 step()
-        # Training itself notices a learning rate that is too large, and goes back if it can.
+        # Training itself detects a learning rate that is too large, and restores the best weights.
         if settings["lr"] > 1 or weights.isfinite().all():
             return
     except Exception as error:
         problem = f"fails: {error}"
-    given = {name: value for name, value in settings.items() if (name, value) != ("fused", True)}
-    rates = {"weight_decay": given.pop("weight_decay", 0.0), "learning_rate": given.pop("lr")}
-    parts = [f"optimizer_params={given}"] if given else []
+    params = {name: value for name, value in settings.items() if (name, value) != ("fused", True)}
+    rates = {"weight_decay": params.pop("weight_decay", 0.0), "learning_rate": params.pop("lr")}
+    parts = [f"optimizer_params={params}"] if params else []
     parts += [f"{name}={value!r}" for name, value in rates.items()]
     raise ValueError(f"{', '.join(parts)}: {optimizer.__name__} {problem}")
 
 
 @contextmanager
 def naming_loss(loss: Loss) -> Iterator[None]:
-    """Let an error of Python, numpy or torch begin with the parameter and the loss that it is."""
+    """Begin an error of Python, numpy or torch with the parameter and the loss."""
     try:
         yield
     except FOREIGN as error:
@@ -128,7 +128,7 @@ def _find_problem(loss: Loss, rows: Rows, n: int, dtype: torch.dtype) -> str | N
     targets, weight = torch.tensor(rows.Y[:n]), None
     if rows.weight is not None:
         weight = torch.tensor(rows.weight[:n], dtype=dtype)
-    # Logits about those of the label priors: not far from these, and in no order.
+    # Logits near those of the label priors, in no order.
     leaf = 4 * torch.arange(len(targets) * loss.n_outputs_, dtype=dtype).sin()
     leaf = leaf.reshape(len(targets), loss.n_outputs_)
     leaf[:, : loss.n_labels_] += torch.tensor(loss.prior_, dtype=dtype).logit()
@@ -142,17 +142,17 @@ def _find_problem(loss: Loss, rows: Rows, n: int, dtype: torch.dtype) -> str | N
     if value.requires_grad:
         (gradient,) = torch.autograd.grad(value, leaf, allow_unused=True)
     if gradient is None:
-        return "what it returns has no gradient by outputs: compute it from them without detaching"
-    found = {"value": value, "gradient": gradient}
+        return "its value has no gradient by outputs: compute it from them without detaching"
+    tensors = {"value": value, "gradient": gradient}
     hard = not targets.is_floating_point() and (weight is None or weight.ndim == 1)
     with torch.no_grad():
         if loss.row_wise and hard:
             closed = loss.gradient(leaf.clone(), targets.to(dtype))
             if closed is not None:
-                found["gradient()"] = closed
-        found["link()"] = loss.link(leaf)
+                tensors["gradient()"] = closed
+        tensors["link()"] = loss.link(leaf)
     shapes = {"gradient()": leaf.shape, "link()": targets.shape}
-    for name, tensor in found.items():
+    for name, tensor in tensors.items():
         is_checked = name == "link()" or type(loss) is not FunctionLoss
         problem = _describe_problem(tensor, shapes.get(name, tensor.shape), is_checked)
         if problem is not None:

@@ -198,7 +198,7 @@ def test_a_monitor_that_is_nothing_at_first_is_an_error(value):
         make(monitor=lambda Y, scores: value).fit(X, Y)
 
 
-def test_callbacks_are_told_of_the_end():
+def test_callbacks_are_notified_of_the_end():
     seen = []
 
     class Ends(Callback):
@@ -302,7 +302,7 @@ def test_a_stream_keeps_the_state_of_its_optimizer_finite():
         net.partial_fit(X, Y)
 
 
-def test_every_net_of_an_ensemble_goes_back():
+def test_all_nets_of_an_ensemble_restore_their_best_weights():
     net = make(cv=3, decoder="threshold", optimizer="sgd").fit(X, Y)
     before = net.predict_proba(X)
     with pytest.raises(ValueError, match="lower learning_rate"):
@@ -322,7 +322,7 @@ def test_the_learning_rate_of_a_stream_can_be_changed():
 # ------------------------------------------------------------------ what is looked at
 
 
-def test_names_of_what_is_not_finite():
+def test_names_of_weights_that_are_not_finite():
     module = two_layers(4, 3)
     optimizer = torch.optim.Adam(module.parameters())
     assert names_not_finite({"module": module}, optimizer) == frozenset()

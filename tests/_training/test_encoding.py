@@ -92,7 +92,7 @@ def test_held_out_rows_are_not_learned_from(encoding):
 
 @pytest.mark.parametrize("encoding", [Spy(), Shift()])
 @pytest.mark.parametrize("ensemble", [True, False])
-def test_each_fold_has_an_encoding_of_its_own(encoding, ensemble):
+def test_each_fold_fits_its_encoding(encoding, ensemble):
     folds = [(np.arange(0, 90), np.arange(90, 140)), (np.arange(50, 140), np.arange(50))]
     net = make(encoding=encoding, cv=folds, ensemble=ensemble).fit(X, Y)
     found = [x for x, *_ in Spy.seen + Shift.fitted]
@@ -115,7 +115,7 @@ def test_weights_of_zero_and_rows_without_targets_are_left_out():
     assert none is None
 
 
-def test_weights_of_entries_are_averaged_over_what_was_observed():
+def test_weights_are_averaged_over_observed_entries():
     weight = rng.integers(1, 4, Y.shape) * 1.0
     weight[::4, 0] = 0
     make(encoding=Spy()).fit(X, Y, weight)
@@ -362,7 +362,7 @@ def test_parameters_of_a_named_encoding():
         make(encoding="standard").set_params(encoding__n_bins=3)
 
 
-def test_what_is_given_is_not_written_on():
+def test_parameters_are_not_modified():
     encoding = PiecewiseLinearEncoding(n_bins=4)
     net = make(encoding=encoding).fit(X, Y)
     assert not hasattr(encoding, "edges_") and net.encoding_.n_bins == 4
@@ -420,7 +420,7 @@ def test_random_transformers_follow_the_random_state():
     assert after[2] == before[1]
 
 
-def test_an_encoding_of_the_network_s_own_is_kept():
+def test_an_encoding_of_a_custom_network_is_kept():
     class Squared(torch.nn.Module):
         def forward(self, X):
             return X**2

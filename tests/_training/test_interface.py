@@ -177,7 +177,7 @@ def test_rows_that_the_module_does_not_take(given):
         (lambda net: net.trim_for_prediction(), "nothing to trim"),
     ],
 )
-def test_what_the_classifier_does_is_refused(call, words):
+def test_tasks_of_the_classifier_are_refused(call, words):
     clf = make().fit(X, Y)
     before = clf.predict_proba(X)
     with pytest.raises(NotImplementedError, match=words):

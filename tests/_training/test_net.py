@@ -92,7 +92,7 @@ def test_rule_of_the_best_weights_with_a_score():
 
 
 @pytest.mark.parametrize("worse, improving", [(0, True), (1, True), (2, False), (7, False)])
-def test_rule_tells_whether_the_end_came_too_early(worse, improving):
+def test_rule_reports_whether_training_ended_too_early(worse, improving):
     """A quarter of the patience, here 2 epochs, without improvement is enough to say no."""
     _, _, rule = follow([3, 2, 1, *range(2, 2 + worse)], 8)
     assert rule.is_improving() is improving

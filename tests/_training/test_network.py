@@ -132,7 +132,7 @@ class NoEstimator:
     [
         (WrongLayer(), "=WrongLayer must make a torch.nn.Module, got 3"),
         (WrongWidth(), " fails for X of shape"),
-        (Transformer(), r"=Transformer\(\) must return a row for each row"),
+        (Transformer(), r"=Transformer\(\) must return one row per row of X"),
         (FailsInFit(), r"=FailsInFit\(\) fails: 'no'"),
         (FailsInTransform(), r"=FailsInTransform\(\) fails: no"),
         (OneArgument(), r"=OneArgument\(\) fails: .*takes 2 positional"),

@@ -14,7 +14,7 @@ def recorded(n_epochs):
     return kept
 
 
-def test_every_epoch_is_kept_where_that_is_little():
+def test_all_epochs_are_kept_if_they_are_small():
     kept = recorded(50)
     assert kept.n_epochs == 50
     for epoch in (1, 7, 50):
@@ -26,7 +26,7 @@ def test_an_epoch_beyond_the_last_is_the_last():
     assert (recorded(5).at(9) == 5).all()
 
 
-def test_what_is_kept_is_bounded(monkeypatch):
+def test_kept_outputs_are_bounded(monkeypatch):
     monkeypatch.setattr(OutputsByEpoch, "most_bytes", 20 * 36)
     kept = recorded(500)
     assert len(kept._outputs) <= 20

@@ -1,4 +1,4 @@
-"""Callbacks of scikit-learn 1.9: what they are told of a fit, and that it is the same fit."""
+"""Callbacks of scikit-learn 1.9: reports of a fit, which do not change the fit."""
 
 import importlib.util
 import pickle
@@ -48,7 +48,7 @@ def make_recorder(path, fails=False):
 
         def on_fit_task_end(self, estimator, context):
             if fails:
-                raise RuntimeError("cannot tell")
+                raise RuntimeError("cannot report")
             self.note("end", context)
 
         def teardown(self, estimator, context):
@@ -69,13 +69,13 @@ def make_recorder(path, fails=False):
     return recorder
 
 
-def told(recorder):
+def lines_of(recorder):
     return [eval(line) for line in recorder.path.read_text().splitlines()]
 
 
 def tree(recorder):
     """Return name and number of children of each task; each has begun once, and ended then."""
-    lines = told(recorder)
+    lines = lines_of(recorder)
     events = [line[0] for line in lines]
     assert events.count("setup") == 1 and events[0] == "setup"
     assert events.count("teardown") == 1 and events[-1] == "teardown"
@@ -93,7 +93,7 @@ def tree(recorder):
 
 
 class Keeper:
-    """Keeps what it is given at the end of each task."""
+    """Keeps the arguments at the end of each task."""
 
     def __init__(self, stop_at=None):
         self.kept = []
@@ -182,7 +182,7 @@ def test_a_callback_of_skorch_may_end_an_epoch_in_the_middle(recorder):
     assert set(tree(recorder)) == {(0,), (0, 0), (0, 1), (0, 2)}
 
 
-def test_what_memory_recalls_has_no_epochs(recorder, tmp_path):
+def test_cached_trainings_have_no_epochs(recorder, tmp_path):
     params = dict(memory=str(tmp_path / "memory"), cv=3, ensemble=False)
     plain = make(**params).fit(X, Y)
     kept = make(**params).set_callbacks(recorder).fit(X, Y)
@@ -196,12 +196,12 @@ def test_what_memory_recalls_has_no_epochs(recorder, tmp_path):
     assert set(tree(again)) == {(0,)}
 
 
-def test_partial_fit_tells_nothing(recorder):
+def test_partial_fit_reports_nothing(recorder):
     make().set_callbacks(recorder).partial_fit(X, Y)
     assert not recorder.path.exists()
 
 
-# ------------------------------------------------------------------ what is told
+# ------------------------------------------------------------------ reports
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_an_epoch_gives_the_estimator_as_if_it_were_the_last(params):
     assert (epochs[0].predict_proba(X) != net.predict_proba(X)).any()
 
 
-def test_epochs_of_early_stopping_tell_both_losses():
+def test_epochs_of_early_stopping_have_both_losses():
     keeper = Keeper()
     net = make(monitor=lambda Y, scores: -((Y - scores) ** 2).mean()).set_callbacks(keeper)
     net.fit(X, Y)
@@ -250,14 +250,14 @@ def test_epochs_of_early_stopping_tell_both_losses():
 def test_rows_are_those_given_to_fit():
     keeper, weight = Keeper(), np.ones(120)
     make(max_epochs=2).set_callbacks(keeper).fit(X, Y, sample_weight=weight)
-    for _, told_X, told_y, metadata, _ in keeper.kept:
-        assert told_X is X and told_y is Y and metadata["sample_weight"] is weight
+    for _, seen_X, seen_y, metadata, _ in keeper.kept:
+        assert seen_X is X and seen_y is Y and metadata["sample_weight"] is weight
 
 
 def test_folds_have_no_fitted_estimator():
     keeper = Keeper()
     make(cv=2, max_epochs=1).set_callbacks(keeper).fit(X, Y)
-    of = {name: (told_X, fitted) for name, told_X, _, _, fitted in keeper.kept}
+    of = {name: (seen_X, fitted) for name, seen_X, _, _, fitted in keeper.kept}
     assert of["epoch"] == of["fold 1/2"] == of["fold 2/2"] == (None, None)
     assert of["fit"][0] is X and of["fit"][1].predict(X).shape == Y.shape
 
@@ -328,14 +328,14 @@ def test_a_fit_that_fails_is_torn_down_and_leaves_nothing(tmp_path):
     recorder = make_recorder(tmp_path / "told", fails=True)
     net = make().set_callbacks(recorder)
     before = dict(vars(net))
-    with pytest.raises(RuntimeError, match="cannot tell"):
+    with pytest.raises(RuntimeError, match="cannot report"):
         net.fit(X, Y)
     assert vars(net) == before
-    assert [line[0] for line in told(recorder)] == ["setup", "begin", "begin", "teardown"]
+    assert [line[0] for line in lines_of(recorder)] == ["setup", "begin", "begin", "teardown"]
     net.fit = None  # and what is wrong from the start has no callbacks at all
     with pytest.raises(ValueError, match="max_epochs"):
         MultiLabelNetClassifier.fit(net.set_params(max_epochs=0), X, Y)
-    assert len(told(recorder)) == 4
+    assert len(lines_of(recorder)) == 4
 
 
 def test_without_callbacks_there_is_no_task():

@@ -156,7 +156,7 @@ DEFAULTS = dict(
 )
 
 
-def test_every_optimiser_has_a_row_here():
+def test_all_optimisers_are_tested_here():
     assert DEFAULTS.keys() == OPTIMIZERS.keys()
 
 

@@ -137,7 +137,7 @@ def test_losses_that_cannot_be_trained_with(name, never_trains):
 
 
 @pytest.mark.parametrize("loss", [object, int, object(), 3, None, [entries], {}, Loss])
-def test_what_is_no_loss(loss, never_trains):
+def test_functions_that_are_no_loss(loss, never_trains):
     with pytest.raises(TypeError, match="^loss"):
         net(loss=loss).fit(X, Y)
 
@@ -147,7 +147,7 @@ def test_a_class_is_no_function():
         FunctionLoss(object).fit(Y)
 
 
-def test_what_targets_and_weights_a_function_takes(never_trains):
+def test_targets_and_weights_that_a_function_takes(never_trains):
     def of_rows(outputs, targets):
         return entries(outputs, targets).mean(-1)
 
@@ -254,7 +254,7 @@ def test_large_rates(optimizer):
         (torch.optim.lr_scheduler.StepLR, "^optimizer must be a name"),
     ],
 )
-def test_what_is_no_optimizer(optimizer, message):
+def test_objects_that_are_no_optimizer(optimizer, message):
     with pytest.raises((ValueError, TypeError), match=message):
         net(optimizer=optimizer, learning_rate=0.1, weight_decay=0).fit(X, Y)
 
@@ -293,7 +293,7 @@ def test_a_loss_that_needs_many_rows_gets_as_many_as_a_batch():
         net(loss=needs_many, batch_size=10).fit(X, Y)
 
 
-def test_training_itself_says_that_a_function_is_not_finite():
+def test_training_itself_raises_if_a_function_is_not_finite():
     def not_finite(outputs, targets):
         return entries(outputs, targets) / 0
 

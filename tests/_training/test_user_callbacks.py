@@ -218,7 +218,7 @@ def test_a_request_from_a_thread_is_one():
 
 
 @pytest.mark.parametrize("part", ["monitor", "loss", "lr_schedule"])
-def test_what_is_no_callback_cannot_ask_for_an_end(part):
+def test_other_functions_cannot_request_an_end(part):
     def raises(*args):
         raise KeyboardInterrupt
 
@@ -226,7 +226,7 @@ def test_what_is_no_callback_cannot_ask_for_an_end(part):
         make(callback(lambda: None), early_stopping=True, **{part: raises}).fit(X, Y)
 
 
-def test_requests_are_told_from_interrupts():
+def test_requests_differ_from_interrupts():
     found = {}
     for action in (give_up, *INTERRUPTS):
         try:

@@ -1,6 +1,6 @@
 """Forward and backward pass of the built-in network, written out.
 
-A layer keeps what its backward pass needs in buffers of its own, which the next batch overwrites.
+A layer keeps what its backward pass needs in buffers, which the next batch overwrites.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Activation(NamedTuple):
     Attributes
     ----------
     forward : callable ``z -> h``
-        In place where the derivative can be told from h.
+        In place if the derivative is a function of h.
     backward : callable ``(gradient, z, h)``
         Multiplies the gradient by the derivative, in place. h may have been zeroed by dropout,
         where the gradient is then 0 already.
@@ -131,7 +131,7 @@ class OutputLayer:
         return torch.addmm(self.bias, inputs, self.transposed)
 
     def learn(self, inputs: Tensor | SparseRows, gradient: Tensor, ones: Tensor) -> None:
-        """Write the gradients of weight and bias; `ones` is a row of as many ones as inputs."""
+        """Write the gradients of weight and bias; `ones` is a row with a one per row of inputs."""
         if isinstance(inputs, SparseRows):
             inputs.transposed_times(gradient, out=self.weight_gradient.t())
         elif self.half:
@@ -219,7 +219,7 @@ class HiddenLayer(OutputLayer):
         return by_outputs
 
 
-# What a hidden layer may consist of, in this order.
+# The parts of a hidden layer, in this order.
 _HIDDEN = {
     ("linear", *norm, "activation", *dropout)
     for norm in ((), ("norm",))
@@ -253,15 +253,10 @@ def split_layers(network: MLP, half: bool = False) -> tuple[list[HiddenLayer], O
     hidden, scale = [], 1.0
     parts = list(_parts(network))
     for linear, *others in parts[:-1]:
-        norm, dropout = None, 0.0
-        for module in others:
-            if type(module) in _ACTIVATIONS:
-                activation = module
-            elif isinstance(module, nn.Dropout):
-                dropout = module.p
-            else:
-                norm = module
-        hidden.append(HiddenLayer(linear, scale, norm, activation, dropout, half))
+        part = {_kind(module): module for module in others}
+        dropout = part["dropout"].p if "dropout" in part else 0.0
+        modules = linear, scale, part.get("norm"), part["activation"]
+        hidden.append(HiddenLayer(*modules, dropout, half))
         scale = 1 / (1 - dropout)
     ((last,),) = parts[-1:]
     return hidden, OutputLayer(last, scale, half)

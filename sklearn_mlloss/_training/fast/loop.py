@@ -66,7 +66,7 @@ class FusedTraining:
     module : MLP
         In training mode. Its parameters are views of one buffer until `release`.
     criterion : Criterion
-        Without parameters of its own.
+        Without parameters.
     optimizer : torch.optim.Optimizer
     seed : int
         Of dropout and mixup.
@@ -124,7 +124,7 @@ class FusedTraining:
         return bool(total.isfinite())
 
     def release(self) -> None:
-        """Give parameters and the state of the optimiser memory of their own."""
+        """Copy parameters and the state of the optimiser out of the common buffers."""
         self.step.release()
         self.flat.release()
 
@@ -182,7 +182,7 @@ class FusedTraining:
 
     @torch.no_grad()
     def outputs(self, table: Table, rows: Tensor) -> Tensor:
-        """Return what the network returns for some rows outside of training."""
+        """Return the outputs of the network for some rows, as in prediction."""
         return self._evaluate(self._gather(table, rows)[0])
 
     def _evaluate(self, x: Tensor | SparseRows) -> Tensor:
@@ -220,7 +220,7 @@ class FusedTraining:
     def _mix(
         self, X: Tensor | SparseRows, targets: Tensor, weight: Tensor | None, sizes: list[int]
     ) -> tuple[Tensor | SparseRows, list[Goal]]:
-        """Return the inputs, mixed within each batch or not, and what they are trained for."""
+        """Return the inputs, perhaps mixed within each batch, and the goals of training."""
         if self.mixup is None:
             return X, [Goal(targets, weight)]
         pairs, shares = self.noise.pair(self.mixup.alpha, sizes)
@@ -283,14 +283,14 @@ Side = tuple[Tensor, Tensor | None, float]
 
 
 class Goal(NamedTuple):
-    """What some batches are trained for, or one of two sides of it.
+    """The goal of training for some batches, or one of two sides of it.
 
     Attributes
     ----------
     targets : Tensor of shape (n, n_labels)
     weight : Tensor of shape (n,) or (n, n_labels), optional
     shares : ndarray of shape (n_batches,), optional
-        What this side counts for in each batch.
+        The weight of this side in each batch.
     """
 
     targets: Tensor
@@ -298,7 +298,7 @@ class Goal(NamedTuple):
     shares: np.ndarray | None = None
 
     def split(self, sizes: list[int]) -> Iterator[Side]:
-        """Return that of each batch."""
+        """Return the side of each batch."""
         n = len(sizes)
         weights = [None] * n if self.weight is None else self.weight.split(sizes)
         shares = [1.0] * n if self.shares is None else self.shares.tolist()
@@ -314,7 +314,7 @@ class Goal(NamedTuple):
 
 
 class Noise:
-    """What a training draws: which units and inputs dropout lets through, which rows are mixed.
+    """The random numbers of a training: masks of dropout, and pairs of rows that are mixed.
 
     On the CPU masks are drawn as bytes by a generator of numpy, several times as fast as torch's
     Bernoulli numbers.
@@ -371,14 +371,14 @@ class Noise:
 
 
 def _numbers_for(rate: float) -> type[np.unsignedinteger]:
-    """Return the smallest numbers that give a rate, or the share of what stays to a thousandth."""
+    """Return the smallest type that represents a rate, or 1 - rate to a thousandth."""
     if (rate * 256).is_integer():
         return np.uint8
     return np.uint16 if abs(round(rate * 65536) / 65536 - rate) < 1e-3 * (1 - rate) else np.uint32
 
 
 def _describe(module: MLP) -> list:
-    """Return what was read of the layers: which they are, and the rates of dropout."""
+    """Return the identities of the layers, and the rates of dropout."""
     parts = (*module.layers, module.encoding, module.mixup, module.input_dropout)
     return [(id(part), getattr(part, "p", None)) for part in parts]
 

@@ -9,18 +9,18 @@ from torch import Tensor, nn
 
 __all__ = ["FlatParameters", "make_step"]
 
-# Each parameter begins at a multiple of so many numbers, where vector instructions like it.
+# Each parameter begins at a multiple of this number, which suits vector instructions.
 ALIGNMENT = 16
 
 
 class FlatParameters:
-    """Parameters that are, for the time of training, views of one buffer.
+    """Parameters that are views of one buffer during training.
 
     Parameters
     ----------
     parameters : list of nn.Parameter
         Of one dtype and device. Their `data` and `grad` become views. The first, a weight, is
-        stored column by column: that is what sparse products read, and dense ones write its
+        stored column by column: sparse products read columns, and dense products write its
         gradient faster if the number of features is odd.
 
     Attributes
@@ -64,7 +64,7 @@ class FlatParameters:
         )
 
     def release(self) -> None:
-        """Give each parameter memory of its own: a view would be pickled with the whole buffer."""
+        """Copy each parameter out of the buffer: a view would be pickled with the whole buffer."""
         for parameter in self.parameters:
             parameter.data, parameter.grad = owned(parameter.data), None
 
@@ -92,14 +92,13 @@ class Step:
         return True
 
     def release(self) -> None:
-        """Give the state of each parameter memory of its own."""
+        """Copy the state of each parameter out of the buffers, if there are any."""
 
 
 class _FusedStep(Step):
     """A step of one of torch's fused optimisers, over one buffer.
 
-    The state of the optimiser is that of `torch.optim`, as views of buffers of its own until
-    `release`.
+    The state of the optimiser is that of `torch.optim`, as views of buffers until `release`.
     """
 
     # Names in the state of the optimiser, in the order of the kernel's arguments.
@@ -151,7 +150,7 @@ class _FusedStep(Step):
         )
 
     def release(self) -> None:
-        """Give the state of each parameter memory of its own, unless it has another by now."""
+        """Copy the state of each parameter out of the buffers, unless it has been replaced."""
         for parameter, name, value in self.shown:
             state = self.optimizer.state.get(parameter, {})
             if state.get(name) is value:

@@ -20,7 +20,7 @@ SPARSE_SHARE = 0.25
 
 
 def is_thin(X: Any) -> bool:
-    """Return whether X is so sparse that its products are better not made dense."""
+    """Return whether X is so sparse that sparse products are faster."""
     return sp.issparse(X) and X.nnz < SPARSE_SHARE * X.shape[0] * X.shape[1]
 
 

@@ -113,7 +113,7 @@ def test_weights_and_curves_are_those_of_autograd(monkeypatch, fused, params):
 
 @pytest.mark.parametrize("precision, tolerance", [("float32", 1e-4), ("float64", 1e-9)])
 @pytest.mark.parametrize("name", LOSSES)
-def test_every_loss(monkeypatch, fused, name, precision, tolerance):
+def test_all_losses(monkeypatch, fused, name, precision, tolerance):
     fast, slow = both_ways(monkeypatch, make(loss=name, precision=precision))
     assert_equal(fast, slow, rtol=tolerance, atol=tolerance / 100)
     assert len(fused) == 2
@@ -390,7 +390,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
 @pytest.mark.parametrize("name", CHANGES)
-def test_what_callbacks_change_is_followed(monkeypatch, fused, opposite, name, optimizer):
+def test_changes_by_callbacks_have_an_effect(monkeypatch, fused, opposite, name, optimizer):
     estimator = make(
         callbacks=[Does(CHANGES[name])], optimizer=optimizer, max_epochs=4, weight_decay=0
     )
@@ -571,7 +571,7 @@ def opposite(monkeypatch):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_mixtures_of_every_loss(monkeypatch, fused, opposite, name):
+def test_mixtures_with_all_losses(monkeypatch, fused, opposite, name):
     params = dict(loss=name, mixup=1.0, input_dropout=0.5, encoding="standard")
     assert_equal(*both_ways(monkeypatch, make(**params)))
     assert len(fused) == 2
