@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from types import SimpleNamespace
@@ -26,11 +25,12 @@ from ._decision.summary import describe_nets
 from ._sklearn import CallbackSupportMixin
 from ._training.build import Plan, build_net, check_accepts, make_loss
 from ._training.cache import train_cached
+from ._training.callbacks import check_callbacks
 from ._training.device import resolve_device, torch_defaults
 from ._training.encoding import fit_encoder
-from ._training.fit import Trained, mean_scores, train_folds, train_net, train_on, train_part
+from ._training.fit import mean_scores, train_folds, train_net, train_on, train_part
 from ._training.net import TableNet
-from ._training.parameters import NETWORK, PRECISIONS, check_params
+from ._training.parameters import NETWORK, PRECISIONS, TRAINING, check_params
 from ._training.progress import Task, begin_fit, callbacks_torn_down
 from .calibration import Calibrator
 from .decoders import Decoder
@@ -408,6 +408,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         with unchanged_on_error(self), callbacks_torn_down(self), torch_defaults():
             vars(self).pop("oof_scores_", None)
             check_params(self)
+            # With ensemble=False the last network is trained on all rows.
+            monitored = self.early_stopping and (self.cv is None or self.ensemble)
+            check_callbacks(self.callbacks or (), self.early_stopping, monitored)
             self._dtype = PRECISIONS[self.precision]
             device = resolve_device(self.device)
             last = getattr(self, "net_", None) if self.warm_start else None
@@ -491,7 +494,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
             with ExitStack() as stack:
                 for net in nets:
                     stack.enter_context(net.restored_on_error())
-                self._keep([self._pass_over(net, rows, device, first).net for net in nets])
+                    self._pass_over(net, rows, device, first)
+                self._keep(nets)
         return self
 
     # ------------------------------------------------------------------ predicting
@@ -613,8 +617,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         return [int(seed) for seed in sequence.generate_state(4)]
 
     def _plan(self, loss: Loss, device: torch.device, task: Task | None = None) -> Plan:
-        names = inspect.signature(MultiLabelNetClassifier).parameters
-        params = SimpleNamespace(**{name: getattr(self, name) for name in names})
+        params = SimpleNamespace(**{name: getattr(self, name) for name in TRAINING})
         exclusive = self._targets.kind == "multiclass"
         return Plan(params, loss, device, self.is_categorical_, exclusive, task)
 
@@ -646,7 +649,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         kept = None if reserved is None else self._score(reserved)
         self._fit_decision(held_out, kept, all_targets=(rows.Y, rows.weight))
 
-    def _pass_over(self, net: TableNet, rows: Rows, device: torch.device, first: bool) -> Trained:
+    def _pass_over(self, net: TableNet, rows: Rows, device: torch.device, first: bool) -> None:
         loss = net.criterion_.loss
         if not first:
             # A copy, so that a failure can go back to the statistics as they were.
@@ -655,7 +658,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         seed = self._seeds(len(net.history))[1]
         net.verbose = int(self.verbose)
         net.set_learning_rate(self.learning_rate)
-        return train_on(net, rows, None, 1, device, seed, whole_fit=False)
+        train_on(net, rows, None, 1, device, seed, whole_fit=False)
 
     def _fit_folds(self, plan: Plan, rows: Rows, kept: np.ndarray, folds: list) -> HeldOut:
         """Train one net per fold; return all rows with their out-of-fold scores."""
@@ -665,11 +668,12 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         trained, tests, fold_scores, counts = zip(*runs, strict=True)
         scores = row_means(tests, fold_scores, len(rows))
         count = None if counts[0] is None else row_means(tests, counts, len(rows))
+        nets = [part.net for part in trained]
         if not self.ensemble:
             epochs = max(1, int(np.median([part.n_epochs for part in trained])))
             with train_part(plan, "all rows", len(folds), epochs) as part:
-                trained = [train_cached(train_net, part, rows, None, epochs, self._seeds(0))]
-        self._keep([part.net for part in trained])
+                nets = [train_cached(train_net, part, rows, None, epochs, self._seeds(0)).net]
+        self._keep(nets)
         if self.store_cv_results:
             self.oof_scores_ = np.full((len(kept), rows.Y.shape[1]), np.nan)
             self.oof_scores_[kept] = scores

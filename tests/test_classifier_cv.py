@@ -331,3 +331,12 @@ def test_decoders_that_need_probabilities_warn_where_there_are_none(decoder):
     # Warnings are errors here: a calibration makes probabilities, and focal has them by its link.
     make(loss="lsep", calibration="sigmoid", **given).fit(X, Y)
     make(loss="focal", **given).fit(X, Y)
+
+
+@pytest.mark.slow
+def test_splits_of_a_generator_train_in_parallel():
+    splits = list(KFold(2).split(X))
+    expected = make(cv=splits).fit(X, Y).predict_proba(X)
+    # Other processes get only the parameters that training reads.
+    parallel = make(cv=(split for split in splits), n_jobs=2).fit(X, Y)
+    np.testing.assert_array_equal(parallel.predict_proba(X), expected)

@@ -182,7 +182,7 @@ def test_what_memory_cannot_pickle(tmp_path, of):
         "loss": loss,
         "module": module,
         "lr_schedule": lambda optimizer: None,
-        "callbacks": [type("Local", (), {"on_epoch_end": None})()],
+        "callbacks": [type("Local", (), {"on_epoch_end": None, "initialize": None})()],
         "encoding": FunctionTransformer(lambda X: 2 * X),
     }
     for (name, value), cv in itertools.product(wrong.items(), [None, 2]):

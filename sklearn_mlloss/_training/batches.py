@@ -14,11 +14,11 @@ from torch.utils.data import Dataset
 from .._data.rows import Matrix, Rows, RowView
 from .fast.sparse import SparseRows, is_thin
 
-__all__ = ["Batch", "Batches", "Goals", "Table", "block_size", "blocks", "to_tensors"]
+__all__ = ["Batch", "Batches", "Targets", "Table", "block_size", "blocks", "to_tensors"]
 
 # Targets and weights.
-Goals = tuple[Tensor, Tensor | None]
-Batch = tuple[Tensor, Goals]
+Targets = tuple[Tensor, Tensor | None]
+Batch = tuple[Tensor, Targets]
 
 # Entries of a block of rows that goes through the network at once, at the most.
 BLOCK_ENTRIES = 2**24
@@ -111,7 +111,7 @@ class Table(Dataset):
             X = self._dense(rows)
         return X, self.targets(rows)
 
-    def sparse_batch(self, rows: Tensor) -> tuple[SparseRows, Goals]:
+    def sparse_batch(self, rows: Tensor) -> tuple[SparseRows, Targets]:
         """Return a batch whose X is sparse, where the table `stays_sparse`."""
         X = self.X[self._places(rows).numpy()]
         return SparseRows.of(X), self.targets(rows)
@@ -119,7 +119,7 @@ class Table(Dataset):
     def _places(self, rows: Tensor) -> Tensor:
         return rows if self.index is None else self.index.index_select(0, rows)
 
-    def targets(self, rows: Tensor) -> Goals:
+    def targets(self, rows: Tensor) -> Targets:
         """Return targets and weights of the rows with these numbers, on `device`."""
         weight, rows = self.sample_weight, rows.to(self.index_device)
         return self._gather(self.Y, rows), None if weight is None else self._gather(weight, rows)
@@ -261,7 +261,7 @@ def _starts(X: Any) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
-def _parts(X: RowView) -> list[slice]:
+def _row_blocks(X: RowView) -> list[slice]:
     step = max(1, MOVED_ENTRIES // max(1, X.shape[1]))
     return [slice(start, min(start + step, len(X))) for start in range(0, len(X), step)]
 
@@ -271,7 +271,7 @@ def _dense_tensor(X: np.ndarray | RowView, device: torch.device) -> Tensor:
     if not isinstance(X, RowView):
         return _tensor(X).to(device)
     tensor = torch.empty(X.shape, dtype=_tensor(X[:0]).dtype, device=device)
-    for rows in _parts(X):
+    for rows in _row_blocks(X):
         tensor[rows] = _tensor(X[rows])
     return tensor
 
@@ -287,7 +287,7 @@ def _sparse_tensors(X: Any, device: torch.device) -> tuple[Tensor, Tensor, Tenso
         torch.empty(n_values, dtype=_tensor(part).dtype, device=device)
         for part in (empty.data, empty.indices)
     )
-    for rows in _parts(X):
+    for rows in _row_blocks(X):
         block: Any = X[rows]
         place = slice(int(starts[rows.start]), int(starts[rows.stop]))
         values[place], columns[place] = _tensor(block.data), _tensor(block.indices)

@@ -41,7 +41,7 @@ class Plan:
     Attributes
     ----------
     params : object
-        With the checked parameters of `MultiLabelNetClassifier` as attributes.
+        With the checked parameters of `TRAINING` as attributes.
     loss : Loss
         Fitted.
     device : torch.device

@@ -19,19 +19,12 @@ from sklearn.utils.validation import check_memory
 from .._data.messages import LONGEST, describe
 from .._versions import __version__
 from .build import Plan
-from .callbacks import check_callbacks
 from .fit import warn_of_early_end
 
 __all__ = ["hash_code", "train_cached"]
 
-# Parameters of an estimator that the training of networks does not read, or only to print or to
-# share work. `loss` and `device` of the plan are in the key.
-NOT_IN_KEY = {
-    "loss", "decoder", "calibration", "cv", "repeats", "ensemble", "store_cv_results",
-    "validation_fraction", "random_state", "device", "n_jobs", "warm_start", "memory",
-    "categorical_features", "verbose",
-}  # fmt: skip
-
+# Parameters that do not change the networks.
+NOT_IN_KEY = ("verbose", "n_jobs", "memory", "warm_start")
 # The code of these packages, and of the standard library, is known by their versions.
 PACKAGES = ("sklearn_mlloss", "torch", "skorch", "sklearn", "numpy", "scipy")
 DISTRIBUTIONS = ("torch", "skorch", "scikit-learn", "numpy", "scipy")
@@ -62,16 +55,9 @@ NOT_CODE = (
 def train_cached(train: Callable[..., Any], plan: Plan, *args: Any) -> Any:
     """Return ``train(plan, *args)``, from the cache if it has been called with equal arguments.
 
-    Raises for callbacks that cannot work. Warns if training diverged, or ended while it still
-    improved.
+    Warns if training diverged, or ended while it still improved.
     """
     params = plan.params
-    check_callbacks(
-        params.callbacks or (),
-        scored=params.early_stopping,
-        # With ensemble=False the last network is trained on all rows.
-        monitored=params.early_stopping and (params.cv is None or params.ensemble),
-    )
     # What continues from the weights of the last fit is not a function of its arguments alone.
     if params.memory is None or params.warm_start:
         result = train(plan, *args)

@@ -21,7 +21,7 @@ from .encoding import Encoder
 __all__ = ["NetInterface"]
 
 # Parameters that only the classifier sets.
-FIXED = ("module", "criterion", "optimizer", "iterator_train", "iterator_valid", "dataset",
+FIXED_PARAMS = ("module", "criterion", "optimizer", "iterator_train", "iterator_valid", "dataset",
          "train_split")  # fmt: skip
 
 
@@ -127,7 +127,7 @@ class NetInterface(ClassifierMixin):
         """Set parameters that have an effect after training, such as `lr` or `verbose`."""
         for name in params:
             owner, _, rest = name.partition("__")
-            if self.initialized_ and owner in FIXED and (owner != "optimizer" or not rest):
+            if self.initialized_ and owner in FIXED_PARAMS and (owner != "optimizer" or not rest):
                 raise ValueError(
                     f"{name} of net_ cannot be set: its classifier makes the network, whose "
                     "`module` is called with the numbers of columns and outputs"
@@ -173,5 +173,5 @@ class NetInterface(ClassifierMixin):
     def _mixups(self) -> list[Mixup]:
         return [part for part in self.module_.modules() if isinstance(part, Mixup)]
 
-    def _parts(self) -> dict[str, nn.Module]:
+    def _torch_modules(self) -> dict[str, nn.Module]:
         return {"module": self.module_, "criterion": self.criterion_}

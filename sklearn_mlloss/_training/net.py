@@ -106,7 +106,7 @@ class TableNet(NetInterface, NeuralNet):
     def start(self, dtype: Any, bias: np.ndarray, last: TableNet | None) -> None:
         """Initialise with this floating type and output bias, or from another net's weights."""
         NeuralNet.initialize(self)
-        for part in self._parts().values():
+        for part in self._torch_modules().values():
             part.to(torch.float64 if dtype == np.float64 else torch.float32)
         if self.optimizer_.state:  # of Adagrad, which has that of the first type
             self.initialize_optimizer()
@@ -162,7 +162,7 @@ class TableNet(NetInterface, NeuralNet):
             self.epochs_before_ = sum("train_loss" in row for row in self.history)
         self.n_rows_ = (len(table), 0 if valid is None else len(valid))
         self.place_ = str(self.device)
-        self.not_finite_, self.divergence_ = names_not_finite(self._parts()), ""
+        self.not_finite_, self.divergence_ = names_not_finite(self._torch_modules()), ""
         self.iterator_train__generator = torch.Generator().manual_seed(seed + 1)
         self.train_split = None if valid is None else lambda train: (train, valid)
         try:
@@ -261,7 +261,7 @@ class TableNet(NetInterface, NeuralNet):
         if not math.isfinite(mean):
             raise self._diverged(f"the {prefix} loss of {self.criterion_.loss!r} is {mean}")
         if not training:
-            self._check_outputs(outputs)
+            self._check_overflow(outputs)
             self.valid_outputs_ = outputs
         elif self.fused_ is None or not self.fused_.is_finite():
             self._check_weights()
@@ -394,12 +394,12 @@ class TableNet(NetInterface, NeuralNet):
         """Return a copy of the weights and buffers of the network and the criterion."""
         return {
             name: {key: value.clone() for key, value in part.state_dict().items()}
-            for name, part in self._parts().items()
+            for name, part in self._torch_modules().items()
         }
 
     def set_weights(self, weights: dict[str, dict[str, Tensor]]) -> None:
         """Restore the copy that `weights` returned."""
-        for name, part in self._parts().items():
+        for name, part in self._torch_modules().items():
             part.load_state_dict(weights[name])
 
     def set_learning_rate(self, rate: float | None) -> None:
@@ -411,7 +411,7 @@ class TableNet(NetInterface, NeuralNet):
         """Move network, criterion and the state of the optimiser to a device."""
         moves = torch.device(self.device) != torch.device(device)
         self.device = str(device)
-        for part in self._parts().values():
+        for part in self._torch_modules().values():
             part.to(device)
         if moves and self.optimizer_.state:
             # Loading moves the state to where the parameters are.
@@ -484,7 +484,7 @@ class TableNet(NetInterface, NeuralNet):
         return step
 
     def _set_mode(self, training: bool) -> None:
-        if any(part.training != training for part in self._parts().values()):
+        if any(part.training != training for part in self._torch_modules().values()):
             self._set_training(training)
 
     def _fuse(self) -> None:
@@ -520,7 +520,7 @@ class TableNet(NetInterface, NeuralNet):
 
     def _check_weights(self, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Raise if weights or buffers are no longer finite."""
-        names = names_not_finite(self._parts(), optimizer) - self.not_finite_
+        names = names_not_finite(self._torch_modules(), optimizer) - self.not_finite_
         if names:
             problem = f"{min(names)} is not finite"
             raise self._diverged(f"training with {self.criterion_.loss!r} diverged ({problem})")
@@ -537,9 +537,9 @@ class TableNet(NetInterface, NeuralNet):
             else:
                 self._set_mode(False)
                 outputs = self.module_(table.batch(rows)[0])
-        self._check_outputs([outputs])
+        self._check_overflow([outputs])
 
-    def _check_outputs(self, outputs: list[Tensor]) -> None:
+    def _check_overflow(self, outputs: list[Tensor]) -> None:
         """Raise if outputs overflow, or would for other rows; their loss may be finite."""
         if not all(block.square().isfinite().all() for block in outputs):
             problem = "outputs overflow"

@@ -23,7 +23,7 @@ from .._data.validation import (
 )
 from ..networks import ACTIVATIONS, ENCODINGS, NORMALIZATIONS, Encoding
 
-__all__ = ["BUILT_IN_NAMES", "NETWORK", "PRECISIONS", "check_params"]
+__all__ = ["BUILT_IN_NAMES", "NETWORK", "PRECISIONS", "TRAINING", "check_params"]
 
 # The type of weights; "bf16" changes the products of training only.
 PRECISIONS: dict[str, Any] = {"float32": np.float32, "float64": np.float64, "bf16": np.float32}
@@ -39,6 +39,13 @@ NETWORK = {
     "input_dropout": "auto",
     "mixup": "auto",
 }
+# Parameters that the training of networks reads.
+TRAINING = (
+    *NETWORK, "module", "encoding", "precision", "optimizer", "optimizer_params", "learning_rate",
+    "weight_decay", "lr_schedule", "batch_size", "max_epochs", "early_stopping",
+    "n_iter_no_change", "monitor", "callbacks", "net_params", "verbose", "n_jobs", "memory",
+    "warm_start",
+)  # fmt: skip
 
 Check = Callable[[Any, str], None]
 

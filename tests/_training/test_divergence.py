@@ -48,7 +48,7 @@ class Quiet(Callback):
 
 class EachBatch(Callback):
     def on_batch_end(self, net, **kwargs):
-        """Do nothing, but be told of each batch."""
+        """Do nothing, but be notified of each batch."""
 
 
 def two_layers(n_features, n_outputs):
@@ -75,7 +75,9 @@ ways = pytest.mark.parametrize("way", WAYS)
 
 
 def is_finite(net):
-    return not names_not_finite(net.net_._parts()) and np.isfinite(net.predict_proba(X)).all()
+    return (
+        not names_not_finite(net.net_._torch_modules()) and np.isfinite(net.predict_proba(X)).all()
+    )
 
 
 # ------------------------------------------------------------------ with rows to go back by
@@ -203,7 +205,7 @@ def test_callbacks_are_notified_of_the_end():
 
     class Ends(Callback):
         def on_train_end(self, net, **kwargs):
-            seen.append((len(net.history), not names_not_finite(net._parts())))
+            seen.append((len(net.history), not names_not_finite(net._torch_modules())))
 
     with pytest.warns(ConvergenceWarning, match="diverged"):
         make(optimizer="sgd", lr_schedule=spike, callbacks=[Ends()]).fit(X, Y)
@@ -260,7 +262,7 @@ def test_a_buffer_that_is_never_finite_is_no_divergence():
 
 
 def is_finite_but_for_mask(net):
-    return names_not_finite(net.net_._parts()) == {"module.mask"}
+    return names_not_finite(net.net_._torch_modules()) == {"module.mask"}
 
 
 # ------------------------------------------------------------------ streams

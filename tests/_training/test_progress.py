@@ -117,7 +117,7 @@ class Keeper:
 
 @pytest.fixture
 def recorder(tmp_path):
-    return make_recorder(tmp_path / "told")
+    return make_recorder(tmp_path / "reports")
 
 
 # ------------------------------------------------------------------ the tree
@@ -325,7 +325,7 @@ def test_nothing_of_a_fit_is_left():
 
 
 def test_a_fit_that_fails_is_torn_down_and_leaves_nothing(tmp_path):
-    recorder = make_recorder(tmp_path / "told", fails=True)
+    recorder = make_recorder(tmp_path / "reports", fails=True)
     net = make().set_callbacks(recorder)
     before = dict(vars(net))
     with pytest.raises(RuntimeError, match="cannot report"):

@@ -232,7 +232,7 @@ def has_known_layers(network: MLP) -> bool:
     """Return whether the layers are those of `MLP`, which somebody may have altered."""
     if type(network.layers) is not nn.Sequential:
         return False
-    *hidden, last = (tuple(map(_kind, part)) for part in _parts(network))
+    *hidden, last = (tuple(map(_kind, part)) for part in _layer_groups(network))
     encoding = [] if network.encoding is None else network.encoding.modules()
     fixed = all(type(part) in FIXED for part in encoding)
     known = type(network.mixup) in (NoneType, Mixup)
@@ -251,7 +251,7 @@ def _kind(module: nn.Module) -> str:
 def split_layers(network: MLP, half: bool = False) -> tuple[list[HiddenLayer], OutputLayer]:
     """Return the layers of the network, whose parameters have gradients allocated."""
     hidden, scale = [], 1.0
-    parts = list(_parts(network))
+    parts = list(_layer_groups(network))
     for linear, *others in parts[:-1]:
         part = {_kind(module): module for module in others}
         dropout = part["dropout"].p if "dropout" in part else 0.0
@@ -262,7 +262,7 @@ def split_layers(network: MLP, half: bool = False) -> tuple[list[HiddenLayer], O
     return hidden, OutputLayer(last, scale, half)
 
 
-def _parts(network: MLP) -> Iterator[list[Any]]:
+def _layer_groups(network: MLP) -> Iterator[list[Any]]:
     """Yield each linear layer with the modules that follow it."""
     part: list[Any] = []
     for module in network.layers:

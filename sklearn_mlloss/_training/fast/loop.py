@@ -20,14 +20,14 @@ from torch import Tensor, nn
 
 from ...losses import Criterion
 from ...networks import MLP
-from ..batches import Batches, Goals, Table
+from ..batches import Batches, Table, Targets
 from .layers import has_known_layers, split_layers
 from .parameters import FlatParameters, make_step
 from .sparse import SparseRows
 
 __all__ = ["FusedTraining", "Noise", "can_fuse"]
 
-AnyBatch = tuple[Tensor | SparseRows, Goals]
+AnyBatch = tuple[Tensor | SparseRows, Targets]
 
 # Bytes of rows that are gathered at once, for several steps: they stay in the cache.
 CHUNK = 1 << 20
