@@ -1,7 +1,8 @@
-"""What the other scripts here compare: tables, and several ways to train one network on them.
+"""Simulated data sets and several implementations of training, for the other benchmarks.
 
-All ways train the same network on the same rows: equal widths, batch size and number of epochs,
-Adam with learning rate 1e-3, no weight decay, nothing held out, rows shuffled before each epoch.
+All implementations train the same network on the same rows: equal widths, batch size and number of
+epochs, Adam with learning rate 1e-3, no weight decay, no validation set, rows shuffled before each
+epoch.
 """
 
 import os
@@ -24,7 +25,7 @@ LEARNING_RATE = 1e-3
 
 @dataclass(frozen=True)
 class Task:
-    """A table, and the network that is trained on it."""
+    """A data set and the network that is trained on it."""
 
     n_rows: int
     n_features: int
@@ -37,7 +38,7 @@ class Task:
     dropout: float = 0.0
 
     def __str__(self):
-        """Return what stands above its table."""
+        """Return the title of its results."""
         text = (
             f"{self.n_rows} x {self.n_features}, {self.n_labels} labels, hidden {self.hidden}, "
             f"batch {self.batch_size}, {self.n_epochs} epochs"
@@ -72,13 +73,13 @@ def make_criterion(task, Y):
         return F.binary_cross_entropy_with_logits, task.n_labels
     from sklearn_mlloss.losses import Criterion, get_loss
 
-    # A thousand rows are enough for a time: the loop is not charged with label statistics.
+    # Not timed by the loop, and a thousand rows are enough for label statistics.
     criterion = Criterion(get_loss(task.loss).fit(Y[:1000]))
     return criterion, criterion.loss.n_outputs_
 
 
 def fit_loop(X, Y, task, batches, device="cpu"):
-    """Train by hand; `batches` makes the batches of an epoch from inputs, targets and size."""
+    """Train by a hand-written loop; `batches` yields an epoch's batches of the given size."""
     torch.manual_seed(0)
     inputs = torch.from_numpy(X).to(device)
     targets = torch.from_numpy(Y).float().to(device)
@@ -115,18 +116,18 @@ def loader(inputs, targets, batch_size):
 
 
 def fit_bare(X, Y, task, device="cpu"):
-    """Train as a careful person would by hand: tensors in memory, nothing but the arithmetic."""
+    """Train by a careful hand-written loop: tensors in memory, arithmetic only."""
     fit_loop(X, Y, task, slices, device)
 
 
 def fit_dataloader(X, Y, task):
-    """Train by the same loop, with batches from torch's own classes."""
+    """Train by the same loop, with batches from torch's `DataLoader`."""
     fit_loop(X, Y, task, loader)
 
 
 @contextmanager
-def may_go_on():
-    """Hide that the epochs were not enough: all contenders make as many on purpose."""
+def ignore_convergence():
+    """Ignore ConvergenceWarning: all contenders have the same number of epochs on purpose."""
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
@@ -135,14 +136,14 @@ def may_go_on():
 
 
 def fit_mlloss(X, Y, task, **params):
-    """Train the estimator of this package, and return it; `params` are more arguments."""
+    """Train and return the estimator of this package; `params` are further parameters."""
     from sklearn_mlloss import MultiLabelNetClassifier
 
     params = {"early_stopping": False, **params}
     model = MultiLabelNetClassifier(
         task.loss,
         "threshold",
-        # The others have none of these: what is timed is the same network.
+        # The other implementations lack these, and all have to train the same network.
         encoding=None,
         input_dropout=0.0,
         mixup=0.0,
@@ -156,12 +157,12 @@ def fit_mlloss(X, Y, task, **params):
         random_state=0,
         **params,
     )
-    with may_go_on():
+    with ignore_convergence():
         return model.fit(X, Y)
 
 
 def fit_stopping(X, Y, task):
-    """Train the estimator with early stopping, so patient that it makes all epochs."""
+    """Train the estimator with early stopping whose patience lasts for all epochs."""
     model = fit_mlloss(X, Y, task, early_stopping=True, n_iter_no_change=task.n_epochs + 1)
     if model.n_iter_ != task.n_epochs:
         raise RuntimeError(f"stopped after {model.n_iter_} epochs of {task.n_epochs}")
@@ -187,7 +188,7 @@ def fit_skorch(X, Y, task):
         max_epochs=task.n_epochs,
         iterator_train__shuffle=True,
         train_split=None,
-        # its own choice for this criterion returns an array of shape (n, 2, L)
+        # the default for this criterion returns an array of shape (n, 2, L)
         predict_nonlinearity=torch.sigmoid,
         verbose=0,
     )
@@ -195,7 +196,7 @@ def fit_skorch(X, Y, task):
 
 
 def fit_sklearn(X, Y, task):
-    """Train scikit-learn's MLPClassifier for exactly as many epochs, and return it."""
+    """Train and return scikit-learn's MLPClassifier, with exactly as many epochs."""
     from sklearn.neural_network import MLPClassifier
 
     model = MLPClassifier(
@@ -208,7 +209,7 @@ def fit_sklearn(X, Y, task):
         n_iter_no_change=task.n_epochs,
         random_state=0,
     )
-    with may_go_on():
+    with ignore_convergence():
         return model.fit(X, Y)
 
 
@@ -224,7 +225,7 @@ FITS = {
 def take_turns(runs, repeats):
     """Return, for each name of `runs`, the seconds of its call in each round.
 
-    A machine that slows down or speeds up meets all of them alike that way.
+    All of them run in each round, so that changes of the machine's speed affect all alike.
     """
     seconds = {name: [] for name in runs}
     for _ in range(repeats):
@@ -236,19 +237,19 @@ def take_turns(runs, repeats):
 
 
 def ratio(seconds, others):
-    """Return the median over rounds of the ratio within a round."""
+    """Return the median over rounds of the ratio within each round."""
     return statistics.median(a / b for a, b in zip(seconds, others, strict=True))
 
 
 def print_machine():
-    """Print what the numbers depend on."""
+    """Print the machine, its load and the versions of the packages."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     print(
         f"{platform.platform()}, {models[0] if models else platform.machine()}, "
         f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads, "
-        # Loops on all cores collapse beside others: a run is worth little with more than about 1.
+        # Loops on all cores slow down beside other processes: a load above about 1 distorts times.
         f"load {os.getloadavg()[0]:.1f} before"
     )
     packages = []

@@ -1,16 +1,16 @@
-"""A random forest with its own `predict`, and the same forest with other decisions.
+"""Random forest + tuned decoder, compared with the forest's `predict`.
 
-Each repeat splits a table anew into 70 % training and 30 % test rows, stratified by label, fits a
-forest and a `DecodedClassifierCV` around it (5 folds, an ensemble of their forests; one forest for
-decoders that learn nothing). Prints a Markdown table with the mean and the standard error over the
-repeats of micro-, macro- and samples-F1 on the test rows; the seconds of a fit; the milliseconds of
-fitting the decoder to scores that are there; and those of `fit_decoder` on as many new rows as
-there are test rows, which scores them with all forests first.
+Each repeat splits a data set into 70 % training and 30 % test rows, stratified by label, and fits
+a forest and a `DecodedClassifierCV` around it (5 folds, an ensemble of their forests; one forest
+for decoders without fitted parameters). Prints a Markdown table with the mean and the standard
+error over the repeats of micro-, macro- and samples-F1 on the test rows; the seconds of `fit`; the
+milliseconds of fitting the decoder to existing scores; and those of `fit_decoder` ("swap") on as
+many new rows as there are test rows, which scores them with all forests first.
 
     python benchmarks/decoded.py
     python benchmarks/decoded.py --folder FOLDER --tables emotions yeast
 
-The yeast table comes with the package river. Others are read from FOLDER/NAME.npz, which holds
+Yeast comes from the package river. Other data sets are read from FOLDER/NAME.npz, which contains
 arrays X (n, d) and Y (n, L).
 """
 
@@ -41,13 +41,13 @@ AVERAGES = ("micro", "macro", "samples")
 
 
 def timed(function, *args):
-    """Return what a function returns, and its seconds."""
+    """Return the result of a function and its seconds."""
     start = time.perf_counter()
     return function(*args), time.perf_counter() - start
 
 
 def run(X, Y, trees, repeat):
-    """Return a row [micro, macro, samples, seconds, two times in milliseconds] a decision."""
+    """Return a row [micro, macro, samples, seconds, two times in milliseconds] per decoder."""
     splitter = MultilabelStratifiedShuffleSplit(1, test_size=0.3, random_state=repeat)
     train, test = next(splitter.split(Y, Y))
 
@@ -57,8 +57,8 @@ def run(X, Y, trees, repeat):
     forest = RandomForestClassifier(trees, random_state=repeat)
     plain, seconds = timed(clone(forest).fit, X[train], Y[train])
     rows = [[*measure(plain.predict(X[test])), seconds, np.nan, np.nan]]
-    # One model for decoders without anything to learn, five for the others, which share them: a
-    # fit with each decoder would fit the same forests again.
+    # One forest for decoders without fitted parameters, five for the others, which share them:
+    # each decoder's `fit` would fit the same forests again.
     one = DecodedClassifierCV(forest, "threshold", random_state=repeat)
     five = DecodedClassifierCV(forest, store_cv_results=True, random_state=repeat)
     models = [timed(clf.fit, X[train], Y[train]) for clf in (one, five)]
@@ -69,10 +69,10 @@ def run(X, Y, trees, repeat):
             decoder = get_decoder(name)
             (clf, seconds), proba = models[decoder.requires_fit], probas[decoder.requires_fit]
             _, alone = timed(decoder.fit, five.oof_scores_, Y[train])
-            # Which rows they are does not matter for the time.
+            # The time does not depend on the choice of rows.
             _, swap = timed(clf.fit_decoder, X[test], Y[test], name)
-            decided = measure(decoder.decode(proba))
-            rows.append([*decided, seconds, 1000 * alone, 1000 * swap])
+            metrics = measure(decoder.decode(proba))
+            rows.append([*metrics, seconds, 1000 * alone, 1000 * swap])
     return rows
 
 
@@ -81,20 +81,20 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tables", nargs="+", default=["yeast"])
-    parser.add_argument("--folder", help="where the tables lie as NAME.npz")
+    parser.add_argument("--folder", help="folder with data sets as NAME.npz")
     parser.add_argument("--trees", type=int, default=500)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--n-jobs", type=int, default=2)
     options = parser.parse_args()
     for name in options.tables:
         X, Y = load_table(name, options.folder)
-        found = Parallel(n_jobs=options.n_jobs)(
+        results = Parallel(n_jobs=options.n_jobs)(
             delayed(run)(X, Y, options.trees, repeat) for repeat in range(options.repeats)
         )
-        mean = np.mean(found, axis=0)
-        error = np.std(found, axis=0, ddof=1) / np.sqrt(options.repeats)
+        mean = np.mean(results, axis=0)
+        error = np.std(results, axis=0, ddof=1) / np.sqrt(options.repeats)
         print(f"\n### {name}: {X.shape[0]} × {X.shape[1]}, {Y.shape[1]} labels\n")
-        print("| decision | micro-F1 | macro-F1 | samples-F1 | fit, s | decoder, ms | swap, ms |")
+        print("| decoder | micro-F1 | macro-F1 | samples-F1 | fit, s | decoder, ms | swap, ms |")
         print("| --- | --- | --- | --- | --- | --- | --- |")
         for label, m, e in zip(("plain `predict`", *DECODERS), mean, error, strict=True):
             label = label if "`" in label else f"`{label}`"

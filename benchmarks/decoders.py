@@ -1,4 +1,4 @@
-"""Time the decoders that have something to compute: median seconds of fit and of decode.
+"""Time `fit` and `decode` of each decoder that computes something: median seconds.
 
 python benchmarks/decoders.py
 python benchmarks/decoders.py --rows 100000 --labels 100 --decoders per_label_threshold
@@ -15,7 +15,7 @@ import numpy as np
 
 from sklearn_mlloss.decoders import DECODERS, get_decoder
 
-# A hierarchy has to be given its parents; the others do next to nothing.
+# `hierarchy` needs the parents of labels; the others compute next to nothing.
 TIMED = [
     name
     for name in DECODERS
@@ -41,7 +41,7 @@ def main():
         "--rare",
         type=int,
         default=0,
-        help="labels with only 5 positives, which share a cut",
+        help="labels with only 5 positives, which share a threshold",
     )
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()

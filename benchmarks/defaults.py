@@ -1,20 +1,20 @@
-"""Which network and training are best without tuning: the defaults of MultiLabelNetClassifier.
+"""Choose the default network and training of MultiLabelNetClassifier: the best without tuning.
 
-Starts from one setting and changes one thing at a time; what helps most is kept, and so on, until
-nothing helps by more than the noise. Only training rows of tables, and simulated ones, are used:
-each is split in a part to fit on and a part to measure on, several times.
+Starts from one setting and changes one parameter at a time; the best change is kept, and so on,
+until no change helps by more than the noise. Uses only the training parts of data sets, and
+simulated ones: each is split several times into training rows and test rows.
 
-The gain of a setting is the share of the error of the starting point that it takes away, in six
-measures: log loss, Hamming loss, ranking loss, 1 - LRAP, 1 - macro-averaged precision, and 1 -
-F1 a row of `expected_fbeta`; mean over measures and tables. Errors are means over splits. Beside
-it stand the mean calibration error and the sum of the seconds of a fit.
+The gain of a setting is the relative reduction of the errors of the starting point, in six
+metrics: log loss, Hamming loss, ranking loss, 1 - LRAP, 1 - macro-averaged precision, and 1 -
+F1 per row of `expected_fbeta`; mean over metrics and data sets. Errors are means over splits. The
+other columns are the mean calibration error and the total seconds of `fit`.
 
     python benchmarks/defaults.py --data FOLDER --jobs 2 --out defaults.jsonl
     python benchmarks/defaults.py --data FOLDER --vary dropout --tables sim-7500 sim-30000
     python benchmarks/defaults.py --data FOLDER --settings '{"mixup": "auto"}' '{"dropout": 0.1}'
 
-Tables are FOLDER/NAME.npz. Every fit is appended to the file of results, which a later run takes
-up again; another number of rows, or another share of them to measure on, needs another file.
+Data sets are FOLDER/NAME.npz. Every fit is appended to the file of results, and a later run
+continues it; another number of rows, or another share of test rows, needs another file.
 """
 
 import argparse
@@ -57,7 +57,7 @@ CHANGES = {
     "validation_fraction": [0.1, 0.15, 0.2],
     "encoding": ["auto", "standard", "quantile", "piecewise_linear"],
 }
-# Not defaults of one kind for all tables: looked at with --vary.
+# No common default for all data sets: compared with --vary.
 MORE = {"loss": ["bce", "brier", "poly1", "abs_kl", "ldam", "focal", "asymmetric"]}
 OF_ENSEMBLES = {
     "hidden_layer_sizes": [(128,), (256,), (512,), (256, 256), (512, 256)],
@@ -79,11 +79,11 @@ DEFAULTS = {
     "input_dropout": 0.0, "mixup": 0.0,
 }  # fmt: skip
 
-MEASURES = ("log", "hamming", "ranking", "1-lrap", "1-map", "1-f1")
+METRICS = ("log", "hamming", "ranking", "1-lrap", "1-map", "1-f1")
 
 
 def simulate(n, d, n_labels, positives, noise, seed):
-    """Return a table whose labels depend on a few hidden factors, unlike in scale and tail."""
+    """Return a data set whose labels depend on a few factors; features differ in scale and tail."""
     rng = np.random.default_rng(seed)
     factors = rng.normal(size=(n, 8))
     X = np.tanh(factors @ rng.normal(size=(8, d))) + noise * rng.normal(size=(n, d))
@@ -109,7 +109,7 @@ LARGER = {
 
 
 def read(name, folder, rows=2000):
-    """Return `rows` rows of the training part of a table, and labels that occur."""
+    """Return `rows` rows of the training part of a data set, and its labels that occur."""
     if name in SIMULATED or name in LARGER:
         return (SIMULATED | LARGER)[name]()
     X, Y, _, _ = read_table(folder, name)
@@ -120,7 +120,7 @@ def read(name, folder, rows=2000):
 
 def errors(Y, scores):
     """Return six errors of scores, over labels that occur."""
-    decided = ExpectedFBeta().decode(scores)
+    Y_hat = ExpectedFBeta().decode(scores)
     both = (Y.sum(axis=0) > 0) & (Y.sum(axis=0) < len(Y))
     return {
         "log": multilabel_log_loss(Y, scores),
@@ -128,44 +128,44 @@ def errors(Y, scores):
         "ranking": ranking_loss(Y, scores),
         "1-lrap": 1 - label_ranking_average_precision(Y, scores),
         "1-map": 1 - macro_average_precision(Y[:, both], scores[:, both]),
-        "1-f1": 1 - f1_score(Y, decided, average="samples", zero_division=0),
+        "1-f1": 1 - f1_score(Y, Y_hat, average="samples", zero_division=0),
     }
 
 
 def measure(name, params, split, folder, rows=2000, test_size=1 / 3):
-    """Fit one setting on one split of a table and measure it on the rest."""
+    """Fit one setting on one split of a data set and evaluate it on the test rows."""
     X, Y = read(name, folder, rows)
     splitter = MultilabelStratifiedShuffleSplit(1, test_size=test_size, random_state=split)
     train, test = next(splitter.split(Y, Y))
     sizes = params["hidden_layer_sizes"]
-    given = {**params, "hidden_layer_sizes": sizes if sizes == "auto" else tuple(sizes)}
-    net = MultiLabelNetClassifier(decoder="threshold", device="cpu", random_state=split, **given)
+    setting = {**params, "hidden_layer_sizes": sizes if sizes == "auto" else tuple(sizes)}
+    net = MultiLabelNetClassifier(decoder="threshold", device="cpu", random_state=split, **setting)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         start = time.perf_counter()
         net.fit(X[train], Y[train])
         seconds = time.perf_counter() - start
         scores = net.predict_proba(X[test])
-        found = errors(Y[test], scores)
-        found["calibration"] = expected_calibration_error(Y[test], scores)
+        metrics = errors(Y[test], scores)
+        metrics["calibration"] = expected_calibration_error(Y[test], scores)
         if len(net.nets_) > 1:
             rows = net._check_X(X[test])
             parts = [part.scores(rows, "cpu")[0].clip(1e-9, 1 - 1e-9) for part in net.nets_]
             logits = np.mean([np.log(p / (1 - p)) for p in parts], axis=0)
-            found["of_logits"] = errors(Y[test], 1 / (1 + np.exp(-logits)))
+            metrics["of_logits"] = errors(Y[test], 1 / (1 + np.exp(-logits)))
     return {
         "table": name, "params": params, "split": split, "seconds": seconds,
-        "epochs": net.n_iter_, **found,
+        "epochs": net.n_iter_, **metrics,
     }  # fmt: skip
 
 
 def key(params):
-    """Return what names a setting."""
+    """Return the key of a setting."""
     return json.dumps({**DEFAULTS, **params}, sort_keys=True)
 
 
 class Results:
-    """Fits that have been made, kept in a file."""
+    """Results of fits, stored in a file."""
 
     def __init__(self, options):
         self.options, self.rows = options, {}
@@ -177,7 +177,7 @@ class Results:
         self.rows[key(row["params"]), row["table"], row["split"]] = row
 
     def run(self, settings):
-        """Make the fits that are missing, until time is up."""
+        """Run the missing fits until the deadline."""
         o = self.options
         todo = [
             (table, params, split)
@@ -198,22 +198,22 @@ class Results:
                 file.write(json.dumps(row) + "\n")
 
     def gains(self, params, base):
-        """Return the gain over a base for each table and measure."""
-        found = []
+        """Return the gain over a base for each data set and metric."""
+        gains = []
         for table in self.options.tables:
-            own, old = (
+            new, old = (
                 [self.rows.get((key(p), table, s)) for s in range(self.options.splits)]
                 for p in (params, base)
             )
-            pairs = [(one, two) for one, two in zip(own, old, strict=True) if one and two]
-            found.append([
+            pairs = [(one, two) for one, two in zip(new, old, strict=True) if one and two]
+            gains.append([
                 1 - np.mean([p[0][m] for p in pairs]) / max(np.mean([p[1][m] for p in pairs]), 1e-9)
-                for m in MEASURES
-            ] if pairs else [np.nan] * len(MEASURES))  # fmt: skip
-        return np.array(found)
+                for m in METRICS
+            ] if pairs else [np.nan] * len(METRICS))  # fmt: skip
+        return np.array(gains)
 
     def means(self, params, name):
-        """Return the mean over splits of what was found for each table."""
+        """Return the mean over splits of a value, for each data set."""
         return [
             np.mean([
                 row.get(name, np.nan) for (k, t, _), row in self.rows.items()
@@ -223,8 +223,8 @@ class Results:
         ]  # fmt: skip
 
 
-def tell(results, settings, base, title):
-    """Print the gains of settings over a base, the greatest first; return the mean gains."""
+def print_gains(results, settings, base, title):
+    """Print the gains of settings over a base, largest first, and return the mean gains."""
     names = ["setting", "gain %", "calibration", "seconds", *results.options.tables]
     print(f"\n## {title}\n\n| {' | '.join(names)} |\n{'| --- ' * len(names)}|")
     gains = {key(s): results.gains(s, base) for s in settings}
@@ -232,7 +232,7 @@ def tell(results, settings, base, title):
     for params in sorted(settings, key=lambda s: -means[key(s)]):
         changed = {
             k: v for k, v in params.items() if {**DEFAULTS, **START, **base}.get(k) != v
-        } or "(as it is)"
+        } or "(unchanged)"
         tables = " | ".join(f"{100 * g:+.1f}" for g in gains[key(params)].mean(axis=1))
         print(f"| {changed} | {100 * means[key(params)]:+.2f} "
               f"| {np.nanmean(results.means(params, 'calibration')):.4f} "
@@ -251,15 +251,13 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--rows", type=int, default=2000, help="of a table, at most")
-    parser.add_argument(
-        "--test-size", type=float, default=1 / 3, help="share of rows to measure on"
-    )
-    parser.add_argument("--vary", nargs="+", choices=[*CHANGES, *MORE], help="nothing but these")
+    parser.add_argument("--rows", type=int, default=2000, help="maximum per data set")
+    parser.add_argument("--test-size", type=float, default=1 / 3, help="share of test rows")
+    parser.add_argument("--vary", nargs="+", choices=[*CHANGES, *MORE], help="vary these only")
     parser.add_argument("--settings", nargs="+", type=json.loads, help="compare these only")
-    parser.add_argument("--ensembles", action="store_true", help="leave single networks out")
+    parser.add_argument("--ensembles", action="store_true", help="skip single networks")
     parser.add_argument("--start", type=json.loads, default=START)
-    parser.add_argument("--least", type=float, default=0.3, help="gain in %% worth a change")
+    parser.add_argument("--least", type=float, default=0.3, help="minimum gain of a change, in %%")
     parser.add_argument("--out", type=Path, default=Path("defaults.jsonl"))
     options = parser.parse_args()
     options.deadline = time.time() + 60 * options.minutes
@@ -268,9 +266,9 @@ def main():
     if best["hidden_layer_sizes"] != "auto":
         best["hidden_layer_sizes"] = list(best["hidden_layer_sizes"])
     if options.settings:
-        settings = [best, *({**best, **given} for given in options.settings)]
+        settings = [best, *({**best, **setting} for setting in options.settings)]
         results.run(settings)
-        tell(results, settings, best, "settings given")
+        print_gains(results, settings, best, "settings")
         return
     if options.vary:
         climb(results, best, {name: (CHANGES | MORE)[name] for name in options.vary}, "one network")
@@ -279,13 +277,13 @@ def main():
         best = climb(results, best, CHANGES, "one network")
     settings = [{**best, **size} for size in SIZES]
     results.run(settings)
-    tell(results, settings, best, "networks for folds")
-    tell_logits(results, settings)
+    print_gains(results, settings, best, "networks for folds")
+    print_logits(results, settings)
     climb(results, {**best, "cv": 5}, OF_ENSEMBLES, "five networks")
 
 
 def climb(results, best, changes, title):
-    """Change one thing at a time for as long as that helps; return the setting."""
+    """Change one parameter at a time for as long as that helps; return the setting."""
     options = results.options
     for number in range(options.rounds):
         settings = [best]
@@ -293,7 +291,7 @@ def climb(results, best, changes, title):
             values = [list(v) if isinstance(v, tuple) else v for v in values]
             settings += [{**best, name: v} for v in values if v != best[name]]
         results.run(settings)
-        means = tell(results, settings, best, f"{title}, round {number}, from {best}")
+        means = print_gains(results, settings, best, f"{title}, round {number}, from {best}")
         winner = max(settings, key=lambda s: means[key(s)])
         if time.time() >= options.deadline or 100 * means[key(winner)] < options.least:
             break
@@ -301,12 +299,12 @@ def climb(results, best, changes, title):
     return best
 
 
-def tell_logits(results, settings):
-    """Print what averaging log-odds takes away from the errors of averaged probabilities."""
+def print_logits(results, settings):
+    """Print the gains of averaging log-odds over averaging probabilities."""
     keys = [key(s) for s in settings if s["cv"]]
     rows = [row for (k, _, _), row in results.rows.items() if k in keys and "of_logits" in row]
-    print("\nThe mean of log-odds instead of probabilities: ", end="")
-    for name in MEASURES:
+    print("\nMean of log-odds instead of probabilities: ", end="")
+    for name in METRICS:
         gain = np.mean([1 - row["of_logits"][name] / max(row[name], 1e-9) for row in rows])
         print(f"{name} {100 * gain:+.2f}% ", end="")
     print()

@@ -1,7 +1,7 @@
-"""What each encoding of the inputs brings and costs, by cross-validation on training rows.
+"""Gain and cost of each numerical feature encoding, by cross-validation on training rows.
 
-Means over folds, repeated on other folds, with the default classifier. "seconds" is the time of a
-fit; "scaled" is `StandardScaler` before a network without an encoding.
+Means over the folds of repeated cross-validation of the default classifier. "seconds" is the time
+of `fit`; "scaled" is `StandardScaler` before a network without an encoding.
 
     python benchmarks/encodings.py                                        yeast
     python benchmarks/encodings.py --data FOLDER --tables emotions birds  a folder with NAME.npz
@@ -34,7 +34,7 @@ SCORERS = {
 
 
 def read(name, folder):
-    """Return the training part of a dense table."""
+    """Return the training part of a dense data set."""
     if folder is None:
         return load_yeast(subset="train", return_X_y=True)
     return read_table(folder, name)[:2]
@@ -44,7 +44,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, help="folder of tables; yeast of the package if none")
+    parser.add_argument("--data", type=Path, help="folder of data sets; default: yeast")
     parser.add_argument("--tables", nargs="+", default=["yeast"])
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
@@ -60,8 +60,8 @@ def main():
                 encoding=None if encoding == "scaled" else encoding,
             )  # fmt: skip
             model = make_pipeline(StandardScaler(), net) if encoding == "scaled" else net
-            found = cross_validate(model, X, Y, scoring=SCORERS, cv=folds)
-            columns = [found[f"test_{metric}"] for metric in SCORERS] + [found["fit_time"]]
+            results = cross_validate(model, X, Y, scoring=SCORERS, cv=folds)
+            columns = [results[f"test_{metric}"] for metric in SCORERS] + [results["fit_time"]]
             cells = [f"{v.mean():.4f} ± {v.std(ddof=1) / np.sqrt(len(v)):.4f}" for v in columns]
             print(f"{encoding!s:<18}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
 

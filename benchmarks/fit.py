@@ -1,16 +1,16 @@
 """Time ``MultiLabelNetClassifier.fit`` against hand-written loops, skorch and scikit-learn.
 
-Contenders take turns; what counts is the ratio within a round. "aim" is the largest ratio that is
-held to be good enough on two cores.
+Contenders take turns; ratios are medians of those within each round. "aim" is the largest ratio
+that is good enough on two cores.
 
     python benchmarks/fit.py --quick
     python benchmarks/fit.py --shapes S M --repeats 7 --contenders bare mlloss --dropout 0.1
     python benchmarks/fit.py --losses separable --shapes S     the bare loop has the same loss
-    python benchmarks/fit.py --early-stopping                  with against without, equal epochs
-    python benchmarks/fit.py --busy                            beside a process that never rests
-    python benchmarks/fit.py --precisions                      bf16 against float32
-    python benchmarks/fit.py --cuda                            the GPU against the processor
-    python benchmarks/fit.py --profile --shapes S XL           where the time goes
+    python benchmarks/fit.py --early-stopping                  with and without, equal epochs
+    python benchmarks/fit.py --busy                            beside a busy process
+    python benchmarks/fit.py --precisions                      bf16 compared with float32
+    python benchmarks/fit.py --cuda                            GPU compared with CPU
+    python benchmarks/fit.py --profile --shapes S XL           time by function
 """
 
 import argparse
@@ -38,8 +38,8 @@ from contenders import (
 
 from sklearn_mlloss.losses import LOSSES, SeparableLoss
 
-# The largest good ratio of this package's time to each contender's; "loss" is the bare loop with
-# any other separable loss.
+# The largest ratio of this package's time to each contender's that is good enough; "loss" is the
+# bare loop with any other separable loss.
 AIMS = {
     "S": {"bare": 0.40, "sklearn": 0.40, "skorch": 0.12, "loss": 0.65},
     "M": {"bare": 0.55, "sklearn": 0.40, "skorch": 0.18, "loss": 0.70},
@@ -48,15 +48,15 @@ AIMS = {
     "XL": {"bare": 0.75, "sklearn": 0.18, "skorch": 0.12, "loss": 0.85},
 }
 STOPPING_AIM, BUSY_AIM = 1.15, 1.5
-# Too slow there to wait for on every change.
+# Too slow on large shapes to wait for on every change.
 LARGE = ("B", "W", "XL")
 SLOW = ("dataloader", "skorch", "sklearn")
-# These have binary cross-entropy only; scikit-learn's has no dropout, either.
+# These support binary cross-entropy only; scikit-learn does not support dropout, either.
 ONE_LOSS = ("skorch", "sklearn")
 
 
 def choose(names, label, task, quick):
-    """Return those contenders that can do the task, and that are worth waiting for."""
+    """Return the contenders that support the task, without slow ones if `quick`."""
     left_out = set(ONE_LOSS) if task.loss != "bce" else {"sklearn"} if task.dropout else set()
     if quick and label in LARGE:
         left_out |= set(SLOW)
@@ -98,10 +98,10 @@ def compare_losses(label, task, losses, repeats):
 
 
 def compare_stopping(label, task, repeats):
-    """Print what early stopping costs when it never stops.
+    """Print the cost of early stopping if it never stops.
 
-    It trains on nine tenths of the rows and scores the others: beside the fit on all rows, it is
-    compared with a fit without it on as many rows as it trains on.
+    It trains on nine tenths of the rows and scores the others, so it is compared with a fit
+    without it on all rows, and with one on as many rows as it trains on.
     """
     X, Y = make_table(task)
     n_train = round(0.9 * len(X))
@@ -174,14 +174,14 @@ def parse():
     options = parser.parse_args()
     if options.repeats < 1:
         parser.error(f"--repeats must be at least 1, got {options.repeats}")
-    # Loops on two threads can take a hundred times as long there.
+    # Loops on two threads can take a hundred times as long beside a busy process.
     options.shapes = options.shapes or (["S"] if options.busy else list(TASKS))
     options.contenders = options.contenders or (["bare", "mlloss"] if options.busy else list(FITS))
     return options
 
 
 def compare_precisions(label, task, repeats):
-    """Print the ratio of a fit with products in bfloat16 to one without."""
+    """Print the ratio of a fit with matrix products in bfloat16 to one in float32."""
     X, Y = make_table(task)
     fits = {name: partial(fit_mlloss, X, Y, task, precision=name) for name in ("float32", "bf16")}
     seconds = take_turns(fits, repeats)
@@ -193,7 +193,7 @@ def compare_precisions(label, task, repeats):
 
 
 def compare_devices(label, task, repeats):
-    """Print the time of the bare loop and of this package on the processor and on the GPU."""
+    """Print the times of the bare loop and of this package on CPU and GPU."""
     X, Y = make_table(task)
     fits = {"bare": fit_bare, "mlloss": fit_mlloss}
     runs = {
@@ -212,7 +212,7 @@ def compare_devices(label, task, repeats):
 
 
 def print_profile(label, task):
-    """Print where the time of one fit goes, by function."""
+    """Print the time of one fit by function."""
     X, Y = make_table(task)
     fit_mlloss(X, Y, task)
     profile = cProfile.Profile()

@@ -1,24 +1,25 @@
-"""What is lost when a decision is fitted on training scores instead of held-out ones.
+"""Decoders and calibrators fitted on training scores, compared with held-out scores.
 
-Each repeat splits a table anew into 80 % rows to learn from and 20 % test rows, stratified by
-label. A model is trained on nine tenths of the former. Decoders and calibrators are then fitted on
+Each repeat splits a data set into 80 % training rows and 20 % test rows, stratified by label. A
+model is trained on nine tenths of the training rows. Decoders and calibrators are then fitted on
 
-- train: its scores of the rows it was trained on,
-- tenth: its scores of the tenth that it was not trained on (networks stop early on that tenth),
-- folds: out-of-fold scores of all rows, from five models of the same kind,
+- train: its scores of the rows that it was trained on,
+- tenth: its scores of the held-out tenth (which networks also use for early stopping),
+- folds: out-of-fold scores of all training rows, from five models of the same kind,
 
-and each is used on the test scores of that one model. The fourth column, "folds, all rows", takes
-the decision of "folds" to the model that has seen all rows: for networks the average of the five,
-as ``cv=5`` gives it, for forests one trained on all rows.
+and are applied to the test scores of that one model. The fourth column, "folds, all rows", applies
+the decoders of "folds" to a model of all training rows: the average of the five networks, as with
+``cv=5``, or a random forest trained on all rows.
 
 Prints Markdown tables with the mean and the standard error over the repeats: F-measures of
-decoders, what `global_threshold` learns and believes, and log loss and calibration error of
-calibrators. The last column is the difference within each repeat, with its own standard error.
+decoders, threshold and F1 of `global_threshold` on the rows of its fit and on test rows, and log
+loss and calibration error of calibrators. The last column is the mean difference within each
+repeat, with its standard error.
 
     python benchmarks/held_out.py
     python benchmarks/held_out.py --folder FOLDER --tables emotions yeast
 
-The yeast table comes with the package river. Others are read from FOLDER/NAME.npz, which holds
+Yeast comes from the package river. Other data sets are read from FOLDER/NAME.npz, which contains
 arrays X (n, d) and Y (n, L).
 """
 
@@ -52,7 +53,7 @@ AVERAGES = ("micro", "macro", "samples")
 COLUMNS = ("train", "tenth", "folds", "folds, all rows")
 NETWORKS = {
     "network": {},
-    # Without what keeps the default network from learning its rows by heart.
+    # Without the regularisation of the default network, so that it overfits.
     "network, 200 epochs": {
         "early_stopping": False,
         "max_epochs": 200,
@@ -64,13 +65,13 @@ MODELS = (*NETWORKS, "forest")
 
 
 def split(Y, share, seed):
-    """Return the rows of two parts, the second with this share."""
+    """Return the rows of two parts; the second part has the given share."""
     splitter = MultilabelStratifiedShuffleSplit(1, test_size=share, random_state=seed)
     return next(splitter.split(Y, Y))
 
 
 def network_scores(X, Y, X_test, parts, folds, seed, loss, params):
-    """Return scores of trained-on, held-out, out-of-fold and test rows of networks."""
+    """Return scores of networks for training rows, held-out rows, out-of-fold and test rows."""
     # The caller has scaled X.
     net = MultiLabelNetClassifier(loss, "threshold", encoding=None, random_state=seed, **params)
     one = clone(net).set_params(cv=[parts]).fit(X, Y)
@@ -81,7 +82,7 @@ def network_scores(X, Y, X_test, parts, folds, seed, loss, params):
 
 
 def forest_scores(X, Y, X_test, parts, folds, seed):
-    """Return the same of random forests."""
+    """Return the scores of random forests for the same rows."""
     forest = RandomForestClassifier(200, random_state=seed)
     one, all_rows = clone(forest).fit(X[parts[0]], Y[parts[0]]), clone(forest).fit(X, Y)
     out_of_fold = cross_val_predict(forest, X, Y, cv=folds, method="predict_proba")
@@ -91,12 +92,12 @@ def forest_scores(X, Y, X_test, parts, folds, seed):
 
 
 def positive(probabilities):
-    """Return the probabilities of the labels from what a forest gives: a list, one a label."""
+    """Return the probabilities of the labels from a forest's list with one array per label."""
     return np.column_stack([proba[:, 1] for proba in probabilities])
 
 
 def run(X, Y, model, loss, repeat):
-    """Return the measures of one model in one repeat: of decoders, thresholds, calibrators."""
+    """Return the metrics of one model in one repeat: of decoders, thresholds and calibrators."""
     rest, test = split(Y, 0.2, repeat)
     scaler = StandardScaler().fit(X[rest])
     X_rest, X_test, Y_rest = scaler.transform(X[rest]), scaler.transform(X[test]), Y[rest]
@@ -104,48 +105,48 @@ def run(X, Y, model, loss, repeat):
     folds = list(MultilabelStratifiedKFold(5, random_state=repeat).split(Y_rest, Y_rest))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        given = (X_rest, Y_rest, X_test, parts, folds, repeat)
+        data = (X_rest, Y_rest, X_test, parts, folds, repeat)
         if model == "forest":
-            train, tenth, out_of_fold, one, all_rows = forest_scores(*given)
+            model_scores = forest_scores(*data)
         else:
-            found = network_scores(*given, loss, NETWORKS[model])
-            train, tenth, out_of_fold, one, all_rows = found
+            model_scores = network_scores(*data, loss, NETWORKS[model])
+        train, tenth, out_of_fold, one, all_rows = model_scores
     fitted_on = [
         (train, Y_rest[parts[0]], one),
         (tenth, Y_rest[parts[1]], one),
         (out_of_fold, Y_rest, one),
         (out_of_fold, Y_rest, all_rows),
     ]
-    measures = [], [], []
+    metrics = [], [], []
     for scores, targets, test_scores in fitted_on:
         for name in DECODERS:
             decoder = get_decoder(name).fit(scores, targets)
             Y_hat = decoder.decode(test_scores)
-            measures[0].append([f_measure(Y[test], Y_hat, average=a) for a in AVERAGES])
+            metrics[0].append([f_measure(Y[test], Y_hat, average=a) for a in AVERAGES])
             if name == "global_threshold":
                 reached = f_measure(Y[test], Y_hat)
-                measures[1].append([decoder.threshold_, decoder.best_score_, reached])
+                metrics[1].append([decoder.threshold_, decoder.best_score_, reached])
         for name in CALIBRATIONS:
             proba = test_scores
             if name is not None:
                 proba = get_calibrator(name).fit(scores, targets).transform(test_scores)
             errors = multilabel_log_loss, expected_calibration_error
-            measures[2].append([error(Y[test], proba) for error in errors])
-    return [np.array(values) for values in measures]
+            metrics[2].append([error(Y[test], proba) for error in errors])
+    return [np.array(values) for values in metrics]
 
 
 def cells(values):
-    """Return the texts of a mean and standard error over the repeats (repeats, measures)."""
+    """Return the text of means and standard errors over the repeats, for (repeats, metrics)."""
     mean, error = values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
     return ", ".join(f"{m:.3f} ± {e:.3f}" for m, e in zip(mean, error, strict=True))
 
 
-def table(title, found, models, rows, gap=True):
-    """Print a Markdown table of measures (models, repeats, columns * rows, measures)."""
+def table(title, metrics, models, rows, gap=True):
+    """Print a Markdown table of metrics (models, repeats, columns * rows, metrics)."""
     columns = (*COLUMNS, "train − folds") if gap else COLUMNS
     print(f"\n{title}\n\n| | " + " | ".join(columns) + " |")
     print("| --- |" + " --- |" * len(columns))
-    for model, values in zip(models, found, strict=True):
+    for model, values in zip(models, metrics, strict=True):
         values = values.reshape(len(values), len(COLUMNS), len(rows), -1)
         for r, row in enumerate(rows):
             texts = [cells(values[:, c, r]) for c in range(len(COLUMNS))]
@@ -159,7 +160,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tables", nargs="+", default=["yeast"])
-    parser.add_argument("--folder", help="where the tables lie as NAME.npz")
+    parser.add_argument("--folder", help="folder with data sets as NAME.npz")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--losses", nargs="+", choices=sorted(LOSSES), default=["bce"])
     parser.add_argument("--repeats", type=int, default=5)
@@ -177,15 +178,15 @@ def main():
         X, Y = load_table(name, options.folder)
         print(f"\n### {name}: {X.shape[0]} × {X.shape[1]}, {Y.shape[1]} labels")
         jobs = [(*model, repeat) for model in models for repeat in range(options.repeats)]
-        found = Parallel(n_jobs=options.n_jobs)(delayed(run)(X, Y, *job) for job in jobs)
+        results = Parallel(n_jobs=options.n_jobs)(delayed(run)(X, Y, *job) for job in jobs)
         shape = len(models), options.repeats
-        decided, learned, calibrated = (
-            np.reshape(part, (*shape, *part[0].shape)) for part in zip(*found, strict=True)
+        decoded, thresholds, calibrated = (
+            np.reshape(part, (*shape, *part[0].shape)) for part in zip(*results, strict=True)
         )
         names = [f"{model}, {loss}," if loss else f"{model}," for model, loss in models]
-        table("Micro-, macro- and samples-F1 on the test rows.", decided, names, DECODERS)
+        table("Micro-, macro- and samples-F1 on the test rows.", decoded, names, DECODERS)
         title = "Threshold, micro-F1 on the rows of the fit, micro-F1 on the test rows."
-        table(title, learned, names, ["global_threshold"], gap=False)
+        table(title, thresholds, names, ["global_threshold"], gap=False)
         title = "Log loss and calibration error on the test rows."
         table(title, calibrated, names, CALIBRATIONS)
 

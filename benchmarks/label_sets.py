@@ -1,8 +1,8 @@
-"""How much the dependence of labels should count for the decoders that know label sets.
+"""Weight of the dependence of labels in decoders that use label sets.
 
-Five networks for folds, as `for_metric` takes them, on the training parts of tables, split several
-times into rows to fit on and rows to measure on, like `defaults.py`. Subset accuracy of `label_set`
-beside a threshold of 1/2, and samples-F1 of `gfm` beside `expected_fbeta`; means over splits.
+Five networks, one per fold, as in `for_metric`, on the training parts of data sets, split several
+times into training and test rows, like `defaults.py`. Subset accuracy of `label_set` compared with
+a threshold of 1/2, and samples-F1 of `gfm` compared with `expected_fbeta`; means over splits.
 
     python benchmarks/label_sets.py --data FOLDER --tables emotions yeast
 """
@@ -24,7 +24,7 @@ VALUES = (0, 0.25, 0.5, 0.75, 1)
 
 
 def measure(X, Y, split):
-    """Return accuracies, then F-measures: without label sets, and for each value."""
+    """Return subset accuracies and F-measures, each without label sets and for each value."""
     splitter = MultilabelStratifiedShuffleSplit(1, test_size=1 / 3, random_state=split)
     train, test = next(splitter.split(Y, Y))
     net = MultiLabelNetClassifier.for_metric(
@@ -36,14 +36,14 @@ def measure(X, Y, split):
         return f1_score(Y[test], labels, average="samples", zero_division=0)
 
     accuracies = [accuracy_score(Y[test], scores >= 0.5)]
-    measures = [f1(ExpectedFBeta().decode(scores))]
+    f_measures = [f1(ExpectedFBeta().decode(scores))]
     for value in VALUES:
         sets, gfm = LabelSetDecoder(value), GFMDecoder(dependence=value)
         for decoder in (sets, gfm):
             decoder.fit(net.oof_scores_, Y[train])
         accuracies.append(accuracy_score(Y[test], sets.decode(scores)))
-        measures.append(f1(gfm.decode(scores)))
-    return accuracies, measures
+        f_measures.append(f1(gfm.decode(scores)))
+    return accuracies, f_measures
 
 
 def main():
@@ -55,12 +55,12 @@ def main():
     parser.add_argument("--splits", type=int, default=5)
     options = parser.parse_args()
     print_machine()
-    columns = ["table", "measure", "without", *map(str, VALUES)]
+    columns = ["data set", "metric", "without", *map(str, VALUES)]
     print(f"\n| {' | '.join(columns)} |\n{'| --- ' * len(columns)}|")
     for table in options.tables:
         X, Y = read(table, options.data)
-        found = np.mean([measure(X, Y, split) for split in range(options.splits)], axis=0)
-        for name, values in zip(("subset accuracy", "samples-F1"), found, strict=True):
+        means = np.mean([measure(X, Y, split) for split in range(options.splits)], axis=0)
+        for name, values in zip(("subset accuracy", "samples-F1"), means, strict=True):
             print(f"| {table} | {name} | {' | '.join(f'{v:.4f}' for v in values)} |", flush=True)
 
 

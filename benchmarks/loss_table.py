@@ -1,13 +1,13 @@
-"""Every loss with three decisions: its own default, a global and a per-label tuned threshold.
+"""Every loss with three decoders: the loss's default, a global and a per-label tuned threshold.
 
-Each repeat splits a table anew into 60 % training rows, 20 % on which decoders are fitted and 20 %
-test rows, stratified by label, and trains one network a loss. Prints a Markdown table with the
+Each repeat splits a data set into 60 % training rows, 20 % on which decoders are fitted and 20 %
+test rows, stratified by label, and trains one network per loss. Prints a Markdown table with the
 mean and the standard deviation over the repeats of micro-, macro- and samples-F1.
 
     python benchmarks/loss_table.py
     python benchmarks/loss_table.py --folder FOLDER --tables emotions yeast
 
-The yeast table comes with the package river. Others are read from FOLDER/NAME.npz, which holds
+Yeast comes from the package river. Other data sets are read from FOLDER/NAME.npz, which contains
 arrays X (n, d) and Y (n, L).
 """
 
@@ -24,28 +24,28 @@ from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss.losses import LOSSES
 from sklearn_mlloss.model_selection import MultilabelStratifiedShuffleSplit
 
-DECISIONS = {"own": "auto", "global": "global_threshold", "per label": "per_label_threshold"}
+DECODERS = {"default": "auto", "global": "global_threshold", "per label": "per_label_threshold"}
 AVERAGES = ("micro", "macro", "samples")
 
 
 def split(Y, share, seed):
-    """Return the rows of two parts, the second with this share."""
+    """Return the rows of two parts; the second part has the given share."""
     splitter = MultilabelStratifiedShuffleSplit(1, test_size=share, random_state=seed)
     return next(splitter.split(Y, Y))
 
 
 def run(X, Y, loss, repeat):
-    """Return the scores of one loss in one repeat, by decision and average."""
+    """Return the F-measures of one loss in one repeat, by decoder and average."""
     rest, test = split(Y, 0.2, repeat)
-    train, decide = (rest[part] for part in split(Y[rest], 0.25, repeat))
+    train, held_out = (rest[part] for part in split(Y[rest], 0.25, repeat))
     scaler = StandardScaler().fit(X[train])
     net = MultiLabelNetClassifier(loss, encoding=None, random_state=repeat)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         net.fit(scaler.transform(X[train]), Y[train])
         scores = []
-        for decoder in DECISIONS.values():
-            net.fit_decoder(scaler.transform(X[decide]), Y[decide], decoder)
+        for decoder in DECODERS.values():
+            net.fit_decoder(scaler.transform(X[held_out]), Y[held_out], decoder)
             Y_hat = net.predict(scaler.transform(X[test]))
             scores += [f1_score(Y[test], Y_hat, average=a, zero_division=0) for a in AVERAGES]
     return scores
@@ -56,7 +56,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tables", nargs="+", default=["yeast"])
-    parser.add_argument("--folder", help="where the tables lie as NAME.npz")
+    parser.add_argument("--folder", help="folder with data sets as NAME.npz")
     parser.add_argument("--losses", nargs="+", choices=sorted(LOSSES), default=sorted(LOSSES))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--n-jobs", type=int, default=2)
@@ -64,16 +64,16 @@ def main():
     for name in options.tables:
         X, Y = load_table(name, options.folder)
         jobs = [(loss, repeat) for loss in options.losses for repeat in range(options.repeats)]
-        found = Parallel(n_jobs=options.n_jobs)(delayed(run)(X, Y, *job) for job in jobs)
-        found = np.reshape(found, (len(options.losses), options.repeats, -1))
+        results = Parallel(n_jobs=options.n_jobs)(delayed(run)(X, Y, *job) for job in jobs)
+        results = np.reshape(results, (len(options.losses), options.repeats, -1))
         print(f"\n### {name}: {X.shape[0]} × {X.shape[1]}, {Y.shape[1]} labels\n")
         print(
             "Micro-, macro- and samples-F1 on the test rows, mean ± standard deviation of", end=""
         )
         print(f" {options.repeats} splits.\n")
-        print("| loss |" + "".join(f" {decision} |" for decision in DECISIONS))
-        print("| --- |" + " --- |" * len(DECISIONS))
-        for loss, scores in zip(options.losses, found, strict=True):
+        print("| loss |" + "".join(f" {decoder} |" for decoder in DECODERS))
+        print("| --- |" + " --- |" * len(DECODERS))
+        for loss, scores in zip(options.losses, results, strict=True):
             mean, deviation = scores.mean(axis=0), scores.std(axis=0, ddof=1)
             cells = [f"{m:.3f} ± {d:.3f}" for m, d in zip(mean, deviation, strict=True)]
             groups = [", ".join(cells[i : i + 3]) for i in range(0, len(cells), 3)]

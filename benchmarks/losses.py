@@ -1,8 +1,8 @@
 """Time forward and backward of every loss against binary cross-entropy.
 
-Once by autograd, as the mean of a `Criterion` over logits that require a gradient, and once by
-the closed form `Loss.gradient` where there is one. All take turns, and ratios are taken within a
-round to the time of bce by autograd.
+Each loss is timed by autograd, as the mean of a `Criterion` over logits that require a gradient,
+and by the closed form `Loss.gradient` where there is one. All take turns; ratios are relative to
+bce by autograd within the same round.
 
     python benchmarks/losses.py
     python benchmarks/losses.py --losses lsep zlpr --repeats 51
@@ -19,7 +19,7 @@ import torch
 
 from sklearn_mlloss.losses import LOSSES, Criterion
 
-# Rows, labels, labels a row.
+# Rows, labels, positive labels per row.
 SHAPES = {
     "small": (64, 6, 2),
     "usual": (128, 14, 4),
@@ -27,12 +27,12 @@ SHAPES = {
     "tall": (1024, 20, 4),
     "wide": (256, 983, 19),
 }
-# Calls in a turn, so that a turn of small batches is longer than the clock's grain.
-ENTRIES_A_TURN = 20_000
+# Small batches run several times per turn, so that a turn exceeds the resolution of the clock.
+ENTRIES_PER_TURN = 20_000
 
 
 def contenders(name, Y):
-    """Return functions that run one pass by autograd, and one in closed form or None."""
+    """Return functions that run a pass by autograd, and in closed form (None without one)."""
     loss = LOSSES[name]().fit(Y)
     criterion = Criterion(loss)
     generator = torch.Generator().manual_seed(0)
@@ -82,8 +82,8 @@ def main():
         for name in names:
             by = contenders(name, Y.astype(np.float32))
             runs |= {(name, i): run for i, run in enumerate(by) if run is not None}
-        seconds = measure(runs, max(1, ENTRIES_A_TURN // Y.size), options.repeats)
-        print(f"\n{label}: {n_rows} rows, {n_labels} labels, about {per_row} a row")
+        seconds = measure(runs, max(1, ENTRIES_PER_TURN // Y.size), options.repeats)
+        print(f"\n{label}: {n_rows} rows, {n_labels} labels, about {per_row} per row")
         print(f"{'':<24}{'autograd':^18}{'closed form':^18}")
         print(f"{'loss':<24}{'us':>9}{'x bce':>8} {'us':>9}{'x bce':>8}{'gain':>8}")
         for name in names:

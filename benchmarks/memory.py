@@ -1,12 +1,12 @@
-"""Measure the memory that a fit adds at its peak, beyond X, Y and all that is imported.
+"""Measure the peak memory of `fit`, beyond X, Y and imported modules.
 
-Each contender runs in a fresh process, which imports what it needs, makes X (float32) and Y
-(bytes), fits a tiny table once, and then fits this one. Meanwhile this script reads the memory of
-that process every 2 ms, from outside, so that nothing in there can keep it from looking. What
-counts are anonymous pages (resident less shared pages in /proc/PID/statm): pages of a file, which
-a np.memmap shows as resident too, can be dropped by the kernel at any time. Needs Linux.
+Each contender runs in a fresh process, which imports its modules, creates X (float32) and Y
+(bytes), fits a tiny data set once, and then fits this one. Meanwhile this script reads the memory
+of that process every 2 ms, from outside, so that no computation delays a reading. It counts
+anonymous pages (resident less shared pages in /proc/PID/statm): the kernel can drop pages of a
+file, which are resident for a np.memmap, at any time. Needs Linux.
 
-The column "first fit" is what the tiny fit has added: imports and threads, once a process.
+The column "first fit" is the memory that the tiny fit adds: imports and threads, once per process.
 
     python benchmarks/memory.py
     python benchmarks/memory.py --rows 100000 --repeats 1
@@ -36,7 +36,7 @@ from contenders import (
     print_machine,
 )
 
-# The function that fits, the module to import before, whether X is a np.memmap.
+# The function that fits, the module to import before it, and whether X is a np.memmap.
 CONTENDERS = {
     "mlloss": (fit_mlloss, "sklearn_mlloss.classifier", False),
     "mlloss, early stopping": (fit_stopping, "sklearn_mlloss.classifier", False),
@@ -50,7 +50,7 @@ MIB = 2**20
 
 
 def child(name, task):
-    """Fit in this process, and say so at each stage."""
+    """Fit in this process, and report each stage."""
     fit, module, in_file = CONTENDERS[name]
     importlib.import_module(module)
     with tempfile.TemporaryDirectory() as folder:
@@ -67,7 +67,7 @@ def child(name, task):
 
 
 def stage(text):
-    """Tell the parent that a stage has ended, and wait for its leave to go on."""
+    """Report the end of a stage to the parent, and wait for its answer."""
     print(text, flush=True)
     sys.stdin.readline()
 
@@ -79,7 +79,7 @@ def anonymous(pid):
 
 
 def measure(name, n_rows):
-    """Return the MiB with the data, what the first fit adds, and what the fit adds at its peak."""
+    """Return the MiB with the data, and those that the first fit and the fit's peak add."""
     command = [sys.executable, __file__, "--child", name, "--rows", str(n_rows)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, text=True, **pipes) as process:
@@ -122,10 +122,10 @@ def main():
     print_machine()
     size = task.n_rows * (4 * task.n_features + task.n_labels) / MIB
     print(f"\n{task}; X and Y have {size:.0f} MiB; MiB, aim for mlloss {AIM}")
-    print(f"{'contender':<24}{'with data':>12}{'first fit':>12}{'fit, at peak':>14}")
+    print(f"{'contender':<24}{'with data':>12}{'first fit':>12}{'peak of fit':>14}")
     for name in options.contenders:
-        found = [measure(name, options.rows) for _ in range(options.repeats)]
-        data, first, fit = (statistics.median(column) for column in zip(*found, strict=True))
+        readings = [measure(name, options.rows) for _ in range(options.repeats)]
+        data, first, fit = (statistics.median(column) for column in zip(*readings, strict=True))
         print(f"{name:<24}{data:>12.0f}{first:>12.0f}{fit:>14.0f}", flush=True)
 
 

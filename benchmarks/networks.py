@@ -1,19 +1,18 @@
-"""Whether another network than a multi-layer perceptron is worth its cost: `module=` against it.
+"""Other architectures (`module=`), compared with the built-in multi-layer perceptron.
 
-On the training parts of tables, split several times into rows to fit on and rows to measure on,
-like `defaults.py` and with its measures; the gain is the share of the errors of the built-in
-network, without `input_dropout` and `mixup`, that another one takes away: a `module` would have to
-do both for itself.
+Uses the training parts of data sets, split several times into training and test rows, like
+`defaults.py` and with its metrics. The gain is the relative reduction of the errors of the built-in
+network without `input_dropout` and `mixup`, which a `module` would have to implement itself.
 
     python benchmarks/networks.py --data FOLDER --tables emotions yeast
 
 * "residual": two residual blocks (normalisation, linear, ReLU, dropout, linear) between linear
   layers, after Gorishniy et al. (2021).
 * "labels": log-odds to which a linear function of all labels' probabilities is added, so that one
-  label tells of another.
-* "members": eight networks with common weights and scalings of their own, after Gorishniy et al.
-  (TabM, 2025), whose log-odds are averaged; TabM gives each member a loss of its own, which a
-  `module` cannot.
+  label can depend on another.
+* "members": eight networks with common weights and separate scalings, after Gorishniy et al.
+  (TabM, 2025), whose log-odds are averaged; TabM has a separate loss for each member, which a
+  `module` cannot have.
 """
 
 import argparse
@@ -24,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from contenders import print_machine
-from defaults import MEASURES, SIMULATED, errors, read
+from defaults import METRICS, SIMULATED, errors, read
 from torch import nn
 
 from sklearn_mlloss import MultiLabelNetClassifier
@@ -58,7 +57,7 @@ class Residual(nn.Module):
 
 
 class Labels(nn.Module):
-    """A perceptron whose labels tell of each other."""
+    """A perceptron whose log-odds depend on the probabilities of all labels."""
 
     def __init__(self, n_features, n_outputs):
         super().__init__()
@@ -76,7 +75,7 @@ class Labels(nn.Module):
 
 
 class Members(nn.Module):
-    """Networks that share their weights but for scalings of inputs and units."""
+    """Networks that share their weights, except for scalings of inputs and units."""
 
     def __init__(self, n_features, n_outputs, n_members=8):
         super().__init__()
@@ -110,13 +109,13 @@ def main():
     parser.add_argument("--splits", type=int, default=5)
     options = parser.parse_args()
     print_machine()
-    print("\n| network | table | gain % | " + " | ".join(MEASURES) + " | seconds |")
-    print("| --- " * (len(MEASURES) + 4) + "|")
+    print("\n| network | data set | gain % | " + " | ".join(METRICS) + " | seconds |")
+    print("| --- " * (len(METRICS) + 4) + "|")
     gains = {name: [] for name in NETWORKS}
     for table in options.tables:
         X, Y = read(table, options.data)
         for name, params in NETWORKS.items():
-            found, seconds = [], []
+            of_splits, seconds = [], []
             for split in range(options.splits):
                 splitter = MultilabelStratifiedShuffleSplit(1, test_size=1 / 3, random_state=split)
                 train, test = next(splitter.split(Y, Y))
@@ -126,9 +125,9 @@ def main():
                 start = time.perf_counter()
                 net.fit(X[train], Y[train])
                 seconds.append(time.perf_counter() - start)
-                own = errors(Y[test], net.predict_proba(X[test]))
-                found.append([own[measure] for measure in MEASURES])
-            mean = np.mean(found, axis=0)
+                metrics = errors(Y[test], net.predict_proba(X[test]))
+                of_splits.append([metrics[name] for name in METRICS])
+            mean = np.mean(of_splits, axis=0)
             if name == "perceptron":
                 base = mean
             gains[name].append(np.mean(1 - mean / base))
@@ -136,8 +135,8 @@ def main():
             print(f"| {name} | {table} | {100 * gains[name][-1]:+.1f} | {cells} "
                   f"| {np.mean(seconds):.1f} |", flush=True)  # fmt: skip
     print()
-    for name, found in gains.items():
-        print(f"{name}: {100 * np.mean(found):+.2f}% on average")
+    for name, values in gains.items():
+        print(f"{name}: {100 * np.mean(values):+.2f}% on average")
 
 
 if __name__ == "__main__":

@@ -1,21 +1,21 @@
-"""Is the corrected score of a search honest? Searches on labels that nothing can predict.
+"""Check that the corrected score of a search is unbiased, on labels that cannot be predicted.
 
-The labels of each small table are drawn without looking at its features, so that the true ROC AUC
-of any model is 1/2. What a search reports beyond that is the luck of having been chosen. Printed
-are the mean over tables, and its standard error, of the score of the best pair and of two rules
-that correct it, from the same bootstraps of the rows:
+The labels of each small data set are independent of its features, so the true ROC AUC of any model
+is 1/2, and a higher score of a search is selection bias. Prints the mean over data sets, with its
+standard error, of the score of the best candidate and of two corrections, from the same bootstrap
+samples of the rows:
 
-- "paper": that of Tsamardinos et al. (2018), the mean score, on the rows left out, of the pair
-  that is the best on the rows drawn;
-- "lead": the best score less the mean lead, on the rows left out, that the best pair of all rows
-  has over the pair that is the best on the rows drawn.
+- "paper": Tsamardinos et al. (2018), the mean out-of-sample score of the candidate that is the best
+  on the sample;
+- "lead": the best score minus the mean out-of-sample lead of the best candidate over the candidate
+  that is the best on the sample.
 
     OMP_NUM_THREADS=1 python benchmarks/noise.py
 
-Settled before the first run: seeds 1000 to 1059; a rule is unbiased if its mean is within two
-standard errors of 1/2; if both are, or neither is, the paper's is taken, since it can be cited.
-Both were, and `best_score_corrected_`, the lead's rule until then, is the paper's since.
-docs/selection.md has the figures.
+Fixed before the first run: seeds 1000 to 1059; a correction is unbiased if its mean is within two
+standard errors of 1/2; if both are, or neither is, the published one is used, because it can be
+cited. Both were, and `best_score_corrected_` uses the published one. For the results, see
+docs/selection.md.
 """
 
 import argparse
@@ -28,24 +28,25 @@ from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
 from sklearn_mlloss.model_selection.comparison import draw_bootstraps
 
 LOSSES = ["bce", "brier", "abs_kl", "zlpr", "softmax_ce", "tversky"]
-DECODERS = ["threshold", "global_threshold"]  # which ROC AUC does not look at
+DECODERS = ["threshold", "global_threshold"]  # do not change ROC AUC
 N_ROWS, N_FEATURES, N_LABELS, N_BOOTSTRAPS = 150, 10, 3, 200
 
 
 def mean_auc(Y, scores, weights):
-    """Return the ROC AUC, mean over labels, under each row of weights; ties count half."""
+    """Return the macro-averaged ROC AUC under each row of weights; ties count half."""
     areas = np.empty((len(weights), Y.shape[1]))
     for label in range(Y.shape[1]):
-        there = Y[:, label] == 1
-        gaps = scores[there, label, None] - scores[~there, label]
+        positive = Y[:, label] == 1
+        gaps = scores[positive, label, None] - scores[~positive, label]
         above = (gaps > 0) + (gaps == 0) / 2
-        own, others = weights[:, there], weights[:, ~there]
-        areas[:, label] = ((own @ above) * others).sum(1) / (own.sum(1) * others.sum(1))
+        of_positives, of_negatives = weights[:, positive], weights[:, ~positive]
+        total = of_positives.sum(1) * of_negatives.sum(1)
+        areas[:, label] = ((of_positives @ above) * of_negatives).sum(1) / total
     return areas.mean(axis=1)
 
 
 def search_noise(seed):
-    """Return the best score of a search, its corrected score, and both rules."""
+    """Return the best score of a search, its corrected score, and both corrections."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(N_ROWS, N_FEATURES))
     Y = (rng.random((N_ROWS, N_LABELS)) < 0.4).astype(int)
@@ -66,25 +67,25 @@ def search_noise(seed):
 
 
 def main():
-    """Print what searches on noise report."""
+    """Print the scores of searches on noise."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=60, help="how many tables")
+    parser.add_argument("--seeds", type=int, default=60, help="number of data sets")
     parser.add_argument("--first", type=int, default=1000, help="the first seed")
     options = parser.parse_args()
-    start, found = time.perf_counter(), []
+    start, results = time.perf_counter(), []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # ten epochs are too few, and that does not matter here
+        warnings.simplefilter("ignore")  # ten epochs are too few, which does not matter here
         for seed in range(options.first, options.first + options.seeds):
-            found.append(search_noise(seed))
-    mean = np.mean(found, axis=0)
-    error = np.std(found, axis=0, ddof=1) / np.sqrt(len(found))
+            results.append(search_noise(seed))
+    mean = np.mean(results, axis=0)
+    error = np.std(results, axis=0, ddof=1) / np.sqrt(len(results))
     print(
         f"{len(LOSSES)} losses x {len(DECODERS)} decoders on {N_ROWS} rows x {N_LABELS} labels, "
         f"seeds {options.first} to {options.first + options.seeds - 1}, true ROC AUC 0.5"
     )
-    names = ("best_score_", "best_score_corrected_", "rule of the paper", "rule of the lead")
+    names = ("best_score_", "best_score_corrected_", "paper", "lead")
     for name, value, spread in zip(names, mean, error, strict=True):
         print(f"{name:<22} {value:.4f} +- {spread:.4f}  ({(value - 0.5) / spread:+.1f} s.e.)")
     print(f"{time.perf_counter() - start:.0f} s")

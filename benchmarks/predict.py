@@ -1,9 +1,9 @@
-"""Time ``predict_proba`` against the bare matrix products, skorch and scikit-learn.
+"""Time ``predict_proba`` against bare matrix products, torch, skorch and scikit-learn.
 
-All have a network of the same widths, trained for an epoch on a few rows. "products" is only the
-two matrix products, 8192 rows at a time; "torch" is a person's own loop over as many rows in
-inference mode, with biases, ReLU and sigmoid. Contenders take turns; what counts is the ratio
-within a round.
+All have a network of the same widths, trained for one epoch on a few rows. "products" is only the
+two matrix products, 8192 rows at a time; "torch" is a hand-written loop over blocks of as many rows
+in inference mode, with biases, ReLU and sigmoid. Contenders take turns; ratios are the medians of
+those within each round.
 
     python benchmarks/predict.py
     python benchmarks/predict.py --rows 100000 --repeats 3
@@ -27,12 +27,12 @@ from contenders import (
 from torch import nn
 
 BLOCK = 8192
-# The largest good ratio of this package's time to that of a contender.
+# The largest ratio of this package's time to that of a contender which is good enough.
 AIMS = {"products": 1.6, "sklearn": 0.35}
 
 
 def make_products(X, task):
-    """Return a function that multiplies X with weights, and does nothing else."""
+    """Return a function that only multiplies X with weights."""
     inputs = torch.from_numpy(X)
     first = torch.randn(task.n_features, *task.hidden)
     second = torch.randn(*task.hidden, task.n_labels)
@@ -49,7 +49,7 @@ def make_products(X, task):
 
 
 def make_torch(X, task):
-    """Return a function that predicts as a careful person would by hand."""
+    """Return a function that predicts by a careful hand-written loop."""
     inputs = torch.from_numpy(X)
     layers = nn.Linear(task.n_features, *task.hidden), nn.Linear(*task.hidden, task.n_labels)
     module = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.Sigmoid())
@@ -85,7 +85,7 @@ def main():
     runs = {"products": make_products(X, task), "torch": make_torch(X, task)}
     runs |= {name: lambda m=model: m.predict_proba(X) for name, model in fitted.items()}
     print_machine()
-    # First calls set up threads and buffers, which nobody notices in the seconds of skorch.
+    # First calls set up threads and buffers, which is negligible in the seconds of skorch.
     take_turns({name: run for name, run in runs.items() if name != "skorch"}, 1)
     seconds = take_turns(runs, options.repeats)
     print(

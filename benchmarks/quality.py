@@ -1,28 +1,28 @@
-"""How well it predicts: this package and its peers on tables with official splits.
+"""Predictive performance of this package and of other classifiers, on official splits.
 
-Each contender is fitted on the training part with several seeds and measured on the test part.
-Peers come as they ship, with the inputs scaled for those that ask for it, and once more inside a
-`DecodedClassifierCV`, so that what a decision brings is told apart from what a model brings. Where
-decisions are fitted, each measure has the one that is made for it:
+Each contender is fitted on the training part with several seeds and evaluated on the test part.
+Other classifiers (peers) use their default settings, with scaled inputs for those that need them,
+and are also evaluated in a `DecodedClassifierCV`, to separate the effect of the decoder from that
+of the model. With fitted decoders, each metric has its own:
 
     hamming threshold of 1/2 | accuracy label_set | f1_micro global_threshold
     f1_macro per_label_threshold | f1_samples expected_fbeta | jaccard expected_jaccard
 
-"mlloss" is ``MultiLabelNetClassifier.for_metric(...)`` for each of them, and for the measures of
-rankings and of calibration that for "average_precision" and "calibration_error"; "mlloss, one net"
-is the same with ``cv=None``, "mlloss, default net" is ``MultiLabelNetClassifier(decoder=...)``, and
-"mlloss, as it is" is ``MultiLabelNetClassifier()`` with raw X and no other argument. "mlloss and
-trees" is ``DecodedClassifierCV.for_metric("hamming_loss")``, the mean of networks and trees of ten
-folds with weights that are learned, with the decision of each measure; for macro-averaged precision
-weights are equal, as in that for "average_precision", and for the calibration error it is that for
-"calibration_error". Labels that the training part lacks are left out.
+"mlloss" is ``MultiLabelNetClassifier.for_metric(...)`` for each metric ("average_precision" for
+ranking metrics, "calibration_error" for the calibration error). "mlloss, one net" is the same with
+``cv=None``, "mlloss, default net" is ``MultiLabelNetClassifier(decoder=...)``, and "mlloss, as it
+is" is ``MultiLabelNetClassifier()`` without arguments. "mlloss and trees" is
+``DecodedClassifierCV.for_metric("hamming_loss")``, the average of networks and trees of ten folds
+with learned weights, with the decoder of each metric; macro-averaged precision uses equal weights,
+as in ``for_metric("average_precision")``, and the calibration error
+``for_metric("calibration_error")``. Labels that do not occur in the training part are left out.
 
     python benchmarks/quality.py --data FOLDER --tables emotions yeast --out quality.jsonl
     python benchmarks/quality.py --report quality.jsonl [more.jsonl ...]
 
-Tables are FOLDER/NAME.npz. Results are appended to a file, which a later run takes up again. Each
-table and contender has a process of its own, which may take so many minutes a seed, and so much
-memory. Peers that are not installed (``pip install -e ".[peers]"``) are named, and count nothing.
+Data sets are FOLDER/NAME.npz. Results are appended to a file, and a later run continues it. Each
+data set and contender runs in a separate process, with limits of minutes per seed and of memory.
+Peers that are not installed (``pip install -e ".[peers]"``) are listed and skipped.
 """
 
 import argparse
@@ -70,7 +70,7 @@ from sklearn_mlloss.metrics import (
     subset_accuracy,
 )
 
-DECISIONS = {
+DECODERS = {
     "hamming": ("threshold", hamming_loss),
     "accuracy": ("label_set", subset_accuracy),
     "f1_micro": ("global_threshold", partial(f_measure, average="micro")),
@@ -85,7 +85,7 @@ SCORES = {
     "ece": expected_calibration_error,
 }
 LESS_IS_BETTER = ("hamming", "ranking_loss", "ece")
-MEASURES = [*DECISIONS, *SCORES]
+METRICS = [*DECODERS, *SCORES]
 RESAMPLES = 30
 
 
@@ -112,12 +112,12 @@ class Chains(ClassifierMixin, BaseEstimator):
         return np.mean([chain.predict_proba(X) for chain in self.chains_], axis=0)
 
     def predict(self, X):
-        """Return labels, decided at 1/2."""
+        """Return labels, with a threshold of 1/2."""
         return (self.predict_proba(X) >= 0.5).astype(int)
 
 
 class Boosting(ClassifierMixin, BaseEstimator):
-    """CatBoost with its loss for several labels, as scikit-learn names things."""
+    """CatBoost with its multi-label loss and the interface of scikit-learn."""
 
     def __init__(self, iterations=300, random_state=None):
         self.iterations = iterations
@@ -139,7 +139,7 @@ class Boosting(ClassifierMixin, BaseEstimator):
         return self.model_.predict_proba(dense(X))
 
     def predict(self, X):
-        """Return labels, decided at 1/2."""
+        """Return labels, with a threshold of 1/2."""
         return self.model_.predict(dense(X))
 
 
@@ -155,7 +155,7 @@ def scaled(estimator, X):
     return make_pipeline(MaxAbsScaler() if sp.issparse(X) else StandardScaler(), estimator)
 
 
-# What makes each peer from the training rows and a seed; without a seed it draws nothing.
+# Functions that create each peer from the training rows and a seed.
 PEERS = {
     "CatBoost": lambda X, seed: Boosting(random_state=seed),
     "random forest": lambda X, seed: RandomForestClassifier(
@@ -183,7 +183,7 @@ NEEDS = {"CatBoost": "catboost"}
 
 
 def matrix(proba, classes):
-    """Return probabilities of shape (n, L), whatever form a classifier has for them."""
+    """Return probabilities of shape (n, L) from either output format of scikit-learn."""
     if isinstance(proba, list):
         columns = [
             p[:, list(c).index(1)] if 1 in c else np.zeros(len(p))
@@ -194,33 +194,33 @@ def matrix(proba, classes):
 
 
 def evaluate(Y, labels, proba):
-    """Return the measures of labels decided for each, and of probabilities.
+    """Return the metrics of labels (one prediction per metric) and of probabilities.
 
-    "resampled" has them for test rows drawn again with replacement, the same for all contenders.
+    "resampled" has the metrics on bootstrap samples of the test rows, the same for all contenders.
     """
     draws = np.random.default_rng(0).integers(len(Y), size=(RESAMPLES, len(Y)))
 
     def measure(rows):
         y, p = Y[rows], proba[rows]
-        found = {name: f(y, labels[name][rows]) for name, (_, f) in DECISIONS.items()}
+        metrics = {name: f(y, labels[name][rows]) for name, (_, f) in DECODERS.items()}
         occurs = y.any(axis=0)
         for name, f in SCORES.items():
-            found[name] = f(y[:, occurs], p[:, occurs]) if name == "macro_ap" else f(y, p)
-        return found
+            metrics[name] = f(y[:, occurs], p[:, occurs]) if name == "macro_ap" else f(y, p)
+        return metrics
 
-    again = [measure(rows) for rows in draws]
-    resampled = {name: [round(float(found[name]), 6) for found in again] for name in MEASURES}
+    samples = [measure(rows) for rows in draws]
+    resampled = {name: [round(float(sample[name]), 6) for sample in samples] for name in METRICS}
     return {**measure(slice(None)), "resampled": resampled}
 
 
 def run_peer(name, X, Y, X_test, Y_test, seed, decoded):
-    """Yield the measures of a peer, as it ships and with decisions of this package."""
+    """Yield the metrics of a peer, with its `predict` and with decoders of this package."""
     model = PEERS[name](X, seed)
     start = time.perf_counter()
     model.fit(X, Y)
     seconds = time.perf_counter() - start
     proba = matrix(model.predict_proba(X_test), getattr(model, "classes_", None))
-    labels = dict.fromkeys(DECISIONS, np.asarray(dense(model.predict(X_test))))
+    labels = dict.fromkeys(DECODERS, np.asarray(dense(model.predict(X_test))))
     yield "shipped", {"seconds": seconds, **evaluate(Y_test, labels, proba)}
     del model
     if not decoded:
@@ -230,9 +230,9 @@ def run_peer(name, X, Y, X_test, Y_test, seed, decoded):
 
 
 def run_decoded(model, X, Y, X_test, Y_test):
-    """Return the measures of a `DecodedClassifierCV` that keeps the scores of its folds.
+    """Return the metrics of a `DecodedClassifierCV` with `store_cv_results=True`.
 
-    It is trained once: the decision for each measure is fitted on these scores.
+    It is trained once: the decoder of each metric is fitted on its out-of-fold scores.
     """
     start = time.perf_counter()
     model.fit(X, Y)
@@ -240,15 +240,15 @@ def run_decoded(model, X, Y, X_test, Y_test):
     proba = model.predict_proba(X_test)
     labels = {
         key: get_decoder(decoder).fit(model.oof_scores_, Y).decode(proba)
-        for key, (decoder, _) in DECISIONS.items()
+        for key, (decoder, _) in DECODERS.items()
     }
     return {"seconds": seconds, **evaluate(Y_test, labels, proba)}
 
 
-def run_own(name, X, Y, X_test, Y_test, seed):
-    """Yield the measures of this package, and the seconds of the first of its fits."""
+def run_ours(name, X, Y, X_test, Y_test, seed):
+    """Yield the metrics of this package, and the seconds of its first fit."""
     if name == TOGETHER:
-        # Its decoder learns nothing: those of all measures are fitted in `run_decoded`.
+        # Its decoder has no fitted parameters; `run_decoded` fits those of all metrics.
         model = DecodedClassifierCV.for_metric(
             "hamming_loss", store_cv_results=True, random_state=seed
         )
@@ -256,43 +256,43 @@ def run_own(name, X, Y, X_test, Y_test, seed):
             "estimator__net__device": "cpu",
             "estimator__trees__estimator__n_jobs": threads(),
         }
-        found = run_decoded(model.set_params(**devices), X, Y, X_test, Y_test)
+        metrics = run_decoded(model.set_params(**devices), X, Y, X_test, Y_test)
         # The same members: only the weights differ.
-        vote = copy(model.estimator_)
-        vote.weights_ = np.full(2, 1 / 2)
-        other = DecodedClassifierCV.for_metric("calibration_error", random_state=seed)
-        other.set_params(**devices).fit(X, Y)
-        for measure, by in ("macro_ap", vote), ("ece", other):
-            own = evaluate(Y_test, dict.fromkeys(DECISIONS, Y_test), by.predict_proba(X_test))
-            found[measure] = own[measure]
-            found["resampled"][measure] = own["resampled"][measure]
-        yield "shipped", found
+        equal = copy(model.estimator_)
+        equal.weights_ = np.full(2, 1 / 2)
+        calibrated = DecodedClassifierCV.for_metric("calibration_error", random_state=seed)
+        calibrated.set_params(**devices).fit(X, Y)
+        for metric, clf in ("macro_ap", equal), ("ece", calibrated):
+            other = evaluate(Y_test, dict.fromkeys(DECODERS, Y_test), clf.predict_proba(X_test))
+            metrics[metric] = other[metric]
+            metrics["resampled"][metric] = other["resampled"][metric]
+        yield "shipped", metrics
         return
     common = {"random_state": seed, "device": "cpu"}
     labels, seconds = {}, []
     with tempfile.TemporaryDirectory() as folder:
-        for key in DECISIONS:
+        for key in DECODERS:
             if OURS[name] is None:
                 model = MultiLabelNetClassifier(**common)
             else:
-                # Metrics whose presets differ in the decision only share what was trained.
-                given = {**common, "memory": folder, **OURS[name]}
-                model = MultiLabelNetClassifier.for_metric(key, **given)
+                # Metrics whose presets differ in the decoder only share trainings by the cache.
+                params = {**common, "memory": folder, **OURS[name]}
+                model = MultiLabelNetClassifier.for_metric(key, **params)
             start = time.perf_counter()
             model.fit(X, Y)
             seconds.append(time.perf_counter() - start)
             labels[key] = model.predict(X_test)
         proba = model.predict_proba(X_test)
-        found = evaluate(Y_test, labels, proba)
+        metrics = evaluate(Y_test, labels, proba)
         if OURS[name] is not None:
-            model = MultiLabelNetClassifier.for_metric("calibration_error", **given).fit(X, Y)
-            own = evaluate(Y_test, labels, model.predict_proba(X_test))
-            found["ece"], found["resampled"]["ece"] = own["ece"], own["resampled"]["ece"]
-    yield "shipped", {"seconds": seconds[0], **found}
+            model = MultiLabelNetClassifier.for_metric("calibration_error", **params).fit(X, Y)
+            other = evaluate(Y_test, labels, model.predict_proba(X_test))
+            metrics["ece"], metrics["resampled"]["ece"] = other["ece"], other["resampled"]["ece"]
+    yield "shipped", {"seconds": seconds[0], **metrics}
 
 
 def run_one(options):
-    """Print the results of one contender on one table, a line each; in a process of its own."""
+    """Print the results of one contender on one data set, one line per seed; runs in a process."""
     warnings.simplefilter("ignore")
     if options.memory:
         resource.setrlimit(resource.RLIMIT_AS, (options.memory << 30,) * 2)
@@ -305,17 +305,17 @@ def run_one(options):
         try:
             decoded = seed < options.decoded
             parts = X, Y, X_test, Y_test, seed
-            runs = run_own(name, *parts) if name in OURS else run_peer(name, *parts, decoded)
-            for kind, found in runs:
-                print(json.dumps({**row, "kind": kind, **found}), flush=True)
-        except Exception as error:  # noqa: BLE001 (whatever a peer raises is its result)
+            runs = run_ours(name, *parts) if name in OURS else run_peer(name, *parts, decoded)
+            for kind, metrics in runs:
+                print(json.dumps({**row, "kind": kind, **metrics}), flush=True)
+        except Exception as error:  # noqa: BLE001 (any error of a peer is reported as its result)
             reason = f"{type(error).__name__}: {error}"[:200]
             print(json.dumps({**row, "kind": "shipped", "error": reason}), flush=True)
             return
 
 
 def watch(options, table, name, seeds, write):
-    """Run a contender on a table in another process, and end it when it takes too long."""
+    """Run a contender on a data set in another process, and end it when it takes too long."""
     command = [
         sys.executable, __file__, "--one", "--data", str(options.data), "--tables", table,
         "--contenders", name, "--seeds", *map(str, seeds), "--decoded", str(options.decoded),
@@ -352,7 +352,7 @@ def watch(options, table, name, seeds, write):
 
 
 def run_all(options):
-    """Run what the file of results lacks."""
+    """Run all contenders that the file of results lacks."""
     rows = [json.loads(line) for line in options.out.open()] if options.out.exists() else []
     done = {(row["table"], row["contender"], row["seed"]) for row in rows}
     failed = {(row["table"], row["contender"]) for row in rows if "error" in row}
@@ -386,7 +386,7 @@ def run_all(options):
 
 
 def collect(paths):
-    """Return rows by table and (contender, kind), and errors by table."""
+    """Return rows by data set and (contender, kind), and errors by data set."""
     rows, problems = defaultdict(lambda: defaultdict(list)), defaultdict(list)
     for line in (line for path in paths for line in path.open()):
         row = json.loads(line)
@@ -397,118 +397,119 @@ def collect(paths):
     return rows, problems
 
 
-def values(rows, measure):
-    return np.array([row[measure] for row in rows])
+def values(rows, metric):
+    return np.array([row[metric] for row in rows])
 
 
-def compare(own, other, measure):
-    """Return how much better the one is, and the standard errors of that.
+def compare(rows, others, metric):
+    """Return how much better the first contender is, with two standard errors.
 
-    One error is that of the mean over seeds alone; the other has that of the test rows, too.
+    The first error is over seeds alone, the second over seeds and test rows.
     """
-    sign = -1 if measure in LESS_IS_BETTER else 1
-    found = [(values(rows, measure), len(rows)) for rows in (own, other)]
-    difference = sign * (found[0][0].mean() - found[1][0].mean())
-    of_seeds = sum(v.var(ddof=1) / n if n > 1 else 0.0 for v, n in found)
-    drawn = [np.mean([row["resampled"][measure] for row in rows], axis=0) for rows in (own, other)]
+    sign = -1 if metric in LESS_IS_BETTER else 1
+    both = [(values(r, metric), len(r)) for r in (rows, others)]
+    difference = sign * (both[0][0].mean() - both[1][0].mean())
+    of_seeds = sum(v.var(ddof=1) / n if n > 1 else 0.0 for v, n in both)
+    drawn = [np.mean([row["resampled"][metric] for row in r], axis=0) for r in (rows, others)]
     of_rows = np.var(drawn[0] - drawn[1], ddof=1)
     return difference, np.sqrt(of_seeds), np.sqrt(of_seeds + of_rows)
 
 
-def best_of(table, kind, measure):
-    """Return who of the peers is best in a measure."""
-    who = [w for w in table if w[0] in PEERS and w[1] == kind]
-    sign = 1 if measure in LESS_IS_BETTER else -1
-    return min(who, key=lambda w: sign * values(table[w], measure).mean(), default=None)
+def best_of(table, kind, metric):
+    """Return the peer that is the best in a metric."""
+    peers = [key for key in table if key[0] in PEERS and key[1] == kind]
+    sign = 1 if metric in LESS_IS_BETTER else -1
+    return min(peers, key=lambda key: sign * values(table[key], metric).mean(), default=None)
 
 
-def tell_table(name, table, problems):
+def print_table(name, table, problems):
     """Print mean and standard deviation over seeds of each contender."""
-    columns = [*MEASURES, "seconds"]
+    columns = [*METRICS, "seconds"]
     print(f"\n## {name}\n\n| | seeds | " + " | ".join(columns) + " |")
     print("| --- " * (len(columns) + 2) + "|")
-    for who in sorted(table, key=lambda w: (w[0] in PEERS, w[1] == "decoded", w[0])):
-        rows = table[who]
+    for key in sorted(table, key=lambda key: (key[0] in PEERS, key[1] == "decoded", key[0])):
+        rows = table[key]
         cells = []
-        for measure in MEASURES:
-            found = values(rows, measure)
-            cells.append(f"{found.mean():.4f}")
+        for metric in METRICS:
+            of_seeds = values(rows, metric)
+            cells.append(f"{of_seeds.mean():.4f}")
             if len(rows) > 1:
-                cells[-1] += f" ± {found.std(ddof=1):.4f}"
+                cells[-1] += f" ± {of_seeds.std(ddof=1):.4f}"
         cells.append(f"{np.median(values(rows, 'seconds')):.1f}")
-        label = f"{who[0]} + tuned decoder" if who[1] == "decoded" else who[0]
+        label = f"{key[0]} + tuned decoder" if key[1] == "decoded" else key[0]
         print(f"| {label} | {len(rows)} | " + " | ".join(cells) + " |")
     for problem in problems:
         print(f"\n{problem}.")
 
 
-def tell_counts(who, found):
-    """Print how many cells are better, won, tied and lost, by either standard error."""
+def print_counts(peer, comparisons):
+    """Print how many comparisons are better, won, tied and lost, by either standard error."""
     for place, title in ((1, "seeds"), (2, "seeds and test rows")):
-        n, better = len(found), sum(f[0] > 0 for f in found)
-        wins, losses = (sum(sign * f[0] > f[place] for f in found) for sign in (1, -1))
+        n, better = len(comparisons), sum(c[0] > 0 for c in comparisons)
+        wins, losses = (sum(sign * c[0] > c[place] for c in comparisons) for sign in (1, -1))
         shares = (f"{c} ({c / n:.0%})" for c in (better, wins, n - wins - losses, losses))
-        print(f"| {who} | {title} | {n} | " + " | ".join(shares) + " |")
+        print(f"| {peer} | {title} | {n} | " + " | ".join(shares) + " |")
 
 
 def report(paths):
     """Print tables in Markdown."""
     rows, problems = collect(paths)
     for name, table in rows.items():
-        tell_table(name, table, problems[name])
-    for own in ("mlloss", TOGETHER):
-        tell_cells(own, {name: table for name, table in rows.items() if (own, "shipped") in table})
+        print_table(name, table, problems[name])
+    for name in ("mlloss", TOGETHER):
+        tables = {data: table for data, table in rows.items() if (name, "shipped") in table}
+        print_comparisons(name, tables)
 
 
-def tell_cells(own, tables):
+def print_comparisons(contender, tables):
     """Print how one contender of ours compares with each peer, and where it loses."""
     lost = []
-    print(f"\n## Cells of table and measure: {own}\n")
-    print(f"| {own} against | standard error of | cells | better on average "
+    print(f"\n## Comparisons per data set and metric: {contender}\n")
+    print(f"| {contender} against | standard error of | comparisons | better on average "
           "| wins | ties | losses |\n" + "| --- " * 7 + "|")  # fmt: skip
     for kind in ("shipped", "decoded"):
         end = " + tuned decoder" if kind == "decoded" else ""
-        found = []
-        against = {name: [] for name in PEERS}
+        with_best = []
+        with_peers = {name: [] for name in PEERS}
         for name, table in tables.items():
-            ours = table[own, "shipped"]
-            for measure in MEASURES:
-                for peer, cells in against.items():
+            ours = table[contender, "shipped"]
+            for metric in METRICS:
+                for peer, comparisons in with_peers.items():
                     if (peer, kind) in table:
-                        cells.append(compare(ours, table[peer, kind], measure))
-                best = best_of(table, kind, measure)
+                        comparisons.append(compare(ours, table[peer, kind], metric))
+                best = best_of(table, kind, metric)
                 if best is not None:
-                    found.append(compare(ours, table[best], measure))
-                    if found[-1][0] < -found[-1][1]:
-                        lost.append((name, measure, best, ours, table[best], found[-1]))
-        if found:
-            tell_counts(f"the best in each cell{end}", found)
-        for peer, cells in against.items():
-            if cells:
-                tell_counts(f"{peer}{end}", cells)
-    print(f"\n| lost | measure | to | {own} | peer | errors behind, with test rows |")
+                    with_best.append(compare(ours, table[best], metric))
+                    if with_best[-1][0] < -with_best[-1][1]:
+                        lost.append((name, metric, best, ours, table[best], with_best[-1]))
+        if with_best:
+            print_counts(f"the best in each comparison{end}", with_best)
+        for peer, comparisons in with_peers.items():
+            if comparisons:
+                print_counts(f"{peer}{end}", comparisons)
+    print(f"\n| lost | metric | to | {contender} | peer | errors behind, with test rows |")
     print("| --- " * 6 + "|")
-    for name, measure, (peer, kind), ours, other, (difference, _, error) in lost:
-        means = " | ".join(f"{values(r, measure).mean():.4f}" for r in (ours, other))
-        print(f"| {name} | {measure} | {peer}, {kind} | {means} | {-difference / error:.1f} |")
+    for name, metric, (peer, kind), ours, others, (difference, _, error) in lost:
+        means = " | ".join(f"{values(r, metric).mean():.4f}" for r in (ours, others))
+        print(f"| {name} | {metric} | {peer}, {kind} | {means} | {-difference / error:.1f} |")
 
 
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, help="folder of tables")
+    parser.add_argument("--data", type=Path, help="folder of data sets")
     parser.add_argument("--tables", nargs="+", default=["emotions", "yeast", "birds", "enron"])
     everyone = [*OURS, *PEERS]
     parser.add_argument("--contenders", nargs="+", choices=everyone, default=everyone)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
-    parser.add_argument("--decoded", type=int, default=5, help="seeds below have decisions fitted")
-    parser.add_argument("--minutes", type=float, default=20, help="for a seed")
-    parser.add_argument("--total", type=float, default=1e6, help="minutes for all of it")
-    parser.add_argument("--memory", type=int, default=0, help="GiB for a process; 0 is no limit")
+    parser.add_argument("--decoded", type=int, default=5, help="fit decoders for seeds below this")
+    parser.add_argument("--minutes", type=float, default=20, help="limit per seed")
+    parser.add_argument("--total", type=float, default=1e6, help="limit of minutes in total")
+    parser.add_argument("--memory", type=int, default=0, help="GiB per process; 0 for no limit")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
-    parser.add_argument("--split-seeds", action="store_true", help="a process for each seed")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of each process")
+    parser.add_argument("--split-seeds", action="store_true", help="one process per seed")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="per process")
     parser.add_argument("--out", type=Path, default=Path("quality.jsonl"))
     parser.add_argument("--report", type=Path, nargs="+")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)

@@ -1,10 +1,10 @@
-"""Time the choice of loss and decoder: ``LossDecoderSearchCV`` against ``GridSearchCV``.
+"""Time model selection: ``LossDecoderSearchCV`` compared with ``GridSearchCV``.
 
-Both try the same losses and decoders on the same folds. The grid search trains a network for each
-loss, decoder and fold; the other one for each loss and fold. "within" is the share of pairs whose
-mean scores differ by less than one standard error of the mean over folds.
+Both compare the same losses and decoders on the same folds. The grid search trains one network per
+loss, decoder and fold, ``LossDecoderSearchCV`` one per loss and fold. "within" is the share of
+candidates whose mean scores differ by less than one standard error of the mean over folds.
 
-    python benchmarks/search.py                                  yeast, which is in the package
+    python benchmarks/search.py                                  yeast
     python benchmarks/search.py --data FOLDER --tables emotions  a folder with NAME.npz
 """
 
@@ -35,7 +35,7 @@ FOLDS = MultilabelStratifiedKFold(5, shuffle=True, random_state=0)
 
 
 def read(name, folder):
-    """Return the training part of a table."""
+    """Return the training part of a data set."""
     if folder is None:
         return load_yeast(return_X_y=True)
     return read_table(folder, name)[:2]
@@ -43,8 +43,8 @@ def read(name, folder):
 
 def grid(net, n_jobs):
     """Return the search of scikit-learn."""
-    pairs = {"loss": LOSSES, "decoder": DECODERS}
-    return GridSearchCV(net, pairs, scoring="f1_macro", cv=FOLDS, n_jobs=n_jobs)
+    candidates = {"loss": LOSSES, "decoder": DECODERS}
+    return GridSearchCV(net, candidates, scoring="f1_macro", cv=FOLDS, n_jobs=n_jobs)
 
 
 def search(net, n_jobs):
@@ -62,9 +62,9 @@ CONTENDERS = {
 }
 
 
-def scores(found):
-    """Return the scores of each pair in each fold."""
-    results = found.cv_results_
+def scores(fitted):
+    """Return the scores of each candidate in each fold."""
+    results = fitted.cv_results_
     order = np.lexsort((results["param_decoder"].astype(str), results["param_loss"].astype(str)))
     return np.stack([results[f"split{k}_test_score"][order] for k in range(5)], axis=1)
 
@@ -73,7 +73,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, help="folder of tables; yeast of the package if none")
+    parser.add_argument("--data", type=Path, help="folder of data sets; default: yeast")
     parser.add_argument("--tables", nargs="+", default=["yeast"])
     parser.add_argument("--repeats", type=int, default=1)
     options = parser.parse_args()
@@ -81,17 +81,17 @@ def main():
     for name in options.tables:
         X, Y = read(name, options.data)
         net = MultiLabelNetClassifier(random_state=0)
-        seconds, found = {label: [] for label in CONTENDERS}, {}
-        # The workers' imports, which later searches find done.
+        seconds, searches = {label: [] for label in CONTENDERS}, {}
+        # Start the workers and import modules, which later searches reuse.
         grid(MultiLabelNetClassifier(max_epochs=1), 2).set_params(
             param_grid={"loss": ["bce"], "decoder": ["threshold"]}
         ).fit(X, Y)
         for _ in range(options.repeats):
             for label, (make, n_jobs) in CONTENDERS.items():
                 start = time.perf_counter()
-                found[label] = make(net, n_jobs).fit(X, Y)
+                searches[label] = make(net, n_jobs).fit(X, Y)
                 seconds[label].append(time.perf_counter() - start)
-        first = scores(found["GridSearchCV, 2 processes"])
+        first = scores(searches["GridSearchCV, 2 processes"])
         error = first.std(axis=1, ddof=1) / np.sqrt(first.shape[1])
         print(f"\n{name}: {X.shape[0]} x {X.shape[1]}, {Y.shape[1]} labels, "
               f"{len(LOSSES)} losses x {len(DECODERS)} decoders x 5 folds")  # fmt: skip
@@ -99,7 +99,7 @@ def main():
         reference = seconds["GridSearchCV, 2 processes"]
         for label, times in seconds.items():
             ratio = statistics.median(a / b for a, b in zip(times, reference, strict=True))
-            difference = np.abs(scores(found[label]).mean(axis=1) - first.mean(axis=1))
+            difference = np.abs(scores(searches[label]).mean(axis=1) - first.mean(axis=1))
             print(f"{label:<34}{statistics.median(times):>9.1f}{ratio:>16.3f}"
                   f"{(difference < error).mean():>9.2f}")  # fmt: skip
 

@@ -1,14 +1,15 @@
-"""Which few losses and decoders come near the best of all, and which pair suits a metric.
+"""Choose the default losses and decoders of `LossDecoderSearchCV`, and those of `for_metric`.
 
-Tries every loss with the usual decoders on the training part of each table (five folds). For
-several metrics together it prints what a smaller set loses: the best mean score of all pairs less
-that of the pairs of the set, averaged over tables and metrics; sets grow by what helps the most.
-These are the defaults of `LossDecoderSearchCV`. For each metric alone it prints the pairs that are
-least behind the best of a table, on average: what `MultiLabelNetClassifier.for_metric` takes.
+Scores every loss with the usual decoders on the training part of each data set (five folds). For
+several metrics together, it prints how far small sets are behind: the best mean score of all
+candidates minus that of the set, averaged over data sets and metrics. Sets grow greedily.
+These are the defaults of `LossDecoderSearchCV`. For each metric alone, it prints the candidates
+that are, on average, least behind the best of a data set: `MultiLabelNetClassifier.for_metric` uses
+these.
 
     python benchmarks/search_defaults.py --folder FOLDER --tables emotions birds yeast
 
-Tables are FOLDER/NAME.npz.
+Data sets are FOLDER/NAME.npz.
 """
 
 import argparse
@@ -44,11 +45,11 @@ def scores_of(X, Y, epochs, n_jobs):
     return means.reshape(len(METRICS), len(LOSSES), len(DECODERS))
 
 
-def tell_pairs(scores, shown=6):
-    """Print, for each metric, the pairs that are least behind; `scores` has axes as in `main`."""
+def print_candidates(scores, shown=6):
+    """Print the candidates that are least behind per metric; `scores` has the axes of `main`."""
     behind = (scores.max((2, 3), keepdims=True) - scores).mean(axis=0)
     for metric, table in zip(METRICS, behind, strict=True):
-        print(f"\n| {metric} | behind the best of a table |\n| --- | --- |")
+        print(f"\n| {metric} | behind the best of a data set |\n| --- | --- |")
         for place in np.argsort(table, axis=None)[:shown]:
             loss, decoder = np.unravel_index(place, table.shape)
             print(f"| `{list(LOSSES)[loss]}`, `{DECODERS[decoder]}` | {table[loss, decoder]:.4f} |")
@@ -70,14 +71,14 @@ def main():
     tables = []
     for name in options.tables:
         X, Y, _, _ = read_table(options.folder, name)
-        # A label that is not there in every fold says nothing.
+        # Rare labels do not occur in every fold.
         Y = Y[:, Y.sum(axis=0) >= 10]
         tables.append(scores_of(X, Y, options.max_epochs, options.jobs))
         print(f"{name}: done", flush=True)
     scores = np.nan_to_num(np.concatenate(tables), nan=-1)
     losses, decoders = list(range(len(LOSSES))), list(range(len(DECODERS)))
 
-    def loss_of(chosen, kept):
+    def gap(chosen, kept):
         return np.mean(scores.max((1, 2)) - scores[:, chosen][:, :, kept].max((1, 2)))
 
     for title, names, grown in (("loss", list(LOSSES), True), ("decoder", DECODERS, False)):
@@ -86,19 +87,19 @@ def main():
         for _ in range(6):
             left = [i for i in range(len(names)) if i not in chosen]
             value, best = min(
-                (loss_of([*chosen, i], decoders) if grown else loss_of(losses, [*chosen, i]), i)
+                (gap([*chosen, i], decoders) if grown else gap(losses, [*chosen, i]), i)
                 for i in left
             )
             chosen.append(best)
             print(f"| `{names[best]}` | {value:.4f} |")
-    tell_pairs(np.nan_to_num(np.array(tables), nan=-1))
-    own = [list(LOSSES).index(name) for name in DEFAULT_LOSSES]
+    print_candidates(np.nan_to_num(np.array(tables), nan=-1))
+    few = [list(LOSSES).index(name) for name in DEFAULT_LOSSES]
     kept = [DECODERS.index(name) for name in DEFAULT_DECODERS]
     bce, half = [list(LOSSES).index("bce")], [DECODERS.index("threshold")]
-    print(f"\nThe defaults are {loss_of(own, kept):.4f} behind the best of all,")
-    print(f"bce with the default decoders {loss_of(bce, kept):.4f}, ", end="")
-    print(f"the default losses with a threshold of 1/2 {loss_of(own, half):.4f},")
-    print(f"bce with a threshold of 1/2 {loss_of(bce, half):.4f}.")
+    print(f"\nThe defaults are {gap(few, kept):.4f} behind the best of all,")
+    print(f"bce with the default decoders {gap(bce, kept):.4f}, ", end="")
+    print(f"the default losses with a threshold of 1/2 {gap(few, half):.4f},")
+    print(f"bce with a threshold of 1/2 {gap(bce, half):.4f}.")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Time what only the first fit of a process pays: imports, and whatever is set up once.
+"""Time the first fit of a process, with its imports and one-time setup.
 
 Each repeat starts a fresh process for each contender. It imports torch, scikit-learn and skorch,
-then this package, and fits the smallest table of fit.py twice. Prints medians of the seconds of
+then this package, and fits the smallest data set of fit.py twice. Prints medians of the seconds of
 both imports and both fits, and whether a fit has imported torch._dynamo (1.7 s and 78 MiB, by the
 first optimiser of torch).
 
@@ -21,7 +21,7 @@ AIM = 0.5
 
 def child(name):
     """Print the times of this process as JSON."""
-    # Imported here, and in this order, because that is what is timed.
+    # Imported here, and in this order, because the imports are timed.
     marks = [time.perf_counter()]
     import sklearn.base  # noqa: F401
     import skorch  # noqa: F401
@@ -46,7 +46,7 @@ def child(name):
 
 
 def start(name):
-    """Return what a fresh process prints."""
+    """Return the times of a fresh process."""
     command = [sys.executable, __file__, "--child", name]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
@@ -65,18 +65,18 @@ def main():
     from contenders import TASKS, print_machine
 
     print_machine()
-    found = {name: [] for name in CONTENDERS}
+    reports = {name: [] for name in CONTENDERS}
     for _ in range(options.repeats):
         for name in CONTENDERS:
-            found[name].append(start(name))
+            reports[name].append(start(name))
     print(f"\n{TASKS['S']}; aim: first - second at most {AIM} s for mlloss")
     print(f"{'contender':<12}{'torch etc.':>12}{'this package':>14}", end="")
     print(f"{'first':>8}{'second':>8}{'first - second':>16}   torch._dynamo after imports, fits")
-    for name, reports in found.items():
-        rows = [report["seconds"] for report in reports]
+    for name, runs in reports.items():
+        rows = [report["seconds"] for report in runs]
         cells = [statistics.median(column) for column in zip(*rows, strict=True)]
         more = statistics.median(row[2] - row[3] for row in rows)
-        dynamo = ", ".join("yes" if loaded else "no" for loaded in reports[-1]["dynamo"])
+        dynamo = ", ".join("yes" if loaded else "no" for loaded in runs[-1]["dynamo"])
         print(f"{name:<12}{cells[0]:>12.2f}{cells[1]:>14.2f}", end="")
         print(f"{cells[2]:>8.2f}{cells[3]:>8.2f}{more:>16.2f}   {dynamo}")
 

@@ -1,8 +1,8 @@
-"""Tables of a folder with files NAME.npz.
+"""Read data sets from files NAME.npz of a folder.
 
-A file holds `Y` of shape (n_samples, n_labels) with 0 and 1; `X` of shape (n_samples, n_features),
-or the parts `X_data`, `X_indices`, `X_indptr` and `X_shape` of a CSR matrix; and `train`, a bool
-per row, where there is an official split.
+A file contains `Y` of shape (n_samples, n_labels) with 0 and 1; `X` of shape (n_samples,
+n_features), or the parts `X_data`, `X_indices`, `X_indptr` and `X_shape` of a CSR matrix; and
+`train`, a bool per row, if there is an official split.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from sklearn_mlloss.datasets import load_yeast
 
 
 def load_table(name, folder=None):
-    """Return X and Y of all rows of a table; without a folder of yeast, from the package river."""
+    """Return X and Y of all rows of a data set; without a folder, yeast of the package river."""
     if folder is None:
         if name != "yeast":
             raise SystemExit(f"--folder is needed for {name}")
@@ -23,7 +23,7 @@ def load_table(name, folder=None):
 
 
 def read_table(folder, name):
-    """Return X_train, Y_train, X_test, Y_test of a table with an official split."""
+    """Return X_train, Y_train, X_test, Y_test of a data set with an official split."""
     X, Y, train = _read(folder, name)
     return X[train], Y[train], X[~train], Y[~train]
 

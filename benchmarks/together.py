@@ -1,8 +1,8 @@
-"""What `for_metric` takes: the network of its presets, and a network and a forest together.
+"""Choose the presets of `for_metric`: networks, and soft-voting ensembles of networks and trees.
 
-On the training parts of tables, split several times into rows to fit on and rows to measure on,
-like `defaults.py` and with its measures; the gain is the share of the errors of the first contender
-that another one takes away. All are averages over five folds:
+Uses the training parts of data sets, split several times into training and test rows, like
+`defaults.py` and with its metrics. The gain is the relative reduction of the errors of the first
+contender. All are averages over five folds:
 
 * "dropout": networks of one layer without `input_dropout` and `mixup`,
 * "default": default networks,
@@ -12,7 +12,8 @@ that another one takes away. All are averages over five folds:
   `DecodedClassifierCV.for_metric`,
 * "together, 1:1", "together, 2:1": with equal weights, and with the networks weighted twice,
 * "default + beta", "preset + beta", "together + beta": calibrated, as for metrics of probabilities,
-* "for calibration": `DecodedClassifierCV.for_metric("calibration_error")`, default ones and trees.
+* "for calibration": `DecodedClassifierCV.for_metric("calibration_error")`, default networks and
+  extra trees.
 
     python benchmarks/together.py --data FOLDER --tables emotions yeast
     python benchmarks/together.py --data FOLDER --tables corel5k delicious --contenders preset
@@ -26,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 from contenders import print_machine
-from defaults import MEASURES, SIMULATED, errors, read
+from defaults import METRICS, SIMULATED, errors, read
 from joblib import Parallel, delayed
 
 from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier
@@ -83,17 +84,17 @@ def measure(table, folder, split, names):
     X, Y = read(table, folder)
     splitter = MultilabelStratifiedShuffleSplit(1, test_size=1 / 3, random_state=split)
     train, test = next(splitter.split(Y, Y))
-    found = {}
+    results = {}
     for name in names:
         model = CONTENDERS[name](split)
         start = time.perf_counter()
         model.fit(X[train], Y[train])
         seconds = time.perf_counter() - start
         scores = model.predict_proba(X[test])
-        own = errors(Y[test], scores)
+        metrics = errors(Y[test], scores)
         calibration = expected_calibration_error(Y[test], scores)
-        found[name] = [*(own[measure] for measure in MEASURES), calibration, seconds]
-    return found
+        results[name] = [*(metrics[metric] for metric in METRICS), calibration, seconds]
+    return results
 
 
 def main():
@@ -110,16 +111,19 @@ def main():
     options = parser.parse_args()
     options.contenders = ["dropout", *(name for name in options.contenders if name != "dropout")]
     print_machine()
-    columns = ["table", "contender", "gain %", *(f"{m}, gain %" for m in MEASURES)]
+    columns = ["data set", "contender", "gain %", *(f"{m}, gain %" for m in METRICS)]
     columns += ["calibration", "seconds"]
     print(f"\n| {' | '.join(columns)} |\n{'| --- ' * len(columns)}|")
     gains = {name: [] for name in options.contenders}
     for table in options.tables:
-        found = Parallel(options.jobs)(
+        of_splits = Parallel(options.jobs)(
             delayed(measure)(table, options.data, split, options.contenders)
             for split in range(options.splits)
         )
-        means = {name: np.mean([f[name] for f in found], axis=0) for name in options.contenders}
+        means = {
+            name: np.mean([split[name] for split in of_splits], axis=0)
+            for name in options.contenders
+        }
         for name, values in means.items():
             of_each = 100 * (1 - values[:-2] / means[options.contenders[0]][:-2])
             gains[name].append(of_each.mean())
