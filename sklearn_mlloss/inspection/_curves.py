@@ -10,7 +10,7 @@ from .._data.counts import accuracy, balanced_accuracy, fbeta, jaccard, precisio
 from .._data.validation import check_beta, check_choice
 from ..decoders._cuts import first_best, midpoints
 
-# More points than pixels show nothing more; a callable is called at each of them.
+# More points than pixels are not visible; a callable is called at each of them.
 _MAX_DRAWN = 400
 _MAX_CALLED = 50
 
@@ -21,18 +21,18 @@ class ThresholdCurve(NamedTuple):
     Attributes
     ----------
     thresholds : ndarray of shape (n_cuts,)
-        Scores at which the decision changes, rising, and at last ``inf``, which predicts nothing.
-        Of many scores, some 400 evenly spaced ones (50 for a callable).
+        Scores at which predictions change, ascending, and finally ``inf``, which predicts no
+        positives. Of many scores, about 400 evenly spaced ones (50 for a callable).
     values : ndarray of shape (n_cuts,)
-        The metric where ``score >= threshold`` is predicted. It is constant from the threshold
-        before (exclusive) up to this one.
+        The metric if ``score >= threshold`` is predicted. It is constant from the previous
+        threshold (exclusive) up to this one.
     lower, upper : ndarray of shape (n_cuts,) or None
         Pointwise bootstrap limits; None without a bootstrap.
     best : float
-        The cut with the best value, halfway between two scores; the largest of several, and
-        ``inf`` where predicting nothing is best.
+        The threshold with the best value, halfway between two scores; the largest of several, and
+        ``inf`` if predicting no positives is best.
     best_value : float
-        The metric there.
+        The metric at `best`.
     best_interval : tuple of float or None
         Bootstrap limits of `best`.
 
@@ -56,7 +56,7 @@ class ThresholdCurve(NamedTuple):
     best_interval: tuple[float, float] | None
 
     def value_at(self, threshold: float) -> float:
-        """Return the metric at `threshold`, as drawn."""
+        """Return the value of the curve at `threshold`."""
         return float(self.values[np.searchsorted(self.thresholds, threshold)])
 
 
@@ -95,8 +95,8 @@ def threshold_curve(
 ) -> ThresholdCurve:
     """Return the curve of one label, exact at the threshold that will be marked.
 
-    With `on_counts` the metric is a function of counts, which one pass gives for all thresholds;
-    else it is called with true and predicted labels at each of them.
+    With `on_counts`, the metric is a function of counts, which one pass computes for all
+    thresholds; otherwise it is called with true and predicted labels at each of them.
     """
     distinct, level = np.unique(scores, return_inverse=True)
     cuts = np.append(midpoints(distinct[::-1])[::-1], np.inf)
@@ -106,7 +106,7 @@ def threshold_curve(
         cuts, thresholds, drawn = cuts[drawn], thresholds[drawn], np.arange(drawn.size)
 
     def evaluate(times: np.ndarray) -> np.ndarray:
-        """Return the metric at each threshold for a sample with each row so many times."""
+        """Return the metric at each threshold for a sample that has each row `times` times."""
         if on_counts:
             tp, predicted = (
                 np.append(np.cumsum(np.bincount(level, part, distinct.size)[::-1])[::-1], 0.0)
@@ -137,7 +137,7 @@ def threshold_curve(
             bests[i] = cuts[sample.size - 1 - first_best(sample[::-1])]
         limits = [(1 - confidence) / 2, (1 + confidence) / 2]
         lower, upper = np.quantile(curves, limits, axis=0)
-        # Without interpolation, which has no answer between a number and infinity.
+        # Without interpolation, which is not defined between a number and infinity.
         start, end = np.quantile(bests, limits, method="inverted_cdf")
         interval = float(start), float(end)
     return ThresholdCurve(

@@ -1,4 +1,4 @@
-"""What the displays take: true labels, which of them to show, probabilities of estimators."""
+"""Inputs of the displays: true labels, the labels to show, and probabilities of estimators."""
 
 from collections.abc import Sequence
 from numbers import Integral
@@ -11,7 +11,7 @@ from .._data.messages import describe
 from .._data.scores import label_matrix
 from .._data.tables import check_labels_of
 
-# Small multiples stay readable up to a page of them.
+# A page of panels is still readable.
 MAX_PANELS = 12
 
 

@@ -25,12 +25,12 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 GREY = "0.45"
 # Characters of a name that fit above a panel.
 _NAME_LENGTH = 22
-# Inches that an entry of the legend takes.
+# Inches per entry of the legend.
 _ENTRY_WIDTH = 2.0
 
 
 def check_matplotlib(caller: str) -> None:
-    """Raise before anything is computed if nothing can be drawn."""
+    """Raise if matplotlib is not installed, before anything is computed."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
@@ -99,7 +99,7 @@ def name_rows(
 
 
 def name_panel(ax: Axes, name: Any, positives: int, note: str = "") -> None:
-    """Write the label and how many positives it has above its panel."""
+    """Write the label and its number of positives above its panel."""
     noun = "positive" if positives == 1 else "positives"
     title_panel(ax, shorten(name), f"{positives} {noun}{', ' if note else ''}{note}")
 
@@ -129,7 +129,7 @@ def say_empty(ax: Axes, is_shared: bool) -> None:
 
 
 def label_first(kinds: Sequence[tuple[Sequence[Any], str]]) -> list[Any]:
-    """Return the first artist of each kind that was drawn, labelled with what it means."""
+    """Return the first artist of each kind that was drawn, with its text in the legend."""
     handles = []
     for artists, meaning in kinds:
         drawn = [artist for artist in artists if artist is not None]
@@ -144,7 +144,7 @@ def finish(
 ) -> None:
     """Name the axes and add a legend, outside the panels if the figure is new.
 
-    On existing axes the legend stands in a corner of the first one.
+    On existing axes, the legend is in a corner of the first one.
     """
     if is_new:
         figure = axes[0].figure
@@ -164,12 +164,12 @@ def finish(
 
 
 def name_value(key: str, value: Any) -> str:
-    """Name a hyperparameter and its value, without where it is nested."""
+    """Return the name of a hyperparameter, without its prefix, and its value."""
     value = getattr(value, "__name__", value)
     return f"{key.split('__')[-1]}={f'{value:g}' if isinstance(value, float) else shorten(value)}"
 
 
 def shorten(name: Any, length: int = _NAME_LENGTH) -> str:
-    """Cut a name that would run into its neighbour's."""
+    """Cut a name that would overlap its neighbour's."""
     text = str(name)
     return text if len(text) <= length else text[: length - 1] + "…"
