@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sklearn.ensemble._base import _BaseHeterogeneousEnsemble
 from sklearn.metrics._scorer import (
     _BaseScorer,
     _check_multimetric_scoring,
@@ -20,7 +19,7 @@ from sklearn.metrics._scorer import (
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import _raise_for_params, _routing_enabled
-from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils.metaestimators import _BaseComposition, _safe_split
 from sklearn.utils.validation import _check_method_params, _num_samples
 
 try:
@@ -45,7 +44,7 @@ except ImportError:  # before scikit-learn 1.9
 __all__ = [
     "BaseSearchCV",
     "CallbackSupportMixin",
-    "_BaseHeterogeneousEnsemble",
+    "_BaseComposition",
     "_BaseScorer",
     "_MultimetricScorer",
     "_PassthroughScorer",

@@ -1,12 +1,12 @@
-"""Calibration and decision for any scikit-learn classifier, learned on out-of-fold scores."""
+"""Calibration and decoder for any scikit-learn classifier, fitted on out-of-fold scores."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
@@ -18,6 +18,7 @@ from ._data.messages import describe
 from ._data.responses import (
     check_takes_labels,
     choose_method,
+    inside,
     label_scores,
     may_keep_scores,
     out_of_fold_scores,
@@ -27,14 +28,23 @@ from ._data.targets import TargetCodec, plain_targets
 from ._data.validation import check_flag, check_n_jobs, is_auto
 from ._data.weights import LARGEST_SUM, check_weight, weigh
 from ._decision.base import DecidingClassifier
-from ._decision.cross_fit import Routed, fit_models, is_prefit, make_parts, pool, route
+from ._decision.cross_fit import (
+    Part,
+    cross_fit,
+    fit_and_score,
+    is_prefit,
+    make_folds,
+    row_means,
+)
 from ._decision.decision import Decision, HeldOut, make_decision, reserve
-from ._decision.held_out import row_means
+from ._decision.members import Composition, least_log_loss
 from ._decision.presets import preset_for, vote_for
+from ._decision.routing import Routed, route
 from ._decision.summary import count, shown
 from ._sklearn import _routing_enabled, _safe_indexing
 from .calibration import Calibrator
 from .decoders import Decoder
+from .voting import SoftVotingClassifier
 
 __all__ = ["DecodedClassifierCV"]
 
@@ -56,110 +66,149 @@ def _has_proba(self: DecodedClassifierCV) -> bool:
     return getattr(self, "_method", None) == "predict_proba" or (
         not hasattr(self, "_method")
         and self.response_method != "decision_function"
-        and hasattr(self.estimator, "predict_proba")
+        and hasattr(self._model(), "predict_proba")
     )
 
 
-class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
-    """Any scikit-learn classifier with a calibration and a decision of your choice.
+@dataclass(frozen=True)
+class _Data:
+    """What `fit` works on.
+
+    Attributes
+    ----------
+    X, y : as the estimator takes them
+    Y : ndarray of shape (n_samples, n_labels)
+        Target matrix, NaN where nothing was observed.
+    weight : ndarray of shape (n_samples,), or None
+        For calibration and decoder, scaled.
+    routed : Routed
+    """
+
+    X: Any
+    y: Any
+    Y: np.ndarray
+    weight: np.ndarray | None
+    routed: Routed
+
+    def held_out(self, rows: np.ndarray, scores: np.ndarray) -> HeldOut:
+        """Return rows that trained no model, with the scores that models gave them."""
+        weight, groups = (
+            None if values is None else values[rows] for values in (self.weight, self.routed.groups)
+        )
+        return HeldOut(scores, self.Y[rows], weight, groups=groups)
+
+
+class DecodedClassifierCV(Composition, DecidingClassifier):
+    """Any scikit-learn classifier, or several, with a calibration and a decoder of your choice.
 
     What `TunedThresholdClassifierCV` and `CalibratedClassifierCV` do for binary targets and refuse
-    for multi-label ones. Cross-validation gives each row a score from a model that has not seen
-    it; one calibration and one decoder are fitted on all of these scores together.
+    for multi-label ones. Cross-validation gives each row a score from a model that was not trained
+    on it; one calibrator and one decoder are fitted on all of these out-of-fold scores together.
 
     Parameters
     ----------
-    estimator : classifier
+    estimator : classifier, or list of (str, classifier)
         With `predict_proba` or `decision_function`. Multi-label scores may come as an array of
         shape (n, n_labels) or (n, n_labels, 2), a sparse matrix, a DataFrame, or a list or tuple
-        with an array of shape (n, n_classes) per label.
+        with an array of shape (n, n_classes) per label. Of a list with names the probabilities are
+        averaged, as by `SoftVotingClassifier`: each member is fitted on the same folds. Parameters
+        of members are set as ``trees__max_depth=3``, and a member is replaced as ``trees="drop"``.
     decoder : str or Decoder, default="auto"
         How scores become labels: a name of `sklearn_mlloss.decoders.DECODERS`, a decoder, or
         "auto" for "per_label_threshold". A 1-D multi-class y is always decided by the largest
-        score. Parameters of a named decoder can be set as ``decoder__beta``.
+        score. Parameters of a named decoder are set as ``decoder__beta``.
+    weights : array-like of shape (n_estimators,) or "learned", optional
+        For an `estimator` that is a list, as for `SoftVotingClassifier`: a number >= 0 for each
+        member, dropped ones as well; equal weights by default; "learned" minimises the log loss of
+        the mean of out-of-fold scores.
     calibration : None, str or Calibrator, default=None
         Corrects the scores before the decoder sees them: a name of
         `sklearn_mlloss.calibration.CALIBRATORS`, such as "sigmoid" or "isotonic".
     cv : int, splitter, iterable of (train, test), "oof" or "prefit", default=5
         An int (None is 5) is the number of folds, stratified by label; those of
-        `MultilabelStratifiedGroupKFold` where `fit` gets `groups`. With "oof" `estimator` is
-        fitted once, on all rows, and keeps scores of rows by models that have not seen them, which
-        take the place of those of folds: `MultiLabelNetClassifier` with `cv` and this class keep
-        them (``store_cv_results=True``), a `SoftVotingClassifier` of such members, and forests
-        (``oob_score=True, bootstrap=True``). With "prefit", as with a
-        `FrozenEstimator`, `estimator` is fitted already and is not trained; calibration and
-        decoder are fitted on all rows, which must not be those that it was trained on.
-        Without anything to learn (a decoder that needs no fit, no calibration,
-        ``store_cv_results=False``) there is no cross-validation, and `estimator` is fitted once,
-        unless ``ensemble=True`` asks for the models of the folds.
+        `MultilabelStratifiedGroupKFold` where `fit` gets `groups`. With "oof", `estimator` is
+        fitted once, on all rows, and its own out-of-fold scores replace those of folds:
+        `MultiLabelNetClassifier` with `cv` and this class keep them (``store_cv_results=True``),
+        a `SoftVotingClassifier` of such members, and forests (``oob_score=True, bootstrap=True``).
+        With "prefit", as with a `FrozenEstimator`, `estimator` is fitted already and is not
+        trained; calibrator and decoder are fitted on all rows, which must not be those that it was
+        trained on. Without anything to fit (a decoder that needs no fit, no calibration, no learned
+        weights, ``store_cv_results=False``) there is no cross-validation, and `estimator` is fitted
+        once, unless ``ensemble=True`` asks for the models of the folds.
     ensemble : bool or "auto", default="auto"
         Whether to keep the models of all folds and average their scores, or to fit one more on
-        all rows, which predicts as fast as the plain estimator. "auto" keeps those that there are
-        for the sake of the decision, except for kernel and distance matrices, of which each model
-        would need other columns; True asks for them also where there is nothing to learn. With
-        ``cv="oof"`` there is one model. See the notes.
+        all rows, which predicts as fast as the plain estimator. "auto" keeps the models that the
+        decision needs anyway, except for kernel and distance matrices, of which each model would
+        need other columns; True asks for them also where there is nothing to fit. With ``cv="oof"``
+        there is one model. See the notes.
     response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
         Where scores come from. "auto" is `predict_proba` where the estimator has it. Scores of
         `decision_function` are mapped to (0, 1) by the sigmoid, which keeps their order but does
-        not make probabilities of them: decoders that take scores for probabilities want a
+        not make probabilities of them: decoders that take scores for probabilities need a
         `calibration` then.
     store_cv_results : bool, default=False
         Whether to keep the out-of-fold scores in `oof_scores_`.
     n_jobs : int, optional
         Number of folds that are fitted at a time, as in joblib.
     random_state : int, RandomState or None, default=None
-        Steers the folds that a number of folds asks for, and nothing in `estimator`.
+        Controls the randomness of the folds that an int `cv` asks for, and nothing in `estimator`.
 
     Attributes
     ----------
     classes_ : ndarray
-        Classes of a 1-D y. For an indicator the array with a row [0, 1] a label.
+        Classes of a 1-D y. For an indicator the array with one row [0, 1] per label.
     n_labels_ : int
         Number of labels (classes of a multi-class y; 1 for a binary y).
     label_names_ : ndarray of shape (n_labels,)
         Columns of a DataFrame y, else numbers; classes of a 1-D y.
     n_features_in_ : int
-        Number of columns of X, if `estimator` tells it.
+        Number of columns of X, if `estimator` has this attribute.
     feature_names_in_ : ndarray of shape (n_features,)
-        Columns of X, if `estimator` tells them.
+        Columns of X, if `estimator` has this attribute.
     estimators_ : list of classifiers
-        The fitted models, one unless it is an ensemble.
+        The fitted models, one unless it is an ensemble. For a list, `SoftVotingClassifier` objects
+        with the fitted members.
     estimator_ : classifier
         The first of them.
+    weights_ : ndarray of shape (n_fitted,)
+        For a list, the share of each member in the mean, without dropped ones; they sum to 1.
     decoder_ : Decoder
-        The decision in use.
+        The decoder in use.
     calibrator_ : Calibrator or None
-        The calibration in use.
+        The calibrator in use.
     oof_scores_ : ndarray of shape (n_samples, n_labels)
-        With `store_cv_results`, the uncalibrated score of each row by the model that has not seen
-        it (their mean, if `cv` tests it several times); NaN for rows that were never tested.
+        With `store_cv_results`, the uncalibrated out-of-fold score of each row (their mean, if `cv`
+        tests it several times); NaN for rows that were never tested.
 
     See Also
     --------
-    MultiLabelNetClassifier : A network with the same decisions.
-    SoftVotingClassifier : A mean of classifiers, as `estimator`.
+    MultiLabelNetClassifier : A network with the same decoders.
+    SoftVotingClassifier : A mean of classifiers without a decoder.
     sklearn.model_selection.TunedThresholdClassifierCV : One threshold for a binary classifier.
     sklearn.calibration.CalibratedClassifierCV : Calibration of one label.
 
     Notes
     -----
-    The decision is learned on scores of single models, and an average is less extreme, but as a
-    rule also more accurate. Take ``ensemble=False`` where prediction must be fast or models are
+    The decision is fitted on scores of single models, and an average is less extreme, but as a
+    rule also more accurate. Use ``ensemble=False`` where prediction must be fast or models are
     large.
 
     y goes to `estimator` as it was given: with NaN (not observed), sparse or soft targets it must
     take them. The decision leaves entries that are NaN out.
 
     Decoders with `untouched_rows`, such as "risk_control", need rows that served nothing else: a
-    fifth of the rows, stratified by label, is kept from training and calibration for them.
+    fifth of the rows, stratified by label, is kept from training, weights and calibration for them.
 
-    `sample_weight` weights calibration and decoder, for which it is scaled to mean 1, and
-    `estimator` if it takes weights. With
-    metadata routing it reaches the estimator only if that requests it, `groups` reach the splitter
-    if that requests them. Without routing, rows of one of the `groups` are kept together, in folds
-    (with ``cv="oof"`` those of the estimator) and in rows that are kept for a decoder; where there
-    are neither, or a fold has a group in both parts, an error says so. Other keywords of `fit`
-    reach the estimator.
+    `sample_weight` weights calibration and decoder, for which it is scaled to mean 1, learned
+    weights, and `estimator` if it takes weights. With metadata routing it reaches the estimator
+    only if that requests it, and `groups` reach the splitter if that requests them. Without
+    routing, rows of one of the `groups` are kept together, in folds (with ``cv="oof"`` those of the
+    estimator) and in rows that are kept for a decoder; where there are neither, or a fold has a
+    group in both parts, an error says so. Other keywords of `fit` reach the estimator.
+
+    A member of a list that is a network with ``cv=None`` stops early on a part of the training rows
+    of each fold. Networks with their own folds, each stopped on its test rows, are members of a
+    `SoftVotingClassifier` with ``cv="oof"``: `for_metric` makes one.
 
     Examples
     --------
@@ -173,13 +222,26 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
     (2, 4)
     >>> round(clf.decoder_.threshold_, 2) < 0.5
     True
+
+    The mean of two classifiers, with weights that are learned on the same folds:
+
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> members = [("forest", forest), ("neighbors", KNeighborsClassifier(9))]
+    >>> both = DecodedClassifierCV(members, weights="learned", random_state=0).fit(X, Y)
+    >>> both.weights_.shape
+    (2,)
+    >>> both.set_params(forest__n_estimators=30, neighbors="drop", weights=None).fit(X, Y).weights_
+    array([1.])
     """
+
+    _members_of = "estimator"
 
     def __init__(
         self,
         estimator: Any,
         decoder: str | Decoder = "auto",
         *,
+        weights: Any = None,
         calibration: str | Calibrator | None = None,
         cv: Any = 5,
         ensemble: bool | str = "auto",
@@ -190,6 +252,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
     ):
         self.estimator = estimator
         self.decoder = decoder
+        self.weights = weights
         self.calibration = calibration
         self.cv = cv
         self.ensemble = ensemble
@@ -207,12 +270,12 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         metric : str
             Such as "f1_macro", "jaccard_samples", "hamming_loss" or "average_precision"; see
             `MultiLabelNetClassifier.for_metric`.
-        estimator : classifier, optional
+        estimator : classifier or list of (str, classifier), optional
             None is a `SoftVotingClassifier` of the networks that suit the metric, "net", and of 50
-            extra trees a fold of at most 512 leaves, "trees", with weights that are learned on
+            extra trees per fold with at most 512 leaves, "trees", with weights that are learned on
             out-of-fold scores, or equal ones for "average_precision" and "roc_auc": the strongest
-            that was measured on real tables with up to 53 labels, and as good as networks alone
-            with hundreds. The trees of all folds take up to 8 MB a label. It takes an X of numbers
+            in benchmarks on real tables with up to 53 labels, and as good as networks alone with
+            hundreds. The trees of all folds take up to 8 MB per label. It takes an X of numbers
             without categories, and a dense y without NaN. torch is imported for it.
         **params : dict
             Parameters of this class, which take precedence. Without an `estimator`, `cv`,
@@ -222,8 +285,7 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         Returns
         -------
         DecodedClassifierCV
-            It keeps the models of all folds, whatever the decoder: with ``ensemble=True`` of its
-            own or of both members.
+            It keeps the models of all folds, whatever the decoder, as ``ensemble=True`` does.
 
         Examples
         --------
@@ -234,15 +296,16 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
                             estimator=RandomForestClassifier(), random_state=0)
         """
         preset = preset_for(metric)
-        decision = {name: preset[name] for name in ("decoder", "calibration") if name in preset}
-        folds = {"cv": preset["cv"], "ensemble": True}
+        names = ("decoder", "calibration")
+        decision: dict[str, Any] = {name: preset[name] for name in names if name in preset}
+        folds: dict[str, Any] = {"cv": preset["cv"], "ensemble": True}
         if estimator is None:
             folds |= {name: params.pop(name) for name in (*folds, "n_jobs") if name in params}
             estimator = _networks_and_trees(metric, folds, params.get("random_state"))
             folds = {"cv": "oof"}
         elif isinstance(params.get("cv"), str):
             folds = {}
-        return cls(estimator, **{**decision, **folds, **params})
+        return cls(estimator, **(decision | folds | params))
 
     # ------------------------------------------------------------------ learning
 
@@ -267,50 +330,37 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             The fitted estimator. If anything fails, it is left as it was.
         """
         with unchanged_on_error(self):
-            vars(self).pop("oof_scores_", None)
+            self.__dict__.pop("oof_scores_", None)
             self._check_params()
-            self._method = choose_method(self.estimator, self.response_method)
-            prefit = is_prefit(self.estimator, self.cv)
-            self._set_targets(self._kind_of_y(y, prefit))
-            X, y = as_rows(X), plain_targets(y)
-            check_consistent_length(X, y)
-            Y = self._targets.transform(y)
-            if not prefit:
-                check_takes_labels(self.estimator, self._targets)
-            sample_weight = self._check_weight(sample_weight, Y)
-            Y, weight = weigh(Y, sample_weight)
-            routed = route(self, sample_weight, params, len(Y), prefit)
+            model = self._model()
+            self._method = choose_method(model, self.response_method)
+            prefit = is_prefit(model, self.cv)
+            data = self._read(model, X, y, sample_weight, params, prefit)
             self._entropy = draw_entropy(self.random_state)
-            fold_seed, own_seed = np.random.SeedSequence(self._entropy).generate_state(2)
+            fold_seed, reserve_seed = np.random.SeedSequence(self._entropy).generate_state(2)
             self._decision = self._make_decision(self.decoder, self.calibration)
-            rest, own = np.arange(len(Y)), None
-            # An estimator that is fitted already has seen no row: `_fit_decision` makes the parts.
+            rest, reserved = np.arange(len(data.Y)), None
+            # An estimator that is fitted already has seen no row: the decision reserves some then.
             if self.decoder_.untouched_rows and not prefit:
-                rest, own = reserve(Y, own_seed, weight, routed.groups)
-            wanted = self.calibrator_ is not None or self.store_cv_results
-            wanted = wanted or self.decoder_.requires_fit and own is None
-            if self._has_own_folds():
-                self._check_own_scores(wanted, reserved=own is not None)
-            self._check_groups(routed, prefit, wanted, reserved=own is not None)
+                rest, reserved = reserve(data.Y, reserve_seed, data.weight, data.routed.groups)
+            needs_scores = (
+                self.calibrator_ is not None
+                or self.store_cv_results
+                or (self._learns_weights() and not self._has_own_folds())
+                or (self.decoder_.requires_fit and reserved is None)
+            )
+            self._check_sources(model, data.routed, prefit, needs_scores, reserved is not None)
             if prefit:
-                self.estimators_ = [self.estimator]
-                rows, scores = rest, self._raw_scores(X)[0] if wanted else None
+                self.estimators_ = [model]
+                scored = (rest, self._raw_scores(data.X)[0]) if needs_scores else None
             else:
-                rows, scores = self._train(X, y, Y, rest, fold_seed, routed, wanted)
+                scored = self._fit_models(model, data, rest, fold_seed, needs_scores)
             self._set_features()
-            if self.store_cv_results:
-                self.oof_scores_ = row_means([rows], [scores], len(Y))
-            held_out = reserved = None
-            if scores is not None:
-                weights, groups = _of_rows(rows, weight, routed.groups)
-                held_out = HeldOut(scores, Y[rows], weights, groups=groups)
-            if own is not None:
-                own_scores, _ = self._raw_scores(_safe_indexing(X, own))
-                reserved = HeldOut(own_scores, Y[own], *_of_rows(own, weight))
-            if held_out is None:  # without a calibration, the decoder needs its own rows only
-                held_out = reserved
-            if held_out is not None:
-                self._fit_decision(held_out, reserved, all_targets=(Y, weight))
+            if self.store_cv_results and scored is not None:
+                self.oof_scores_ = row_means(*scored, len(data.Y))
+            if self._decision.requires_fit:
+                held_out = None if scored is None else data.held_out(*scored)
+                self._learn_decision(data, held_out, reserved)
         return self
 
     # ------------------------------------------------------------------ predicting
@@ -345,20 +395,25 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         mapping = MethodMapping().add(caller="fit", callee="fit")
         split = MethodMapping().add(caller="fit", callee="split")
         router = MetadataRouter(owner=self).add_self_request(self)
-        return router.add(estimator=self.estimator, method_mapping=mapping).add(
+        return router.add(estimator=self._model(), method_mapping=mapping).add(
             splitter=self.cv, method_mapping=split
         )
 
     def __sklearn_tags__(self):
         """Return scikit-learn's tags: targets and input are what the estimator takes."""
         tags = super().__sklearn_tags__()
-        inner = get_tags(self.estimator)
+        inner = get_tags(self._model())
         tags.input_tags = inner.input_tags
         if inner.classifier_tags is not None:
             tags.classifier_tags = inner.classifier_tags
         return tags
 
-    # ------------------------------------------------------------------ parts of a fit
+    @available_if(lambda self: isinstance(self.estimator, list))
+    def _sk_visual_block_(self) -> Any:
+        """Return the diagram of notebooks for several classifiers."""
+        return self._model()._sk_visual_block_()
+
+    # ------------------------------------------------------------------ checks
 
     def _check_params(self) -> None:
         if not isinstance(self.ensemble, bool | np.bool_) and not is_auto(self.ensemble):
@@ -375,16 +430,33 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         if isinstance(self.cv, Integral) and self.cv < 2:
             raise ValueError(f"cv must be at least 2, a splitter or splits, got {self.cv!r}")
         check_n_jobs(self.n_jobs)
-        if isinstance(self.estimator, type) or not hasattr(self.estimator, "__sklearn_tags__"):
-            raise TypeError(
-                "estimator must be a classifier of scikit-learn, such as RandomForestClassifier(), "
-                f"got {describe(self.estimator)}"
-            )
-        pairwise = get_tags(self.estimator).input_tags.pairwise
-        if pairwise and self._ensembles():
+        self._check_estimator()
+        if get_tags(self._model()).input_tags.pairwise and self._ensembles():
             raise ValueError(
                 "ensemble=True does not work with a kernel or distance matrix, of which each model "
                 "needs other columns: use ensemble=False"
+            )
+
+    def _check_estimator(self) -> None:
+        if isinstance(self.estimator, list):
+            self._check_members()
+            if not self._learns_weights():
+                self._shares()
+            if isinstance(self.cv, str) and self.cv == "prefit":
+                raise ValueError(
+                    "cv='prefit' needs one fitted classifier, got estimator="
+                    f"{describe(self.estimator)}: give a fitted SoftVotingClassifier of them"
+                )
+            return
+        if isinstance(self.estimator, type) or not hasattr(self.estimator, "__sklearn_tags__"):
+            raise TypeError(
+                "estimator must be a classifier of scikit-learn, such as RandomForestClassifier(), "
+                f"or a list of pairs (name, classifier), got {describe(self.estimator)}"
+            )
+        if self.weights is not None:
+            raise ValueError(
+                "weights is for an estimator that is a list of pairs (name, classifier), got "
+                f"weights={describe(self.weights)} and estimator={describe(self.estimator)}"
             )
 
     def _has_own_folds(self) -> bool:
@@ -403,61 +475,146 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
                 "seen with cv='prefit'"
             )
 
-    def _check_own_scores(self, wanted: bool, reserved: bool) -> None:
-        """Raise before anything is trained if there will be no scores, or folds of other rows."""
-        if wanted and not may_keep_scores(self.estimator):
-            raise ValueError(NO_SCORES.format(type(self.estimator).__name__))
-        lists = [
-            name
-            for name, value in self.estimator.get_params().items()
-            if name.split("__")[-1] == "cv" and np.iterable(value) and not isinstance(value, str)
-        ]
-        if reserved and lists:
-            raise ValueError(
-                f"{lists[0]} of estimator lists rows by number, and decoder="
-                f"{type(self.decoder_).__name__} keeps some of the rows for itself: give a splitter"
-            )
-
-    def _check_groups(self, routed: Routed, prefit: bool, wanted: bool, reserved: bool) -> None:
-        """Raise before anything is trained if nothing would keep groups together."""
-        if routed.groups is None or _routing_enabled() or self._has_own_folds() or reserved:
+    def _check_sources(
+        self, model: Any, routed: Routed, prefit: bool, needs_scores: bool, reserves: bool
+    ) -> None:
+        """Raise before training if there will be no scores, or nothing keeps groups together."""
+        if self._has_own_folds():
+            if needs_scores and not may_keep_scores(model):
+                raise ValueError(NO_SCORES.format(type(model).__name__))
+            lists = [
+                name
+                for name, value in model.get_params().items()
+                if name.split("__")[-1] == "cv"
+                and np.iterable(value)
+                and not isinstance(value, str)
+            ]
+            if reserves and lists:
+                raise ValueError(
+                    f"{lists[0]} of estimator lists rows by number, and decoder="
+                    f"{type(self.decoder_).__name__} keeps some of the rows for itself: give a "
+                    "splitter"
+                )
+            return
+        if routed.groups is None or _routing_enabled() or reserves:
             return  # with metadata routing they are for whoever asks for them
         if prefit and not (self.decoder_.untouched_rows and self.calibrator_ is not None):
             raise TypeError(
                 "groups are kept together in folds, and with an estimator that is fitted already "
                 "there are none: call fit without groups"
             )
-        if not prefit and not self._wants_folds(wanted):
+        if not prefit and not self._wants_folds(needs_scores):
             raise TypeError(
                 "groups are kept together in folds, and there are none, since neither "
                 f"decoder={describe(self.decoder)} nor calibration={describe(self.calibration)} "
                 "has something to learn: call fit without groups, or set ensemble=True"
             )
 
-    def _wants_folds(self, wanted: bool) -> bool:
+    def _wants_folds(self, needs_scores: bool) -> bool:
         asked = not isinstance(self.ensemble, str) and bool(self.ensemble)
-        return (wanted or asked) and not self._has_own_folds()
+        return (needs_scores or asked) and not self._has_own_folds()
 
     def _ensembles(self) -> bool:
         if self.ensemble == "auto":
-            return not get_tags(self.estimator).input_tags.pairwise
+            return not get_tags(self._model()).input_tags.pairwise
         return bool(self.ensemble)
 
-    def _kind_of_y(self, y: Any, prefit: bool) -> TargetCodec:
-        """Return the codec of y; a fitted estimator may know classes that y lacks."""
+    def _check_weight(self, sample_weight: Any, Y: np.ndarray) -> np.ndarray | None:
+        return check_weight(sample_weight, Y, self._targets.kind == "multilabel", LARGEST_SUM)
+
+    # ------------------------------------------------------------------ stages of a fit
+
+    def _model(self) -> Any:
+        """Return what is fitted on each part: the estimator, or the mean of its members."""
+        if not isinstance(self.estimator, list):
+            return self.estimator
+        # The folds are those of this object, and so are the weights.
+        equal = self._learns_weights() and not self._has_own_folds()
+        return SoftVotingClassifier(self.estimator, weights=None if equal else self.weights)
+
+    def _read(
+        self, model: Any, X: Any, y: Any, sample_weight: Any, params: dict, prefit: bool
+    ) -> _Data:
+        """Set the kind of y; return what `fit` works on."""
         codec = TargetCodec().fit(y)
-        if prefit and codec.kind != "multilabel":
-            codec.fit(y, self.estimator.classes_)
         if prefit:
-            check_labels_of(self.estimator, y)
-        return codec
+            # It may know classes that y lacks.
+            if codec.kind != "multilabel":
+                codec.fit(y, model.classes_)
+            check_labels_of(model, y)
+        self._set_targets(codec)
+        X, y = as_rows(X), plain_targets(y)
+        check_consistent_length(X, y)
+        Y = codec.transform(y)
+        if not prefit:
+            check_takes_labels(model, codec)
+        sample_weight = self._check_weight(sample_weight, Y)
+        Y, weight = weigh(Y, sample_weight)
+        return _Data(X, y, Y, weight, route(self, model, sample_weight, params, len(Y), prefit))
+
+    def _fit_models(
+        self, model: Any, data: _Data, rest: np.ndarray, seed: int, needs_scores: bool
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Fit the models; return rows that they have not seen with their scores, if needed."""
+        learns_weights = self._learns_weights() and not self._has_own_folds()
+        common = dict(
+            model=model, X=data.X, y=data.y, fit_params=data.routed.fit, method=self._method,
+            targets=self._targets, by_member=learns_weights,
+        )  # fmt: skip
+        if not self._wants_folds(needs_scores):
+            self.estimators_ = [fit_and_score(0, rest, None, **common)[0]]
+            return self._own_scores(rest) if needs_scores else None
+        kept = np.isin(np.arange(len(data.Y)), rest)
+        folds = make_folds(self.cv, data.X, data.y, data.Y, seed, kept=kept, **data.routed.split)
+        warn_of_gaps(folds, data.Y, self._targets)
+        parts: list[Part] = [*folds]
+        if not self._ensembles():
+            parts.append((rest, None))
+        fitted = cross_fit(fit_and_score, parts, self.n_jobs, **common)
+        self.estimators_ = fitted.models if self._ensembles() else fitted.models[-1:]
+        if not learns_weights:
+            return fitted.rows, fitted.scores
+        held_out = data.held_out(fitted.rows, fitted.scores)
+        scores_of_members = list(fitted.scores.swapaxes(0, 1))
+        shares = least_log_loss(scores_of_members, held_out.Y, held_out.weight)
+        for vote in self.estimators_:
+            vote.weights_ = shares
+        return fitted.rows, inside(np.average(fitted.scores, axis=1, weights=shares))
+
+    def _own_scores(self, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows that the estimator has out-of-fold scores of, and these."""
+        model = self.estimators_[0]
+        scores = out_of_fold_scores(model, self._targets, len(rest))
+        if scores is None or np.isnan(scores).any(axis=1).all():
+            raise ValueError(NO_SCORES.format(type(model).__name__))
+        if self._method == "decision_function" and not hasattr(model, "oof_scores_"):
+            raise ValueError(
+                "out-of-bag scores are those of predict_proba: use response_method='auto' with "
+                f"cv='oof', got {describe(self.response_method)}"
+            )
+        known = ~np.isnan(scores).any(axis=1)
+        return rest[known], scores[known]
 
     def _set_features(self) -> None:
         self.estimator_ = self.estimators_[0]
-        for name in ("n_features_in_", "feature_names_in_"):
-            vars(self).pop(name, None)
-            if hasattr(self.estimator_, name):
+        for name in ("n_features_in_", "feature_names_in_", "weights_"):
+            self.__dict__.pop(name, None)
+            is_of_model = name != "weights_" or isinstance(self.estimator, list)
+            if is_of_model and hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
+
+    def _learn_decision(
+        self, data: _Data, held_out: HeldOut | None, reserved: np.ndarray | None
+    ) -> None:
+        kept = None
+        if reserved is not None:
+            kept = data.held_out(reserved, self._raw_scores(_safe_indexing(data.X, reserved))[0])
+        if held_out is None:  # without a calibration, a decoder with reserved rows needs no others
+            held_out = kept
+        if held_out is not None:
+            self._fit_decision(held_out, kept, all_targets=(data.Y, data.weight))
+
+    # ------------------------------------------------------------------ parts of a decision
 
     def _make_decision(self, decoder: Any, calibration: Any) -> Decision:
         return make_decision(
@@ -470,51 +627,8 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
             seed=self._entropy,
         )
 
-    def _model_lines(self) -> list[tuple[str, str]]:
-        models = count(len(self.estimators_), "model")
-        return [("estimator", shown(self.estimator_)), ("scores", f"{self._method} of {models}")]
-
     def _auto_decoder(self, params: dict[str, Any]) -> str:
         return AUTO
-
-    def _train(
-        self,
-        X: Any,
-        y: Any,
-        Y: np.ndarray,
-        rest: np.ndarray,
-        seed: int,
-        routed: Routed,
-        wanted: bool,
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Fit the models; return rows that they have not seen with their scores, if wanted."""
-        folds = []
-        if self._wants_folds(wanted):
-            folds = make_parts(self.cv, X, y, Y, rest, seed, routed.split)
-            warn_of_gaps(folds, Y, self._targets)
-        parts = folds if folds and self._ensembles() else [*folds, (rest, None)]
-        found = fit_models(
-            self.estimator, X, y, parts, routed.fit, self._method, self._targets, self.n_jobs
-        )
-        models, scores = zip(*found, strict=True)
-        self.estimators_ = list(models) if parts is folds else [models[-1]]
-        if folds:
-            return pool(folds, scores[: len(folds)])
-        return self._own_scores(rest) if wanted else (rest, None)
-
-    def _own_scores(self, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows that the estimator has out-of-fold scores of, and these."""
-        model = self.estimators_[0]
-        scores = out_of_fold_scores(model, self._targets, len(rest))
-        known = None if scores is None else ~np.isnan(scores).any(axis=1)
-        if known is None or not known.any():
-            raise ValueError(NO_SCORES.format(type(model).__name__))
-        if self._method == "decision_function" and not hasattr(model, "oof_scores_"):
-            raise ValueError(
-                "out-of-bag scores are those of predict_proba: use response_method='auto' with "
-                f"cv='oof', got {describe(self.response_method)}"
-            )
-        return rest[known], scores[known]
 
     def _rows_to_decide(
         self, X: Any, y: Any, sample_weight: Any
@@ -523,8 +637,15 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         check_consistent_length(X, Y)
         return X, *weigh(Y, self._check_weight(sample_weight, Y))
 
-    def _check_weight(self, sample_weight: Any, Y: np.ndarray) -> np.ndarray | None:
-        return check_weight(sample_weight, Y, self._targets.kind == "multilabel", LARGEST_SUM)
+    def _model_lines(self) -> list[tuple[str, str]]:
+        models = count(len(self.estimators_), "model")
+        lines = [("estimator", shown(self.estimator_)), ("scores", f"{self._method} of {models}")]
+        if isinstance(self.estimator, list):
+            named = zip(self._members(), self.weights_, strict=True)
+            lines.append(
+                ("weights", ", ".join(f"{name} {share:.3g}" for (name, _), share in named))
+            )
+        return lines
 
     # ------------------------------------------------------------------ parts of a prediction
 
@@ -532,12 +653,8 @@ class DecodedClassifierCV(MetaEstimatorMixin, DecidingClassifier):
         return as_rows(X)  # of which `estimator` makes what it does
 
     def _raw_scores(self, X: Any) -> tuple[np.ndarray, None]:
-        found = [label_scores(model, X, self._method, self._targets) for model in self.estimators_]
-        return found[0] if len(found) == 1 else np.mean(found, axis=0), None
-
-
-def _of_rows(rows: np.ndarray, *arrays: np.ndarray | None) -> list[np.ndarray | None]:
-    return [None if array is None else array[rows] for array in arrays]
+        scores = [label_scores(model, X, self._method, self._targets) for model in self.estimators_]
+        return scores[0] if len(scores) == 1 else np.mean(scores, axis=0), None
 
 
 def _networks_and_trees(metric: str, folds: dict[str, Any], seed: Any) -> Any:
@@ -546,7 +663,6 @@ def _networks_and_trees(metric: str, folds: dict[str, Any], seed: Any) -> Any:
     from sklearn.ensemble import ExtraTreesClassifier
 
     from .classifier import MultiLabelNetClassifier
-    from .voting import SoftVotingClassifier
 
     cv, ensemble = folds["cv"], folds["ensemble"]
     if isinstance(cv, str):

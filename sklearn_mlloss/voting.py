@@ -7,10 +7,8 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
-from scipy.optimize import minimize
 from sklearn.base import clone
-from sklearn.ensemble import VotingClassifier
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, get_tags
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
@@ -26,19 +24,17 @@ from ._data.responses import (
 )
 from ._data.tables import as_rows
 from ._data.targets import TargetCodec, plain_targets
-from ._data.validation import check_n_jobs, check_number
+from ._data.validation import check_n_jobs
 from ._data.weights import LARGEST_SUM, check_weight
 from ._decision.base import LabelClassifier
-from ._decision.cross_fit import takes_keyword
-from ._sklearn import _BaseHeterogeneousEnsemble, _raise_for_params, _routing_enabled
+from ._decision.members import Composition, least_log_loss
+from ._decision.routing import takes_keyword
+from ._sklearn import _raise_for_params, _routing_enabled
 
 __all__ = ["SoftVotingClassifier"]
 
-# Probabilities this near to 0 or 1 count as so near: a forest is often sure, and sometimes wrong.
-SURE = 1e-6
 
-
-class SoftVotingClassifier(LabelClassifier, _BaseHeterogeneousEnsemble):
+class SoftVotingClassifier(Composition, LabelClassifier):
     r"""Mean of the probabilities of several classifiers, for one label or many.
 
     What scikit-learn's ``VotingClassifier(voting="soft")`` does for 1-D targets and refuses for
@@ -165,12 +161,13 @@ class SoftVotingClassifier(LabelClassifier, _BaseHeterogeneousEnsemble):
             The fitted estimator. If anything fails, it is left as it was.
         """
         with unchanged_on_error(self):
-            vars(self).pop("oof_scores_", None)
+            self.__dict__.pop("oof_scores_", None)
             self._check_members()
-            learns = isinstance(self.weights, str) and self.weights == "learned"
+            learns = self._learns_weights()
             if learns:
-                self._check_keep_scores(self._kept_scores())
-            shares = None if learns else self._shares()
+                self._check_keep_scores([may_keep_scores(member) for _, member in self._members()])
+            else:
+                self.weights_ = self._shares()
             check_n_jobs(self.n_jobs)
             # These raise before anything is trained.
             targets = TargetCodec().fit(y)
@@ -186,21 +183,20 @@ class SoftVotingClassifier(LabelClassifier, _BaseHeterogeneousEnsemble):
             calls = ((name, clone(m), X, y, targets, routed[name]) for name, m in self._members())
             self.estimators_ = call_in_parallel(_fit_member, calls, self.n_jobs)
             scores = [out_of_fold_scores(model, targets, len(Y)) for model in self.estimators_]
-            keeps = [part is not None for part in scores]
+            kept = [part for part in scores if part is not None]
             if learns:
                 # Whether there were folds is known only now.
-                self._check_keep_scores(keeps)
-                shares = _least_log_loss(scores, Y, sample_weight)
-            self.weights_ = shares
-            if all(keeps):
-                self.oof_scores_ = np.average(scores, axis=0, weights=shares)
+                self._check_keep_scores([part is not None for part in scores])
+                self.weights_ = least_log_loss(kept, Y, sample_weight)
+            if len(kept) == len(scores):
+                self.oof_scores_ = np.average(np.stack(kept), axis=0, weights=self.weights_)
             names = [name for name, _ in self._members()]
             fitted = dict(zip(names, self.estimators_, strict=True))
             self.named_estimators_ = Bunch(
                 **{name: fitted.get(name, "drop") for name, _ in self.estimators}
             )
             for attribute in ("n_features_in_", "feature_names_in_"):
-                vars(self).pop(attribute, None)
+                self.__dict__.pop(attribute, None)
                 told = [m for m in self.estimators_ if hasattr(m, attribute)]
                 if told:
                     setattr(self, attribute, getattr(told[0], attribute))
@@ -240,6 +236,11 @@ class SoftVotingClassifier(LabelClassifier, _BaseHeterogeneousEnsemble):
 
     # ------------------------------------------------------------------ parameters and tags
 
+    @property
+    def named_estimators(self) -> Bunch:
+        """The classifiers by name, not fitted."""
+        return Bunch(**dict(self.estimators))
+
     def get_metadata_routing(self) -> MetadataRouter:
         """Return who gets which metadata in `fit`: the classifiers, each as it requests."""
         router = MetadataRouter(owner=self)
@@ -252,41 +253,21 @@ class SoftVotingClassifier(LabelClassifier, _BaseHeterogeneousEnsemble):
         """Return scikit-learn's tags: the mean is for any number of labels."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
+        try:
+            inputs = [get_tags(member).input_tags for _, member in self._members()]
+        except (AttributeError, TypeError, ValueError):
+            return tags  # `fit` says what is wrong with `estimators`
+        tags.input_tags.allow_nan = all(each.allow_nan for each in inputs)
+        tags.input_tags.sparse = all(each.sparse for each in inputs)
         return tags
 
-    # The diagram of notebooks, with the classifiers side by side.
-    _sk_visual_block_ = VotingClassifier._sk_visual_block_
+    def _sk_visual_block_(self) -> Any:
+        """Return the diagram of notebooks, with the classifiers side by side."""
+        from sklearn.ensemble import VotingClassifier  # a tenth of a second
+
+        return VotingClassifier._sk_visual_block_(self)
 
     # ------------------------------------------------------------------ parts
-
-    def _members(self) -> list[tuple[str, Any]]:
-        """Return names and classifiers that are not dropped."""
-        return [(name, member) for name, member in self.estimators if not _is_dropped(member)]
-
-    def _check_members(self) -> None:
-        try:
-            if not isinstance(self.estimators, list):
-                raise TypeError(f"it is a {type(self.estimators).__name__}")
-            self._validate_estimators()
-        except (AttributeError, TypeError, ValueError) as error:
-            kind = ValueError if isinstance(error, ValueError) else TypeError
-            raise kind(
-                "estimators must be a list of pairs (name, classifier) with different names, got "
-                f"{describe(self.estimators)}: {error}"
-            ) from error
-        for name, member in self._members():
-            if not hasattr(member, "predict_proba"):
-                raise TypeError(
-                    f"estimators must have predict_proba, and {name!r} has none, got "
-                    f"{describe(member)}: use DecodedClassifierCV({type(member).__name__}(...), "
-                    "calibration='sigmoid')"
-                )
-
-    def _kept_scores(self) -> list[bool]:
-        return [may_keep_scores(member) for _, member in self._members()]
-
-    def _may_keep_scores(self) -> bool:
-        return all(self._kept_scores())
 
     def _check_keep_scores(self, keeps: list[bool]) -> None:
         for (name, member), has_scores in zip(self._members(), keeps, strict=True):
@@ -304,32 +285,6 @@ class SoftVotingClassifier(LabelClassifier, _BaseHeterogeneousEnsemble):
                 f"weights='learned' needs out-of-fold scores of each member, and {name!r} of "
                 f"estimators keeps none, got {describe(member)}: {what}"
             )
-
-    def _shares(self) -> np.ndarray:
-        """Return the weights of the classifiers that are not dropped, scaled to sum 1."""
-        given = self.weights
-        if given is None:
-            given = np.ones(len(self.estimators))
-        weights = list(given) if np.iterable(given) else []
-        if len(weights) != len(self.estimators) or not all(map(_is_weight, weights)):
-            raise ValueError(
-                f"weights must be None, 'learned' or {len(self.estimators)} numbers >= 0, one for "
-                f"each of estimators, got {describe(given)}"
-            )
-        kept = np.array(
-            [
-                weight
-                for weight, (_, member) in zip(weights, self.estimators, strict=True)
-                if not _is_dropped(member)
-            ],
-            dtype=np.float64,
-        )
-        if not kept.any():
-            raise ValueError(
-                "weights must be above 0 for one of estimators at least that is not dropped, got "
-                f"{describe(given)}"
-            )
-        return kept / kept.sum()
 
     def _route(self, sample_weight: Any, fit_params: dict) -> dict[str, dict]:
         """Return the arguments of `fit` of each classifier, by name."""
@@ -374,60 +329,3 @@ def _naming(name: str) -> Iterator[None]:
     except Exception as error:  # raised again as it is, whatever a member raises
         error.add_note(f"This was raised by {name!r} of estimators.")
         raise
-
-
-def _least_log_loss(
-    scores: list[np.ndarray], Y: np.ndarray, weight: np.ndarray | None
-) -> np.ndarray:
-    """Return the weights, with sum 1, of the mean of scores whose log loss is least.
-
-    Parameters
-    ----------
-    scores : list of ndarray of shape (n_samples, n_labels)
-        Of each member; NaN in rows that it has none of.
-    Y : ndarray of shape (n_samples, n_labels)
-        NaN where nothing was observed.
-    weight : ndarray of shape (n_samples,), or None
-    """
-    weight = np.ones(len(Y)) if weight is None else weight
-    seen = ~np.isnan(Y)
-    for part in scores:
-        seen &= ~np.isnan(part)
-    parts = np.empty((len(scores), np.count_nonzero(seen)))
-    for part, kept in zip(scores, parts, strict=True):
-        np.clip(part[seen], SURE, 1 - SURE, out=kept)
-    targets = Y[seen].astype(np.float64)
-    weight = np.broadcast_to(weight[:, None], Y.shape)[seen]
-    if not weight.sum() > 0:
-        raise ValueError(
-            "weights='learned' needs rows of weight above 0 that all members have out-of-fold "
-            "scores of, and there are none: give all of them the same folds"
-        )
-    weight = weight / weight.sum()
-
-    def loss(shares: np.ndarray) -> tuple[float, np.ndarray]:
-        mean = shares @ parts
-        value = -weight @ (targets * np.log(mean) + (1 - targets) * np.log1p(-mean))
-        return value, parts @ (weight * (mean - targets) / (mean * (1 - mean)))
-
-    n = len(parts)
-    total = {"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like}
-    found = minimize(
-        loss, np.full(n, 1 / n), jac=True, method="SLSQP", bounds=[(0, 1)] * n, constraints=total,
-        options={"ftol": 1e-9},
-    )  # fmt: skip
-    # Steps of the solver may leave the bounds by rounding.
-    shares = found.x.clip(0, 1)
-    return shares / shares.sum()
-
-
-def _is_dropped(member: Any) -> bool:
-    return isinstance(member, str) and member == "drop"
-
-
-def _is_weight(value: Any) -> bool:
-    try:
-        check_number(value, "weights", low=0)
-    except ValueError:
-        return False
-    return True

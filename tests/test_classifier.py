@@ -20,7 +20,8 @@ from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler, P
 from torch import nn
 
 from sklearn_mlloss import MultiLabelNetClassifier
-from sklearn_mlloss._decision.held_out import split_rows
+from sklearn_mlloss._data.features import check_rows
+from sklearn_mlloss._decision.cross_fit import hold_out
 from sklearn_mlloss._training.build import build_net
 from sklearn_mlloss._training.fast.loop import FusedTraining
 from sklearn_mlloss._training.net import TableNet
@@ -626,8 +627,8 @@ def test_validation_loss_of_the_final_weights_is_the_smallest():
     _, seen = held_out(n_iter_no_change=1)  # the same rows, by the same seed
     targets = seen[0][0]
     # Held-out rows are found by the targets that the scores of some rows go with.
-    rows, _ = net._check_rows(X, Y, None, reset=False)
-    rows = rows[split_rows(rows, net.validation_fraction, net._seeds(0)[2])[1]]
+    rows, _ = check_rows(net._check_X(X), net._targets, Y, None)
+    rows = rows[hold_out(rows.Y, net.validation_fraction, net._seeds(0)[2])[1]]
     np.testing.assert_array_equal(rows.Y, targets)
     p = net.predict_proba(rows.X)
     loss = -np.where(targets > 0, np.log(p), np.log1p(-p)).mean()
@@ -1381,7 +1382,7 @@ def test_calls_of_partial_fit_weigh_against_each_other():
 def test_a_warm_start_keeps_its_held_out_rows(random_state, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "sklearn_mlloss.classifier.split_rows", lambda *a: seen.append(split_rows(*a)) or seen[-1]
+        "sklearn_mlloss.classifier.hold_out", lambda *a: seen.append(hold_out(*a)) or seen[-1]
     )
     net = make(early_stopping=True, warm_start=True, random_state=random_state)
     net.fit(X, Y).fit(X, Y)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from numpydoc.validate import validate
 
+import sklearn_mlloss
+
 PARTS = (
     "calibration", "datasets", "decoders", "inspection", "losses", "metrics", "model_selection",
     "networks", "testing",
@@ -97,3 +99,26 @@ def test_methods_keep_the_rules(path):
     declared = [base for base in cls.__mro__ if name in vars(base)]
     waived = set(METHODS) | (OVERRIDES if len(declared) > 1 else set())
     assert complaints(path, inspect.getdoc(getattr(cls, name)) or "", waived) == []
+
+
+def paragraph(cls, parameter):
+    """Return what the docstring of a class says of a parameter."""
+    return re.search(rf"^{parameter} : .*\n((?: +.*\n)+)", inspect.getdoc(cls), re.M)[1]
+
+
+def test_the_network_names_all_losses_decoders_and_calibrators():
+    net = sklearn_mlloss.MultiLabelNetClassifier
+    for parameter, registry in (
+        ("loss", sklearn_mlloss.losses.LOSSES),
+        ("decoder", sklearn_mlloss.decoders.DECODERS),
+        ("calibration", sklearn_mlloss.calibration.CALIBRATORS),
+    ):
+        text = paragraph(net, parameter)
+        names = [name for name in registry if re.search(rf"(?<![.\w]){name}(?!\w)", text)]
+        assert names == list(registry), parameter
+
+
+def test_the_network_groups_each_parameter_once():
+    net = sklearn_mlloss.MultiLabelNetClassifier
+    groups = re.search(r"by purpose:\n\n((?:[- ] .*\n)+)", inspect.getdoc(net))[1]
+    assert sorted(re.findall(r"`(\w+)`", groups)) == sorted(inspect.signature(net).parameters)

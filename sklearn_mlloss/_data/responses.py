@@ -200,11 +200,13 @@ def inside(scores: np.ndarray) -> np.ndarray:
 
 
 def may_keep_scores(estimator: Any) -> bool:
-    """Return whether an unfitted classifier is told to keep what `out_of_fold_scores` looks for."""
-    own = getattr(estimator, "_may_keep_scores", None)
-    if own is not None:
-        return own()
-    return any(getattr(estimator, name, False) for name in ("store_cv_results", "oob_score"))
+    """Return whether an unfitted classifier, or each of its members, is set to keep such scores."""
+    if any(getattr(estimator, name, False) for name in ("store_cv_results", "oob_score")):
+        return True
+    members = getattr(estimator, "estimators", None)
+    if not isinstance(members, list):
+        return False
+    return all(may_keep_scores(m) for _, m in members if not (isinstance(m, str) and m == "drop"))
 
 
 def out_of_fold_scores(estimator: Any, targets: TargetCodec, n_samples: int) -> np.ndarray | None:
@@ -228,10 +230,9 @@ def out_of_fold_scores(estimator: Any, targets: TargetCodec, n_samples: int) -> 
     # A frozen one was fitted on other rows.
     if isinstance(estimator, FrozenEstimator):
         return None
-    scores = getattr(estimator, "oof_scores_", None)
-    if scores is None:
-        scores = _out_of_bag(estimator, targets)
-    if np.shape(scores) != (n_samples, targets.n_labels_):
+    kept = getattr(estimator, "oof_scores_", None)
+    scores = _out_of_bag(estimator, targets) if kept is None else np.asarray(kept)
+    if scores is None or scores.shape != (n_samples, targets.n_labels_):
         return None
     known = ~np.isnan(scores).any(axis=1)
     found = np.full(scores.shape, np.nan)

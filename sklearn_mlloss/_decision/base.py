@@ -81,6 +81,8 @@ class DecidingClassifier(LabelClassifier):
     _entropy: int
     _decision: Decision
 
+    # Parameters that may be names of objects with parameters.
+    _parts: tuple[str, ...] = ("decoder", "calibration")
     # What to do where a decoder found too few positives.
     _advice = "decoder='global_threshold', or more rows"
 
@@ -265,14 +267,9 @@ class DecidingClassifier(LabelClassifier):
         -------
         self
         """
-        nested = {key.partition("__")[0] for key in params if "__" in key}
-        if "decoder" in nested:
-            decoder = params.get("decoder", self.decoder)
-            params["decoder"] = get_decoder(
-                self._auto_decoder(params) if is_auto(decoder) else decoder
-            )
-        if "calibration" in nested:
-            params["calibration"] = get_calibrator(params.get("calibration", self.calibration))
+        for name in {key.partition("__")[0] for key in params if "__" in key}:
+            if name in self._parts:
+                params[name] = self._part(name, params.get(name, getattr(self, name)), params)
         check_nested(self, params)
         return super().set_params(**params)
 
@@ -331,4 +328,10 @@ class DecidingClassifier(LabelClassifier):
 
     @abstractmethod
     def _auto_decoder(self, params: dict[str, Any]) -> str:
-        """Return what "auto" stands for once these parameters are set."""
+        """Return the decoder that "auto" stands for if these parameters are set."""
+
+    def _part(self, name: str, spec: Any, params: dict[str, Any]) -> Any:
+        """Return the object that the name of one of `_parts` stands for; `params` are to be set."""
+        if name == "calibration":
+            return get_calibrator(spec)
+        return get_decoder(self._auto_decoder(params) if is_auto(spec) else spec)

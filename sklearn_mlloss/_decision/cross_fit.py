@@ -1,41 +1,190 @@
-"""Fitting the models of a cross-validation, each row scored by one that has not seen it."""
+"""Cross-validation: folds, a model per fold, and a score of each row that its model did not see."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from inspect import signature
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
-from sklearn.utils.metadata_routing import process_routing
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import check_is_fitted
 
-from .._data.folds import check_groups, list_folds
-from .._data.messages import describe, did_you_mean, warn_user
+from .._data.folds import Fold, list_folds, warn_of_gaps
+from .._data.messages import describe
 from .._data.parallel import call_in_parallel
 from .._data.responses import explaining_labels, label_scores
+from .._data.rows import Rows
 from .._data.targets import TargetCodec
-from .._sklearn import _check_method_params, _routing_enabled, _safe_split
+from .._sklearn import _check_method_params, _safe_split
+from ..model_selection import MultilabelStratifiedShuffleSplit
 from ..model_selection.split_groups import stratified_folds
 
 __all__ = [
-    "Routed",
-    "check_keywords",
-    "fit_models",
+    "CrossFit",
+    "Part",
+    "cross_fit",
+    "fit_and_score",
+    "hold_out",
     "is_prefit",
-    "make_parts",
-    "pool",
-    "route",
-    "takes_keyword",
+    "make_folds",
+    "make_folds_of_kept",
+    "row_means",
 ]
 
-# Rows to train on and, unless the model is one of all rows, to score.
+# Rows to train on and, unless no row is held out, to score.
 Part = tuple[np.ndarray, np.ndarray | None]
+
+
+def make_folds(
+    cv: Any,
+    X: Any,
+    y: Any,
+    Y: np.ndarray,
+    seed: int,
+    *,
+    kept: np.ndarray | None = None,
+    repeats: int = 1,
+    **split_params: Any,
+) -> list[Fold]:
+    """Return the folds of a cross-validation in numbers of the rows of X.
+
+    Parameters
+    ----------
+    cv : None, int, splitter or iterable of (train, test)
+        A number of stratified folds (None is 5), or what `list_folds` takes.
+    X, y : as a splitter takes them
+    Y : ndarray of shape (n_samples, n_labels)
+        Target matrix.
+    seed : int
+        Of the folds, if `cv` is their number.
+    kept : ndarray of bool, shape (n_samples,), optional
+        Which rows may be used; the others are left out of every part.
+    repeats : int, default=1
+        How often to split, if `cv` is a number of folds.
+    **split_params : dict
+        For a splitter; `groups` are kept together by a number of folds, too.
+    """
+    if cv is not None and not isinstance(cv, Integral):
+        return list_folds(cv, X, y, kept, **split_params)
+    rows = np.arange(len(Y)) if kept is None else np.flatnonzero(kept)
+    groups = split_params.get("groups")
+    groups = None if groups is None else groups[rows]
+    return [
+        (rows[train], rows[test])
+        for repeat in range(repeats)
+        for train, test in stratified_folds(
+            5 if cv is None else int(cv), Y[rows], seed + repeat, groups
+        )
+    ]
+
+
+def make_folds_of_kept(
+    cv: Any, rows: Rows, kept: np.ndarray, targets: TargetCodec, seed: int, repeats: int = 1
+) -> list[Fold]:
+    """Return folds in numbers of the rows that are left; warn of labels that folds lack.
+
+    Parameters
+    ----------
+    cv, seed, repeats : see `make_folds`
+        Row numbers in `cv` are those of the rows as they were passed.
+    rows : Rows
+        Those that are left.
+    kept : ndarray of bool, shape (n_samples,)
+        Which of the rows that were passed are left.
+    targets : TargetCodec
+        Fitted on all rows: splitters of scikit-learn take several classes as a 1-D y only.
+    """
+    Y = np.zeros((len(kept), rows.Y.shape[1]), dtype=rows.Y.dtype)
+    Y[kept] = rows.Y
+    y = targets.inverse_transform(Y) if targets.kind == "multiclass" else Y
+    folds = make_folds(cv, np.zeros(len(Y)), y, Y, seed, kept=kept, repeats=repeats)
+    place = np.cumsum(kept) - 1
+    folds = [(place[train], place[test]) for train, test in folds]
+    warn_of_gaps(folds, rows.Y, targets)
+    return folds
+
+
+def hold_out(Y: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of the rows to train on, and of a stratified share of the rows."""
+    if len(Y) < 2:
+        raise ValueError(
+            "n_samples=1: rows must be held out for early stopping or the decision; give more "
+            "rows, or early_stopping=False and a decoder that needs no fit"
+        )
+    splitter = MultilabelStratifiedShuffleSplit(1, test_size=share, random_state=seed)
+    return next(splitter.split(Y, Y))
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """The models of a cross-validation, and the scores of their held-out rows.
+
+    Attributes
+    ----------
+    models : list
+        One per part.
+    rows : ndarray of int, shape (n_scored,)
+        Numbers of the scored rows, ascending. A row that several folds test is there several times.
+    scores : ndarray of shape (n_scored, ...)
+    count : ndarray of shape (n_scored,), or None
+        Predicted numbers of labels, of models that have them.
+    """
+
+    models: list[Any]
+    rows: np.ndarray
+    scores: np.ndarray
+    count: np.ndarray | None
+
+    @classmethod
+    def pool(
+        cls,
+        parts: Sequence[Part],
+        results: Sequence[tuple[Any, np.ndarray | None, np.ndarray | None]],
+    ) -> CrossFit:
+        """Pool a model, scores and counts (or None) per part; a part without test rows has none."""
+        scored = [
+            (test, scores, count)
+            for (_, test), (_, scores, count) in zip(parts, results, strict=True)
+            if test is not None
+        ]
+        tests, scores, counts = zip(*scored, strict=True)
+        rows = np.concatenate(tests)
+        order = np.argsort(rows, kind="stable")
+        count = None if counts[0] is None else np.concatenate(counts)[order]
+        models = [model for model, _, _ in results]
+        return cls(models, rows[order], np.concatenate(scores)[order], count)
+
+    def means(self, n_rows: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the mean scores and counts of each of `n_rows` rows; NaN for a row without any."""
+        count = None if self.count is None else row_means(self.rows, self.count, n_rows)
+        return row_means(self.rows, self.scores, n_rows), count
+
+
+def cross_fit(
+    fit_one: Callable[..., tuple[Any, np.ndarray | None, np.ndarray | None]],
+    parts: Sequence[Part],
+    n_jobs: int | None = None,
+    **common: Any,
+) -> CrossFit:
+    """Fit a model per part, score its test rows, and pool the scores.
+
+    Parameters
+    ----------
+    fit_one : callable ``(number, train, test, **common) -> (model, scores, count)``
+        Fits on the rows `train` and scores the rows `test`, unless these are None.
+    parts : sequence of (train, test)
+    n_jobs : int, optional
+        Parts at a time, as in joblib.
+    **common : dict
+        Arguments of all calls, such as tables.
+    """
+    calls = ((number, train, test) for number, (train, test) in enumerate(parts))
+    return CrossFit.pool(parts, call_in_parallel(fit_one, calls, n_jobs, common=common))
 
 
 def is_prefit(estimator: Any, cv: Any) -> bool:
@@ -54,170 +203,46 @@ def is_prefit(estimator: Any, cv: Any) -> bool:
     return True
 
 
-class Routed(NamedTuple):
-    """Who gets what of the arguments of `fit`.
-
-    Attributes
-    ----------
-    fit, split : dict
-        For `fit` of the estimator, and for the splitter.
-    groups : ndarray of shape (n_samples,), or None
-        For rows that are kept from both.
-    """
-
-    fit: dict
-    split: dict
-    groups: np.ndarray | None
-
-
-def route(owner: Any, sample_weight: Any, params: dict, n_rows: int, prefit: bool) -> Routed:
-    """Return who gets what; raise for what nobody takes.
-
-    Parameters
-    ----------
-    owner : DecodedClassifierCV
-    sample_weight : array-like or None
-    params : dict
-        Other arguments of its `fit`.
-    n_rows : int
-    prefit : bool
-        Whether the estimator is not to be fitted.
-    """
-    if _routing_enabled():
-        routed = process_routing(owner, "fit", sample_weight=sample_weight, **params)
-        fit, split = dict(routed.estimator.fit), dict(routed.splitter.split)
-        groups = split.get("groups", params.get("groups"))
-    else:
-        fit, split = dict(params), {}
-        groups = fit.pop("groups", None)
-        check_keywords(owner, None if prefit else owner.estimator, fit)
-        if sample_weight is not None and not prefit:
-            if has_fit_parameter(owner.estimator, "sample_weight"):
-                fit["sample_weight"] = sample_weight
-            else:
-                warn_user(
-                    f"{type(owner.estimator).__name__}.fit takes no sample_weight: the weights are "
-                    "used for calibration and decoder only"
-                )
-    if groups is None:
-        return Routed(fit, split, None)
-    own_folds = isinstance(owner.cv, str)
-    groups = check_groups(groups, n_rows, None if own_folds else owner.estimator)
-    if not isinstance(owner.cv, str):
-        split["groups"] = groups
-    elif owner.cv == "oof" and not _routing_enabled():
-        # The only folds there may be are those of the estimator.
-        if not takes_keyword(owner.estimator, "groups"):
-            name = type(owner.estimator).__name__
-            raise TypeError(
-                f"{name}.fit takes no groups, and with cv='oof' the folds are its own: give it the "
-                "splits, cv=list(GroupKFold().split(X, y, groups)), or use cv=5 here"
-            )
-        fit["groups"] = groups
-    return Routed(fit, split, groups)
-
-
-def check_keywords(owner: Any, estimator: Any, names: Iterable[str]) -> None:
-    """Raise a TypeError for the first keyword that `fit` of an estimator does not take.
-
-    Parameters
-    ----------
-    owner : object
-        Whose `fit` was called, and passes keywords on.
-    estimator : object
-        Whose `fit` is to get them; None if there is none.
-    names : iterable of str
-        The keywords.
-    """
-    for name in names:
-        if estimator is not None and takes_keyword(estimator, name):
-            continue
-        other = "" if estimator is None else f", and {type(estimator).__name__}.fit takes none such"
-        raise TypeError(
-            f"{type(owner).__name__}.fit() got an unexpected keyword argument {name!r}{other}"
-            f"{did_you_mean(name, ('sample_weight', 'groups'))}"
-        )
-
-
-def takes_keyword(estimator: Any, name: str) -> bool:
-    """Return whether `fit` has a keyword, or passes on whatever it is given, as a search does."""
-    if isinstance(estimator, Pipeline):
-        step, _, rest = name.partition("__")
-        inner = estimator.named_steps.get(step)
-        return bool(rest) and hasattr(inner, "fit") and takes_keyword(inner, rest)
-    found = signature(estimator.fit).parameters
-    return name in found or any(p.kind is p.VAR_KEYWORD for p in found.values())
-
-
-def make_parts(
-    cv: Any, X: Any, y: Any, Y: np.ndarray, rows: np.ndarray, seed: int, split_params: dict
-) -> list[Part]:
-    """Return folds in numbers of the rows of X.
-
-    Parameters
-    ----------
-    cv : None, int, splitter or iterable of (train, test)
-    X, y : as they were given
-        For a splitter.
-    Y : ndarray of shape (n_samples, n_labels)
-        Target matrix.
-    rows : ndarray of int
-        Those that may be used.
-    seed : int
-        Of the folds, if their number is given.
-    split_params : dict
-        For a splitter.
-    """
-    if cv is None or isinstance(cv, Integral):
-        groups = split_params.get("groups")
-        groups = None if groups is None else groups[rows]
-        folds = stratified_folds(5 if cv is None else cv, Y[rows], seed, groups)
-        return [(rows[train], rows[test]) for train, test in folds]
-    return list_folds(cv, X, y, np.isin(np.arange(len(Y)), rows), **split_params)
-
-
-def fit_models(
-    estimator: Any,
-    X: Any,
-    y: Any,
-    parts: list[Part],
-    fit_params: dict,
-    method: str,
-    targets: TargetCodec,
-    n_jobs: int | None,
-) -> list[tuple[Any, np.ndarray | None]]:
-    """Return a model for each part with the scores of the rows that it is to score."""
-    calls = (
-        (clone(estimator), X, y, k, *part, fit_params, method, targets)
-        for k, part in enumerate(parts)
-    )
-    return call_in_parallel(_fit_and_score, calls, n_jobs)
-
-
-def pool(folds: list[Part], scores: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the scored rows of all folds, in order, with their scores."""
-    rows = np.concatenate([test for _, test in folds])
-    order = np.argsort(rows, kind="stable")
-    return rows[order], np.concatenate(scores)[order]
-
-
-def _fit_and_score(
-    model: Any,
-    X: Any,
-    y: Any,
+def fit_and_score(
     number: int,
     train: np.ndarray,
     test: np.ndarray | None,
-    fit_params: dict,
+    *,
+    model: Any,
+    X: Any,
+    y: Any,
+    fit_params: dict[str, Any],
     method: str,
     targets: TargetCodec,
-) -> tuple[Any, np.ndarray | None]:
+    by_member: bool,
+) -> tuple[Any, np.ndarray | None, None]:
+    """Return a copy of a model fitted on some rows, and its scores of others, or its members'."""
+    model = clone(model)
     # `_safe_split` knows that a kernel matrix is cut along both axes.
     X_train, y_train = _safe_split(model, X, y, train)
     where = "the rows" if test is None else f"the training rows of fold {number} of cv"
     with explaining_labels(model, y_train, targets, where):
         model.fit(X_train, y_train, **_check_method_params(X, fit_params, indices=train))
     if test is None:
-        return model, None
+        return model, None, None
     X_test, _ = _safe_split(model, X, y, test, train)
-    return model, label_scores(model, X_test, method, targets)
+    if not by_member:
+        return model, label_scores(model, X_test, method, targets), None
+    scores = [label_scores(member, X_test, method, targets) for member in model.estimators_]
+    return model, np.stack(scores, axis=1), None
+
+
+def row_means(rows: np.ndarray, values: np.ndarray, n_rows: int) -> np.ndarray:
+    """Return the mean value of each row; NaN for a row without any.
+
+    Parameters
+    ----------
+    rows : ndarray of int, shape (n_values,)
+        Which row each value is of.
+    values : ndarray of shape (n_values,) or (n_values, n_labels)
+    n_rows : int
+    """
+    places = rows, np.arange(len(rows))
+    total = sp.csr_array((np.ones(len(rows)), places), shape=(n_rows, len(rows))) @ values
+    with np.errstate(invalid="ignore"):
+        return (total.T / np.bincount(rows, minlength=n_rows)).T

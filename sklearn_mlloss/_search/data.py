@@ -13,15 +13,15 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.metadata_routing import process_routing
 
 from .._data.fitting import draw_entropy
-from .._data.folds import Fold, check_groups, find_gaps, list_folds, warn_of_gaps
+from .._data.folds import Fold, check_groups, find_gaps, warn_of_gaps
 from .._data.messages import warn_user
 from .._data.tables import as_rows
 from .._data.targets import TargetCodec, plain_targets
 from .._data.weights import check_weight, counting_rows, weigh
-from .._decision.cross_fit import check_keywords
+from .._decision.cross_fit import make_folds
+from .._decision.routing import check_keywords
 from .._sklearn import _check_method_params, _MultimetricScorer, _routing_enabled
 from ..model_selection.split import RepeatedMultilabelStratifiedKFold
-from ..model_selection.split_groups import stratified_folds
 from .candidates import last_step
 from .scoring import Scoring, draw_for, scorers_by_name, takes_weights
 
@@ -176,16 +176,13 @@ def _weight_of_classifier(estimator: Any, fit_params: dict) -> Any:
 def _make_folds(
     cv: Any, repeats: int, X: Any, y: Any, Y: np.ndarray, split_params: dict, seed: int
 ) -> list[Fold]:
-    if cv is not None and not isinstance(cv, Integral):
-        return list_folds(cv, X, y, **split_params)
-    n_splits = 5 if cv is None else int(cv)
-    groups = split_params.get("groups")
-    if repeats == 1:
-        return stratified_folds(n_splits, Y, seed, groups)
-    if groups is not None:
-        raise ValueError("repeats does not work with groups: pass a splitter as cv")
-    splitter = RepeatedMultilabelStratifiedKFold(n_splits, n_repeats=repeats, random_state=seed)
-    return list(splitter.split(Y, Y))
+    if repeats > 1:
+        if "groups" in split_params:
+            raise ValueError("repeats does not work with groups: pass a splitter as cv")
+        n_splits = 5 if cv is None else cv
+        splitter = RepeatedMultilabelStratifiedKFold(n_splits, n_repeats=repeats, random_state=seed)
+        cv = list(splitter.split(Y, Y))
+    return make_folds(cv, X, y, Y, seed, **split_params)
 
 
 def _check_folds(

@@ -12,8 +12,8 @@ from sklearn.base import clone
 
 from .._data.messages import describe_error
 from .._data.parallel import call_in_parallel
+from .._decision.cross_fit import CrossFit
 from .._decision.decision import Decision, HeldOut
-from .._decision.held_out import row_means
 from ..model_selection.comparison import correct_for_selection
 from .candidates import Candidate
 from .data import SearchData
@@ -67,16 +67,15 @@ def pool(
         scores would be less extreme than those of the one model that is decided on later. It is
         a group then. None if there is no row.
     """
-    tests, scores, counts = _trained_parts(data, fold_scores)
-    if not tests:
+    pooled = _pool_folds(data, fold_scores)
+    if pooled is None:
         return None
-    rows = np.concatenate(tests)
-    order = np.argsort(rows, kind="stable")
+    kept = np.ones(len(pooled.rows), bool)
     if excluded is not None:
-        order = order[~np.isin(rows[order], excluded)]
-    if not len(order):
+        kept = ~np.isin(pooled.rows, excluded)
+    rows = pooled.rows[kept]
+    if not len(rows):
         return None
-    rows = rows[order]
     times = np.bincount(rows)[rows]
     weight = None if data.weight is None else data.weight[rows]
     groups = data.groups
@@ -84,10 +83,10 @@ def pool(
         weight = 1 / times if weight is None else weight / times
         groups = np.arange(len(data.Y)) if groups is None else groups
     return HeldOut(
-        np.concatenate(scores)[order],
+        pooled.scores[kept],
         data.Y[rows],
         weight,
-        np.concatenate(counts)[order] if counts else None,
+        None if pooled.count is None else pooled.count[kept],
         None if groups is None else groups[rows],
     ).informative()
 
@@ -138,20 +137,18 @@ def corrected_score(outcomes: Sequence[Outcome], choose: Callable[[np.ndarray], 
 
 def mean_scores(data: SearchData, fold_scores: Sequence[FoldScores]) -> np.ndarray:
     """Return the mean out-of-fold score of each row, NaN where there is none."""
-    tests, scores, _ = _trained_parts(data, fold_scores)
-    return row_means(tests, scores, len(data.Y)) if tests else np.full(data.Y.shape, np.nan)
+    pooled = _pool_folds(data, fold_scores)
+    return np.full(data.Y.shape, np.nan) if pooled is None else pooled.means(len(data.Y))[0]
 
 
-def _trained_parts(
-    data: SearchData, fold_scores: Sequence[FoldScores]
-) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-    """Return test rows, scores and counts, if there are any, of the folds that were trained."""
-    parts = [(fold[1], part) for fold, part in zip(data.folds, fold_scores, strict=True)]
-    return (
-        [test for test, part in parts if part.scores is not None],
-        [part.scores for _, part in parts if part.scores is not None],
-        [part.count for _, part in parts if part.count is not None],
-    )
+def _pool_folds(data: SearchData, fold_scores: Sequence[FoldScores]) -> CrossFit | None:
+    """Return the scores of the folds that were trained, if there are any."""
+    trained = [
+        (fold, (None, part.scores, part.count))
+        for fold, part in zip(data.folds, fold_scores, strict=True)
+        if part.scores is not None
+    ]
+    return CrossFit.pool(*zip(*trained, strict=True)) if trained else None
 
 
 @dataclass(frozen=True)

@@ -138,13 +138,13 @@ def train_part(plan: Plan, name: str, number: int, epochs: int) -> Iterator[Plan
 
 def train_folds(
     plan: Plan, rows: Rows, folds: Sequence[tuple[np.ndarray, np.ndarray]], entropy: int
-) -> list[tuple[Trained, np.ndarray, np.ndarray, np.ndarray | None]]:
+) -> list[tuple[Trained, np.ndarray, np.ndarray | None]]:
     """Train one net per fold, stopped early on that fold.
 
     Returns
     -------
-    list of (Trained, test, scores, count)
-        For each fold the net, its held-out rows, and their scores and counts. With early stopping
+    list of (Trained, scores, count)
+        For each fold the net, and the scores and counts of its held-out rows. With early stopping
         these are from the epoch that the other folds chose, see `epochs_of_others`.
     """
     jobs = (
@@ -157,10 +157,7 @@ def train_folds(
             (trained, trained.net.link(outputs.at(epoch)))
             for (trained, outputs), epoch in zip(results, epochs, strict=True)
         ]
-    return [
-        (trained, test, *scores)
-        for (trained, scores), (_, test) in zip(results, folds, strict=True)
-    ]
+    return [(trained, *scores) for trained, scores in results]
 
 
 @torch_defaults()
