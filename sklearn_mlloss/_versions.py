@@ -1,4 +1,4 @@
-"""What an installation consists of, for reports of errors."""
+"""Versions of the packages in use, for bug reports."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ OPTIONAL = ("matplotlib", "pandas", "river", "dask", "distributed")
 
 
 def show_versions() -> None:
-    """Print versions of Python, of the packages in use, and what torch computes on.
+    """Print the versions of Python and of the packages in use, and torch's devices.
 
-    Paste it into reports of errors.
+    Paste it into bug reports.
 
     Examples
     --------

@@ -36,16 +36,15 @@ JMLR 12, 2011.
 
 
 class _Table(NamedTuple):
-    """A table of OpenML, and what it must look like."""
+    """The id of a table of OpenML, and its size."""
 
     data_id: int
     n_samples: int
     n_labels: int
 
 
-# Of P. Probst et al., "Multilabel classification with R package mlr", 2017: what has the tag
-# 2016_multilabel_r_benchmark_paper, with ids in the order of the alphabet. All labels are targets
-# there, with the values TRUE and FALSE.
+# The tables with the tag 2016_multilabel_r_benchmark_paper, of P. Probst et al., "Multilabel
+# classification with R package mlr", 2017. All labels are targets with the values TRUE and FALSE.
 _OPENML = {
     "birds": _Table(40588, 645, 19),
     "emotions": _Table(40589, 593, 6),
@@ -248,10 +247,10 @@ def _download(name: str, data_home: Any, n_retries: int, delay: float) -> Bunch:
     wanted = _OPENML[name]
     try:
         with warnings.catch_warnings():
-            # The error says it all where no try succeeds.
+            # If no try succeeds, the error is enough.
             warnings.filterwarnings("ignore", message="A network error occurred")
-            # This parser needs no pandas, and gives the same types for any table.
-            found = fetch_openml(
+            # This parser needs no pandas, and returns the same types for all tables.
+            openml = fetch_openml(
                 data_id=wanted.data_id,
                 data_home=data_home,
                 as_frame=False,
@@ -265,21 +264,21 @@ def _download(name: str, data_home: Any, n_retries: int, delay: float) -> Bunch:
             "Without network give data_home= with what another machine has fetched; load_yeast() "
             "downloads nothing"
         ) from error
-    data, target = found.data, np.asarray(found.target)
-    given = str(found.details["name"])
-    if given.lower() != name or target.shape != wanted[1:] or data.shape[0] != wanted.n_samples:
+    data, target = openml.data, np.asarray(openml.target)
+    title, size = str(openml.details["name"]), (wanted.n_samples, wanted.n_labels)
+    if title.lower() != name or target.shape != size or data.shape[0] != wanted.n_samples:
         raise ValueError(
-            f"OpenML gave another table than {name!r} for data_id={wanted.data_id}: {given!r} with "
-            f"targets of shape {target.shape} instead of {wanted[1:]}"
+            f"OpenML gave another table than {name!r} for data_id={wanted.data_id}: {title!r} with "
+            f"targets of shape {target.shape} instead of {size}"
         )
     data = np.array(data, dtype=np.float64)
-    names = list(found.feature_names)
-    for feature, categories in (found.categories or {}).items():
+    names = list(openml.feature_names)
+    for feature, categories in (openml.categories or {}).items():
         if feature in names:
             column = names.index(feature)
             values = _numbers_of(categories, f"feature {feature!r} of {name!r}")
-            seen = ~np.isnan(data[:, column])
-            data[seen, column] = values[data[seen, column].astype(np.intp)]
+            known = ~np.isnan(data[:, column])
+            data[known, column] = values[data[known, column].astype(np.intp)]
     labels = np.unique(target.astype(str))
     if not set(labels) <= {"TRUE", "FALSE", "1", "0"}:
         raise ValueError(f"the labels of {name!r} on OpenML should be TRUE or FALSE, got {labels}")
@@ -287,9 +286,9 @@ def _download(name: str, data_home: Any, n_retries: int, delay: float) -> Bunch:
         data=data,
         target=np.isin(target.astype(str), ("TRUE", "1")).astype(np.int64),
         feature_names=names,
-        target_names=list(found.target_names),
+        target_names=list(openml.target_names),
         train=None,
-        DESCR=found.DESCR,
+        DESCR=openml.DESCR,
     )
 
 

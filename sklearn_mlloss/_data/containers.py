@@ -1,4 +1,4 @@
-"""What containers hold, as plain arrays; what cannot be read is refused by name."""
+"""Plain arrays of the values in containers; an error names those that cannot be read."""
 
 from __future__ import annotations
 
@@ -21,20 +21,19 @@ __all__ = [
     "type_of",
 ]
 
-# What has no order, no length or no rows.
+# Types without order, length or rows.
 NO_ARRAYS = (str, bytes, bytearray, dict, set, frozenset)
 
 
 def to_array(values: Any, name: str, wanted: str = "an array") -> np.ndarray:
-    """Return what a dense container holds as a plain array, which may be a view.
+    """Return the values of a dense container as a plain array, which may be a view.
 
-    What is masked or null becomes NaN, or None in columns that hold no numbers.
+    Masked values and nulls become NaN, or None in columns without numbers.
 
     Parameters
     ----------
     values : array-like
-        Whatever numpy reads: lists, arrays, masked arrays, columns and tables of pandas, polars
-        and pyarrow, tensors.
+        Lists, arrays, masked arrays, columns and tables of pandas, polars and pyarrow, tensors.
     name : str
         Name of the argument, for messages.
     wanted : str, default="an array"
@@ -47,7 +46,7 @@ def to_array(values: Any, name: str, wanted: str = "an array") -> np.ndarray:
     Raises
     ------
     ValueError
-        If it is something else than a dense container, or numpy cannot read it.
+        If it is not a dense container, or numpy cannot read it.
 
     Examples
     --------
@@ -78,12 +77,12 @@ def to_array(values: Any, name: str, wanted: str = "an array") -> np.ndarray:
 
 
 def to_float(values: Any, name: str, wanted: str = "an array of numbers") -> np.ndarray:
-    """Return what a dense container holds as float64, with NaN for what is masked or null.
+    """Return the values of a dense container as float64, with NaN for masked values and nulls.
 
     Parameters
     ----------
     values : array-like
-        See `to_array`. Text is no number, whatever it says.
+        See `to_array`. Text is not converted.
     name, wanted : str
         See `to_array`.
 
@@ -94,7 +93,7 @@ def to_float(values: Any, name: str, wanted: str = "an array of numbers") -> np.
     Raises
     ------
     ValueError
-        If it is something else than a dense container of real numbers.
+        If it is not a dense container of real numbers.
     """
     array = stack_rows(to_array(values, name, wanted), name)
     if array.dtype.kind in "biuf":
@@ -149,7 +148,7 @@ def is_missing(value: Any) -> bool:
 
 
 def type_of(values: Any) -> str:
-    """Return what was given in a few characters: its type, or a short value itself."""
+    """Return the type of a value, or the value itself if it is short."""
     if isinstance(values, dict) and not all(isinstance(v, Number) for v in values.values()):
         return "dict"
     if values is None or isinstance(values, str | bytes | dict | int | float):
@@ -158,7 +157,7 @@ def type_of(values: Any) -> str:
 
 
 def has_rows(values: Any) -> bool:
-    """Return whether numpy looks into something; iterators and the like it wraps as they are."""
+    """Return whether numpy reads the values of an object; it wraps iterators, for example."""
     kind = type(values)
     if isinstance(values, NO_ARRAYS) or _is_lazy(kind):
         return False
@@ -174,8 +173,8 @@ def holds_masked(values: Any) -> bool:
 
 
 def advise(values: Any, name: str) -> str:
-    """Return the end of an error message: what to give instead, or nothing."""
-    # Not those of the object: columns of a DataFrame are attributes, whatever their names.
+    """Return the end of an error message: how to convert the values, or nothing."""
+    # Not attributes of the object: columns of a DataFrame are attributes, too.
     kind = type(values)
     if hasattr(kind, "detach"):
         dense = "" if str(values.layout) == "torch.strided" else ".to_dense()"
@@ -195,12 +194,12 @@ def _length(row: Any) -> tuple[int, ...]:
 
 
 def _is_lazy(kind: type) -> bool:
-    """Return whether a table is yet to be computed, as those of dask and LazyFrame of polars."""
+    """Return whether a table is lazy, such as those of dask and LazyFrame of polars."""
     return hasattr(kind, "collect") or hasattr(kind, "compute") and hasattr(kind, "iloc")
 
 
 def _fill(values: np.ma.MaskedArray) -> np.ndarray:
-    """Return a masked array with what stands for missing where the mask is set."""
+    """Return the values of a masked array, with a missing value where the mask is set."""
     if values.dtype.names is not None or not np.ma.is_masked(values):
         return values.data
     missing: Any = {"m": "NaT", "M": "NaT"}.get(values.dtype.kind, np.nan)

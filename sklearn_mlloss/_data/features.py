@@ -1,4 +1,4 @@
-"""Kinds of X: what is accepted, and how it becomes rows of numbers."""
+"""Conversion of X to numbers and codes of categories."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["InputCodec", "check_rows", "takes_missing"]
 
 # Types of columns of categories, in pandas and polars.
 CATEGORICAL = ("CategoricalDtype", "Categorical", "Enum")
-# Types of columns of times, in polars; those of pandas and numpy are of a kind.
+# Types of columns of times in polars; those of pandas and numpy have a kind.
 TIMES = ("Date", "Datetime", "Duration", "Time")
 UNKNOWN = -1
 # How numpy and pandas report columns that are no numbers.
@@ -31,9 +31,9 @@ NOT_NUMBERS = ("could not convert", "could not be promoted", "Cannot cast")
 
 
 def takes_missing(encoding: Any) -> bool:
-    """Return whether NaN in X is represented by what the parameter `encoding` stands for.
+    """Return whether the encoding that the parameter stands for takes NaN in X.
 
-    A transformer is asked when it runs.
+    A transformer raises when it does not.
     """
     return encoding is not None and not hasattr(encoding, "transform")
 
@@ -303,7 +303,7 @@ def _name(X: Any, j: int) -> str:
 
 
 def _numbers(X: Any, convert: Callable[[], Any], columns: Sequence[int]) -> Any:
-    """Return what `convert` makes of columns of X; if one of them holds no numbers, name it."""
+    """Return the result of `convert`; if columns hold no numbers, raise with the name of one."""
     _refuse_times(X, columns)
     try:
         with without_rows("X"):
@@ -324,7 +324,7 @@ def _numbers(X: Any, convert: Callable[[], Any], columns: Sequence[int]) -> Any:
 
 
 def _refuse_times(X: Any, columns: Sequence[int]) -> None:
-    """Raise if columns hold times, which numpy takes for numbers where all of them do."""
+    """Raise if columns hold times, which numpy converts to numbers if all columns are times."""
     if not is_frame(X) and not _is_time(getattr(X, "dtype", None)):
         return
     dtypes = list(X.dtypes) if is_frame(X) else [X.dtype] * X.shape[1]
@@ -375,7 +375,7 @@ def _factorize(column: Any) -> tuple[list, np.ndarray]:
 
 
 def _key(level: Any) -> Any:
-    """Return what a level has in common with those that are the same category."""
+    """Return a key that is equal for levels of the same category."""
     if isinstance(level, float | np.floating) and not level.is_integer():
         return float(np.float32(level))
     return level
@@ -390,18 +390,18 @@ def _sorted(levels: list) -> list:
         )
 
 
-def _warn_of_lost_digits(given: Any, dtype: Any, names: np.ndarray) -> None:
-    """Warn of columns whose differences are hardly there any more in another precision.
+def _warn_of_lost_digits(X: Any, dtype: Any, names: np.ndarray) -> None:
+    """Warn of columns whose differences nearly vanish in float32.
 
     Such as seconds since 1970: float32 has 24 bits, and the last of a billion is worth 64.
     """
-    if dtype != np.float32 or sp.issparse(given):
+    if dtype != np.float32 or sp.issparse(X):
         return
-    given = np.asarray(given)
-    if given.dtype.kind not in "fiu" or given.dtype.itemsize <= 4:
+    X = np.asarray(X)
+    if X.dtype.kind not in "fiu" or X.dtype.itemsize <= 4:
         return
     # NaN is left out.
-    low, high = (f.reduce(given, axis=0).astype(float) for f in (np.fmin, np.fmax))
+    low, high = (f.reduce(X, axis=0).astype(float) for f in (np.fmin, np.fmax))
     largest = np.maximum(np.abs(low), np.abs(high))
     lost = (high > low) & (high - low < 1000 * np.finfo(np.float32).eps * largest)
     if lost.any():

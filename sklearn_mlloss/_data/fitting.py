@@ -1,4 +1,4 @@
-"""What every `fit` does: one seed for all, and no change if it fails."""
+"""Common parts of all `fit` methods: one seed, and no change if they fail."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 
 @contextmanager
 def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
-    """Leave the estimator as it was if anything fails, so that it is never half fitted."""
+    """Restore the estimator if anything fails, so that it is never half fitted."""
     before = dict(vars(estimator))
     try:
         yield
@@ -31,8 +31,8 @@ def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
 
 
 def draw_entropy(random_state: Any) -> int:
-    """Return the number that all seeds of a fit follow from."""
-    # numpy's global generator, which check_random_state(None) returns, is not ours to advance.
+    """Return the number from which all seeds of a fit are drawn."""
+    # check_random_state(None) returns numpy's global generator, which must not change.
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
     try:

@@ -1,4 +1,4 @@
-"""Splits of a cross-validation as row numbers, checked before anything is trained."""
+"""Folds of a cross-validation as row numbers, checked before anything is trained."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def list_folds(
     X, y : array-like
         For the splitter.
     kept : ndarray of bool, shape (n_samples,), optional
-        Which rows may be used; the others are left out of every part.
+        Which rows are used; the others are left out of all parts.
     **split_params : dict
         For the splitter, such as `groups`.
 
@@ -43,8 +43,8 @@ def list_folds(
     Raises
     ------
     ValueError
-        If `cv` is something else, names rows that X does not have, has no fold, or has one with
-        an empty part; if it needs groups and there are none, or splits one that was given.
+        If `cv` is something else, has row numbers beyond X, no fold, or one with an empty part; if
+        it needs groups and there are none, or does not keep the groups together.
     """
     n_rows = _num_samples(X)
     wanted = "cv must be an int, a splitter or an iterable of (train, test) row numbers or masks"
@@ -90,10 +90,10 @@ def check_groups(groups: Any, n_rows: int, estimator: Any = None) -> np.ndarray:
     Parameters
     ----------
     groups : array-like of shape (n_rows,)
-        Numbers, strings, or whatever can be sorted.
+        Values that can be sorted, such as numbers or strings.
     n_rows : int
     estimator : object, optional
-        What is fitted in folds that keep groups together. Its own folds would not.
+        Fitted in folds that keep groups together; an estimator with inner folds is refused.
     """
     _refuse_folds_within(estimator)
     groups = to_array(groups, "groups", "an array with one value per row")
@@ -103,7 +103,7 @@ def check_groups(groups: Any, n_rows: int, estimator: Any = None) -> np.ndarray:
         )
     is_object = groups.dtype == object
     if any(map(is_missing, groups)) if is_object else (groups != groups).any():
-        raise ValueError("groups contains NaN or another missing value: give every row a group")
+        raise ValueError("groups contains NaN or another missing value: give each row a group")
     try:
         np.unique(groups)
     except TypeError as error:
@@ -146,14 +146,14 @@ def warn_of_gaps(folds: list[Fold], Y: np.ndarray, targets: Any) -> None:
     if not gaps.any():
         return
     one, many, names = "class", "classes", targets.classes_
-    so = "which have probability 0 there"
+    effect = "which have probability 0 there"
     if targets.kind == "multilabel":
         one, many, names = "label", "labels", targets.label_names_
-        so = "of which they have only positives, or none"
+        effect = "of which they have only positives, or none"
     warn_user(
         f"the training rows of some folds lack {many}, in {gaps.any(axis=1).sum()} of {len(folds)} "
-        f"({describe_gaps(gaps, names, one, many)}), {so}: use a stratified cv, such as cv=5 or "
-        "MultilabelStratifiedKFold (with groups MultilabelStratifiedGroupKFold), or one that "
+        f"({describe_gaps(gaps, names, one, many)}), {effect}: use a stratified cv, such as cv=5 "
+        "or MultilabelStratifiedKFold (with groups MultilabelStratifiedGroupKFold), or one that "
         "shuffles a sorted table; leave out what is too rare for any split"
     )
 
@@ -174,14 +174,14 @@ def _refuse_folds_within(estimator: Any) -> None:
 
 
 def describe_gaps(gaps: np.ndarray, names: np.ndarray, one: str, many: str) -> str:
-    """Return what some folds lack, such as "fold 0: classes 'a', 'b'; fold 3: class 'c'".
+    """Return in words what some folds lack, such as "fold 0: classes 'a', 'b'; fold 3: class 'c'".
 
     Parameters
     ----------
     gaps : ndarray of bool, shape (n_folds, n_labels)
     names : ndarray of shape (n_labels,)
     one, many : str
-        What names name.
+        What `names` are, in the singular and the plural.
     """
     shown = []
     for k in np.flatnonzero(gaps.any(axis=1)):

@@ -1,4 +1,4 @@
-"""Words of messages: values in short, near misses, errors, and warnings at the user's line."""
+"""Parts of messages: short values, near misses, errors; and warnings at the user's line."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ FOREIGN = ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError,
 PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
-def did_you_mean(given: Any, names: Iterable[str]) -> str:
+def did_you_mean(name: Any, names: Iterable[str]) -> str:
     """Return the end of an error message: the name that was probably meant, or nothing.
 
     Parameters
     ----------
-    given : object
-        A mistyped name; anything but a string is like none of the names.
+    name : object
+        A mistyped name; a value that is not a string is like none of the names.
     names : iterable of str
         The names that exist.
 
@@ -51,10 +51,10 @@ def did_you_mean(given: Any, names: Iterable[str]) -> str:
     >>> "unknown loss 'Focl'" + did_you_mean("Focl", ["bce", "focal"])
     "unknown loss 'Focl'; did you mean 'focal'?"
     """
-    if not isinstance(given, str):
+    if not isinstance(name, str):
         return ""
-    known = {_plain(name): name for name in names}
-    close = get_close_matches(_plain(given), known, n=1)
+    known = {_plain(other): other for other in names}
+    close = get_close_matches(_plain(name), known, n=1)
     return f"; did you mean {known[close[0]]!r}?" if close else ""
 
 
@@ -63,10 +63,10 @@ def _plain(name: str) -> str:
 
 
 def describe(value: Any) -> str:
-    """Return how a message shows what was given: in short, and never rows of data.
+    """Return a value in short for a message, without rows of data.
 
-    Arrays and tables, and lists that are long or nested, may hold rows: their type and size are
-    shown.
+    Arrays and tables, and lists that are long or nested, may hold rows: only their type and size
+    are shown.
     """
     if isinstance(value, partial):
         return f"partial of {describe(value.func)}"
@@ -113,7 +113,7 @@ def warn_user(message: str | Warning, category: type[Warning] = UserWarning) -> 
     Parameters
     ----------
     message : str or Warning
-        A warning itself has a category of its own.
+        A Warning has its own category.
     category : type, default=UserWarning
     """
     frame, level, of_user = inspect.currentframe(), 1, 1
@@ -140,6 +140,6 @@ def _short(value: Any) -> str:
         return type(value).__name__
     if len(shown) <= LONGEST:
         return shown
-    # Not its beginning: nobody knows what data it holds.
+    # Not its beginning, which may hold data.
     length = f" of length {len(value)}" if hasattr(value, "__len__") else ""
     return f"{type(value).__name__}{length}"

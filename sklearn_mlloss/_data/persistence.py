@@ -1,4 +1,4 @@
-"""A version in each pickle, and a warning where another one loads it."""
+"""Estimators that store the package version in pickles, and warn if another one loads them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEY = "_sklearn_mlloss_version"
 class VersionedEstimator(BaseEstimator):
     """A `BaseEstimator` that warns when it was pickled by another version of this package.
 
-    scikit-learn does so for classes of its own only.
+    scikit-learn warns for its own classes only.
     """
 
     def __getstate__(self) -> dict[str, Any]:
@@ -27,7 +27,7 @@ class VersionedEstimator(BaseEstimator):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the state; warn if it is that of another version."""
-        # A subclass with a `__getstate__` of its own may have none.
+        # A subclass with a custom `__getstate__` may have none.
         saved = state.get(KEY, __version__)
         if saved != __version__:
             warn_user(

@@ -16,9 +16,9 @@ Inputs: TypeAlias = np.ndarray | sp.csr_matrix | sp.csr_array
 
 
 class RowView:
-    """Some rows of a matrix by their numbers: what a split of a large table is made of.
+    """A view of some rows of a matrix by their numbers, for the splits of a large table.
 
-    Indexing copies the rows that are asked for, and those only.
+    Indexing copies the requested rows only.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def select(X: Matrix, rows: np.ndarray) -> RowView:
 class Rows:
     """Rows of X with their targets and weights.
 
-    Some of the rows are a view of the X of all of them, and copies of the rest, which is small.
+    Indexing returns a view of X, and copies of the targets and weights, which are small.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class Rows:
             return observed, rows
         chosen = observed[rows]
         if ((chosen.Y == 0) | (chosen.Y == 1)).all():
-            # What was missing is gone with its rows.
+            # All missing targets were in the rows left out.
             chosen = replace(chosen, Y=chosen.Y.astype(np.uint8))
         return chosen, rows
 
@@ -105,5 +105,5 @@ class Rows:
         return replace(self, weight=scale_weight(self.weight, self.Y))
 
     def row_weight(self) -> np.ndarray | None:
-        """Return one weight per row, the mean over what was observed in it."""
+        """Return one weight per row, the mean over its observed entries."""
         return row_weight(self.weight, self.Y)

@@ -1,4 +1,4 @@
-"""Tables that users give: rows that can be chosen, columns that have names."""
+"""Tables as users pass them: rows that can be indexed, columns with names."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ N_SHOWN = 20
 
 
 def as_rows(X: Any, name: str = "X") -> Any:
-    """Return something whose rows can be chosen by number, for an estimator that knows the rest.
+    """Return a container whose rows can be indexed by number.
 
-    Lists stay what they are, and so do columns and tables of pandas and tables of polars. Tables of
-    pyarrow become DataFrames of pandas, sparse matrices CSR, and all else an array.
+    Lists, columns and tables of pandas and tables of polars stay as they are. Tables of pyarrow
+    become DataFrames of pandas, sparse matrices CSR, and everything else an array.
 
     Parameters
     ----------
     X : object
-        As a user gave it.
+        As the user passed it.
     name : str, default="X"
         Name of the argument, for messages.
 
@@ -67,7 +67,7 @@ def as_rows(X: Any, name: str = "X") -> Any:
 
 
 def as_table(X: Any, name: str = "X") -> Any:
-    """Return a DataFrame, a CSR matrix, or an array of rows and columns of whatever X holds.
+    """Return X as a DataFrame, a CSR matrix, or an array of rows and columns.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def as_table(X: Any, name: str = "X") -> Any:
     Raises
     ------
     ValueError
-        If it is something else.
+        If it has not two dimensions.
     """
     X = as_rows(X, name)
     if sp.issparse(X) or is_frame(X):
@@ -101,12 +101,12 @@ def as_table(X: Any, name: str = "X") -> Any:
 
 
 def as_frame(values: Any, name: str) -> Any:
-    """Return a table of pyarrow as one of pandas, and what is no table as it is.
+    """Return a table of pyarrow as one of pandas, and any other object as it is.
 
     Raises
     ------
     ValueError
-        If columns have the same name, or it is yet to be computed.
+        If columns have the same name, or the table is lazy.
     """
     if is_frame(values) and not has_rows(values):
         raise ValueError(f"{name} must be array-like, got {type_of(values)}{advise(values, name)}")
@@ -118,13 +118,13 @@ def as_frame(values: Any, name: str) -> Any:
 
 
 def is_frame(values: Any) -> bool:
-    """Return whether something is a table with named columns, each of a type."""
+    """Return whether an object is a table with named columns of one type each."""
     kind = type(values)
     return hasattr(kind, "columns") and hasattr(kind, "dtypes")
 
 
 def columns_of(values: Any) -> np.ndarray | None:
-    """Return the names of the columns of a table; None for what has no names."""
+    """Return the names of the columns of a table, or None."""
     if is_frame(values):
         return np.asarray(values.columns)
     return np.asarray(values.column_names) if _is_of_arrow(values) else None
@@ -145,11 +145,11 @@ def check_same_columns(values: Any, wanted: Any, name: str, of: str) -> None:
     Parameters
     ----------
     values : object
-        Passes if it has no names.
+        Accepted if it has no names.
     wanted : array-like of names, or None
-        Everything passes if there are none.
+        Everything is accepted if it is None.
     name, of : str
-        Name of the argument, and what the names wanted are those of, for messages.
+        Name of the argument, and the owner of the names wanted, for messages.
     """
     names = columns_of(values)
     if names is None or wanted is None or np.array_equal(names, wanted):
@@ -174,7 +174,7 @@ def _some(names: Any) -> str:
 
 
 def _check_frame(frame: Any, name: str) -> None:
-    """Raise for a table that libraries read by position, or not at all."""
+    """Raise for a table that libraries would read by position, or not at all."""
     names = list(frame.columns)
     if len(set(names)) < len(names):
         twice = [key for key in dict.fromkeys(names) if names.count(key) > 1]

@@ -1,4 +1,4 @@
-"""Kinds of y: what is accepted, how it becomes a matrix of targets, and the way back."""
+"""Kinds of y, their conversion to a target matrix, and of decisions back to y."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ LABEL_SETS = (
     "sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)"
 )
 NOT_INDICATOR = (
-    "y must hold 0 and 1 in a column a label (probabilities in [0, 1] where the loss takes soft "
-    "targets, NaN for not observed), got {}. Several classes a column "
+    "y must hold 0 and 1 with one column per label (probabilities in [0, 1] where the loss takes "
+    "soft targets, NaN for not observed), got {}. Several classes per column "
     "(multiclass-multioutput) are another task: use sklearn.multioutput.MultiOutputClassifier or "
     "one-hot columns. If rows are lists of labels, use sklearn.preprocessing.MultiLabelBinarizer"
 )
 
-# Entries that are checked at a time, so that what is computed on the way stays small.
+# Entries that are checked at a time, so that temporary arrays stay small.
 BLOCK_ENTRIES = 2**17
 
 
@@ -43,7 +43,7 @@ class TargetCodec:
     kind : {"multilabel", "binary", "multiclass"}
         An indicator matrix, or a 1-D y with two or with more classes.
     classes_ : ndarray
-        The sorted classes of a 1-D y; for an indicator the 2-D array with a row [0, 1] a label,
+        The sorted classes of a 1-D y; for an indicator the 2-D array with one row [0, 1] per label,
         the form that scikit-learn's probability scorers take for any number of labels.
     n_labels_ : int
         Columns of the target matrix: labels, classes, or 1 for a binary y.
@@ -60,8 +60,8 @@ class TargetCodec:
         y : array-like or sparse matrix
             The targets.
         classes : array-like, optional
-            All classes of a 1-D y, of which `y` may lack some. For an indicator the names or the
-            numbers of its columns, which say nothing new.
+            All classes of a 1-D y, of which `y` may lack some. For an indicator only the names or
+            the numbers of its columns are allowed.
 
         Returns
         -------
@@ -93,10 +93,10 @@ class TargetCodec:
             y if classes is None else _column(to_array(classes, "classes"), "classes")
         )
         if len(self.classes_) < 2:
-            what, found = "y" if classes is None else "classes", self.classes_.tolist()
+            name, only = "y" if classes is None else "classes", self.classes_.tolist()
             raise ValueError(
-                f"{what} has only {len(found)} class{'' if found else 'es'}"
-                f"{''.join(f', {value!r}' for value in found)}: a classifier needs at least 2 "
+                f"{name} has only {len(only)} class{'' if only else 'es'}"
+                f"{''.join(f', {value!r}' for value in only)}: a classifier needs at least 2 "
                 "classes"
             )
         self.kind = "binary" if len(self.classes_) == 2 else "multiclass"
@@ -110,7 +110,7 @@ class TargetCodec:
             check_same_columns(y, self.label_names_, "y", "the first fit")
 
     def is_like(self, other: TargetCodec) -> bool:
-        """Return whether a network for one kind of y serves the other."""
+        """Return whether a network for one kind of y can be trained on the other."""
         if self.kind != other.kind or self.n_labels_ != other.n_labels_:
             return False
         if self.kind == "multilabel":
@@ -139,8 +139,8 @@ class TargetCodec:
     def transform(self, y: Any) -> np.ndarray:
         """Return the target matrix of shape (n_samples, n_labels).
 
-        uint8 where every target is 0 or 1, else float32 with NaN where nothing was observed. An
-        indicator that has such a form already is not copied: do not write into the result.
+        uint8 if all targets are 0 or 1, else float32 with NaN where nothing was observed. An
+        indicator of such a dtype is not copied: do not write into the result.
         """
         y = _read(y)
         if self.kind == "multilabel":
@@ -192,7 +192,7 @@ class TargetCodec:
         Parameters
         ----------
         y : array-like, DataFrame or sparse matrix
-            The true targets, with the columns of the y that was fitted, if both have names.
+            The true targets, with the same columns as in `fit`, if both have names.
         predicted : array or sparse matrix
             As `inverse_transform` returns it.
         sample_weight : array-like of shape (n_samples,), optional
@@ -230,7 +230,7 @@ def plain_targets(y: Any) -> Any:
     Parameters
     ----------
     y : array-like, DataFrame or sparse matrix
-        The targets, as a user gave them.
+        The targets, as the user passed them.
 
     Returns
     -------
@@ -239,7 +239,7 @@ def plain_targets(y: Any) -> Any:
     """
     y = _read(y)
     if sp.issparse(y) and y.shape[1] == 1:
-        y = y.toarray()  # which scikit-learn takes for one class a row
+        y = y.toarray()  # scikit-learn would take it for one class per row
     types = set(y.dtypes) if is_frame(y) else {y.dtype}
     if len(y.shape) == 1 or sp.issparse(y) or len(types) == 1 and _is_plain(*types):
         return y
@@ -254,12 +254,12 @@ def plain_targets(y: Any) -> Any:
 
 def _name_columns(classes: Any, names: np.ndarray | None, n_labels: int) -> bool:
     """Return whether classes are the numbers, or the names, of the columns of an indicator."""
-    given = to_array(classes, "classes").tolist()
-    return given == list(range(n_labels)) or names is not None and given == names.tolist()
+    values = to_array(classes, "classes").tolist()
+    return values == list(range(n_labels)) or names is not None and values == names.tolist()
 
 
 def _is_plain(dtype: Any) -> bool:
-    """Return whether a type is one of numbers that numpy and scipy have; float16 is not."""
+    """Return whether numpy and scipy have a type of numbers; scipy has no float16."""
     return isinstance(dtype, np.dtype) and dtype.kind in "biuf" and dtype != np.float16
 
 
@@ -273,14 +273,14 @@ def _read(y: Any) -> Any:
         y = as_csr(y, "y")
         if not y.data.all():
             y = y.copy()
-            y.eliminate_zeros()  # which scikit-learn's metrics take for labels
+            y.eliminate_zeros()  # scikit-learn's metrics would count them as labels
     else:
         y = as_frame(y, "y")
         y = y if is_frame(y) else _array_of(y)
     if len(y.shape) == 2 and y.shape[1] == 0:
         raise ValueError("y has no columns: there is no label to learn")
     if len(y.shape) == 2 and y.shape[1] == 1 and not _looks_like_indicator(y):
-        # A column of classes is a 1-D y with a dimension too many.
+        # A column of classes is a 1-D y with one dimension too many.
         warn_user(
             "A column-vector y was passed when a 1d array was expected. Please change the shape of "
             "y to (n_samples,), for example using ravel().",
@@ -338,7 +338,7 @@ def _column(y: Any, name: str = "y") -> np.ndarray:
 def _indicator(y: Any) -> np.ndarray:
     """Return an indicator as uint8, or as float32 where it has soft or missing targets.
 
-    What has that form, or is boolean, is not copied; for others little more than the result is
+    Arrays of that dtype and booleans are not copied; for others little more than the result is
     allocated.
     """
     if sp.issparse(y):

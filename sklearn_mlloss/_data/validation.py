@@ -34,7 +34,7 @@ SMALLEST_BETA, LARGEST_BETA = 1e-6, 1e6
 
 
 class InvalidParameterError(TypeError, ValueError):
-    """A parameter is of a wrong kind: both errors, since either may be expected."""
+    """A parameter has a wrong type: both errors, since users may catch either."""
 
 
 def check_number(
@@ -53,21 +53,21 @@ def check_number(
     Parameters
     ----------
     value : object
-        What was given. A bool is no number. Nor is what formulas cannot take: an integer of numpy
-        with fewer than 32 bits or without sign, of which ``-x`` or ``x**2`` overflows; an int of
-        more than 64 bits; a fraction.
+        Not allowed are bools, and numbers that formulas cannot take: integers of numpy with fewer
+        than 32 bits or without sign, of which ``-x`` or ``x**2`` overflows; ints of more than 64
+        bits; fractions.
     name : str
         Name of the parameter, for the message.
     low, high : float
-        Bounds of the values that are allowed.
+        Bounds of the allowed values.
     closed : {"both", "left", "right", "neither"}, default="both"
-        Which of the two bounds are allowed themselves.
+        Which of the two bounds are allowed values.
     infinite : bool, default=False
         Whether infinity within the bounds is allowed. NaN is never.
     largest : float, default=the largest of float32
         Size beyond which a number counts as infinite: most networks compute in float32.
     other : str, default=""
-        What else the caller allows, for the message, such as ``"None or "``.
+        Other values that the caller allows, for the message, such as ``"None or "``.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def check_number(
 
 
 def check_beta(value: Any) -> None:
-    """Raise unless a number weighs recall against precision in an F-beta."""
+    """Raise unless a number can be the weight of recall in F-beta."""
     check_number(value, "beta", low=0, closed="neither")
     if not SMALLEST_BETA <= value <= LARGEST_BETA:
         raise ValueError(
@@ -120,7 +120,7 @@ def check_numbers(
     Parameters
     ----------
     value : object
-        What was given.
+        A number, or a sequence of numbers.
     name, low, closed, infinite, other : see `check_number`
 
     Returns
@@ -133,15 +133,15 @@ def check_numbers(
         If `value` is not such numbers, or one of them is not finite or out of bounds.
     """
     try:
-        given = np.asarray(value)
-        if given.dtype.kind == "O" and all(map(_is_number, given.ravel())):
-            given = given.astype(np.float64)
+        array = np.asarray(value)
+        if array.dtype.kind == "O" and all(map(_is_number, array.ravel())):
+            array = array.astype(np.float64)
     except (TypeError, ValueError, RuntimeError):  # of ragged lists, and of torch
-        given = np.empty(0, dtype=object)
-    numbers = given.astype(np.float64) if given.dtype.kind in "iuf" else np.array(np.nan)
+        array = np.empty(0, dtype=object)
+    numbers = array.astype(np.float64) if array.dtype.kind in "iuf" else np.array(np.nan)
     limit = math.inf if infinite else LARGEST
     within = _is_within(numbers, low, math.inf, closed) & (np.abs(numbers) <= limit)
-    if given.ndim > 1 or not np.all(within):
+    if array.ndim > 1 or not np.all(within):
         kind = _describe_range("a number" if infinite else "a finite number", low, math.inf, closed)
         raise ValueError(f"{name} must be {other}{kind} or one per label, got {describe(value)}")
     return numbers
@@ -160,7 +160,7 @@ def check_integer(
     Parameters
     ----------
     value : object
-        What was given. A bool is no integer.
+        Bools are not allowed.
     name, low, high, other : see `check_number`
 
     Raises
@@ -200,7 +200,7 @@ def check_call(function: Callable[..., Any], name: str, *arguments: str) -> None
         raise TypeError(wanted)
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some functions written in C tell nothing
+    except (TypeError, ValueError):  # some functions written in C have no signature
         return
     try:
         signature.bind(*arguments)
@@ -209,7 +209,7 @@ def check_call(function: Callable[..., Any], name: str, *arguments: str) -> None
 
 
 def is_auto(value: Any) -> bool:
-    """Return whether a choice is left to us."""
+    """Return whether a parameter is "auto"."""
     return isinstance(value, str) and value == "auto"
 
 
@@ -230,7 +230,7 @@ def _why_no_number(value: Any) -> str:
 
 def _is_within(value: Any, low: float, high: float, closed: str) -> Any:
     above = value >= low if closed in ("both", "left") else value > low
-    # The end of what has none is no limit: infinity may be allowed.
+    # Without an upper bound there is no limit: infinity may be allowed.
     below = value <= high if closed in ("both", "right") or high == math.inf else value < high
     return above & below
 
@@ -266,11 +266,11 @@ def check_nested(estimator: BaseEstimator, params: Mapping[str, Any]) -> None:
                     f"{path}={describe(part)}: give it along"
                 )
             if depth and type(part).set_params is not BaseEstimator.set_params:
-                break  # it has names of its own
+                break  # it has custom names
             known = part.get_params(deep=True)
             if name not in known:
                 if not depth:
-                    break  # scikit-learn says so
+                    break  # scikit-learn raises
                 has = ", ".join(n for n in known if "__" not in n) or "none"
                 raise ValueError(
                     f"{key} must name a parameter of {type(part).__name__}, which has {has}"

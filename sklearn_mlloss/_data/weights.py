@@ -1,4 +1,4 @@
-"""Weights of rows and entries: their form, and what they mean to whatever learns with them."""
+"""Weights of rows and entries: their checks, their scale, and one weight per row."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def check_weight(
     Parameters
     ----------
     sample_weight : array-like, optional
-        As a user gave them.
+        As the user passed them.
     Y : ndarray of shape (n_samples, n_labels)
         Target matrix, or any array of that shape.
     per_label : bool, default=True
         Whether there may be one weight per row and label, as for an indicator.
     largest_sum : float, default=inf
-        The largest sum of weights that are used as they are, as a rule `LARGEST_SUM`, and the
-        inverse of the smallest. Where only their ratios matter there is none: see `scale_weight`.
+        Largest sum of weights that are used unscaled, usually `LARGEST_SUM`, and the inverse of
+        the smallest. Scaled weights need no limit: see `scale_weight`.
 
     Raises
     ------
     ValueError
-        If the weights are something else, or all 0.
+        If the weights are invalid, or all 0.
     """
     if sample_weight is None:
         return None
@@ -83,7 +83,7 @@ def check_weight(
 
 
 def check_row_weight(sample_weight: Any, Y: np.ndarray) -> np.ndarray:
-    """Return one weight per row of Y, used as it is; 1 where none is given."""
+    """Return one weight per row of Y, unscaled; 1 if there are no weights."""
     weight = check_weight(sample_weight, Y, per_label=False, largest_sum=LARGEST_SUM)
     return np.ones(len(Y)) if weight is None else weight
 
@@ -125,8 +125,8 @@ def training_rows(Y: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
 def scale_weight(weight: np.ndarray | None, Y: np.ndarray) -> np.ndarray | None:
     """Return weights of mean 1 over the rows, or the entries, that count.
 
-    Everything that learns takes a weight for a count, such as the number of positives that a
-    label has. So a weight of 1 means one row, whatever the unit of the weights that were given.
+    Losses, calibrators and decoders use weights as counts, such as the number of positives of a
+    label. After scaling, a weight of 1 means one row, independent of the unit of the weights.
     """
     if weight is None:
         return None
@@ -134,8 +134,8 @@ def scale_weight(weight: np.ndarray | None, Y: np.ndarray) -> np.ndarray | None:
     if Y.dtype.kind == "f":
         observed = ~np.isnan(Y)
         counts &= observed if weight.ndim == 2 else observed.any(axis=1)
-    # Sums of the largest overflow, and the mean of the smallest may be 0. What does not count may
-    # be larger still, and is kept finite.
+    # Sums of the largest overflow, and the mean of the smallest may be 0. Weights that do not count
+    # may be even larger, and are kept finite.
     with np.errstate(over="ignore"):
         weight = np.minimum(weight / weight[counts].max(), FINITE)
     return weight / weight[counts].mean()
@@ -151,7 +151,7 @@ def row_weight(weight: np.ndarray | None, Y: np.ndarray) -> np.ndarray | None:
 
 
 def weigh(Y: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return targets and one weight per row, as calibrators and decoders learn with them.
+    """Return targets and one weight per row, for calibrators and decoders.
 
     Parameters
     ----------

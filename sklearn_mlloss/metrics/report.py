@@ -79,7 +79,9 @@ def multilabel_report(
     Y, proba, weight = check_inputs(Y, proba, "proba", sample_weight)
     names = find_names(table, label_names, Y.shape[1])
 
-    def columns(Y, proba, Y_hat, weight):
+    def columns(
+        Y: np.ndarray, proba: np.ndarray, Y_hat: np.ndarray, weight: np.ndarray
+    ) -> dict[str, Any]:
         mass = weight[:, None] * ~np.isnan(Y)
         positive, hit = np.nansum(mass * Y, axis=0), np.nansum(mass * Y * Y_hat, axis=0)
         predicted, observed = (mass * Y_hat).sum(axis=0), mass.sum(axis=0)

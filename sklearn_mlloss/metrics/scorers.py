@@ -113,12 +113,14 @@ def multilabel_scorers(k: int = 1, propensities: ArrayLike | None = None) -> dic
 class _MatrixScorer(_Scorer):
     """A scorer of scikit-learn that passes arrays of shape (n_samples, n_labels) to the metric."""
 
-    def _score(self, method_caller, estimator, X, y_true, **kwargs):
+    def _score(
+        self, method_caller: Callable, estimator: Any, X: Any, y_true: Any, **kwargs: Any
+    ) -> float:
         check_labels_of(estimator, y_true)
         y_true = to_dense(y_true, "y")
         y_true = y_true.reshape(-1, 1) if y_true.ndim == 1 else y_true
 
-        def matrix(_, method, X, **__):
+        def matrix(_: Any, method: str, X: Any, **__: Any) -> np.ndarray:
             # As a tuple the name is a separate key in the cache that scorers of a dict share.
             return method_caller(_AsMatrix(estimator, method, y_true.shape[1]), (method,), X)
 
@@ -131,16 +133,16 @@ class _AsMatrix(ClassifierMixin, BaseEstimator):
     Its `classes_` are those of an indicator, so that scikit-learn leaves the responses as they are.
     """
 
-    def __init__(self, estimator, method, n_labels):
+    def __init__(self, estimator: Any, method: str, n_labels: int):
         self.estimator = estimator
         self.method = method
         self.n_labels = n_labels
 
     @property
-    def classes_(self):
+    def classes_(self) -> np.ndarray:
         return np.tile([0, 1], (self.n_labels, 1))
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         response = getattr(self.estimator, self.method)(X)
         classes = getattr(self.estimator, "classes_", None)
         source = f"{self.method} of {type(self.estimator).__name__}"
