@@ -118,7 +118,7 @@ def test_sparse_rows_with_columns_beyond_the_shape_are_refused(make, method):
     ],
     ids=["generator", "dict", "None", "complex", "names", "1-D"],
 )
-def test_what_is_no_X_is_refused_before_training(make, given, message):
+def test_invalid_X_is_refused_before_training(make, given, message):
     class Untrained(DecisionTreeClassifier):
         def fit(self, X, y):
             raise AssertionError("trained")
@@ -131,7 +131,7 @@ def test_what_is_no_X_is_refused_before_training(make, given, message):
 
 
 @pytest.mark.parametrize("make", [decoded, vote])
-def test_other_estimators_may_take_what_is_no_table(make):
+def test_other_estimators_may_take_other_inputs(make):
     texts = ["x" * int(v + 5) for v in X[:, 0]]
     lengths = FunctionTransformer(lambda texts: np.array([[len(t)] for t in texts]))
     model = make(make_pipeline(lengths, TREE)).fit(texts, Y)
@@ -263,7 +263,7 @@ def test_masked_labels_are_not_observed():
     ],
     ids=["generator", "dict", "dicts", "void", "complex", "mask", "NaT", "names"],
 )
-def test_what_is_no_y_is_refused(make, given, message):
+def test_invalid_y_is_refused(make, given, message):
     with pytest.raises(ValueError, match=message):
         make().fit(X, given)
 

@@ -231,7 +231,7 @@ def test_each_table_is_asked_for_by_its_id(monkeypatch, name):
         ({"categories": {"b": ["red", "blue"]}}, "feature 'b' of 'scene' is nominal"),
     ],
 )
-def test_what_arrives_is_checked(monkeypatch, changes, message):
+def test_downloads_are_checked(monkeypatch, changes, message):
     monkeypatch.setattr(datasets, "fetch_openml", lambda **_: answer(**changes))
     with pytest.raises(ValueError, match=message):
         fetch("scene")

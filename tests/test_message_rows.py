@@ -170,7 +170,7 @@ def test_rows_in_place_of_arguments_of_parts_and_metrics(form):
 
 
 @pytest.mark.parametrize("of", [np.asarray, pd.DataFrame, sp.csr_array])
-def test_what_memory_cannot_pickle(tmp_path, of):
+def test_objects_that_memory_cannot_pickle(tmp_path, of):
     def loss(outputs, targets):
         return (outputs - targets).square().mean()
 

@@ -283,7 +283,7 @@ def test_agreement_with_scikit_learn(complete):
 
 @pytest.mark.parametrize("average", ["micro", "macro", "samples", None])
 @pytest.mark.parametrize("empty", [0, 1])
-def test_agreement_of_set_measures_with_scikit_learn(complete, average, empty):
+def test_agreement_of_set_metrics_with_scikit_learn(complete, average, empty):
     Y, _, Y_hat, w = complete
     Y, Y_hat = Y.copy(), Y_hat.copy()
     Y[:, 1] = Y_hat[:, 1] = 0
@@ -424,7 +424,7 @@ def test_a_single_label_and_forms_of_input(metric):
 
 
 @EVERY
-def test_errors_say_what_was_given(metric):
+def test_errors_show_the_value(metric):
     ok = np.array([[1, 0], [0, 1]])
     for Y, values, message in [
         ([1, 0], ok, r"Y must be 2-D.*\(2,\).*reshape"),

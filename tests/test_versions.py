@@ -19,7 +19,7 @@ def shown(capsys):
     return lines_of(capsys.readouterr().out)
 
 
-def test_versions_of_all_that_is_needed(shown):
+def test_versions_of_all_dependencies(shown):
     assert shown["sklearn_mlloss"] == sklearn_mlloss.__version__
     for name in ("numpy", "scipy", "scikit-learn", "torch", "skorch", "matplotlib"):
         assert shown[name] == version(name)
@@ -35,7 +35,7 @@ def test_devices_are_named(monkeypatch, capsys):
     assert "cuda:0: Model 0" in out and "cuda:1: Model 1" in out
 
 
-def test_what_is_not_installed(monkeypatch, capsys):
+def test_packages_that_are_not_installed(monkeypatch, capsys):
     monkeypatch.setattr(versions, "OPTIONAL", ("surely_no_such_package",))
     show_versions()
     assert lines_of(capsys.readouterr().out)["surely_no_such_package"] == "not installed"

@@ -144,7 +144,7 @@ def cases(forms):
 
 
 @cases(SAME)
-def test_what_holds_the_same_numbers(make):
+def test_containers_of_the_same_numbers(make):
     np.testing.assert_array_equal(to_float(make(), "X"), Y)
     if "categor" not in str(getattr(make(), "dtypes", "")):
         table = as_table(make())
@@ -157,7 +157,7 @@ def test_what_holds_the_same_numbers(make):
 
 
 @cases(MISSING)
-def test_what_is_masked_or_null_is_missing(make):
+def test_masked_values_and_nulls_are_missing(make):
     np.testing.assert_array_equal(to_float(make(), "X"), WITH_HOLES)
     np.testing.assert_array_equal(to_float(as_table(make()), "X"), WITH_HOLES)
     np.testing.assert_array_equal(TargetCodec().fit(make()).transform(make()), WITH_HOLES)
@@ -165,7 +165,7 @@ def test_what_is_masked_or_null_is_missing(make):
 
 @pytest.mark.parametrize("read", [to_array, to_float, as_rows, as_table])
 @pytest.mark.parametrize("make, message", REFUSED.values(), ids=list(REFUSED))
-def test_what_is_no_table_is_refused_by_name(read, make, message):
+def test_objects_that_are_no_tables_are_named(read, make, message):
     with pytest.raises(ValueError, match=f"^X must be .*{message}"):
         read(make(), "X")
 
@@ -191,7 +191,7 @@ def test_what_is_no_table_is_refused_by_name(read, make, message):
     ],
     ids=str,
 )
-def test_what_has_no_rows_and_columns(X, message):
+def test_arrays_without_rows_and_columns(X, message):
     with pytest.raises(ValueError, match=message) as caught:
         as_table(X)
     assert len(str(caught.value)) < 250
@@ -300,7 +300,7 @@ def test_missing_targets_become_nan(make):
     np.testing.assert_array_equal(values, WITH_HOLES)
 
 
-def test_plain_targets_stay_what_they_are():
+def test_plain_targets_are_unchanged():
     for given in (Y, Y == 1, frame(Y), np.array(["a", "b"]), sp.csr_array(Y)):
         assert plain_targets(given) is given
     table = frame(Y, "Int64").set_index(pd.Index([7, 5, 3, 1]))

@@ -290,7 +290,7 @@ def test_a_mixed_table_trains_as_its_one_hot_columns():
 
 
 @pytest.mark.parametrize("encoding", ["auto", None, *NAMES, PiecewiseLinearEncoding(3)])
-def test_categories_go_with_every_encoding_of_the_numbers(encoding):
+def test_categories_with_all_encodings_of_the_numbers(encoding):
     frame = mixed()
     if encoding is None:
         frame["price"] = NUMBERS[:, 1]
@@ -328,7 +328,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_of_categories_trains_the_same(form):
+def test_all_forms_of_categories_train_the_same(form):
     convert, features = FORMS[form]
     expected = make().fit(mixed(), Y)
     data = convert(mixed())
@@ -686,7 +686,7 @@ def test_columns_are_chosen_as_by_gradient_boosting(features, framed):
 
 
 @pytest.mark.parametrize("kind", [object, "string", "category"])
-def test_text_is_named_with_what_to_do(kind):
+def test_columns_of_text_are_named_with_a_remedy(kind):
     frame = pd.DataFrame({"a": NUMBERS[:, 0], "b": SIZE}).astype({"b": kind})
     features = None if kind == "category" else "from_dtype"
     remedy = {"category": "categorical_features='from_dtype'"}.get(kind, "astype\\('category'\\)")

@@ -12,14 +12,14 @@ FORMATS = ["bsr", "coo", "csc", "csr", "dia", "dok", "lil"]
 
 @pytest.mark.parametrize("kind", ["array", "matrix"])
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_format(form, kind):
+def test_all_formats(form, kind):
     given = getattr(sp, f"{form}_{kind}")(DENSE)
     found = as_csr(given, "X")
     assert type(found) is getattr(sp, f"csr_{kind}") and found.has_canonical_format
     np.testing.assert_array_equal(found.toarray(), DENSE)
 
 
-def test_entries_given_twice_are_summed_and_what_was_given_stays():
+def test_duplicates_are_summed_in_a_copy():
     given = sp.csr_array((np.array([1.0, 2, 4]), [2, 0, 2], [0, 3]), shape=(1, 3))
     found = as_csr(given, "X")
     np.testing.assert_array_equal(found.toarray(), [[2, 0, 5]])

@@ -182,7 +182,7 @@ def test_multiclass_vectors(classes):
     assert back.tolist() == classes and back.dtype == y.dtype
 
 
-def test_classes_that_y_lacks_can_be_given():
+def test_classes_may_include_some_that_y_lacks():
     codec = TargetCodec().fit(["b", "b"], classes=["c", "b", "a"])
     assert codec.kind == "multiclass" and codec.classes_.tolist() == ["a", "b", "c"]
     np.testing.assert_array_equal(codec.transform(["b"]), [[0, 1, 0]])
@@ -246,7 +246,7 @@ def object_rows(rows):
     ],
     ids=lambda value: None if not isinstance(value, str) else value[:20],
 )
-def test_what_is_refused(y, words):
+def test_invalid_targets(y, words):
     with pytest.raises(ValueError, match=words):
         TargetCodec().fit(y).transform(y)
 
@@ -289,7 +289,7 @@ def test_classes_of_an_indicator_may_be_its_columns():
             TargetCodec().fit(frame, classes)
 
 
-def test_transform_keeps_to_what_was_fitted():
+def test_transform_requires_the_targets_of_fit():
     codec = TargetCodec().fit(Y)
     with pytest.raises(ValueError, match="3 columns.*\\(4, 2\\)"):
         codec.transform(Y[:, :2])
@@ -302,7 +302,7 @@ def test_transform_keeps_to_what_was_fitted():
         codec.transform(Y)
 
 
-def test_what_can_be_gone_on_with():
+def test_targets_on_which_training_can_continue():
     def like(a, b):
         return TargetCodec().fit(a).is_like(TargetCodec().fit(b))
 
@@ -338,7 +338,7 @@ def test_bytes_are_not_copied(dtype):
     assert same(y, Y)[1].flags.c_contiguous
 
 
-def test_sparse_entries_given_twice_count_as_their_sum():
+def test_sparse_duplicates_are_summed():
     y = sp.coo_array(([0.25, 0.25, 1, 1, -1], ([0, 0, 1, 2, 2], [0, 0, 1, 0, 0])), shape=(3, 2))
     csr = sp.csr_array(([0.25, 0.25, 1], [0, 0, 1], [0, 2, 3, 3]), shape=(3, 2))
     for given in (y, csr):

@@ -31,7 +31,7 @@ def test_numbers(value):
 @pytest.mark.parametrize(
     "value", [NAN, INF, -INF, -1, 1e300, *OTHERS, *NARROW], ids=lambda v: repr(v)[:20]
 )
-def test_what_is_no_number(value):
+def test_values_that_are_no_numbers(value):
     is_other = any(value is other for other in OTHERS + NARROW)
     # Both errors, since either may be expected.
     for error in (ValueError, TypeError) if is_other else (ValueError,):
@@ -40,7 +40,7 @@ def test_what_is_no_number(value):
     assert len(str(found.value)) < 150
 
 
-def test_what_is_no_number_says_why():
+def test_messages_on_numbers_that_formulas_cannot_take():
     with pytest.raises(ValueError, match=r"^gamma must be a finite number, got 1e\+300, .*float32"):
         check_number(1e300, "gamma")
     with pytest.raises(TypeError, match=r"got np.uint8\(2\), which formulas cannot take: give a"):

@@ -9,7 +9,7 @@ NAN = np.nan
 Y = np.array([[1, 0], [0, 1], [1, NAN], [NAN, NAN]], dtype=np.float32)
 
 
-def test_weights_have_mean_one_over_what_counts():
+def test_weights_have_mean_one_over_rows_that_count():
     assert scale_weight(None, Y) is None
     # The third row has no weight, and the last nothing observed.
     np.testing.assert_allclose(scale_weight(np.array([1, 3, 0, 9.0]), Y), [0.5, 1.5, 0, 4.5])
@@ -19,7 +19,7 @@ def test_weights_have_mean_one_over_what_counts():
     np.testing.assert_allclose(scale_weight(np.array([1, 3.0]), whole), [0.5, 1.5])
 
 
-def test_the_weight_of_a_row_is_the_mean_over_what_was_observed_in_it():
+def test_the_weight_of_a_row_is_the_mean_over_its_observed_entries():
     weight = np.array([[2, 4], [1, 0], [6, 100], [5, 5.0]])
     assert row_weight(weight, Y).tolist() == [3, 0.5, 6, 0]
     assert row_weight(weight[:, 0], Y) is not None and row_weight(None, Y) is None

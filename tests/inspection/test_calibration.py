@@ -129,13 +129,13 @@ def test_an_estimator_with_a_list_of_probabilities():
 
 
 @pytest.mark.parametrize("zoom", [False, True])
-def test_a_label_without_positives_says_so(zoom):
+def test_panels_of_labels_without_positives_have_a_note(zoom):
     Y, proba = table()
     Y[:, 1], Y[:, 0] = 0, np.nan
     display = CalibrationDisplay.from_predictions(Y, proba, labels=[0, 1, 2], zoom=zoom)
-    said = [any(t.get_text() == "no positives" for t in ax.texts) for ax in display.axes_]
-    assert said == [True, True, False]
-    assert [line is None for line in display.lines_["predictions"]] == said
+    has_note = [any(t.get_text() == "no positives" for t in ax.texts) for ax in display.axes_]
+    assert has_note == [True, True, False]
+    assert [line is None for line in display.lines_["predictions"]] == has_note
     display.figure_.canvas.draw()
 
 
@@ -161,7 +161,7 @@ def test_a_single_point_can_be_drawn(zoom):
     assert display.curves["predictions"][0].prob_true.tolist() == [1]
 
 
-def test_axes_that_are_given_are_used_and_nothing_global_changes():
+def test_existing_axes_are_used_and_nothing_global_changes():
     before = dict(matplotlib.rcParams)
     Y, proba = table()
     axes = Figure().subplots(1, 3)
@@ -195,7 +195,7 @@ def test_bad_input_is_named(options, message):
         CalibrationDisplay.from_predictions(**({"y_true": Y2, "y_prob": PROBA2} | options))
 
 
-def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
+def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r'CalibrationDisplay.*"sklearn_mlloss\[plot\]"'):
         CalibrationDisplay.from_predictions(Y2, PROBA2)

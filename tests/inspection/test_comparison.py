@@ -244,7 +244,7 @@ def test_the_name_of_a_single_metric(search):
 
 
 @pytest.mark.parametrize("kind", ["heatmap", "dots"])
-def test_axes_that_are_given_are_used_and_nothing_global_changes(kind):
+def test_existing_axes_are_used_and_nothing_global_changes(kind):
     before = dict(matplotlib.rcParams)
     ax = Figure(layout="constrained").subplots()
     display = LossComparisonDisplay(SMALL).plot(ax, kind=kind)
@@ -273,7 +273,7 @@ def test_bad_input_is_named(search, options, message):
         LossComparisonDisplay.from_search(**({"search": search} | options))
 
 
-def test_without_matplotlib_the_error_says_what_to_install(search, monkeypatch):
+def test_without_matplotlib_the_error_names_the_extra(search, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r'LossComparisonDisplay.*"sklearn_mlloss\[plot\]"'):
         LossComparisonDisplay.from_search(search)

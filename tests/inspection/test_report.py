@@ -29,7 +29,7 @@ def table(n_rows=100, n_labels=4, seed=0):
     return (rng.random(proba.shape) < proba).astype(int), proba
 
 
-def test_dots_are_the_measures_of_scikit_learn():
+def test_dots_are_the_metrics_of_scikit_learn():
     Y, proba = table()
     Y_hat = (proba > 0.5).astype(int)
     columns = ["precision", "recall", "f1", "average_precision", "roc_auc"]
@@ -86,7 +86,7 @@ def test_of_many_labels_the_most_frequent_are_shown_and_the_title_says_so():
     )
 
 
-def test_what_is_not_defined_has_no_dot():
+def test_undefined_metrics_have_no_dot():
     Y = np.array([[1, 0, 0], [1, 0, 1], [0, 0, 0]])
     Y_hat = np.array([[1, 0, 0], [1, 0, 0], [0, 0, 0]])
     display = LabelReportDisplay.from_predictions(Y, Y_hat)
@@ -128,7 +128,7 @@ def test_estimators():
     assert display.report.loc["right", "f1"] == pytest.approx(expected)
 
 
-def test_axes_that_are_given_are_used_and_nothing_global_changes():
+def test_existing_axes_are_used_and_nothing_global_changes():
     before = dict(matplotlib.rcParams)
     Y, proba = table()
     ax = Figure().subplots()
@@ -163,7 +163,7 @@ def test_bad_input_is_named(options, message):
         LabelReportDisplay.from_predictions(**({"y_true": Y2, "y_pred": Y2} | options))
 
 
-def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
+def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r'LabelReportDisplay.*"sklearn_mlloss\[plot\]"'):
         LabelReportDisplay.from_predictions(Y2, Y2)

@@ -78,7 +78,7 @@ def draw(Y, scores, **options):
 @pytest.mark.parametrize("metric", REFERENCES)
 @settings(max_examples=12, deadline=None)
 @given(problem=problems())
-def test_the_curve_is_the_metric_at_every_cut(metric, problem):
+def test_the_curve_is_the_metric_at_all_thresholds(metric, problem):
     Y, scores = problem
     display = draw(
         Y, scores, labels=range(Y.shape[1]), metric=metric, beta=2, n_bootstrap=3, random_state=0
@@ -155,7 +155,7 @@ def test_the_band_narrows_with_rows_and_confidence():
     assert wide[0] < sure[0] and wide[1] <= sure[1]
 
 
-def test_many_scores_are_thinned_but_what_is_marked_is_exact():
+def test_many_scores_are_thinned_but_the_marked_threshold_is_exact():
     Y, scores = table(5000, 1)
     cut = 0.123456
     display = draw(Y, scores, decoder=cut, n_bootstrap=2, random_state=0)
@@ -293,16 +293,16 @@ def test_labels_by_name_index_and_number_of_positives():
 
 
 @pytest.mark.parametrize("zoom", [False, True])
-def test_a_label_without_positives_says_so(zoom):
+def test_panels_of_labels_without_positives_have_a_note(zoom):
     Y, scores = table()
     Y[:, 1], Y[:, 2] = 0, np.nan
     display = ThresholdDisplay.from_predictions(
         Y, scores, labels=[1, 0, 2], decoder=0.5, zoom=zoom, n_bootstrap=2, random_state=0
     )
-    said = [any(t.get_text() == "no positives" for t in ax.texts) for ax in display.axes_]
-    assert said == [True, False, True]
-    assert [line is None for line in display.lines_] == said
-    assert [line is None for line in display.chosen_] == said
+    has_note = [any(t.get_text() == "no positives" for t in ax.texts) for ax in display.axes_]
+    assert has_note == [True, False, True]
+    assert [line is None for line in display.lines_] == has_note
+    assert [line is None for line in display.chosen_] == has_note
     display.figure_.canvas.draw()
 
 
@@ -312,7 +312,7 @@ def test_nothing_but_empty_panels_can_be_drawn():
     assert display.curves == [None, None]
 
 
-def test_axes_that_are_given_are_used():
+def test_existing_axes_are_used():
     Y, scores = table()
     figure = Figure()
     axes = figure.subplots(2, 2)
@@ -394,7 +394,7 @@ def test_estimators_that_cannot_serve_are_refused():
         ThresholdDisplay.from_estimator(Classifier([np.ones((2, 2))]), None, Y2)
 
 
-def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
+def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r'ThresholdDisplay.*"sklearn_mlloss\[plot\]"'):
         ThresholdDisplay.from_predictions(Y2, SCORES2)

@@ -31,7 +31,7 @@ def _close_figures():
 
 
 def history(train, valid=None, best=None, score=None):
-    """Return what a classifier has, with the last best epoch where it is told."""
+    """Return what a classifier has, with the last best epoch if there is one."""
     epochs = range(1, len(train) + 1)
     found = {"epoch": list(epochs), "train_loss": train}
     if valid is not None:
@@ -129,7 +129,7 @@ def test_without_early_stopping_there_is_neither_validation_nor_a_best_epoch():
     assert display.valid_[1] is not None and display.best_[1] is not None
 
 
-def test_each_panel_has_a_scale_of_its_own():
+def test_panels_have_separate_scales():
     large = history([900.0, 800, 700], [900.0, 850, 870], best=2)
     display = TrainingCurveDisplay([TWO, [large]], names="ab").plot()
     small, great = (panel.get_ylim() for panel in display.axes_)
@@ -225,8 +225,8 @@ def test_of_many_panels_the_first_are_shown_and_the_figure_says_so():
     names = [f"loss {i}" for i in range(13)]
     display = TrainingCurveDisplay([TWO] * 12 + [[None]], names=names).plot()
     assert [panel.get_title("left") for panel in display.axes_] == names[:12]
-    told = "epoch\nThe first 12 of 13. Others failed: loss 12."
-    assert display.figure_.get_supxlabel() == told
+    label = "epoch\nThe first 12 of 13. Others failed: loss 12."
+    assert display.figure_.get_supxlabel() == label
     display.plot(max_panels=2)
     assert len(display.axes_) == 2 == len(display.train_)
     assert display.plot(max_panels=13).figure_.get_supxlabel() == "epoch"
@@ -289,7 +289,7 @@ def test_an_ensemble_in_a_pipeline():
     assert TrainingCurveDisplay.from_estimator(model, name="mine").names == ["mine"]
 
 
-def test_a_monitor_marks_the_epoch_that_it_found_best():
+def test_a_monitor_marks_its_best_epoch():
     fitted = net(monitor=label_ranking_average_precision_score).fit(X, Y)
     display = TrainingCurveDisplay.from_estimator(fitted, curve="score")
     (mark,) = display.best_[0].get_xydata()
@@ -325,7 +325,7 @@ def test_a_search(search):
     assert texts(panel) == ["1 fold failed"]
 
 
-def test_names_tell_what_differs_between_settings_of_a_loss():
+def test_names_show_what_differs_between_settings_of_a_loss():
     grid = [
         {"max_epochs": [1, 2], "hidden_layer_sizes": [(256, 128, 64), (8,)]},
         {"dropout": [0.5]},
@@ -352,7 +352,7 @@ def test_networks_of_an_estimator_with_folds_are_all_drawn():
 # ------------------------------------------------------------------ axes and errors
 
 
-def test_axes_that_are_given_are_used_and_nothing_global_changes():
+def test_existing_axes_are_used_and_nothing_global_changes():
     before = dict(matplotlib.rcParams)
     axes = Figure(layout="constrained").subplots(1, 2)
     display = TrainingCurveDisplay([TWO], names=["bce"])
@@ -379,7 +379,7 @@ def test_bad_input_is_named(search, options, message):
         TrainingCurveDisplay.from_search(**({"search": search} | options))
 
 
-def test_what_is_not_fitted_or_not_ours_is_named(search):
+def test_unfitted_and_other_estimators_are_refused(search):
     with pytest.raises(NotFittedError):
         TrainingCurveDisplay.from_estimator(net())
     with pytest.raises(NotFittedError):
@@ -391,7 +391,7 @@ def test_what_is_not_fitted_or_not_ours_is_named(search):
             TrainingCurveDisplay.from_estimator(other)
 
 
-def test_without_matplotlib_the_error_says_what_to_install(search, monkeypatch):
+def test_without_matplotlib_the_error_names_the_extra(search, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r'TrainingCurveDisplay.*"sklearn_mlloss\[plot\]"'):
         TrainingCurveDisplay.from_search(search)

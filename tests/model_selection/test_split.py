@@ -344,7 +344,7 @@ def test_kinds_of_indicators_split_alike(cv, convert):
     assert_same_splits(splits(cv, Y), list(cv.split(X, convert(Y))))
 
 
-def test_entries_given_twice_are_not_added_up_in_what_was_given():
+def test_duplicates_are_not_summed_in_place():
     Y = np.tile([[1.0, 0], [0, 1]], (6, 1))
     twice = sparse.csr_array(
         (np.repeat(Y, 2, axis=1).ravel() / 2, np.tile([0, 0, 1, 1], 12), np.arange(0, 49, 4)),

@@ -191,7 +191,7 @@ def test_kinds_of_groups_split_alike(convert):
     assert_same_splits(splits(cv, Y, groups), splits(cv, Y, convert(groups)))
 
 
-def test_nothing_given_is_changed():
+def test_inputs_are_unchanged():
     Y, groups = table(200, 40, 4)
     Y, S = Y.astype(float), sparse.csr_array(Y)
     Y.flags.writeable = groups.flags.writeable = False
@@ -217,7 +217,7 @@ def test_nothing_given_is_changed():
         (dict(random_state="a"), np.zeros((8, 2)), range(8), "seed"),
     ],
 )  # fmt: skip
-def test_what_it_refuses(params, y, groups, message):
+def test_invalid_input(params, y, groups, message):
     groups = None if groups is None else np.asarray(groups)
     with pytest.raises(ValueError, match=message):
         next(MultilabelStratifiedGroupKFold(**params).split(np.zeros((8, 1)), y, groups))
