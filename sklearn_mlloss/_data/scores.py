@@ -12,7 +12,7 @@ from scipy.special import expit
 from .containers import to_float
 from .sparse import as_csr
 
-__all__ = ["Link", "class_matrix", "label_matrix", "to_probability"]
+__all__ = ["Link", "class_matrix", "label_matrix", "predict_matrix", "to_probability"]
 
 # Probabilities in float32 may differ from 1 by as much.
 ROUNDING = 1e-6
@@ -90,6 +90,13 @@ def label_matrix(
         found = f"scores of shape {np.shape(parts[0])} for each of them"
         raise ValueError(_other_shape(source, found, n_labels))
     return np.column_stack([_positive(p, c) for p, c in zip(parts, own, strict=True)])
+
+
+def predict_matrix(estimator: Any, X: Any, method: str, n_labels: int) -> np.ndarray:
+    """Return what a method of a fitted classifier predicts, with one column per label."""
+    classes = getattr(estimator, "classes_", None)
+    source = f"{method} of {type(estimator).__name__}"
+    return label_matrix(getattr(estimator, method)(X), n_labels, classes, source)
 
 
 def class_matrix(

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._data.labels import check_labels
 from .._data.messages import describe
-from .._data.scores import label_matrix
+from .._data.scores import predict_matrix
 from .._data.tables import check_labels_of
 
 # A page of panels is still readable.
@@ -56,6 +56,4 @@ def label_probabilities(estimator: Any, X: Any, n_labels: int) -> np.ndarray:
             f"estimator must have predict_proba, and {type(estimator).__name__} has none; give "
             "its scores to from_predictions."
         )
-    classes = getattr(estimator, "classes_", None)
-    source = f"predict_proba of {type(estimator).__name__}"
-    return label_matrix(estimator.predict_proba(X), n_labels, classes, source)
+    return predict_matrix(estimator, X, "predict_proba", n_labels)

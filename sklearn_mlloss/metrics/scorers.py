@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from .._data.labels import to_dense
-from .._data.scores import label_matrix
+from .._data.scores import predict_matrix
 from .._data.tables import check_labels_of
 from .._data.validation import check_integer
 from .._sklearn import _Scorer
@@ -143,9 +143,6 @@ class _AsMatrix(ClassifierMixin, BaseEstimator):
         return np.tile([0, 1], (self.n_labels, 1))
 
     def predict(self, X: Any) -> np.ndarray:
-        response = getattr(self.estimator, self.method)(X)
-        classes = getattr(self.estimator, "classes_", None)
-        source = f"{self.method} of {type(self.estimator).__name__}"
-        return label_matrix(response, self.n_labels, classes, source)
+        return predict_matrix(self.estimator, X, self.method, self.n_labels)
 
     predict_proba = decision_function = predict

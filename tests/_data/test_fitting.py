@@ -1,0 +1,30 @@
+"""Common parts of all `fit` methods."""
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+
+from sklearn_mlloss._data.fitting import draw_entropy, unchanged_on_error
+
+
+def test_seeds_follow_from_the_random_state_and_leave_the_global_generator():
+    before = np.random.get_state()[1].tolist()
+    assert draw_entropy(0) == draw_entropy(0) == draw_entropy(np.random.RandomState(0))
+    assert draw_entropy(0) != draw_entropy(1) and draw_entropy(None) != draw_entropy(None)
+    assert np.random.get_state()[1].tolist() == before
+    with pytest.raises(ValueError, match="random_state must be None, an int .* got 'x'"):
+        draw_entropy("x")
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_estimator_is_restored_after_an_error(error):
+    estimator = BaseEstimator()
+    estimator.kept_ = estimator.changed_ = 1
+    with pytest.raises(error), unchanged_on_error(estimator):
+        estimator.changed_ = estimator.new_ = 2
+        del estimator.kept_
+        raise error
+    assert vars(estimator) == {"kept_": 1, "changed_": 1}
+    with unchanged_on_error(estimator):
+        estimator.new_ = 2
+    assert estimator.new_ == 2
