@@ -17,6 +17,7 @@ from scipy.special import expit, logit
 from sklearn.exceptions import NotFittedError
 from sklearn.isotonic import IsotonicRegression
 
+from ._data.fields import check_fields, checked
 from ._data.persistence import VersionedEstimator
 from ._data.registry import Registry
 from ._data.score_checks import check_scores, rows_that_count
@@ -154,7 +155,8 @@ class Calibrator(VersionedEstimator, ABC):
         return np.clip(proba, np.finfo(np.float64).tiny, np.nextafter(1.0, 0.0))
 
     def _check_params(self) -> None:
-        """Raise if a parameter is out of range. Default: nothing."""
+        """Raise if a parameter is out of range."""
+        check_fields(self)
 
     @abstractmethod
     def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
@@ -177,9 +179,6 @@ class _LogisticCalibrator(Calibrator):
     @abstractmethod
     def _features(self, p: np.ndarray) -> np.ndarray:
         """Return the features, shape (n, n_features), of scores strictly inside (0, 1)."""
-
-    def _check_params(self) -> None:
-        check_number(self.min_positives, "min_positives", low=0, infinite=True)
 
     def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
         p, y, w, g = _entries(scores, Y, sample_weight, self.identity_labels_)
@@ -242,7 +241,7 @@ class SigmoidCalibrator(_LogisticCalibrator):
     True
     """
 
-    min_positives: float = 10
+    min_positives: float = checked(10, check_number, low=0, infinite=True)
 
     learned = ("slopes_", "intercepts_")
 
@@ -364,7 +363,7 @@ class BetaCalibrator(_LogisticCalibrator):
     True
     """
 
-    min_positives: float = 20
+    min_positives: float = checked(20, check_number, low=0, infinite=True)
 
     learned = ("intercepts_", "slopes_")
 
@@ -425,10 +424,7 @@ class IsotonicCalibrator(Calibrator):
            [0.8]])
     """
 
-    min_positives: float = 30
-
-    def _check_params(self) -> None:
-        check_number(self.min_positives, "min_positives", low=0, infinite=True)
+    min_positives: float = checked(30, check_number, low=0, infinite=True)
 
     def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
         n_labels = scores.shape[1]

@@ -96,12 +96,12 @@ def check_number(
         raise ValueError(f"{wanted}, got {describe(value)}{why}")
 
 
-def check_beta(value: Any) -> None:
+def check_beta(value: Any, name: str = "beta") -> None:
     """Raise unless a number can be the weight of recall in F-beta."""
-    check_number(value, "beta", low=0, closed="neither")
+    check_number(value, name, low=0, closed="neither")
     if not SMALLEST_BETA <= value <= LARGEST_BETA:
         raise ValueError(
-            f"beta must be in [{SMALLEST_BETA:g}, {LARGEST_BETA:g}], beyond which F-beta is the "
+            f"{name} must be in [{SMALLEST_BETA:g}, {LARGEST_BETA:g}], beyond which F-beta is the "
             f"precision or the recall, got {describe(value)}"
         )
 

@@ -1,7 +1,7 @@
-"""Decision rules: from scores to label sets.
+"""Decoders: from scores to label sets.
 
-Every rule is a `Decoder`: ``fit(scores, Y)`` on held-out rows where it has something to learn,
-``decode(scores)`` to predict. `DECODERS` maps the names that estimators accept to the classes.
+Every decision rule is a `Decoder`: ``fit(scores, Y)`` on held-out rows where it has something to
+learn, ``decode(scores)`` to predict. `DECODERS` maps the names that estimators accept to classes.
 """
 
 from typing import Any

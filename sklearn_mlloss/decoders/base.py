@@ -1,4 +1,4 @@
-"""The contract that every decision rule keeps."""
+"""The contract of decoders, and the base of decoders around another decoder."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, Self, final
@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+from .._data.fields import check_fields
 from .._data.persistence import VersionedEstimator
 from .._data.score_checks import check_per_row, check_scores, rows_that_count
 
@@ -15,11 +16,11 @@ __all__ = ["Decoder"]
 
 
 class Decoder(VersionedEstimator, ABC):
-    """Base class of the rules that turn scores into label sets.
+    """Base class of decoders: rules that turn scores into label sets.
 
     A decoder sees scores and, when it is fitted, the true labels of the same rows. It knows
     nothing of the model behind the scores. Fit it on held-out or out-of-fold scores only: the
-    scores of training rows are pushed towards 0 and 1, and thresholds fitted there sit in a gap
+    scores of training rows are pushed towards 0 and 1, and thresholds fitted there lie in a gap
     that new rows do not have.
 
     To write a decoder, store the parameters in ``__init__``, implement
@@ -33,14 +34,14 @@ class Decoder(VersionedEstimator, ABC):
     requires_fit : bool
         Whether `decode` needs a previous `fit`. A class attribute or a property.
     needs_probabilities : bool
-        Whether the rule takes scores for probabilities, as a fixed threshold does. A class
+        Whether the rule treats scores as probabilities, as a fixed threshold does. A class
         attribute or a property.
     untouched_rows : bool
-        Whether the rows given to `fit` may serve nothing else (neither early stopping nor
+        Whether the rows passed to `fit` may be used for nothing else (neither early stopping nor
         calibration). A class attribute or a property; False unless the rule gives a guarantee.
     learned : tuple of str
-        Names of the fitted attributes that tell what was learned: numbers, arrays with a value a
-        label, or a decoder within. `summary` of a classifier shows them.
+        Names of the fitted parameters that `summary` of a classifier shows: numbers, arrays with
+        one value per label, or a decoder inside.
     n_labels_ : int
         Number of labels, set by `fit`.
 
@@ -168,7 +169,8 @@ class Decoder(VersionedEstimator, ABC):
         return self
 
     def _check_params(self, n_labels: int) -> None:
-        """Raise if a parameter is out of range for so many labels. Default: nothing."""
+        """Raise if a parameter is out of range for so many labels."""
+        check_fields(self)
 
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
@@ -180,7 +182,7 @@ class Decoder(VersionedEstimator, ABC):
         """Return the (n_samples, n_labels) bool array of predicted labels."""
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Tell `sklearn.utils.validation.check_is_fitted` whether `decode` can be called."""
+        """Return whether `decode` can be called, for scikit-learn's `check_is_fitted`."""
         return hasattr(self, "n_labels_") or not self.requires_fit
 
 
@@ -230,6 +232,7 @@ class WrappingDecoder(Decoder):
         return default if inner is None else getattr(inner, name)
 
     def _check_params(self, n_labels: int) -> None:
+        super()._check_params(n_labels)
         inner = self._unfitted()
         if inner is not None:
             inner._check_params(n_labels)

@@ -1,4 +1,4 @@
-"""Rules that look at one row at a time: how many labels, or what share of the scores.
+"""Top-k, cardinality and other decoders that look at one row at a time.
 
 Within a row, labels are taken in the order of their scores, and labels with the same score in the
 order of their index.
@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from .._data.fields import checked
 from .._data.messages import describe
 from .._data.validation import check_number
 from .base import Decoder, WrappingDecoder
@@ -33,7 +34,7 @@ class TopK(Decoder):
     ----------
     k : int, default=None
         Number of labels of every row, from 1 to n_labels. None learns it: the mean number of
-        labels of the rows given to `fit`, rounded half up, and at least 1. Labels that were not
+        labels of the rows passed to `fit`, rounded half up, and at least 1. Labels that were not
         observed enter that mean by their frequency among the rows where they were.
 
     Attributes
@@ -82,6 +83,7 @@ class TopK(Decoder):
             self.k_ = int(self.k)
 
     def _check_params(self, n_labels: int) -> None:
+        super()._check_params(n_labels)
         if self.k is None:
             return
         valid = isinstance(self.k, Integral) and not isinstance(self.k, bool)
@@ -242,10 +244,7 @@ class CumulativeCut(Decoder):
     array([[ True, False,  True]])
     """
 
-    mass: float = 0.95
-
-    def _check_params(self, n_labels: int) -> None:
-        check_number(self.mass, "mass", low=0, high=1, closed="right")
+    mass: float = checked(0.95, check_number, low=0, high=1, closed="right")
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         shares = _row_shares(scores, "CumulativeCut")

@@ -1,4 +1,4 @@
-"""Rules that maximise the expected value of a measure of the row, with independent labels.
+"""Decoders that maximise the expected value of a metric of the row, with independent labels.
 
 For these measures the best set is always a prefix of the row's ranking, so that only its length
 has to be found. Labels with the same score are taken in the order of their index; of equally good
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._data.fields import checked
 from .._data.validation import check_beta, check_number
 from .base import Decoder
 from .counts import _first_in_rank, _ranking
@@ -86,14 +87,10 @@ class ExpectedFBeta(Decoder):
     array([[False, False, False]])
     """
 
-    beta: float = 1.0
-    empty: float = 0.0
+    beta: float = checked(1.0, check_beta)
+    empty: float = checked(0.0, check_number, low=0, high=1)
 
     needs_probabilities = True
-
-    def _check_params(self, n_labels: int) -> None:
-        check_beta(self.beta)
-        check_number(self.empty, "empty", low=0, high=1)
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         return best_fbeta_sets(_probabilities(scores, "ExpectedFBeta"), self.beta, self.empty)
@@ -143,12 +140,9 @@ class ExpectedJaccard(Decoder):
     array([[False, False, False]])
     """
 
-    empty: float = 0.0
+    empty: float = checked(0.0, check_number, low=0, high=1)
 
     needs_probabilities = True
-
-    def _check_params(self, n_labels: int) -> None:
-        check_number(self.empty, "empty", low=0, high=1)
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         p = _probabilities(scores, "ExpectedJaccard")

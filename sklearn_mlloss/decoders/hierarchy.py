@@ -1,4 +1,4 @@
-"""Decisions that respect a hierarchy of labels."""
+"""Decoding that respects a hierarchy of labels."""
 
 from dataclasses import dataclass
 
@@ -72,7 +72,7 @@ class HierarchyClosure(WrappingDecoder):
         """Return the checked parents, and the labels of each depth, roots first."""
         if self.parents is None:
             raise ValueError(
-                "parents is None: HierarchyClosure must be told the hierarchy; give the index of "
+                "parents is None: HierarchyClosure needs the hierarchy; give the index of "
                 "the parent of each label, -1 for a root."
             )
         try:
@@ -102,8 +102,8 @@ class HierarchyClosure(WrappingDecoder):
         return parents, levels[:-1]
 
     def _check_params(self, n_labels: int) -> None:
-        self._levels(n_labels)
         super()._check_params(n_labels)
+        self._levels(n_labels)
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         parents, levels = self._levels(scores.shape[1])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._data.fields import checked
 from .._data.validation import check_number
 from ._cuts import midpoints
 from .base import Decoder
@@ -37,9 +38,9 @@ class ProportionCut(Decoder):
 
     Notes
     -----
-    Thresholds lie halfway between distinct scores, so that rows with the same score are not told
-    apart; where the number of positives falls inside a group of them, the nearer end is taken, and
-    the smaller number in a tie. NaN entries are left out of both numbers.
+    Thresholds lie halfway between distinct scores, so that rows with the same score get the same
+    prediction; where the number of positives falls inside a group of them, the nearer end is taken,
+    and the smaller number in a tie. NaN entries are left out of both numbers.
 
     References
     ----------
@@ -188,14 +189,11 @@ class RiskControl(Decoder):
     -inf
     """
 
-    alpha: float = 0.1
+    alpha: float = checked(0.1, check_number, low=0, high=1, closed="neither")
 
     learned = ("threshold_",)
     requires_fit = True
     untouched_rows = True
-
-    def _check_params(self, n_labels: int) -> None:
-        check_number(self.alpha, "alpha", low=0, high=1, closed="neither")
 
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None

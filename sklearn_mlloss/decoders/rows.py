@@ -1,9 +1,10 @@
-"""Rules that cut each row at a threshold of its own."""
+"""Decoders with one threshold per row."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from .._data.fields import checked
 from .._data.validation import check_number
 from .base import Decoder
 from .expected import _blocks
@@ -69,8 +70,8 @@ class ThresholdFunction(Decoder):
     .. math:: \hat y_{il} = [p_{il} \ge t(p_i)], \qquad t(p) = w \cdot p + b
 
     where the ridge regression (w, b) is fitted to the best threshold of each held-out row. Meant
-    for scores that tell the labels of a row apart but not one row from another, such as those of
-    ranking losses.
+    for scores that order the labels within a row but are not comparable between rows, such as
+    those of ranking losses.
 
     Parameters
     ----------
@@ -114,13 +115,10 @@ class ThresholdFunction(Decoder):
            [ True, False, False]])
     """
 
-    ridge: float = 1.0
+    ridge: float = checked(1.0, check_number, low=0)
 
     learned = ("coef_", "intercept_")
     requires_fit = True
-
-    def _check_params(self, n_labels: int) -> None:
-        check_number(self.ridge, "ridge", low=0)
 
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None

@@ -1,9 +1,9 @@
-"""Rules that know which label sets there are.
+"""Decoders that learn which label sets occur.
 
-Labels depend on one another; the label sets of known rows are the simplest picture of how: those of
-the rows given to `fit`, or of more rows given to `learn_sets`, which needs no scores. A row with a
-label that was not observed shows no set and is left out; soft labels are rounded, 0.5 to 1. Without
-a single complete row, labels are taken for independent.
+Labels depend on one another; the label sets of known rows are the simplest model of how: those of
+the rows passed to `fit`, or of more rows passed to `learn_sets`, which needs no scores. Rows with a
+label that was not observed are left out; soft labels are rounded, 0.5 to 1. Without a single
+complete row, labels are treated as independent.
 
 Scores are probabilities, so they know how frequent each label is. What a set adds is how much more
 frequent it is than its labels would make it, if they were independent. Scores know a part of that,
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 
 from .._data.containers import to_float
+from .._data.fields import checked
 from .._data.labels import check_label_values
 from .._data.validation import check_beta, check_number
 from .._data.weights import check_row_weight
@@ -39,6 +40,7 @@ _DIGITS = 12
 class _SeenSets(Decoder):
     """What is common to the rules below: the label sets seen and their posterior."""
 
+    dependence: float
     learned = ("label_sets_",)
     requires_fit = True
     needs_probabilities = True
@@ -89,9 +91,6 @@ class _SeenSets(Decoder):
         used = weight > 0
         self._learn(Y[used], weight[used])
         return self
-
-    def _check_params(self, n_labels: int) -> None:
-        check_number(self.dependence, "dependence", low=0, high=1)
 
     def _learn(self, Y: np.ndarray, sample_weight: np.ndarray) -> None:
         complete = ~np.isnan(Y).any(axis=1)
@@ -173,7 +172,7 @@ class LabelSetDecoder(_SeenSets):
     array([[ True,  True, False]])
     """
 
-    dependence: float = 0.5
+    dependence: float = checked(0.5, check_number, low=0, high=1)
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         p = _probabilities(scores, "LabelSetDecoder")
@@ -250,14 +249,9 @@ class GFMDecoder(_SeenSets):
     array([[ True, False, False]])
     """
 
-    beta: float = 1.0
-    empty: float = 0.0
-    dependence: float = 0.5
-
-    def _check_params(self, n_labels: int) -> None:
-        super()._check_params(n_labels)
-        check_beta(self.beta)
-        check_number(self.empty, "empty", low=0, high=1)
+    beta: float = checked(1.0, check_beta)
+    empty: float = checked(0.0, check_number, low=0, high=1)
+    dependence: float = checked(0.5, check_number, low=0, high=1)
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         p = _probabilities(scores, "GFMDecoder")

@@ -1,4 +1,4 @@
-"""Rules that compare each score with a threshold.
+"""Threshold decoders: they compare each score with a threshold.
 
 All of them predict ``score >= t`` and cut only between *distinct* scores, so that rows with the
 same score get the same answer. A cut between two scores becomes the threshold halfway between
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._data.counts import accuracy, balanced_accuracy, fbeta, jaccard
+from .._data.fields import checked
 from .._data.validation import check_beta, check_call, check_choice, check_number, check_numbers
 from ._cuts import best_pooled_cut, cuts, dinkelbach, first_best, grid, mean_metric
 from .base import Decoder
@@ -48,6 +49,7 @@ class GivenThresholds(Decoder):
         """Return one threshold, or one per label, or raise if a parameter is out of range."""
 
     def _check_params(self, n_labels: int) -> None:
+        super()._check_params(n_labels)
         self._thresholds(n_labels)
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
@@ -56,7 +58,7 @@ class GivenThresholds(Decoder):
 
 @dataclass(eq=False, repr=False)
 class FixedThreshold(GivenThresholds):
-    r"""Predict every label whose score reaches a threshold that is given, not learned.
+    r"""Predict every label whose score reaches a fixed threshold.
 
     .. math:: \hat y_l = [p_l \ge t_l]
 
@@ -149,14 +151,14 @@ class GlobalThreshold(Decoder):
     """
 
     metric: str | Callable[..., float] = "f1"
-    average: str = "micro"
+    average: str = checked("micro", check_choice, choices=("micro", "macro", "samples"))
     beta: float = 1.0
 
     learned = ("threshold_", "best_score_")
     requires_fit = True
 
     def _check_params(self, n_labels: int) -> None:
-        check_choice(self.average, "average", ("micro", "macro", "samples"))
+        super()._check_params(n_labels)
         if callable(self.metric):
             check_call(self.metric, "metric", "Y", "Y_hat")
             if self.average != "micro":
@@ -287,19 +289,13 @@ class PerLabelThreshold(Decoder):
     array([[False,  True]])
     """
 
-    beta: float = 1.0
-    average: str = "macro"
-    min_positives: float = 10
-    shrinkage: float = 0.0
+    beta: float = checked(1.0, check_beta)
+    average: str = checked("macro", check_choice, choices=("macro", "micro"))
+    min_positives: float = checked(10, check_number, low=0, infinite=True)
+    shrinkage: float = checked(0.0, check_number, low=0)
 
     learned = ("thresholds_",)
     requires_fit = True
-
-    def _check_params(self, n_labels: int) -> None:
-        check_beta(self.beta)
-        check_choice(self.average, "average", ("macro", "micro"))
-        check_number(self.min_positives, "min_positives", low=0, infinite=True)
-        check_number(self.shrinkage, "shrinkage", low=0)
 
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
@@ -327,9 +323,9 @@ class PerLabelThreshold(Decoder):
             ]
         else:
             decided = scores[:, fallback] >= self.thresholds_[fallback]
-            given = np.nan_to_num(Y[:, fallback])
+            labels = np.nan_to_num(Y[:, fallback])
             observed = ~np.isnan(Y[:, fallback])
-            fixed_tp = (sample_weight @ (decided * given)).sum()
+            fixed_tp = (sample_weight @ (decided * labels)).sum()
             fixed_predicted = (sample_weight @ (decided & observed)).sum()
             chosen = dinkelbach(label_cuts, fixed_tp, fixed_predicted, positives.sum(), self.beta)
         for label, (thresholds, _, _), best in zip(tuned, label_cuts, chosen, strict=True):
@@ -342,15 +338,15 @@ class PerLabelThreshold(Decoder):
         self, labels: np.ndarray, positives: np.ndarray, common: float, scores: np.ndarray
     ) -> None:
         """Move the thresholds of some labels towards the common one, as the notes say."""
-        own = self.thresholds_[labels]
-        own = np.where(np.isinf(own), scores[:, labels].max(axis=0), own)
+        tuned = self.thresholds_[labels]
+        tuned = np.where(np.isinf(tuned), scores[:, labels].max(axis=0), tuned)
         share = positives / (positives + self.shrinkage)
         if scores.min() >= 0 and scores.max() <= 1:
-            own, common = (np.clip(t, _SMALLEST, 1 - _SMALLEST) for t in (own, common))
-            own, common = (np.log(t) - np.log1p(-t) for t in (own, common))
-            shrunk = 1 / (1 + np.exp(-(share * own + (1 - share) * common)))
+            tuned, common = (np.clip(t, _SMALLEST, 1 - _SMALLEST) for t in (tuned, common))
+            tuned, common = (np.log(t) - np.log1p(-t) for t in (tuned, common))
+            shrunk = 1 / (1 + np.exp(-(share * tuned + (1 - share) * common)))
         else:
-            shrunk = share * own + (1 - share) * common
+            shrunk = share * tuned + (1 - share) * common
         self.thresholds_[labels] = shrunk
 
     def _common_threshold(
@@ -384,12 +380,12 @@ def _callable_values(
         options["sample_weight"] = sample_weight
     thresholds = grid(scores, Y)
     Y_true = Y.astype(int) if np.isin(Y, (0, 1)).all() else Y
-    found = [metric(Y_true, (scores >= t).astype(int), **options) for t in thresholds]
+    returned = [metric(Y_true, (scores >= t).astype(int), **options) for t in thresholds]
     try:
-        values = np.array([float(value) for value in found])
+        values = np.array([float(value) for value in returned])
     except (TypeError, ValueError):
         raise TypeError(
-            f"metric {metric!r} must return a number, got {type(found[0]).__name__}"
+            f"metric {metric!r} must return a number, got {type(returned[0]).__name__}"
         ) from None
     if not np.isfinite(values).all():
         t = thresholds[~np.isfinite(values)][0]

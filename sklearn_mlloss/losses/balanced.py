@@ -1,4 +1,4 @@
-"""Losses whose weights follow from the other labels of the row."""
+"""The distribution-balanced loss for long-tailed labels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from .._data.fields import checked
 from .._data.validation import check_number
 from ._slopes import focal_slope
 from .base import SeparableLoss
@@ -61,12 +62,12 @@ class DistributionBalancedLoss(SeparableLoss):
     array([0.286], dtype=float32)
     """
 
-    alpha: float = 0.1
-    beta: float = 10.0
-    mu: float = 0.2
-    lam: float = 2.0
-    kappa: float = 0.05
-    gamma: float = 2.0
+    alpha: float = checked(0.1, check_number)
+    beta: float = checked(10.0, check_number, low=0)
+    mu: float = checked(0.2, check_number)
+    lam: float = checked(2.0, check_number, low=0, closed="neither")
+    kappa: float = checked(0.05, check_number)
+    gamma: float = checked(2.0, check_number, low=0)
 
     proper = False
 
@@ -102,11 +103,3 @@ class DistributionBalancedLoss(SeparableLoss):
         super()._update()
         self.inverse_count_ = 1 / np.where(self.positive_count_ > 0, self.positive_count_, 1.0)
         self.shift_ = self.kappa / self.lam * self._prior_logit
-
-    def _check_params(self):
-        super()._check_params()
-        for name in ("alpha", "mu", "kappa"):
-            check_number(getattr(self, name), name)
-        for name in ("beta", "gamma"):
-            check_number(getattr(self, name), name, low=0)
-        check_number(self.lam, "lam", low=0, closed="neither")

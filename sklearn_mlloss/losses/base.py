@@ -15,6 +15,7 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
 from .._data.containers import to_array
+from .._data.fields import check_fields, checked
 from .._data.messages import describe
 from .._data.persistence import VersionedEstimator
 from .._data.validation import check_choice, check_number, check_numbers
@@ -23,15 +24,15 @@ from .links import strictly_increasing
 
 __all__ = ["Criterion", "Loss", "SeparableLoss"]
 
-# Weights computed from label frequencies stay below this: beyond it one rare label would steer
-# the whole network.
+# Weights computed from label frequencies stay below this: beyond it one rare label would dominate
+# training.
 MAX_WEIGHT = 100.0
-# Targets that are counted at a time, so that a large table needs little memory.
+# Targets counted at a time, so that a large table needs little memory.
 BLOCK_ENTRIES = 2**17
 
 
 def _rank(cls: type, method: str) -> int:
-    """Return the place, in the order of resolution, of the class that writes the method."""
+    """Return the place, in the method resolution order, of the class that defines the method."""
     return next(i for i, base in enumerate(cls.__mro__) if method in vars(base))
 
 
@@ -59,12 +60,12 @@ class Loss(VersionedEstimator, ABC):
     accepts_soft_targets : bool
         Whether targets strictly between 0 and 1 are meaningful.
     accepts_label_weights : bool
-        Whether one weight a label and row is meaningful (the loss is a sum over labels).
+        Whether one weight per row and label is meaningful (the loss is a sum over labels).
     n_labels_, n_outputs_ : int
         Number of labels, and of network outputs that the loss asks for. Outputs beyond the
         labels (a count, a threshold) are the last columns.
     label_count_, positive_count_ : ndarray of shape (n_labels,)
-        Total weight of observed entries and of positive entries of each label.
+        Total weight of the observed and of the positive entries of each label.
 
     Examples
     --------
@@ -87,7 +88,7 @@ class Loss(VersionedEstimator, ABC):
     _derivatives: ClassVar[dict[str, tuple[str, ...]]] = {"gradient": ("objective",)}
 
     def __init_subclass__(cls, **kwargs):
-        """Withdraw a closed form where the subclass has changed what it is the derivative of."""
+        """Drop a closed form where the subclass overrides what it is the derivative of."""
         super().__init_subclass__(**kwargs)
         for derivative, formulas in cls._derivatives.items():
             if any(_rank(cls, derivative) > _rank(cls, formula) for formula in formulas):
@@ -114,7 +115,7 @@ class Loss(VersionedEstimator, ABC):
         return self.partial_fit(Y, sample_weight)
 
     def partial_fit(self, Y: np.ndarray, sample_weight: np.ndarray | None = None) -> Loss:
-        """Add the statistics of more rows to those seen so far.
+        """Add the statistics of more rows to those of earlier calls.
 
         Parameters
         ----------
@@ -148,7 +149,8 @@ class Loss(VersionedEstimator, ABC):
         return self
 
     def _check_params(self) -> None:
-        """Raise if a constructor parameter is out of range."""
+        """Raise if a parameter is out of range."""
+        check_fields(self)
 
     def _count_outputs(self) -> int:
         return self.n_labels_
@@ -215,8 +217,8 @@ class Loss(VersionedEstimator, ABC):
         """Return the derivative of `objective` of each row by its outputs, or None.
 
         In closed form, where that is cheaper than autograd; None, the default, means that autograd
-        is to be used. A subclass that writes `objective` anew inherits None, not the derivative
-        of what it replaced.
+        is to be used. A subclass that overrides `objective` inherits None, not the derivative of
+        what it replaced.
 
         Parameters
         ----------
@@ -270,9 +272,9 @@ class Loss(VersionedEstimator, ABC):
 class SeparableLoss(Loss):
     r"""Base of losses that are a sum over labels of a function of one logit.
 
-    A subclass writes `positive` and `negative`, the loss :math:`\ell_1(s)`, :math:`\ell_0(s)` of
-    one logit for a label that is present or absent. Masks, soft targets, label weights, smoothing
-    and reduction, and the link, are done here:
+    A subclass implements `positive` and `negative`, the loss :math:`\ell_1(s)`, :math:`\ell_0(s)`
+    of one logit for a label that is present or absent. Masks, soft targets, label weights,
+    smoothing and reduction, and the link, are handled here:
 
     .. math:: \ell(s, y) = \sum_l w_l\, m_l\, [y_l\, \ell_1(s_l) + (1 - y_l)\, \ell_0(s_l)]
 
@@ -288,17 +290,17 @@ class SeparableLoss(Loss):
         (Cui et al., 2019; beta 0.999 unless given). Both are scaled to mean 1 and capped at 100;
         a label without positives counts as having one.
     label_smoothing : float in [0, 1), default=0
-        Share e of the loss that does not look at the target: the loss of y becomes ``1 - e`` of
+        Share e of the loss that ignores the target: the loss of y becomes ``1 - e`` of
         itself plus ``e / 2`` of each polarity, as if targets were ``y (1 - e) + e / 2``. The link
         takes this back, so that scores are still probabilities of the labels themselves.
     label_reduction : {"mean", "sum"}, default="mean"
-        How the labels of a row are put together. "mean" divides by the number of labels, observed
-        or not, so that each observed entry weighs the same; it makes the learning rate
-        independent of the number of labels.
+        How the losses of the labels of a row are combined. "mean" divides by the number of labels,
+        observed or not, so that each observed entry has the same weight; it makes the learning
+        rate independent of the number of labels.
 
     Examples
     --------
-    A loss of one's own needs two methods:
+    A custom loss needs two methods:
 
     >>> import numpy as np, torch
     >>> from sklearn_mlloss.losses import SeparableLoss
@@ -313,8 +315,8 @@ class SeparableLoss(Loss):
     """
 
     class_weight: str | tuple[str, float] | ArrayLike | None = None
-    label_smoothing: float = 0.0
-    label_reduction: str = "mean"
+    label_smoothing: float = checked(0.0, check_number, low=0, high=1, closed="left")
+    label_reduction: str = checked("mean", check_choice, choices=("mean", "sum"))
 
     proper = True
     accepts_soft_targets = True
@@ -344,8 +346,8 @@ class SeparableLoss(Loss):
         """Return the derivative of ``mixture(s, y)`` by `s`, or None to leave it to autograd.
 
         A new tensor, for `y` of 0 and 1 only. To be overridden where a closed form is cheap; it
-        is not used where a subclass writes `positive`, `negative`, `mixture` or `entry_weight`
-        anew without it.
+        is not used where a subclass overrides `positive`, `negative`, `mixture` or `entry_weight`
+        without it.
         """
         return None
 
@@ -385,7 +387,7 @@ class SeparableLoss(Loss):
 
     def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return `slope` with smoothing, weights and reduction; see `Loss.gradient`."""
-        # A loss of somebody's own may have a parameter of that name.
+        # A custom loss may have a parameter of that name.
         slope = partial(type(self).slope, self)
         values = slope(outputs, targets)
         if values is None:
@@ -421,10 +423,6 @@ class SeparableLoss(Loss):
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
         return ((low + high) / 2).numpy()
 
-    def _check_params(self):
-        check_number(self.label_smoothing, "label_smoothing", low=0, high=1, closed="left")
-        check_choice(self.label_reduction, "label_reduction", ("mean", "sum"))
-
     def _update(self):
         if self.class_weight is not None:
             self.class_weight_ = self._resolve_class_weight()
@@ -448,7 +446,7 @@ class SeparableLoss(Loss):
 class Criterion(nn.Module):
     """A fitted loss as a torch criterion: the weighted mean over the rows of a batch.
 
-    This is what the estimator trains with, and it works in anybody's own torch loop.
+    The estimator trains with it, and it works in any torch training loop.
 
     Parameters
     ----------
@@ -477,7 +475,7 @@ class Criterion(nn.Module):
         self.inner = loss.module
 
     def set_epoch(self, epoch: int) -> None:
-        """Tell the loss which `epoch` begins, from 0."""
+        """Hand the index `epoch`, from 0, of the epoch that begins to the loss."""
         self.loss.set_epoch(epoch)
 
     def forward(
@@ -506,9 +504,9 @@ class Criterion(nn.Module):
         Tensor
             A scalar.
         """
-        for name, given in (("outputs", outputs), ("targets", targets)):
-            if not isinstance(given, Tensor):
-                raise TypeError(f"{name} must be a torch tensor, got {type(given).__name__}")
+        for name, value in (("outputs", outputs), ("targets", targets)):
+            if not isinstance(value, Tensor):
+                raise TypeError(f"{name} must be a torch tensor, got {type(value).__name__}")
         n_outputs, n_labels = self.loss.n_outputs_, self.loss.n_labels_
         if outputs.shape[-1] != n_outputs or targets.shape[-1] != n_labels:
             raise ValueError(
@@ -526,7 +524,7 @@ class Criterion(nn.Module):
             if not self.loss.accepts_label_weights:
                 raise ValueError(
                     f"{type(self.loss).__name__} is not a sum over labels: sample_weight must "
-                    "have one weight a row, got one a row and label"
+                    "have one weight per row, got one per row and label"
                 )
             mask = sample_weight if mask is None else mask * sample_weight
             sample_weight = None

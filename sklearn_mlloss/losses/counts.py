@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from .._data.fields import checked
 from .._data.validation import check_choice, check_number
 from ._slopes import ONE
 from .base import Loss
@@ -20,7 +21,7 @@ __all__ = ["FactorizedLoss", "PoissonSoftmaxLoss"]
 
 FORMS = ("kl_squared", "kl_poisson", "product_squared", "product_abs_kl")
 COUNT_LINKS = ("softplus", "exp", "clip")
-# An exponential count continues as its tangent from here on: more labels than anyone has, and
+# An exponential count continues as its tangent from here on: more labels than any row has, and
 # its square is still finite in float32.
 MAX_LOG_COUNT = 12.0
 # Distance from the number of labels at which a predicted count begins to be capped.
@@ -113,10 +114,10 @@ class FactorizedLoss(_CountTimesDistribution):
     array([[0.99, 0.99, 0.03]])
     """
 
-    form: str = "kl_squared"
-    count_link: str = "softplus"
-    count_weight: float = 1.0
-    eps: float = 0.01
+    form: str = checked("kl_squared", check_choice, choices=FORMS)
+    count_link: str = checked("softplus", check_choice, choices=COUNT_LINKS)
+    count_weight: float = checked(1.0, check_number, low=0)
+    eps: float = checked(0.01, check_number, low=0, high=1, closed="neither")
 
     def objective(
         self,
@@ -214,15 +215,9 @@ class FactorizedLoss(_CountTimesDistribution):
             return log_exp_count_slope(c)
         return torch.where(c > -15, c.sigmoid() / z, 1.0)
 
-    def _check_params(self):
-        check_choice(self.form, "form", FORMS)
-        check_choice(self.count_link, "count_link", COUNT_LINKS)
-        check_number(self.count_weight, "count_weight", low=0)
-        check_number(self.eps, "eps", low=0, high=1, closed="neither")
-
 
 class PoissonSoftmaxLoss(_CountTimesDistribution):
-    r"""A Poisson count times a softmax, which is one Poisson a label.
+    r"""A Poisson count times a softmax, which is one Poisson per label.
 
     .. math:: \ell = \sum_l \lambda_l - y_l \log \lambda_l, \qquad
         \log \lambda_l = c + \log \mathrm{softmax}(s)_l

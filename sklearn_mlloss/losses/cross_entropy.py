@@ -1,4 +1,4 @@
-"""Binary cross-entropy and what is added to it: one logit a label."""
+"""Binary cross-entropy and its variants: one logit per label."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
+from .._data.fields import checked
 from .._data.validation import check_number
 from ._slopes import focal_slope
 from .base import MAX_WEIGHT, SeparableLoss, per_label
@@ -33,7 +34,7 @@ class BinaryCrossEntropy(SeparableLoss):
     pos_weight : None, "balanced", float or array of shape (n_labels,), default=None
         Weight w > 0 of the positives. "balanced" is negatives / positives of each label, capped
         at 100; a label without positives counts as having one. With a free bias this is plain
-        cross-entropy with a shifted threshold; the link takes the shift back, so that
+        cross-entropy with a shifted threshold; the link undoes the shift, so that
         `predict_proba` stays calibrated whatever the weight.
     tau : float, default=0
         Logit adjustment (Menon et al., 2021): train on ``s + tau * logit(prior)``. With tau = 1,
@@ -51,7 +52,7 @@ class BinaryCrossEntropy(SeparableLoss):
     """
 
     pos_weight: str | ArrayLike | None = None
-    tau: float = 0.0
+    tau: float = checked(0.0, check_number)
 
     def positive(self, s: Tensor) -> Tensor:
         """Return ``w * softplus(-z)``."""
@@ -84,10 +85,6 @@ class BinaryCrossEntropy(SeparableLoss):
     def _adjusted(self, s: Tensor) -> Tensor:
         return s + self.tau * self._tensor("prior_logit_", s) if self.tau else s
 
-    def _check_params(self):
-        super()._check_params()
-        check_number(self.tau, "tau")
-
     def _update(self):
         super()._update()
         self.prior_logit_ = self._prior_logit
@@ -115,8 +112,8 @@ class Poly1Loss(SeparableLoss):
 
     With gamma > 0, the focal loss plus :math:`\epsilon (1-p_t)^{\gamma+1}`, :math:`p_t` being the
     probability given to what was true. Gradients (gamma = 0) :math:`-(1-p)(1+\epsilon p)` and
-    :math:`p(1+\epsilon(1-p))`. With epsilon = 1 a true probability of 0.9 shows as
-    0.94. The link undoes this.
+    :math:`p(1+\epsilon(1-p))`. With epsilon = 1 a true probability of 0.9 becomes a
+    sigmoid of 0.94. The link undoes this.
 
     Parameters
     ----------
@@ -141,8 +138,8 @@ class Poly1Loss(SeparableLoss):
     tensor([1.1931])
     """
 
-    epsilon: float = 1.0
-    gamma: float = 0.0
+    epsilon: float = checked(1.0, check_number, low=-1)
+    gamma: float = checked(0.0, check_number, low=0)
 
     def positive(self, s: Tensor) -> Tensor:
         """Return ``(1 - p) ** gamma * (-log p + epsilon * (1 - p))``."""
@@ -157,11 +154,6 @@ class Poly1Loss(SeparableLoss):
     def slope(self, s: Tensor, y: Tensor) -> Tensor:
         """Return `focal_slope` with the additional coefficient."""
         return focal_slope(s.sigmoid().sub_(y), self.gamma, self.epsilon)
-
-    def _check_params(self):
-        super()._check_params()
-        check_number(self.epsilon, "epsilon", low=-1)
-        check_number(self.gamma, "gamma", low=0)
 
 
 @dataclass(eq=False, repr=False)
@@ -197,8 +189,8 @@ class LDAMLoss(SeparableLoss):
     array([0.25, 0.5 ])
     """
 
-    max_margin: float = 0.5
-    scale: float = 1.0
+    max_margin: float = checked(0.5, check_number, low=0)
+    scale: float = checked(1.0, check_number, low=0, closed="neither")
 
     def positive(self, s: Tensor) -> Tensor:
         """Return ``softplus(-scale * (s - margin))``."""
@@ -212,11 +204,6 @@ class LDAMLoss(SeparableLoss):
         """Return ``scale * (sigmoid(scale * (s - y * margin)) - y)``."""
         z = torch.addcmul(s, y, self._tensor("margin_", s), value=-1)
         return z.mul_(self.scale).sigmoid_().sub_(y).mul_(self.scale)
-
-    def _check_params(self):
-        super()._check_params()
-        check_number(self.max_margin, "max_margin", low=0)
-        check_number(self.scale, "scale", low=0, closed="neither")
 
     def _update(self):
         super()._update()

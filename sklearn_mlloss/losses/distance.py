@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from .._data.fields import checked
 from .._data.validation import check_number
 from .base import SeparableLoss
 
@@ -128,7 +129,7 @@ class AbsKLLoss(SeparableLoss):
     array([[0.91, 0.5 ]])
     """
 
-    eps: float = 0.01
+    eps: float = checked(0.01, check_number, low=0, high=1, closed="neither")
 
     def positive(self, s: Tensor) -> Tensor:
         """Return ``(1 - q) * -log q``."""
@@ -154,7 +155,3 @@ class AbsKLLoss(SeparableLoss):
         log_q = q.clamp(min=torch.finfo(q.dtype).tiny).log_()
         value = log_q.add_(y, alpha=log_eps).add_(1 - log_eps).mul_(q).sub_(y.clamp(min=self.eps))
         return value.addcmul_(value, q, value=-1).mul_(q.maximum(y).gt_(self.eps))
-
-    def _check_params(self):
-        super()._check_params()
-        check_number(self.eps, "eps", low=0, high=1, closed="neither")

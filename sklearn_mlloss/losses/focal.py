@@ -1,4 +1,4 @@
-"""Losses that focus: they turn down what is already right, or what may be labelled wrongly."""
+"""Focal and asymmetric losses: they down-weight easy examples, or suspected label errors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from .._data.fields import checked
 from .._data.validation import check_flag, check_integer, check_number
 from ._slopes import ONE, focal_slope
 from .base import SeparableLoss, stationary_probability
@@ -27,7 +28,7 @@ SMALL_BASE = 1e-30
 
 @dataclass(eq=False, repr=False)
 class FocalLoss(SeparableLoss):
-    r"""Focal loss: cross-entropy that turns down what is already right.
+    r"""Focal loss: cross-entropy that down-weights well-classified examples.
 
     .. math::
         \ell_1 = a_1\,(1-p)^\gamma\,(-\log p), \quad \ell_0 = a_0\,p^\gamma\,(-\log(1-p)), \quad
@@ -37,8 +38,8 @@ class FocalLoss(SeparableLoss):
     :math:`a_0\,p^\gamma (p - \gamma (1-p) \log(1-p))`. The factor is written as
     ``exp(-gamma * softplus(s))``: a power of ``1 - p`` has NaN gradients at saturation.
 
-    The sigmoid of the logit is no probability: it is pulled towards 1/2 (for gamma = 2 a true
-    probability of 0.9 shows as 0.69). The link undoes this.
+    The sigmoid of the logit is not a probability: it is pulled towards 1/2 (for gamma = 2 a true
+    probability of 0.9 becomes 0.69). The link undoes this.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ class FocalLoss(SeparableLoss):
         Focusing parameter; 0 is binary cross-entropy.
     alpha : float in (0, 1) or None, default=None
         Balance: ``alpha`` for positives, ``1 - alpha`` for negatives. The paper's 0.25 suits
-        dense object detection, where it pushes away from positives; None weighs both by 1.
+        dense object detection, where it down-weights positives; None gives both the weight 1.
     class_weight, label_smoothing, label_reduction
         See `SeparableLoss`.
 
@@ -63,8 +64,10 @@ class FocalLoss(SeparableLoss):
     array([[0.9, 0.5]])
     """
 
-    gamma: float = 2.0
-    alpha: float | None = None
+    gamma: float = checked(2.0, check_number, low=0)
+    alpha: float | None = checked(
+        None, check_number, optional=True, low=0, high=1, closed="neither"
+    )
 
     def positive(self, s: Tensor) -> Tensor:
         """Return ``a1 * (1 - p) ** gamma * softplus(-s)``."""
@@ -83,12 +86,6 @@ class FocalLoss(SeparableLoss):
             return value
         return value.mul_(y.mul(2 * self.alpha - 1).add_(1 - self.alpha))
 
-    def _check_params(self):
-        super()._check_params()
-        check_number(self.gamma, "gamma", low=0)
-        if self.alpha is not None:
-            check_number(self.alpha, "alpha", low=0, high=1, closed="neither")
-
 
 @dataclass(eq=False, repr=False)
 class AsymmetricLoss(SeparableLoss):
@@ -101,7 +98,7 @@ class AsymmetricLoss(SeparableLoss):
     A negative with :math:`p \le m` costs nothing and has no gradient. With the
     defaults a true probability of 1/2 shows as :math:`\sigma(s) = 0.68` (0.80 with
     ``detach_focus=True``, the reason why a threshold of 0.8 is seen with this loss). The link
-    undoes this; probabilities below the one at ``p = clip`` cannot be told apart.
+    undoes this; probabilities below the one at ``p = clip`` are tied.
 
     Parameters
     ----------
@@ -130,10 +127,10 @@ class AsymmetricLoss(SeparableLoss):
     array([[0.13, 0.5 ]])
     """
 
-    gamma_pos: float = 0.0
-    gamma_neg: float = 4.0
-    clip: float = 0.05
-    detach_focus: bool = False
+    gamma_pos: float = checked(0.0, check_number, low=0)
+    gamma_neg: float = checked(4.0, check_number, low=0)
+    clip: float = checked(0.05, check_number, low=0, high=1, closed="left")
+    detach_focus: bool = checked(False, check_flag)
 
     def positive(self, s: Tensor) -> Tensor:
         """Return ``(1 - p) ** gamma_pos * softplus(-s)``."""
@@ -156,13 +153,6 @@ class AsymmetricLoss(SeparableLoss):
     def slope(self, s: Tensor, y: Tensor) -> Tensor:
         """Return the slopes of both polarities, each where it belongs."""
         return _asymmetric_slope(self, s, y, 0, 0, 0)
-
-    def _check_params(self):
-        super()._check_params()
-        check_number(self.gamma_pos, "gamma_pos", low=0)
-        check_number(self.gamma_neg, "gamma_neg", low=0)
-        check_number(self.clip, "clip", low=0, high=1, closed="left")
-        check_flag(self.detach_focus, "detach_focus")
 
 
 @dataclass(eq=False, repr=False)
@@ -204,13 +194,13 @@ class AsymmetricPolynomialLoss(SeparableLoss):
     array([[0.12, 0.5 ]])
     """
 
-    gamma_pos: float = 0.0
-    gamma_neg: float = 4.0
-    clip: float = 0.05
-    e1: float = 1.0
-    e2: float = -2.5
-    en: float = 0.0
-    detach_focus: bool = False
+    gamma_pos: float = checked(0.0, check_number, low=0)
+    gamma_neg: float = checked(4.0, check_number, low=0)
+    clip: float = checked(0.05, check_number, low=0, high=1, closed="left")
+    e1: float = checked(1.0, check_number)
+    e2: float = checked(-2.5, check_number)
+    en: float = checked(0.0, check_number)
+    detach_focus: bool = checked(False, check_flag)
 
     def positive(self, s: Tensor) -> Tensor:
         """Return the polynomial of ``1 - p`` times its focus."""
@@ -234,19 +224,10 @@ class AsymmetricPolynomialLoss(SeparableLoss):
         """Return the slopes of both polarities, each where it belongs."""
         return _asymmetric_slope(self, s, y, self.e1, self.e2, self.en)
 
-    def _check_params(self):
-        super()._check_params()
-        check_number(self.gamma_pos, "gamma_pos", low=0)
-        check_number(self.gamma_neg, "gamma_neg", low=0)
-        check_number(self.clip, "clip", low=0, high=1, closed="left")
-        for name in ("e1", "e2", "en"):
-            check_number(getattr(self, name), name)
-        check_flag(self.detach_focus, "detach_focus")
-
 
 @dataclass(eq=False, repr=False)
 class HillLoss(SeparableLoss):
-    r"""For labels that are missing from the data: confident "negatives" are let go.
+    r"""Hill loss for missing positive labels: confident "negatives" are ignored.
 
     .. math::
         \ell_1 = (1-p')^\gamma\,\mathrm{softplus}(-(s-\mu)),\; p' = \sigma(s - \mu), \qquad
@@ -281,9 +262,9 @@ class HillLoss(SeparableLoss):
     array([[0.2, 0.5]])
     """
 
-    lam: float = 1.5
-    margin: float = 1.0
-    gamma: float = 2.0
+    lam: float = checked(1.5, check_number, low=1.5)
+    margin: float = checked(1.0, check_number)
+    gamma: float = checked(2.0, check_number, low=0)
 
     def positive(self, s: Tensor) -> Tensor:
         """Return the focal loss of a positive at ``s - margin``."""
@@ -304,9 +285,6 @@ class HillLoss(SeparableLoss):
 
     def _check_params(self):
         super()._check_params()
-        check_number(self.lam, "lam", low=1.5)
-        check_number(self.margin, "margin")
-        check_number(self.gamma, "gamma", low=0)
         if (
             self.eta(torch.linspace(-12, 12, 481, dtype=torch.float64, device="cpu")).diff().min()
             < -1e-9
@@ -360,10 +338,10 @@ class SPLCLoss(SeparableLoss):
     tensor([0.0018])
     """
 
-    tau: float = 0.6
-    margin: float = 1.0
-    gamma: float = 2.0
-    start_epoch: int = 1
+    tau: float = checked(0.6, check_number, low=0, high=1, closed="neither")
+    margin: float = checked(1.0, check_number)
+    gamma: float = checked(2.0, check_number, low=0)
+    start_epoch: int = checked(1, check_integer, low=0)
 
     # The corrections move scores up where labels are taken for forgotten.
     proper = False
@@ -396,13 +374,6 @@ class SPLCLoss(SeparableLoss):
 
     def _focal(self, s: Tensor) -> Tensor:
         return torch.exp(-self.gamma * softplus(s)) * softplus(-s)
-
-    def _check_params(self):
-        super()._check_params()
-        check_number(self.tau, "tau", low=0, high=1, closed="neither")
-        check_number(self.margin, "margin")
-        check_number(self.gamma, "gamma", low=0)
-        check_integer(self.start_epoch, "start_epoch", low=0)
 
 
 def _focus(loss: AsymmetricLoss | AsymmetricPolynomialLoss, factor: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ __all__ = ["FunctionLoss"]
 
 LINKS = ("sigmoid", "softmax", "identity")
 
-# Torch's own losses whose outputs are no logits of single labels.
+# Losses of torch whose outputs are not logits of single labels.
 TORCH_LINKS = {
     nn.CrossEntropyLoss: "softmax",
     nn.HuberLoss: "identity",
@@ -30,8 +30,8 @@ TORCH_LINKS = {
 REFUSED = {
     nn.BCELoss: "takes probabilities, and is unstable near 0 and 1: use BCEWithLogitsLoss or 'bce'",
     nn.MultiLabelMarginLoss: "takes lists of label numbers: use 'multilabel_margin'",
-    nn.MultiMarginLoss: "takes one class number a row: use 'multilabel_margin'",
-    nn.NLLLoss: "takes one class number a row: use CrossEntropyLoss or 'softmax_ce'",
+    nn.MultiMarginLoss: "takes one class number per row: use 'multilabel_margin'",
+    nn.NLLLoss: "takes one class number per row: use CrossEntropyLoss or 'softmax_ce'",
 }
 
 
@@ -52,7 +52,7 @@ class FunctionLoss(Loss):
 
     Notes
     -----
-    What `func` returns decides what is possible:
+    The shape that `func` returns decides what is supported:
 
     ============  =====================================================================
     (n, L)        labels are averaged; unobserved targets and all weights are handled
@@ -123,7 +123,7 @@ class FunctionLoss(Loss):
             raise ValueError(
                 f"func returned shape {tuple(values.shape)} for targets of shape "
                 f"{tuple(targets.shape)}: unobserved targets (NaN) and weights of single labels "
-                "need one value a row and label"
+                "need one value per row and label"
             )
         if values.shape == targets.shape[:-1]:
             return values
@@ -135,7 +135,7 @@ class FunctionLoss(Loss):
         if sample_weight is not None:
             raise ValueError(
                 "func returned a scalar, which cannot be weighted: leave sample_weight out, or "
-                "return one value a row"
+                "return one value per row"
             )
         return values.expand(targets.shape[:-1])
 
@@ -173,6 +173,7 @@ class FunctionLoss(Loss):
         return self.func if isinstance(self.func, type) else type(self.func)
 
     def _check_params(self):
+        super()._check_params()
         kind = self._kind()
         if not callable(self.func) or (kind is self.func and not issubclass(kind, nn.Module)):
             raise TypeError(f"func must be callable or a torch module, got {describe(self.func)}")

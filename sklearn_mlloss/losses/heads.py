@@ -1,4 +1,4 @@
-"""A head for the number of labels beside any loss."""
+"""A count head: the number of labels of a row, in addition to any loss."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from sklearn.base import clone
 from torch import Tensor, nn
 
+from .._data.fields import checked
 from .._data.validation import check_choice, check_number
 from .base import Loss
 from .counts import log_exp_count, log_exp_count_slope
@@ -22,7 +23,7 @@ HEADS = ("poisson", "categorical")
 
 @dataclass(eq=False, repr=False)
 class WithCount(Loss):
-    r"""Any loss, and beside it outputs that predict the number of labels of a row.
+    r"""Any loss, with additional outputs that predict the number of labels of a row.
 
     ==============  =======  ========================================================
     head            outputs  loss of a row with M labels
@@ -42,7 +43,7 @@ class WithCount(Loss):
     head : {"poisson", "categorical"}, default="poisson"
         See the table.
     weight : float > 0, default=1
-        Weight of the count beside the loss.
+        Weight of the loss of the count.
 
     Notes
     -----
@@ -64,8 +65,8 @@ class WithCount(Loss):
     """
 
     loss: str | Loss = "bce"
-    head: str = "poisson"
-    weight: float = 1.0
+    head: str = checked("poisson", check_choice, choices=HEADS)
+    weight: float = checked(1.0, check_number, low=0, closed="neither")
 
     default_decoder = "cardinality"
     _derivatives: ClassVar[dict[str, tuple[str, ...]]] = {"gradient": ("objective", "_count_loss")}
@@ -203,7 +204,3 @@ class WithCount(Loss):
 
     def _update(self):
         self.label_share_ = self.prior_ / self.prior_.sum()
-
-    def _check_params(self):
-        check_choice(self.head, "head", HEADS)
-        check_number(self.weight, "weight", low=0, closed="neither")

@@ -1,4 +1,4 @@
-"""From network outputs to scores: strictly inside (0, 1), strictly increasing, in float64."""
+"""Links from network outputs to scores: inside (0, 1), strictly increasing, in float64."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def strictly_increasing(eta: Tensor, margin: Tensor) -> Tensor:
     -------
     Tensor
         Strictly inside (0, 1) and strictly increasing in the margin, also where `eta` is
-        constant: ranking measures are not wrecked by ties.
+        constant: ranking metrics do not suffer from ties.
     """
     scores = torch.addcdiv((1 - 2 * DELTA) * eta + DELTA, margin, 1 + margin.abs(), value=DELTA)
     # Margins beyond 1e10 leave no digits.

@@ -1,4 +1,4 @@
-"""Margin losses and other links than the logistic one: one score a label."""
+"""Margin losses and losses with other links than the logistic one: one score per label."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class HingeLoss(SeparableLoss):
     .. math:: \ell_1 = \max(0, 1 - s), \quad \ell_0 = \max(0, 1 + s)
 
     It finds the sign of ``probability - 1/2`` and nothing more: the scores are 0, 1/2 and 1 below,
-    within and above the margins, but for the small slope that keeps the order. Calibrate them if
-    probabilities are needed.
+    within and above the margins, except for the small slope that keeps the order. Calibrate them
+    if probabilities are needed.
 
     Parameters
     ----------

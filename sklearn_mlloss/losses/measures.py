@@ -1,4 +1,4 @@
-"""Smooth versions of F-measures, computed over the batch."""
+"""Soft F-measures: smooth versions of metrics, computed over the batch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._data.fields import checked
 from .._data.validation import check_choice, check_number
 from .base import Loss
 from .links import sigmoid_scores
@@ -93,9 +94,6 @@ class _SoftCounts(Loss):
         """Return the logits of the label priors."""
         return self._prior_logit
 
-    def _check_params(self):
-        check_choice(self.average, "average", AVERAGES)
-
 
 @dataclass(eq=False, repr=False)
 class SoftFBetaLoss(_SoftCounts):
@@ -136,9 +134,9 @@ class SoftFBetaLoss(_SoftCounts):
     tensor(0.5000)
     """
 
-    beta: float = 1.0
-    average: str = "macro"
-    eps: float = 1e-7
+    beta: float = checked(1.0, check_number, low=0, closed="neither")
+    average: str = checked("macro", check_choice, choices=AVERAGES)
+    eps: float = checked(1e-7, check_number, low=0, closed="neither")
 
     def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return the derivative for rows, if `average` is "samples"; see `Loss.gradient`."""
@@ -150,11 +148,6 @@ class SoftFBetaLoss(_SoftCounts):
     def _loss(self, tp, fp, fn):
         weight = self.beta**2
         return 1 - (1 + weight) * tp / ((1 + weight) * tp + weight * fn + fp + self.eps)
-
-    def _check_params(self):
-        super()._check_params()
-        check_number(self.beta, "beta", low=0, closed="neither")
-        check_number(self.eps, "eps", low=0, closed="neither")
 
 
 class SigmoidF1Loss(SoftFBetaLoss):
@@ -241,10 +234,10 @@ class TverskyLoss(_SoftCounts):
     tensor(0.2500)
     """
 
-    alpha: float = 0.5
-    beta: float = 0.5
-    smooth: float = 1.0
-    average: str = "macro"
+    alpha: float = checked(0.5, check_number, low=0, closed="neither")
+    beta: float = checked(0.5, check_number, low=0, closed="neither")
+    smooth: float = checked(1.0, check_number, low=0, closed="neither")
+    average: str = checked("macro", check_choice, choices=AVERAGES)
 
     def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return the derivative for rows, if `average` is "samples"; see `Loss.gradient`."""
@@ -255,8 +248,3 @@ class TverskyLoss(_SoftCounts):
 
     def _loss(self, tp, fp, fn):
         return 1 - (tp + self.smooth) / (tp + self.alpha * fp + self.beta * fn + self.smooth)
-
-    def _check_params(self):
-        super()._check_params()
-        for name in ("alpha", "beta", "smooth"):
-            check_number(getattr(self, name), name, low=0, closed="neither")

@@ -1,4 +1,4 @@
-"""Losses on pairs of a present and an absent label: order, without a threshold."""
+"""Pairwise ranking losses: the order of labels, without a threshold."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from .._data.fields import checked
 from .._data.validation import check_flag, check_number
 from ._slopes import HIDE, ONE, log_sum
-from .base import Loss
-from .links import log_odds, sigmoid_scores, strictly_increasing
+from .links import log_odds, strictly_increasing
+from .sets import SetLoss
 
 __all__ = [
     "BPMLLLoss",
@@ -29,7 +29,7 @@ __all__ = [
 MAX_EXPONENT = 30.0
 
 
-class RankingLoss(Loss):
+class RankingLoss(SetLoss):
     """Base of losses that do not change when a constant is added to the logits of a row.
 
     Since absolute scores mean nothing, the reference of a row is the log of the mean exponential
@@ -42,7 +42,9 @@ class RankingLoss(Loss):
 
     default_decoder = "global_threshold"
 
-    _derivatives: ClassVar[dict[str, tuple[str, ...]]] = {"gradient": ("objective", "_pairs")}
+    _derivatives: ClassVar[dict[str, tuple[str, ...]]] = {
+        "gradient": ("objective", "_value", "_pairs")
+    }
 
     @abstractmethod
     def _pairs(
@@ -50,30 +52,22 @@ class RankingLoss(Loss):
     ) -> Tensor:
         """Return the loss for logits and indicators of both polarities, shape (..., n, L)."""
 
-    def objective(
-        self,
-        outputs: Tensor,
-        targets: Tensor,
-        mask: Tensor | None = None,
-        sample_weight: Tensor | None = None,
+    def _value(
+        self, s: Tensor, positive: Tensor, negative: Tensor, sample_weight: Tensor | None
     ) -> Tensor:
-        """Return the loss; see `Loss.objective`."""
-        positive, negative = targets, 1 - targets
-        if mask is not None:
-            positive, negative = positive * mask, negative * mask
         if self.n_labels_ == 1:
-            outputs = torch.cat([outputs, torch.zeros_like(outputs)], -1)
+            s = torch.cat([s, torch.zeros_like(s)], -1)
             positive, negative = (
                 torch.cat([positive, negative], -1),
                 torch.cat([negative, positive], -1),
             )
-        return self._pairs(outputs, positive > 0, negative > 0, sample_weight)
+        return self._pairs(s, positive > 0, negative > 0, sample_weight)
 
     def link(self, outputs: Tensor) -> Tensor:
         """Return ``sigmoid(s - log mean exp(s))``; see `Loss.link`."""
-        outputs = outputs.double()
         if self.n_labels_ == 1:
-            return sigmoid_scores(outputs)
+            return super().link(outputs)
+        outputs = outputs.double()
         # The margin itself levels off where one label towers above the others.
         return strictly_increasing(self.decision(outputs).sigmoid(), log_odds(outputs))
 
@@ -82,10 +76,6 @@ class RankingLoss(Loss):
         if self.n_labels_ == 1:
             return outputs
         return outputs - outputs.logsumexp(-1, keepdim=True) + math.log(self.n_labels_)
-
-    def initial_bias(self) -> np.ndarray:
-        """Return the logits of the label priors, which order the labels."""
-        return self._prior_logit
 
 
 class LSEPLoss(RankingLoss):
@@ -154,8 +144,8 @@ class TwoWayLoss(RankingLoss):
     tensor(1.3863)
     """
 
-    positive_temperature: float = 4.0
-    negative_temperature: float = 1.0
+    positive_temperature: float = checked(4.0, check_number, low=0, closed="neither")
+    negative_temperature: float = checked(1.0, check_number, low=0, closed="neither")
 
     row_wise = False
 
@@ -176,10 +166,6 @@ class TwoWayLoss(RankingLoss):
         )
         value = torch.where(_has_pairs(positive, negative, dim), value, 0.0)
         return value, positive.any(dim).to(s.dtype)
-
-    def _check_params(self):
-        for name in ("positive_temperature", "negative_temperature"):
-            check_number(getattr(self, name), name, low=0, closed="neither")
 
 
 @dataclass(eq=False, repr=False)
@@ -212,7 +198,7 @@ class BPMLLLoss(RankingLoss):
     tensor([1.])
     """
 
-    bounded: bool = True
+    bounded: bool = checked(True, check_flag)
 
     def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return the softmax of absent, less that of present labels, times the loss.
@@ -238,9 +224,6 @@ class BPMLLLoss(RankingLoss):
         log_mean = log_mean - pairs.clamp(min=1).to(s.dtype).log()
         beyond = (log_mean - MAX_EXPONENT).clamp(min=0)
         return torch.where(pairs > 0, (log_mean - beyond).exp() * (1 + beyond), 0.0)
-
-    def _check_params(self):
-        check_flag(self.bounded, "bounded")
 
 
 class MultilabelMarginLoss(RankingLoss):
@@ -327,7 +310,7 @@ def _has_pairs(positive: Tensor, negative: Tensor, dim: int) -> Tensor:
 
 
 def _log_sum_exp(x: Tensor, chosen: Tensor, dim: int) -> Tensor:
-    """Return the log-sum-exp of the chosen entries, and something finite where there is none."""
+    """Return the log-sum-exp of the chosen entries, and a finite number where none is chosen."""
     # Lower than any real entry, yet not minus infinity, whose gradient would be NaN; twice of it
     # must not overflow.
     return x.masked_fill(~chosen, torch.finfo(x.dtype).min / 8).logsumexp(dim)

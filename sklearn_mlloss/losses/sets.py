@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from typing import ClassVar
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,7 +17,43 @@ from .links import sigmoid_scores
 __all__ = ["AdaptiveThresholdLoss", "BalancedBCELoss", "ZLPRLoss"]
 
 
-class ZLPRLoss(Loss):
+class SetLoss(Loss):
+    """Base of losses on the sets of present and absent labels of a row: one score per label.
+
+    A subclass writes `_value`. The scores are the sigmoid of `decision`.
+    """
+
+    _derivatives: ClassVar[dict[str, tuple[str, ...]]] = {"gradient": ("objective", "_value")}
+
+    @abstractmethod
+    def _value(
+        self, s: Tensor, positive: Tensor, negative: Tensor, sample_weight: Tensor | None
+    ) -> Tensor:
+        """Return the loss for outputs and the weights of each label as present and as absent."""
+
+    def objective(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        mask: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
+        """Return the loss; see `Loss.objective`."""
+        positive, negative = targets, 1 - targets
+        if mask is not None:
+            positive, negative = positive * mask, negative * mask
+        return self._value(outputs, positive, negative, sample_weight)
+
+    def link(self, outputs: Tensor) -> Tensor:
+        """Return the sigmoid of `decision`; see `Loss.link`."""
+        return sigmoid_scores(self.decision(outputs.double()))
+
+    def initial_bias(self) -> np.ndarray:
+        """Return the logits of the label priors."""
+        return self._prior_logit
+
+
+class ZLPRLoss(SetLoss):
     r"""Zero-bounded log-sum-exp and pairwise rank-based loss.
 
     .. math::
@@ -44,16 +83,8 @@ class ZLPRLoss(Loss):
 
     accepts_soft_targets = True
 
-    def objective(
-        self,
-        outputs: Tensor,
-        targets: Tensor,
-        mask: Tensor | None = None,
-        sample_weight: Tensor | None = None,
-    ) -> Tensor:
-        """Return the loss of each row; see `Loss.objective`."""
-        positive, negative = _polarities(targets, mask)
-        return _log1p_sum_exp(outputs + negative.log()) + _log1p_sum_exp(positive.log() - outputs)
+    def _value(self, s, positive, negative, sample_weight):
+        return _log1p_sum_exp(s + negative.log()) + _log1p_sum_exp(positive.log() - s)
 
     def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return the softmax of absent, less that of present labels; see `Loss.gradient`."""
@@ -65,16 +96,8 @@ class ZLPRLoss(Loss):
         )
         return absent - present
 
-    def link(self, outputs: Tensor) -> Tensor:
-        """Return ``sigmoid(s)``; see `Loss.link`."""
-        return sigmoid_scores(outputs)
 
-    def initial_bias(self) -> np.ndarray:
-        """Return the logit of the label priors, exact for a single label."""
-        return self._prior_logit
-
-
-class BalancedBCELoss(Loss):
+class BalancedBCELoss(SetLoss):
     r"""Logistic losses of present and of absent labels, each averaged on its own.
 
     .. math::
@@ -104,16 +127,8 @@ class BalancedBCELoss(Loss):
     default_decoder = "global_threshold"
     accepts_soft_targets = True
 
-    def objective(
-        self,
-        outputs: Tensor,
-        targets: Tensor,
-        mask: Tensor | None = None,
-        sample_weight: Tensor | None = None,
-    ) -> Tensor:
-        """Return the loss of each row; see `Loss.objective`."""
-        positive, negative = _polarities(targets, mask)
-        return _mean(softplus(-outputs), positive) + _mean(softplus(outputs), negative)
+    def _value(self, s, positive, negative, sample_weight):
+        return _mean(softplus(-s), positive) + _mean(softplus(s), negative)
 
     def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return ``sigmoid(s) - y``, divided by the size of its set; see `Loss.gradient`."""
@@ -123,16 +138,12 @@ class BalancedBCELoss(Loss):
         weight = targets.mul(for_present.sub_(for_absent)).add_(for_absent)
         return outputs.sigmoid().sub_(targets).mul_(weight)
 
-    def link(self, outputs: Tensor) -> Tensor:
-        """Return ``sigmoid(s)``; see `Loss.link`."""
-        return sigmoid_scores(outputs)
-
     def initial_bias(self) -> np.ndarray:
         """Return zeros: each row balances its labels, so that priors say little."""
         return np.zeros(self.n_labels_)
 
 
-class AdaptiveThresholdLoss(Loss):
+class AdaptiveThresholdLoss(SetLoss):
     r"""Adaptive threshold (ATLOP): an extra output that separates present from absent labels.
 
     With the threshold output TH,
@@ -162,17 +173,9 @@ class AdaptiveThresholdLoss(Loss):
     def _count_outputs(self) -> int:
         return self.n_labels_ + 1
 
-    def objective(
-        self,
-        outputs: Tensor,
-        targets: Tensor,
-        mask: Tensor | None = None,
-        sample_weight: Tensor | None = None,
-    ) -> Tensor:
-        """Return the loss of each row; see `Loss.objective`."""
-        positive, negative = _polarities(targets, mask)
+    def _value(self, s, positive, negative, sample_weight):
         # Relative to the threshold, whose own logit is then 0.
-        s = outputs[..., :-1] - outputs[..., -1:]
+        s = self.decision(s)
         among_positive = _log1p_sum_exp(s + positive.log())
         first = positive.sum(-1) * among_positive - (positive * s).sum(-1)
         return first + _log1p_sum_exp(s + negative.log())
@@ -190,10 +193,6 @@ class AdaptiveThresholdLoss(Loss):
         present = torch.add(outputs, hidden, alpha=-HIDE).softmax(-1)
         return absent.add_(present.mul_(n_present)).add_(hidden).sub_(ONE)
 
-    def link(self, outputs: Tensor) -> Tensor:
-        """Return ``sigmoid(s - s_TH)``; see `Loss.link`."""
-        return sigmoid_scores(self.decision(outputs.double()))
-
     def decision(self, outputs: Tensor) -> Tensor:
         """Return ``s - s_TH``."""
         return outputs[..., :-1] - outputs[..., -1:]
@@ -201,12 +200,6 @@ class AdaptiveThresholdLoss(Loss):
     def initial_bias(self) -> np.ndarray:
         """Return the logits of the label priors, and a threshold of 0."""
         return np.append(self._prior_logit, 0.0)
-
-
-def _polarities(targets: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return the weights of each label as present and as absent, 0 where not observed."""
-    positive, negative = targets, 1 - targets
-    return (positive, negative) if mask is None else (positive * mask, negative * mask)
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:

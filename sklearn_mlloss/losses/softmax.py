@@ -1,4 +1,4 @@
-"""Softmax cross-entropy with several labels a row."""
+"""Softmax cross-entropy with several labels per row."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._data.fields import checked
 from .._data.validation import check_choice, check_flag, check_number
 from .base import Loss
 from .links import sigmoid_scores, softmax_scores
@@ -24,9 +25,9 @@ class SoftmaxCrossEntropy(Loss):
 
     For M labels with t = 1/M the gradient is ``p - 1/M`` on them and ``p`` elsewhere; one-hot rows
     give the categorical cross-entropy. The softmax estimates E[y / M], **not** the probability of
-    a label: a label shows as 1, 1/2 or 1/10 depending on its company, so that no fixed threshold
-    fits. The loss does not change when a constant is added to a row of logits, so neither raw
-    scores nor their sigmoid can be thresholded.
+    a label: a label scores 1, 1/2 or 1/10 depending on the other labels of the row, so that no
+    fixed threshold fits. The loss does not change when a constant is added to a row of logits, so
+    neither raw scores nor their sigmoid can be thresholded.
 
     Parameters
     ----------
@@ -67,10 +68,10 @@ class SoftmaxCrossEntropy(Loss):
     tensor([0.6931, 1.3863])
     """
 
-    normalise: str = "uniform"
-    concentration: float = 0.0
-    background: bool = False
-    kl: bool = False
+    normalise: str = checked("uniform", check_choice, choices=("uniform", "count", "sum"))
+    concentration: float = checked(0.0, check_number, low=0)
+    background: bool = checked(False, check_flag)
+    kl: bool = checked(False, check_flag)
 
     accepts_soft_targets = True
 
@@ -154,12 +155,6 @@ class SoftmaxCrossEntropy(Loss):
         total = ((y != 0).to(y.dtype) if self.normalise == "count" else y).sum(-1) + a
         # A row without labels keeps a target of zeros.
         return t / torch.where(total > 0, total, 1).unsqueeze(-1)
-
-    def _check_params(self):
-        check_choice(self.normalise, "normalise", ("uniform", "count", "sum"))
-        check_number(self.concentration, "concentration", low=0)
-        check_flag(self.background, "background")
-        check_flag(self.kl, "kl")
 
     def _update(self):
         self.target_prior_ = self.prior_ / self.prior_.sum()

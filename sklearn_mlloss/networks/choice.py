@@ -1,4 +1,4 @@
-"""Which encoding suits a table."""
+"""The choice of an encoding for a table: what "auto" means."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ AUTO_MIN_ROWS = 50
 AUTO_WIDTH, AUTO_CELLS = 4096, 2**27
 # Such outputs that take as long as a number that a quantile encoding computes.
 AUTO_QUANTILE = 2
-# Rows for each column below which the ranks of a column tell more than its bins.
+# Rows per column below which the ranks of a column are more informative than its bins.
 AUTO_RATIO = 1.25
-# Columns beyond which most say little alone, and their ranks even less.
+# Columns beyond which most are uninformative alone, and their ranks even more so.
 AUTO_COLUMNS = 1000
 # Standard deviations from the mean beyond which a column has heavy tails.
 AUTO_TAIL = 10.0
@@ -88,22 +88,24 @@ def choose_encoding(X: np.ndarray | CSR) -> tuple[str | None, str]:
     if columns.sparse and columns.X.nnz < AUTO_SHARE * np.prod(columns.X.shape):
         size = np.abs(stored[stored != 0])
         typical, largest = np.median(size), size.max()
-        found = f"X is sparse with values of typically {typical:.3g} and up to {largest:.3g}"
+        reason = f"X is sparse with values of typically {typical:.3g} and up to {largest:.3g}"
         fine = AUTO_TYPICAL[0] <= typical <= AUTO_TYPICAL[1] and largest <= AUTO_LARGEST
-        return (None if fine else "robust"), found
+        return (None if fine else "robust"), reason
     if n_samples < AUTO_MIN_ROWS:
         return "standard", f"{n_samples} rows are too few for quantiles"
     if n_samples < AUTO_RATIO * n_features and n_features <= AUTO_COLUMNS:
         return "quantile", f"{n_samples} rows are few for {n_features} dense columns"
     width = PiecewiseLinearEncoding().fit(columns.X).n_outputs_
-    found = f"{n_features} dense columns give {width} outputs"
+    reason = f"{n_features} dense columns give {width} outputs"
     if width <= AUTO_WIDTH and n_samples * width <= AUTO_CELLS:
-        return "piecewise_linear", found
+        return "piecewise_linear", reason
     affordable = AUTO_QUANTILE * n_samples * n_features <= AUTO_CELLS
     if n_features <= AUTO_COLUMNS and affordable:
-        found = f"{width} piecewise-linear outputs of {n_samples} rows would cost too much"
-        return "quantile", found
+        reason = f"{width} piecewise-linear outputs of {n_samples} rows would cost too much"
+        return "quantile", reason
     mean, variance = columns.moments
     tail = np.maximum(columns.high - mean, mean - columns.low) > AUTO_TAIL * np.sqrt(variance)
-    found = f"{n_features} dense columns of {n_samples} rows are too many for quantiles"
-    return ("robust", f"{found}, and some have heavy tails") if tail.any() else ("standard", found)
+    reason = f"{n_features} dense columns of {n_samples} rows are too many for quantiles"
+    if tail.any():
+        return "robust", f"{reason}, and some have heavy tails"
+    return "standard", reason

@@ -1,4 +1,4 @@
-"""What encodings learn of the columns of a table, without a copy of the table."""
+"""Statistics of the columns of a table, without a copy of the table, for encodings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["CSR", "Columns", "quantiles", "sample"]
 CSR = sp.csr_matrix | sp.csr_array
 
 # Rows that quantiles are taken from: with 100 000 of them the share of rows below a quantile is
-# off by 0.3% at the most (two standard errors, at the median).
+# off by 0.3% at most (two standard errors, at the median).
 SAMPLE_ROWS = 100_000
 # Numbers that are copied at once.
 BLOCK = 2**17
@@ -210,7 +210,7 @@ def _weighted(X: Any, sample_weight: Any) -> tuple[Any, np.ndarray | None]:
     check_consistent_length(X, weight)
     if weight.ndim != 1 or (weight < 0).any() or not weight.any():
         raise ValueError(
-            "sample_weight must be one weight a row, >= 0 and positive for at least one of them"
+            "sample_weight must be one weight per row, >= 0 and positive for at least one of them"
         )
     if not weight.all():
         rows = np.flatnonzero(weight)

@@ -9,7 +9,7 @@ torch wants ``Module.__init__`` to run first and takes over attribute access.)
 
 No row of the table is encoded before it is in a batch, and what the outputs hold is finite for any
 finite input: a value far beyond the training rows counts as an extreme one, not as an explosion
-(but for an `IdentityEncoding` that does not clip).
+(except for an `IdentityEncoding` that does not clip).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from scipy.special import ndtri
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
+from .._data.fields import check_fields, checked
 from .._data.messages import describe
 from .._data.persistence import VersionedEstimator
 from .._data.registry import Registry
@@ -105,6 +106,7 @@ class Encoding(VersionedEstimator, ABC):
             out of range.
         """
         check_flag(self.missing_indicator, "missing_indicator")
+        check_fields(self)
         columns = Columns(X, sample_weight)
         self.constant_ = columns.constant
         self.missing_features_ = np.flatnonzero(columns.missing & (columns.low <= columns.high))
@@ -149,7 +151,7 @@ class Encoding(VersionedEstimator, ABC):
 
 @dataclass(eq=False, repr=False)
 class IdentityEncoding(Encoding):
-    """Rows as they are: what ``encoding=None`` means, but for NaN, which becomes the mean.
+    """Rows as they are, with NaN replaced by the mean: what ``encoding=None`` means.
 
     Of a sparse X, which has no NaN, nothing is learned.
 
@@ -178,10 +180,9 @@ class IdentityEncoding(Encoding):
     """
 
     missing_indicator: bool = True
-    clip: bool = False
+    clip: bool = checked(False, check_flag)
 
     def _fit(self, columns: Columns) -> int:
-        check_flag(self.clip, "clip")
         self.mean_ = None if columns.sparse else columns.moments[0]
         self.limits_ = reach(columns.low, columns.high) if self.clip else None
         return columns.n_features
@@ -326,11 +327,10 @@ class QuantileEncoding(Encoding):
     tensor([[-1.2816, -0.5244,  0.0000,  0.5244,  1.2816]])
     """
 
-    n_quantiles: int = 32
+    n_quantiles: int = checked(32, check_integer, low=2)
     missing_indicator: bool = True
 
     def _fit(self, columns: Columns) -> int:
-        check_integer(self.n_quantiles, "n_quantiles", low=2)
         self.knots_, self.heights_ = [], []
         for j, (values, counts) in enumerate(columns.distinct()):
             heights = np.empty(0)
@@ -357,8 +357,8 @@ class PiecewiseLinearEncoding(Encoding):
     .. math:: e_t = \frac{x - b_{t-1}}{b_t - b_{t-1}} \text{ limited to } [0, 1]
 
     so that a linear layer on top is a piecewise-linear function of each column. The first and last
-    go on beyond the training rows as in the reference, but for the width of one bin only: -1 and
-    2 are the limits there. Edges are quantiles, without repetitions; a column of at the most
+    continue beyond the training rows as in the reference, but by the width of one bin only: -1
+    and 2 are the limits there. Edges are quantiles, without repetitions; a column of at most
     ``n_bins + 1`` distinct values has just these as edges, so a binary column gives one output. A
     constant column gives none. NaN fills the bins as the median does. A sparse X counts with its
     zeros.
@@ -366,7 +366,7 @@ class PiecewiseLinearEncoding(Encoding):
     Parameters
     ----------
     n_bins : int, default=8
-        Bins of a column, at the most. The network's first layer grows in proportion.
+        Bins of a column, at most. The network's first layer grows in proportion.
     missing_indicator : bool, default=True
         Whether each column with NaN in some of the training rows has one more output, 1 for NaN.
 
@@ -393,11 +393,10 @@ class PiecewiseLinearEncoding(Encoding):
             [1.0000, 1.0000, 2.0000]])
     """
 
-    n_bins: int = 8
+    n_bins: int = checked(8, check_integer, low=1)
     missing_indicator: bool = True
 
     def _fit(self, columns: Columns) -> int:
-        check_integer(self.n_bins, "n_bins", low=1)
         self.edges_, self.median_ = [], np.zeros(columns.n_features)
         for j, (values, counts) in enumerate(columns.distinct()):
             if len(values):

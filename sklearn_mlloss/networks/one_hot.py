@@ -1,4 +1,4 @@
-"""Categories as inputs of a network."""
+"""One-hot encoding of categories."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from .._data.fields import checked
 from .._data.validation import check_integer
 from .columns import SLACK, Columns
 from .encoding import Encoding
@@ -15,13 +16,13 @@ from .layers import OneHot
 
 __all__ = ["OneHotEncoding"]
 
-# Whole numbers that float32 can tell apart.
+# Whole numbers below this are distinct in float32.
 MOST_CODES = 2**24
 
 
 @dataclass(eq=False, repr=False)
 class OneHotEncoding(Encoding):
-    """Each column of codes as one output a category, 1 for the one that it holds.
+    """Each column of codes as one output per category, 1 for the category of the row.
 
     A code is the place of a category in a list: 0, 1, and so on. The columns of a first layer that
     belong to these outputs are an embedding as wide as the layer. So that it stays bounded, of a
@@ -57,10 +58,9 @@ class OneHotEncoding(Encoding):
             [0., 0., 1.]])
     """
 
-    max_categories: int = 256
+    max_categories: int = checked(256, check_integer, low=2)
 
     def _fit(self, columns: Columns) -> int:
-        check_integer(self.max_categories, "max_categories", low=2)
         self.slots_, n_outputs = [], 0
         for counts, missing in zip(_counts(columns), columns.missing, strict=True):
             slots = np.full(len(counts) + 2, -1)

@@ -95,7 +95,7 @@ def test_it_delegates_and_fits_a_copy():
 @pytest.mark.parametrize(
     ("parents", "message"),
     [
-        (None, "parents is None: HierarchyClosure must be told the hierarchy"),
+        (None, "parents is None: HierarchyClosure needs the hierarchy"),
         ([-1, 0], "one integer for each of the 3 labels"),
         ([-1.0, 0.0, 0.0], "one integer for each"),
         ([-1, 0, 3], "indices of labels, 0 to 2, or -1 for a root, got 3"),

@@ -702,7 +702,7 @@ def test_criterion_takes_weights_of_entries_of_sums_over_labels():
         criterion(outputs, torch.where(hide() > 0, Y, torch.nan), weight),
         loss.objective(outputs, Y, weight * hide()).mean(),
     )
-    with pytest.raises(ValueError, match="one weight a row"):
+    with pytest.raises(ValueError, match="one weight per row"):
         Criterion(make("zlpr"))(outputs, Y, weight)
 
 

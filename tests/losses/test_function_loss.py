@@ -125,9 +125,9 @@ def test_one_value_a_row(func, expected):
     torch.testing.assert_close(
         Criterion(loss)(OUTPUTS, TARGETS, WEIGHT), (WEIGHT * expected()).mean()
     )
-    with pytest.raises(ValueError, match="one value a row and label"):
+    with pytest.raises(ValueError, match="one value per row and label"):
         Criterion(loss)(OUTPUTS, torch.where(MASK > 0, TARGETS, torch.nan))
-    with pytest.raises(ValueError, match="one value a row and label"):
+    with pytest.raises(ValueError, match="one value per row and label"):
         Criterion(loss)(OUTPUTS, TARGETS, MASK)
 
 
