@@ -440,7 +440,7 @@ def fails(check, given, name, what):
     with pytest.raises(AssertionError) as caught:
         check(given)
     message = str(caught.value)
-    found = re.match(r"(\w+) fails the check '(\w+)': (.*)\nTo mend: (.+)", message, re.DOTALL)
+    found = re.match(r"(\w+) fails the check '(\w+)': (.*)\nTo fix: (.+)", message, re.DOTALL)
     assert found, message
     assert found[1] == type(given).__name__
     assert re.fullmatch(name, found[2]), message
@@ -467,7 +467,7 @@ def test_message_says_what_to_do():
         check_loss(FunctionLoss(torch.nn.SoftMarginLoss))
     assert re.fullmatch(
         r"FunctionLoss fails the check 'finite': value for outputs \[.*\], targets \[.*\] at "
-        r"row 0: found inf, expected a number\.\nTo mend: use logsigmoid, softplus, .*",
+        r"row 0: found inf, expected a number\.\nTo fix: use logsigmoid, softplus, .*",
         str(caught.value),
         re.DOTALL,
     )

@@ -1,4 +1,4 @@
-"""Contract suites for losses and decoders of one's own."""
+"""Contract suites for custom losses and decoders."""
 
 from .decoders import check_decoder
 from .losses import check_loss

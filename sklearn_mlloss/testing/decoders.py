@@ -39,7 +39,7 @@ def check_decoder(decoder: Any, *, n_labels: int = 4, random_state: int = 0) -> 
     Raises
     ------
     AssertionError
-        Names the check, what is wrong, and how to mend it.
+        Names the check, what is wrong, and how to fix it.
 
     Examples
     --------
@@ -56,48 +56,48 @@ def check_decoder(decoder: Any, *, n_labels: int = 4, random_state: int = 0) -> 
 class _DecoderCase:
     """A decoder with scores and labels that were drawn from them."""
 
-    def __init__(self, given: Decoder, n_labels: int, seed: int):
-        self.given, rng = given, np.random.default_rng(seed)
+    def __init__(self, original: Decoder, n_labels: int, seed: int):
+        self.original, rng = original, np.random.default_rng(seed)
         self.scores = rng.random((60, n_labels))
         self.Y = 1.0 * (rng.random((60, n_labels)) < self.scores**2)
 
     def hat(self, scores: Any = None, Y: Any = None, weight: Any = None) -> np.ndarray:
-        """Fit on what is given, decode all scores."""
+        """Fit, then decode all scores."""
         scores, Y = self.scores if scores is None else scores, self.Y if Y is None else Y
-        return clone(self.given).fit(scores, Y, weight).decode(self.scores)
+        return clone(self.original).fit(scores, Y, weight).decode(self.scores)
 
 
-def _decided(found: Any, expected: np.ndarray, what: str) -> None:
-    _same(found, expected, f"decision {what}", LABELS)
+def _decided(actual: Any, expected: np.ndarray, what: str) -> None:
+    _same(actual, expected, f"decision {what}", LABELS)
 
 
 def _decoded(case: _DecoderCase) -> None:
-    """Decisions are bool, of the shape of the scores, and those of a row its own."""
-    decoder = clone(case.given)
+    """Decisions are bool, of the shape of the scores, and do not depend on other rows."""
+    decoder = clone(case.original)
     _require(decoder.fit(case.scores, case.Y) is decoder, "fit does not return the decoder")
-    found = decoder.decode(case.scores)
-    _shape_is(found, case.scores.shape, "decision")
-    _require(found.dtype == bool, f"decision has dtype {found.dtype}, expected bool")
+    actual = decoder.decode(case.scores)
+    _shape_is(actual, case.scores.shape, "decision")
+    _require(actual.dtype == bool, f"decision has dtype {actual.dtype}, expected bool")
     alone = np.vstack([decoder.decode(row[None]) for row in case.scores])
-    _decided(found, alone, "in a batch, against the row alone")
+    _decided(actual, alone, "in a batch, against the row alone")
 
 
 def _requires_fit(case: _DecoderCase) -> None:
     """Without fit it raises NotFittedError, if and only if `requires_fit`."""
-    needed, refused = case.given.requires_fit, False
+    needed, refused = case.original.requires_fit, False
     try:
-        clone(case.given).decode(case.scores)
+        clone(case.original).decode(case.scores)
     except NotFittedError:
         refused = True
     _require(refused == needed, f"requires_fit is {needed}, NotFittedError raised: {refused}")
 
 
 def _unchanged(case: _DecoderCase) -> None:
-    """Nothing that is given is written to, and no parameter changes."""
-    kept, decoder = (case.scores, case.Y, np.ones(len(case.Y))), clone(case.given)
-    given, before = [array.copy() for array in kept], decoder.get_params(deep=False)
-    decoder.fit(*given).decode(given[0])
-    for array, same in zip(given, kept, strict=True):
+    """No argument is written to, and no parameter changes."""
+    kept, decoder = (case.scores, case.Y, np.ones(len(case.Y))), clone(case.original)
+    original, before = [array.copy() for array in kept], decoder.get_params(deep=False)
+    decoder.fit(*original).decode(original[0])
+    for array, same in zip(original, kept, strict=True):
         _same(array, same, "an argument after the call", LABELS[: array.ndim])
     _same_params(before, decoder)
 
@@ -108,7 +108,7 @@ def _row_weights(case: _DecoderCase) -> None:
     _decided(case.hat(case.scores[order], case.Y[order]), case.hat(), "after permuted rows")
     for weight in (np.tile([1, 0, 1], 20), np.tile([1, 2, 1], 20)):
         rows = np.repeat(order, weight[order])
-        what = f"with weight {weight[1]}, against rows left out or given twice"
+        what = f"with weight {weight[1]}, against rows left out or repeated"
         _decided(case.hat(weight=weight), case.hat(case.scores[rows], case.Y[rows]), what)
 
 
@@ -120,26 +120,26 @@ def _hard_targets(case: _DecoderCase) -> None:
     for Y in (missing, np.clip(case.Y, 0.1, 0.9), *everywhere):
         _shape_is(case.hat(Y=Y), case.Y.shape, "decision")
     _shape_is(case.hat(case.scores[:1], case.Y[:1]), case.Y.shape, "decision after one row")
-    values = [v for v in case.given.get_params().values() if not isinstance(v, bool)]
+    values = [v for v in case.original.get_params().values() if not isinstance(v, bool)]
     if not any(np.size(v) > 1 or isinstance(v, (int, np.integer)) and v > 1 for v in values):
-        hat = clone(case.given).fit([[0.3]], [[1]]).decode([[0.3], [0.9]])
+        hat = clone(case.original).fit([[0.3]], [[1]]).decode([[0.3], [0.9]])
         _shape_is(hat, (2, 1), "decision for one label")
 
 
 def _more_label_sets(case: _DecoderCase) -> None:
     """`learn_sets` takes targets and weights alone; those of `fit` change no decision."""
-    decoder = clone(case.given).fit(case.scores, case.Y)
+    decoder = clone(case.original).fit(case.scores, case.Y)
     _require(decoder.learn_sets(case.Y) is decoder, "learn_sets does not return the decoder")
     _decided(decoder.decode(case.scores), case.hat(), "after learn_sets with the rows of fit")
     missing = np.where(np.eye(*case.Y.shape), np.nan, case.Y)
     for Y in (case.Y[::-1], case.Y.astype(np.uint8), missing, np.full_like(case.Y, np.nan)):
-        found = decoder.learn_sets(Y, np.tile([1, 0, 2], 20)).decode(case.scores)
-        _shape_is(found, case.Y.shape, "decision after learn_sets")
+        actual = decoder.learn_sets(Y, np.tile([1, 0, 2], 20)).decode(case.scores)
+        _shape_is(actual, case.Y.shape, "decision after learn_sets")
 
 
 def _pickled_decoder(case: _DecoderCase) -> None:
     """Compare with a copy made through pickle."""
-    copy = _pickled(case.given, clone(case.given).fit(case.scores, case.Y))
+    copy = _pickled(case.original, clone(case.original).fit(case.scores, case.Y))
     _decided(copy.decode(case.scores), case.hat(), "after pickling")
 
 

@@ -37,7 +37,7 @@ FLAGS = ("proper", "row_wise", "accepts_soft_targets", "accepts_label_weights")
 def check_loss(loss: Any, *, n_labels: int = 4, random_state: int = 0) -> None:
     """Check that a loss keeps the contract of `Loss`, and say where it does not.
 
-    What is given is cloned and never fitted itself. The checks run in order and end at the first
+    The loss is cloned and never fitted itself. The checks run in order and end at the first
     failure; an error that the loss raises is a failure too.
 
     Parameters
@@ -47,14 +47,14 @@ def check_loss(loss: Any, *, n_labels: int = 4, random_state: int = 0) -> None:
         with a parameter ``detach_focus=True`` is not compared with its value, and a `FunctionLoss`
         needs no leading member axis.
     n_labels : int, default=4
-        Number of labels to check with, for parameters that are arrays with one value a label.
+        Number of labels to check with, for parameters that are arrays with one value per label.
     random_state : int, default=0
         Seed of the outputs and targets. torch's and numpy's global generators are not touched.
 
     Raises
     ------
     AssertionError
-        Names the check, what is wrong and where, and how to mend it.
+        Names the check, what is wrong and where, and how to fix it.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def check_loss(loss: Any, *, n_labels: int = 4, random_state: int = 0) -> None:
     >>> check_loss(Averaged())
     Traceback (most recent call last):
     AssertionError: Averaged fails the check 'shape': objective has shape (), expected (8,).
-    To mend: return one value a row, or one for the batch if row_wise is False, in the dtype of
+    To fix: return one value per row, or one for the batch if row_wise is False, in the dtype of
     the outputs.
     """
     with torch.inference_mode(False), torch.enable_grad():
@@ -86,8 +86,8 @@ def check_loss(loss: Any, *, n_labels: int = 4, random_state: int = 0) -> None:
 class _LossCase:
     """A loss with data: rows with all and without labels, and a mask with rows all hidden."""
 
-    def __init__(self, given: Loss, n_labels: int, seed: int):
-        self.given, self.n_labels, self.seed = given, n_labels, seed
+    def __init__(self, original: Loss, n_labels: int, seed: int):
+        self.original, self.n_labels, self.seed = original, n_labels, seed
         rng = np.random.default_rng(seed)
         self.Y = 1.0 * (rng.random((N_ROWS, n_labels)) < 0.4)
         self.Y[0], self.Y[1] = 1, 0
@@ -100,7 +100,7 @@ class _LossCase:
         self.weight = np.array([2, 1, 0, 3, 1, 1, 0, 2])
 
     def fit(self, Y: np.ndarray | None = None, weight: np.ndarray | None = None) -> Loss:
-        return clone(self.given).fit(self.Y if Y is None else Y, weight)
+        return clone(self.original).fit(self.Y if Y is None else Y, weight)
 
     @cached_property
     def loss(self) -> Loss:
@@ -121,19 +121,19 @@ def _slope(loss: Loss, outputs: Tensor, *args: Any, call: Any = None) -> tuple[T
     """Return the value and the gradient of its sum."""
     outputs = outputs.detach().clone().requires_grad_()
     value = (call or loss.objective)(outputs, *args)
-    if not value.requires_grad:  # the check of the gradient will tell whether that is right
+    if not value.requires_grad:  # the check of the gradient looks into it
         return value, torch.zeros_like(outputs)
     return value.detach(), torch.autograd.grad(value.sum(), outputs)[0]
 
 
-def _same_slope(found: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor], what: str) -> None:
-    _same(found[0], expected[0], f"value {what}")
-    _same(found[1], expected[1], f"gradient {what}")
+def _same_slope(actual: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor], what: str) -> None:
+    _same(actual[0], expected[0], f"value {what}")
+    _same(actual[1], expected[1], f"gradient {what}")
 
 
 def _finite_slope(loss: Loss, *args: Any, what: str) -> None:
-    for found, name in zip(_slope(loss, *args), ("value", "gradient"), strict=True):
-        _is_finite(found, f"{name} {what}")
+    for actual, name in zip(_slope(loss, *args), ("value", "gradient"), strict=True):
+        _is_finite(actual, f"{name} {what}")
 
 
 def _same_loss(case: _LossCase, a: Loss, b: Loss, what: str) -> None:
@@ -146,14 +146,14 @@ def _same_loss(case: _LossCase, a: Loss, b: Loss, what: str) -> None:
 
 def _fit(case: _LossCase) -> None:
     """`fit` returns the loss, with its statistics, and changes no parameter."""
-    loss = clone(case.given)
+    loss = clone(case.original)
     before = loss.get_params(deep=False)
     _require(loss.fit(case.Y) is loss, "fit does not return the loss")
     _same_params(before, loss)
     _require(loss.n_labels_ == case.n_labels, f"n_labels_ is {loss.n_labels_}")
-    found = loss.n_outputs_
-    enough = isinstance(found, (int, np.integer)) and found >= case.n_labels
-    _require(bool(enough), f"n_outputs_ is {found}, expected an int of at least {case.n_labels}")
+    actual = loss.n_outputs_
+    enough = isinstance(actual, (int, np.integer)) and actual >= case.n_labels
+    _require(bool(enough), f"n_outputs_ is {actual}, expected an int of at least {case.n_labels}")
     for name in ("label_count_", "positive_count_", "prior_"):
         _shape_is(getattr(loss, name), (case.n_labels,), name)
     for name in FLAGS:
@@ -162,7 +162,7 @@ def _fit(case: _LossCase) -> None:
 
 
 def _shape(case: _LossCase) -> None:
-    """One value a row, or one a batch."""
+    """One value per row, or one per batch."""
     loss = case.loss
     for dtype in (torch.float32, torch.float64):
         value = loss.objective(case.outputs.to(dtype), case.y.to(dtype))
@@ -171,22 +171,22 @@ def _shape(case: _LossCase) -> None:
 
 
 def _inputs(case: _LossCase) -> None:
-    """Nothing that is given is written to."""
+    """No argument is written to."""
     Y, weight = case.missing.copy(), 1.0 * case.weight
     Y.flags.writeable = weight.flags.writeable = False
     loss = case.fit(Y, weight).partial_fit(Y)
-    given = {"outputs": case.outputs, "targets": case.y, "mask": case.mask}
-    kept = {key: tensor.clone() for key, tensor in given.items()}
+    original = {"outputs": case.outputs, "targets": case.y, "mask": case.mask}
+    kept = {key: tensor.clone() for key, tensor in original.items()}
     loss.objective(kept["outputs"], kept["targets"])
     loss.objective(*kept.values())
     for method in (loss.link, loss.decision, loss.count):
         method(kept["outputs"])
-    for key, tensor in given.items():
+    for key, tensor in original.items():
         _same(kept[key], tensor, f"{key} after the call", ("row", "column"))
 
 
 def _grad_mode(case: _LossCase) -> None:
-    """Whether gradients are on is the caller's affair; all works without them."""
+    """Leave the gradient mode of the caller alone; everything works without gradients."""
     loss, outputs = case.loss, case.draw().requires_grad_()
     calls = {
         "objective": lambda: loss.objective(outputs, case.y, case.mask),
@@ -224,13 +224,13 @@ def _gradient(case: _LossCase) -> None:
             step[place] = h
             right = (loss.objective(outputs + step, targets, mask) - value).sum().item() / h
             left = (value - loss.objective(outputs - step, targets, mask)).sum().item() / h
-            expected, found = (left + right) / 2, slope[place].item()
+            expected, actual = (left + right) / 2, slope[place].item()
             size = 1 + abs(expected) + value.abs().sum().item()
             if abs(right - left) > 1e-3 * size:  # a kink
                 continue
-            what = f"found {found:.6g}, finite differences give {expected:.6g}"
+            what = f"found {actual:.6g}, finite differences give {expected:.6g}"
             what = f"gradient at row {place[0]}, logit {place[1]}: {what}"
-            _require(abs(found - expected) <= 1e-6 * size, what)
+            _require(abs(actual - expected) <= 1e-6 * size, what)
 
 
 def _closed_form(case: _LossCase) -> None:
@@ -246,14 +246,14 @@ def _closed_form(case: _LossCase) -> None:
         when = f"at epoch {epoch}"
         for outputs in (case.outputs, case.draw(seed=1, scale=4), ties, torch.stack(members)):
             y = case.y.expand(*outputs.shape[:-1], -1)
-            found = _closed(loss, outputs, y, when)
+            actual = _closed(loss, outputs, y, when)
             # torch takes softplus for linear from 20 on, 2e-9 off.
-            _near(found, _slope(loss, outputs, y)[1], 1e-8, f"{when}, against autograd,")
+            _near(actual, _slope(loss, outputs, y)[1], 1e-8, f"{when}, against autograd,")
             single = _closed(loss, outputs.float(), y.float(), when)
-            _near(single, found, 1e-4, f"{when} in float32, against float64,")
+            _near(single, actual, 1e-4, f"{when} in float32, against float64,")
         what = f"for outputs of +-1e4 {when}"
-        found = _closed(loss, extreme, case.y, what)
-        _near(found, _slope(loss, extreme, case.y)[1], 1e-6, f"{what}, against autograd,")
+        actual = _closed(loss, extreme, case.y, what)
+        _near(actual, _slope(loss, extreme, case.y)[1], 1e-6, f"{what}, against autograd,")
         _closed(loss, extreme.float(), case.y.float(), f"{what} in float32")
 
 
@@ -278,18 +278,18 @@ def _closed(loss: Loss, outputs: Tensor, y: Tensor, when: str) -> Tensor:
 
 def _gradient_without_graph(loss: Loss, outputs: Tensor, y: Tensor) -> Tensor:
     with torch.no_grad():
-        found = loss.gradient(outputs, y)
-    if found is None:
+        actual = loss.gradient(outputs, y)
+    if actual is None:
         raise _Wrong("closed form is None for some outputs and a tensor for others")
-    return found
+    return actual
 
 
-def _near(found: Tensor, expected: Tensor, rtol: float, what: str) -> None:
+def _near(actual: Tensor, expected: Tensor, rtol: float, what: str) -> None:
     """Compare gradients, up to a share of the largest of the row."""
     size = 1 + expected.abs().amax(-1, keepdim=True)
-    axes = ("member", "row", "logit")[-found.ndim :]
-    _at_first((found - expected).abs() <= rtol * size, f"closed form {what}", axes,
-              lambda i: f"found {found[i]:.10g}, expected {expected[i]:.10g}")  # fmt: skip
+    axes = ("member", "row", "logit")[-actual.ndim :]
+    _at_first((actual - expected).abs() <= rtol * size, f"closed form {what}", axes,
+              lambda i: f"found {actual[i]:.10g}, expected {expected[i]:.10g}")  # fmt: skip
 
 
 def _finite(case: _LossCase) -> None:
@@ -325,7 +325,7 @@ def _absent_label(case: _LossCase) -> None:
 
 
 def _rows(case: _LossCase) -> None:
-    """Rows do not know of each other, if `row_wise`."""
+    """Rows do not influence each other, if `row_wise`."""
     if not case.loss.row_wise:
         return
     value, slope = _slope(case.loss, case.outputs, case.y, case.mask)
@@ -373,7 +373,7 @@ def _label_order(case: _LossCase) -> None:
         for key, value in loss.get_params().items()
         if isinstance(value, (np.ndarray, list, tuple)) and np.shape(value) == (case.n_labels,)
     }
-    other = clone(case.given).set_params(**params).fit(case.Y[:, order])
+    other = clone(case.original).set_params(**params).fit(case.Y[:, order])
     columns = np.append(order, np.arange(case.n_labels, loss.n_outputs_))
     moved, y, mask = case.outputs[:, columns], case.y[:, order], case.mask[:, order]
     value = loss.objective(case.outputs, case.y, case.mask)
@@ -390,23 +390,23 @@ def _hidden(case: _LossCase) -> None:
     loss, outputs, mask = case.loss, case.outputs, case.mask
     expected = _slope(loss, outputs, case.y, mask)
     for filler in (0.0, 0.3, 1.0, -3.0, 7.0):
-        found = _slope(loss, outputs, torch.where(mask > 0, case.y, filler), mask)
-        _same_slope(found, expected, f"with {filler} at hidden targets")
+        actual = _slope(loss, outputs, torch.where(mask > 0, case.y, filler), mask)
+        _same_slope(actual, expected, f"with {filler} at hidden targets")
     for i in (3, N_ROWS - 1):
         if loss.row_wise:
             _same(expected[0][i], 0.0, f"value of row {i}, all hidden")
         zeros, what = torch.zeros(loss.n_outputs_), f"gradient of row {i}, all hidden"
         _same(expected[1][i], zeros, what, ("logit",))
-    found = _slope(loss, outputs, case.y, torch.ones_like(mask))
-    _same_slope(found, _slope(loss, outputs, case.y), "with a mask of ones, against none")
+    actual = _slope(loss, outputs, case.y, torch.ones_like(mask))
+    _same_slope(actual, _slope(loss, outputs, case.y), "with a mask of ones, against none")
 
 
 def _nan(case: _LossCase) -> None:
     """NaN among the targets of a Criterion is the same as a mask."""
     criterion, with_nan = Criterion(case.loss), torch.where(case.mask > 0, case.y, torch.nan)
-    found = _slope(case.loss, case.outputs, with_nan, call=criterion)
+    actual = _slope(case.loss, case.outputs, with_nan, call=criterion)
     expected = _slope(case.loss, case.outputs, case.y, None, case.mask, call=criterion)
-    _same_slope(found, expected, "with NaN targets, against the mask")
+    _same_slope(actual, expected, "with NaN targets, against the mask")
 
 
 def _label_weights(case: _LossCase) -> None:
@@ -429,12 +429,12 @@ def _sample_weight(case: _LossCase) -> None:
     """Weight 0 is a row left out, weight 2 a row twice; batch-coupled losses look at weights."""
     criterion, weight = Criterion(case.loss), torch.tensor(1.0 * case.weight)
     plain = criterion(case.outputs, case.y)
-    found = criterion(case.outputs, case.y, torch.ones_like(weight))
-    _same(found, plain, "value with weights of 1, against none")
+    actual = criterion(case.outputs, case.y, torch.ones_like(weight))
+    _same(actual, plain, "value with weights of 1, against none")
     if not case.loss.row_wise:
-        found = criterion(case.outputs, case.y, torch.linspace(0.1, 3, N_ROWS).double())
-        _is_finite(found, "value with weights")
-        _require(not torch.isclose(found, plain), "sample_weight has no effect")
+        actual = criterion(case.outputs, case.y, torch.linspace(0.1, 3, N_ROWS).double())
+        _is_finite(actual, "value with weights")
+        _require(not torch.isclose(actual, plain), "sample_weight has no effect")
         return
     for w in ((weight > 0).double(), weight):
         many = (t.repeat_interleave(w.long(), 0) for t in (case.outputs, case.y))
@@ -450,8 +450,8 @@ def _fit_weights(case: _LossCase) -> None:
 
 
 def _partial_fit(case: _LossCase) -> None:
-    """Chunks give the statistics of all rows at once, and `fit` starts anew."""
-    loss = clone(case.given)
+    """Chunks give the statistics of all rows at once, and `fit` starts over."""
+    loss = clone(case.original)
     for rows in (slice(0, 3), slice(3, 4), slice(4, None)):
         _require(loss.partial_fit(case.missing[rows]) is loss, "partial_fit does not return self")
         loss.objective(case.outputs, case.y)  # what this caches must not outlive the chunk
@@ -487,10 +487,10 @@ def _link_order(case: _LossCase) -> None:
 def _decision(case: _LossCase) -> None:
     """Margins and counts have their shapes and are numbers."""
     for name, shape in (("decision", (N_ROWS, case.n_labels)), ("count", (N_ROWS,))):
-        found = getattr(case.loss, name)(case.outputs)
-        if found is not None or name == "decision":
-            _shape_is(found, shape, name)
-            _is_finite(found, name)
+        actual = getattr(case.loss, name)(case.outputs)
+        if actual is not None or name == "decision":
+            _shape_is(actual, shape, name)
+            _is_finite(actual, name)
 
 
 def _initial_bias(case: _LossCase) -> None:
@@ -503,7 +503,7 @@ def _initial_bias(case: _LossCase) -> None:
 def _pickle(case: _LossCase) -> None:
     """Compare with a copy made through pickle."""
     case.loss.objective(case.outputs, case.y)
-    _same_loss(case, _pickled(case.given, case.loss), case.loss, "after pickling, before")
+    _same_loss(case, _pickled(case.original, case.loss), case.loss, "after pickling, before")
 
 
 def _criterion(case: _LossCase) -> None:
@@ -526,7 +526,7 @@ LOSS_CHECKS: Checks = (
     (_fit, "extend _see and _update, not fit; n_outputs_ is what _count_outputs returns. An error "
      "about a number of labels goes away with check_loss(..., n_labels=...)."),
     (_inputs, "write into no argument: no masked_fill_, += or indexed assignment on them."),
-    (_shape, "return one value a row, or one for the batch if row_wise is False, in the dtype of "
+    (_shape, "return one value per row, or one for the batch if row_wise is False, in the dtype of "
      "the outputs."),
     (_decision, "return (..., n, n_labels) from decision, and (..., n) or None from count."),
     (_initial_bias, "return an array with n_outputs_ numbers, from prior_."),
@@ -543,7 +543,7 @@ LOSS_CHECKS: Checks = (
     (_rows, "reduce over the last axis only, or set row_wise = False."),
     (_members, "count axes from the end (-1 labels, -2 rows), and let statistics broadcast."),
     (_row_order, "do not use the index of a row."),
-    (_label_order, "treat all labels alike, by statistics or parameters with one value a label."),
+    (_label_order, "treat all labels alike, by statistics or parameters with one value per label."),
     (_hidden, "multiply what each label adds by the mask, in sums and in normalisers alike."),
     (_nan, "keep what a hidden entry adds at 0, and away from 0 times infinity."),
     (_label_weights, "multiply by the mask, or set accepts_label_weights = False."),
