@@ -407,7 +407,7 @@ def test_no_rows_to_transform(calibrator):
     assert calibrator.fit(scores, Y).transform(np.empty((0, 3))).shape == (0, 3)
 
 
-def test_nothing_given_is_changed(calibrator):
+def test_arguments_are_not_changed(calibrator):
     scores, Y, _ = sample()
     Y[::5] = np.nan
     weight = np.ones(len(Y))
@@ -455,7 +455,7 @@ def test_clone_pickle_refit_and_other_containers(calibrator):
         ([[0.5]], [[1]], [0], "sample_weight is 0 for every row"),
     ],
 )
-def test_errors_of_fit_say_what_was_given(calibrator, scores, Y, weight, message):
+def test_errors_of_fit(calibrator, scores, Y, weight, message):
     with pytest.raises(ValueError, match=message):
         calibrator.fit(scores, Y, weight)
 

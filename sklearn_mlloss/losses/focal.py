@@ -87,8 +87,95 @@ class FocalLoss(SeparableLoss):
         return value.mul_(y.mul(2 * self.alpha - 1).add_(1 - self.alpha))
 
 
+class _AsymmetricPolynomial(SeparableLoss):
+    """Base of the asymmetric losses: the polynomial one, with coefficients 0 unless it has them."""
+
+    gamma_pos: float
+    gamma_neg: float
+    clip: float
+    e1: float = 0.0
+    e2: float = 0.0
+    en: float = 0.0
+    detach_focus: bool
+
+    def positive(self, s: Tensor) -> Tensor:
+        """Return the polynomial of ``1 - p`` times its focus."""
+        if self.e1 or self.e2:
+            q = (-s).sigmoid()
+            value = softplus(-s) - self.e1 * q - self.e2 / 2 * q.square()
+        else:
+            value = softplus(-s)
+        return self._focus(torch.exp(-self.gamma_pos * softplus(s))) * value
+
+    def negative(self, s: Tensor) -> Tensor:
+        """Return the same of ``p_m``; 0 where ``p <= clip``."""
+        # From 1 - p, which keeps its digits (and its slope) where p has rounded to 1.
+        q = (-s).sigmoid()
+        if self.clip == 0:
+            focus = torch.exp(-self.gamma_neg * softplus(-s))
+            value = softplus(s) - self.en * q if self.en else softplus(s)
+            return self._focus(focus) * value
+        p_m = (1 - self.clip) - q
+        inside = p_m > 0
+        # A base of 0 would have an infinite slope for an exponent below 1.
+        focus = torch.where(inside, p_m, 1.0) ** self.gamma_neg
+        value = -torch.log(q + self.clip)
+        if self.en:
+            value = value - self.en * (q + self.clip)
+        return torch.where(inside, self._focus(focus) * value, 0.0)
+
+    def slope(self, s: Tensor, y: Tensor) -> Tensor:
+        """Return the derivative of both polarities, each where it belongs.
+
+        With q = 1 - p, k = 1 - p_m and the values V of the square brackets, those of a present and
+        an absent label are, without the terms in gamma if the focus is detached,
+
+        ``-q ** gamma_pos * (gamma_pos * p * V1 + q * (1 - e1 * p - e2 * p * q))`` and
+        ``p_m ** gamma_neg * p * q * (gamma_neg * V0 / p_m + 1 / k + en)``.
+        """
+        e1, e2, en = self.e1, self.e2, self.en
+        tiny = torch.finfo(s.dtype).tiny
+        q = s.neg().sigmoid_()
+        if not self.clip:
+            q.clamp_(min=tiny)
+        p = torch.sub(ONE, q)
+        # Of a present label.
+        present = q.neg()
+        if e1 or e2:
+            present.mul_(q.mul(-e2).sub_(e1).mul_(p).add_(ONE))
+        if self.gamma_pos:
+            if not self.detach_focus:
+                value = p.clamp(min=tiny).log_()
+                if e1 or e2:
+                    value.add_(q.mul(e2 / 2).add_(e1).mul_(q))
+                present.addcmul_(value, p, value=self.gamma_pos)
+            present.mul_(q.pow(self.gamma_pos))
+        # Of an absent label.
+        k = q.add(self.clip)
+        base = torch.sub(ONE, k).clamp_(min=SMALL_BASE)
+        absent = k.reciprocal()
+        if en:
+            absent.add_(en)
+        if self.gamma_neg and not self.detach_focus:
+            value = k.log()
+            if en:
+                value.add_(k, alpha=en)
+            absent.addcdiv_(value, base, value=-self.gamma_neg)
+        absent.mul_(p).mul_(q)
+        if self.gamma_neg:
+            absent.mul_(
+                base.square().square_() if self.gamma_neg == 4 else base.pow(self.gamma_neg)
+            )
+        if self.clip and self.gamma_neg <= 1:
+            absent.mul_(base.gt_(SMALL_BASE))
+        return absent.lerp_(present, y)
+
+    def _focus(self, factor: Tensor) -> Tensor:
+        return factor.detach() if self.detach_focus else factor
+
+
 @dataclass(eq=False, repr=False)
-class AsymmetricLoss(SeparableLoss):
+class AsymmetricLoss(_AsymmetricPolynomial):
     r"""Asymmetric loss: focal with a focus for each polarity and a margin for easy negatives.
 
     .. math::
@@ -96,7 +183,7 @@ class AsymmetricLoss(SeparableLoss):
         p_m = \max(p - m, 0)
 
     A negative with :math:`p \le m` costs nothing and has no gradient. With the
-    defaults a true probability of 1/2 shows as :math:`\sigma(s) = 0.68` (0.80 with
+    defaults a true probability of 1/2 becomes :math:`\sigma(s) = 0.68` (0.80 with
     ``detach_focus=True``, the reason why a threshold of 0.8 is seen with this loss). The link
     undoes this; probabilities below the one at ``p = clip`` are tied.
 
@@ -132,31 +219,9 @@ class AsymmetricLoss(SeparableLoss):
     clip: float = checked(0.05, check_number, low=0, high=1, closed="left")
     detach_focus: bool = checked(False, check_flag)
 
-    def positive(self, s: Tensor) -> Tensor:
-        """Return ``(1 - p) ** gamma_pos * softplus(-s)``."""
-        focus = torch.exp(-self.gamma_pos * softplus(s))
-        return _focus(self, focus) * softplus(-s)
-
-    def negative(self, s: Tensor) -> Tensor:
-        """Return ``-p_m ** gamma_neg * log(1 - p_m)``."""
-        if self.clip == 0:
-            focus = torch.exp(-self.gamma_neg * softplus(-s))
-            return _focus(self, focus) * softplus(s)
-        # From 1 - p, which keeps its digits (and its slope) where p has rounded to 1.
-        q = (-s).sigmoid()
-        p_m = (1 - self.clip) - q
-        inside = p_m > 0
-        # A base of 0 would have an infinite slope for an exponent below 1.
-        focus = torch.where(inside, p_m, 1.0) ** self.gamma_neg
-        return torch.where(inside, _focus(self, focus) * -torch.log(q + self.clip), 0.0)
-
-    def slope(self, s: Tensor, y: Tensor) -> Tensor:
-        """Return the slopes of both polarities, each where it belongs."""
-        return _asymmetric_slope(self, s, y, 0, 0, 0)
-
 
 @dataclass(eq=False, repr=False)
-class AsymmetricPolynomialLoss(SeparableLoss):
+class AsymmetricPolynomialLoss(_AsymmetricPolynomial):
     r"""Asymmetric loss with the first polynomial coefficients of the logarithms changed.
 
     .. math::
@@ -164,7 +229,7 @@ class AsymmetricPolynomialLoss(SeparableLoss):
         \ell_0 &= -p_m^{\gamma_-}\,[\log(1-p_m) + e_n (1-p_m)], \qquad p_m = \max(p - m, 0)
 
     ``e1 = 1`` removes the linear term of the expansion of ``-log p``. With the
-    defaults a true probability of 1/2 shows as :math:`\sigma(s) = 0.67` (0.76 with
+    defaults a true probability of 1/2 becomes :math:`\sigma(s) = 0.67` (0.76 with
     ``detach_focus=True``). The link undoes this.
 
     Parameters
@@ -202,28 +267,6 @@ class AsymmetricPolynomialLoss(SeparableLoss):
     en: float = checked(0.0, check_number)
     detach_focus: bool = checked(False, check_flag)
 
-    def positive(self, s: Tensor) -> Tensor:
-        """Return the polynomial of ``1 - p`` times its focus."""
-        q = (-s).sigmoid()
-        value = softplus(-s) - self.e1 * q - self.e2 / 2 * q.square()
-        return _focus(self, torch.exp(-self.gamma_pos * softplus(s))) * value
-
-    def negative(self, s: Tensor) -> Tensor:
-        """Return the same of ``p_m``; 0 where ``p <= clip``."""
-        q = (-s).sigmoid()
-        if self.clip == 0:
-            focus = torch.exp(-self.gamma_neg * softplus(-s))
-            return _focus(self, focus) * (softplus(s) - self.en * q)
-        p_m = (1 - self.clip) - q
-        inside = p_m > 0
-        focus = torch.where(inside, p_m, 1.0) ** self.gamma_neg
-        value = -torch.log(q + self.clip) - self.en * (q + self.clip)
-        return torch.where(inside, _focus(self, focus) * value, 0.0)
-
-    def slope(self, s: Tensor, y: Tensor) -> Tensor:
-        """Return the slopes of both polarities, each where it belongs."""
-        return _asymmetric_slope(self, s, y, self.e1, self.e2, self.en)
-
 
 @dataclass(eq=False, repr=False)
 class HillLoss(SeparableLoss):
@@ -235,7 +278,7 @@ class HillLoss(SeparableLoss):
 
     The gradient of a negative, :math:`p^2(1-p)(2\lambda-3p)`, falls again towards p = 1: a label
     that the network is sure of, though it is marked absent, was probably forgotten. A true
-    probability of 1/2 shows as :math:`\sigma(s) = 0.94`. The link undoes this.
+    probability of 1/2 becomes :math:`\sigma(s) = 0.94`. The link undoes this.
 
     Parameters
     ----------
@@ -374,58 +417,3 @@ class SPLCLoss(SeparableLoss):
 
     def _focal(self, s: Tensor) -> Tensor:
         return torch.exp(-self.gamma * softplus(s)) * softplus(-s)
-
-
-def _focus(loss: AsymmetricLoss | AsymmetricPolynomialLoss, factor: Tensor) -> Tensor:
-    return factor.detach() if loss.detach_focus else factor
-
-
-def _asymmetric_slope(
-    loss: AsymmetricLoss | AsymmetricPolynomialLoss,
-    s: Tensor,
-    y: Tensor,
-    e1: float,
-    e2: float,
-    en: float,
-) -> Tensor:
-    """Return the derivative of the asymmetric polynomial loss, for coefficients `e1`, `e2`, `en`.
-
-    With q = 1 - p, k = 1 - p_m and the values V of the square brackets, those of a present and an
-    absent label are, but for the terms in gamma if the focus is detached,
-
-    ``-q ** gamma_pos * (gamma_pos * p * V1 + q * (1 - e1 * p - e2 * p * q))`` and
-    ``p_m ** gamma_neg * p * q * (gamma_neg * V0 / p_m + 1 / k + en)``.
-    """
-    tiny = torch.finfo(s.dtype).tiny
-    q = s.neg().sigmoid_()
-    if not loss.clip:
-        q.clamp_(min=tiny)
-    p = torch.sub(ONE, q)
-    # Of a present label.
-    present = q.neg()
-    if e1 or e2:
-        present.mul_(q.mul(-e2).sub_(e1).mul_(p).add_(ONE))
-    if loss.gamma_pos:
-        if not loss.detach_focus:
-            value = p.clamp(min=tiny).log_()
-            if e1 or e2:
-                value.add_(q.mul(e2 / 2).add_(e1).mul_(q))
-            present.addcmul_(value, p, value=loss.gamma_pos)
-        present.mul_(q.pow(loss.gamma_pos))
-    # Of an absent label.
-    k = q.add(loss.clip)
-    base = torch.sub(ONE, k).clamp_(min=SMALL_BASE)
-    absent = k.reciprocal()
-    if en:
-        absent.add_(en)
-    if loss.gamma_neg and not loss.detach_focus:
-        value = k.log()
-        if en:
-            value.add_(k, alpha=en)
-        absent.addcdiv_(value, base, value=-loss.gamma_neg)
-    absent.mul_(p).mul_(q)
-    if loss.gamma_neg:
-        absent.mul_(base.square().square_() if loss.gamma_neg == 4 else base.pow(loss.gamma_neg))
-    if loss.clip and loss.gamma_neg <= 1:
-        absent.mul_(base.gt_(SMALL_BASE))
-    return absent.lerp_(present, y)

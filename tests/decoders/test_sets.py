@@ -100,7 +100,7 @@ def test_gfm_on_independent_labels_is_expected_fbeta():
         assert (found == ExpectedFBeta(beta, empty).decode(p)).all()
 
 
-def test_gfm_may_predict_what_was_never_seen():
+def test_gfm_may_predict_unseen_label_sets():
     Y = np.array([[1, 1, 0], [1, 0, 1]])
     decoder = GFMDecoder().fit(np.zeros((2, 3)), Y)
     assert decoder.decode([[0.5, 0.5, 0.5]]).tolist() == [[True, True, True]]  # 0.8, not 0.75
@@ -235,7 +235,7 @@ def test_packed_label_sets_are_those_of_numpy():
     ],
 )
 @pytest.mark.parametrize("cls", SETS)
-def test_learn_sets_refuses_and_keeps_what_it_knew(cls, arguments, message):
+def test_learn_sets_raises_and_keeps_the_label_sets(cls, arguments, message):
     decoder = cls().fit(np.zeros((1, 3)), [[1, 1, 0]])
     with pytest.raises(ValueError, match=message):
         decoder.learn_sets(*arguments)

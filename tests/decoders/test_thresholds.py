@@ -314,7 +314,7 @@ def test_tied_scores_are_never_split():
 
 
 @pytest.mark.parametrize("low", [0.1, 1.0, 1e-320, -1.0, 1e308])
-def test_neighbouring_floats_are_told_apart(low):
+def test_neighbouring_floats_are_separated(low):
     high = np.nextafter(low, np.inf)
     scores, Y = np.array([[high], [low]]), np.array([[1], [0]])
     for decoder in (GlobalThreshold(), PerLabelThreshold(min_positives=1)):
@@ -439,7 +439,7 @@ def test_bins_find_what_sorting_finds_in_large_tables(name, shape, weighted, mon
 
 
 @pytest.mark.parametrize("low", [0.1, 1e-320, -1.0, 1e308])
-def test_bins_tell_neighbouring_floats_apart(few_bins, low):
+def test_bins_separate_neighbouring_floats(few_bins, low):
     high = np.nextafter(low, np.inf)
     scores, Y = np.array([[high], [low], [low], [low]]), np.array([[1], [0], [0], [0]])
     decoder = GlobalThreshold().fit(scores, Y)
@@ -526,7 +526,7 @@ def test_shrinkage_of_infinite_and_extreme_thresholds():
 
 
 def test_shrinkage_helps_rare_labels_on_new_rows():
-    """Labels alike but for chance: what differs between their thresholds is noise."""
+    """Labels that differ by chance only: what differs between their thresholds is noise."""
     plain, shrunk = [], []
     for seed in range(20):
         rng = np.random.default_rng(seed)

@@ -496,7 +496,7 @@ def test_link_is_strictly_increasing_whatever_the_count(name):
 # --- copies, statistics: the methods of the base
 
 
-def test_copies_go_their_own_way():
+def test_copies_are_independent():
     loss = make("bce, pos_weight array")
     outputs = draw(loss)
     value = loss.objective(outputs, Y)
@@ -714,7 +714,7 @@ def test_criterion_has_a_gradient(name):
     assert outputs.grad.isfinite().all() and outputs.grad.abs().sum() > 0
 
 
-def test_criterion_hands_the_epoch_to_the_loss():
+def test_criterion_passes_the_epoch_on():
     class Remembers(BrierLoss):
         def set_epoch(self, epoch):
             self.epoch_ = epoch

@@ -61,7 +61,7 @@ ELEMENTWISE = {
 
 
 @pytest.mark.parametrize("func", ELEMENTWISE.values(), ids=ELEMENTWISE)
-def test_one_value_a_label(func):
+def test_one_value_per_label(func):
     loss = FunctionLoss(func).fit(Y)
     for mask in (None, MASK):
         torch.testing.assert_close(

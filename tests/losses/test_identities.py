@@ -333,7 +333,7 @@ def test_initial_bias_gives_the_priors(loss):
 @pytest.mark.parametrize(
     "loss", [loss for loss in SEPARABLE if isinstance(loss, SeparableLoss)], ids=str
 )
-def test_initial_bias_does_not_kill_a_label(loss):
+def test_initial_bias_leaves_a_gradient(loss):
     """However common or rare a label is, both polarities can still be learned in float32."""
     # Hill lets go of negatives where it is sure, and of a label with a share of 0.99 it is sure
     # from the start (at logit 7.6): the absent ones among so many are taken for forgotten ones,

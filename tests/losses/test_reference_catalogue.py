@@ -346,7 +346,7 @@ WEIGHTS = [0.5, 2.0, 1.0, 0.0, 3.0]
 APL = (0, 4, 0.05, 1, -2.5, 0)
 BCE = (lambda s, j, stats: sp(-s), lambda s, j, stats: sp(s))
 
-# Name -> loss, its reference (outputs, targets with NaN, statistics) -> a value a row or batch.
+# Name -> loss, its reference (outputs, targets with NaN, statistics) -> one value per row or batch.
 CASES = {
     "asymmetric_polynomial": (
         AsymmetricPolynomialLoss(),
@@ -764,7 +764,7 @@ def test_splc_corrects_from_its_epoch_on():
         expected = before if epoch < 2 else after
         torch.testing.assert_close(loss.objective(outputs, targets), expected)
         torch.testing.assert_close(loss.link(outputs), scores)
-    loss.fit(Y_FIT)  # begins anew
+    loss.fit(Y_FIT)  # starts over
     torch.testing.assert_close(loss.objective(outputs, targets), before)
     inside = WithCount(SPLCLoss(start_epoch=1)).fit(Y_FIT)
     inside.set_epoch(1)

@@ -24,7 +24,7 @@ def encode(encoding, X, dtype=torch.float64):
 
 
 def reference(train, new, max_categories):
-    """Return the outputs of each column by scikit-learn, missing rows left out and told apart."""
+    """Return the outputs of each column by scikit-learn, missing rows left out and marked."""
     parts = []
     for x, z in zip(train.T, new.T, strict=True):
         there, missing = x[~np.isnan(x)], np.isnan(x).any()
@@ -122,7 +122,7 @@ def test_more_axes_in_front_and_a_pickle():
         (sp.csr_array([[1.0], [0]]), "dense arrays"),
     ],
 )
-def test_what_is_no_code_is_refused(X, problem):
+def test_values_other_than_codes_raise(X, problem):
     with pytest.raises(ValueError, match=problem):
         OneHotEncoding().fit(X if sp.issparse(X) else np.array(X))
 
