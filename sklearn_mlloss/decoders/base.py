@@ -56,6 +56,7 @@ class Decoder(VersionedEstimator, ABC):
     array([[ True, False, False]])
     """
 
+    # Properties in some subclasses, which mypy allows for attributes only if told to ignore it.
     requires_fit = False
     needs_probabilities = False
     untouched_rows = False

@@ -79,6 +79,7 @@ class Loss(VersionedEstimator, ABC):
     tensor([[0.5000, 0.8800]], dtype=torch.float64)
     """
 
+    # Properties in some subclasses, which mypy allows for attributes only if told to ignore it.
     default_decoder: str = "threshold"
     proper: bool = False
     row_wise: bool = True
