@@ -20,7 +20,7 @@ from .data import SearchData
 from .scored_rows import ScoredRows
 from .training import FoldScores
 
-__all__ = ["Outcome", "corrected_score", "evaluate", "mean_scores", "pool"]
+__all__ = ["Outcome", "corrected_score", "evaluate", "held_out_rows", "mean_scores", "pool"]
 
 Targets = tuple[np.ndarray, np.ndarray | None]
 
@@ -47,16 +47,26 @@ class Outcome:
     errors: list[str] = field(default_factory=list)
 
 
-def pool(
-    data: SearchData, fold_scores: Sequence[FoldScores], excluded: np.ndarray | None = None
+def pool(data: SearchData, fold_scores: Sequence[FoldScores]) -> CrossFit | None:
+    """Return the scores of the folds of a setting that were trained, if there are any."""
+    trained = [
+        (fold, (None, part.scores, part.count))
+        for fold, part in zip(data.folds, fold_scores, strict=True)
+        if part.scores is not None
+    ]
+    return CrossFit.pool(*zip(*trained, strict=True)) if trained else None
+
+
+def held_out_rows(
+    data: SearchData, pooled: CrossFit | None, excluded: np.ndarray | None = None
 ) -> HeldOut | None:
-    """Return the out-of-fold scores of all folds, in the order of their rows.
+    """Return out-of-fold scores with their targets and weights, to fit a decision on.
 
     Parameters
     ----------
     data : SearchData
-    fold_scores : sequence of FoldScores
-        Of one setting; a fold whose training failed is left out.
+    pooled : CrossFit or None
+        The scores of a setting, see `pool`.
     excluded : ndarray of int, optional
         Rows to leave out, of whatever fold: those that the decision will be scored on.
 
@@ -67,7 +77,6 @@ def pool(
         scores would be less extreme than those of the one model that is decided on later. It is
         a group then. None if there is no row.
     """
-    pooled = _pool_folds(data, fold_scores)
     if pooled is None:
         return None
     kept = np.ones(len(pooled.rows), bool)
@@ -137,18 +146,8 @@ def corrected_score(outcomes: Sequence[Outcome], choose: Callable[[np.ndarray], 
 
 def mean_scores(data: SearchData, fold_scores: Sequence[FoldScores]) -> np.ndarray:
     """Return the mean out-of-fold score of each row, NaN where there is none."""
-    pooled = _pool_folds(data, fold_scores)
+    pooled = pool(data, fold_scores)
     return np.full(data.Y.shape, np.nan) if pooled is None else pooled.means(len(data.Y))[0]
-
-
-def _pool_folds(data: SearchData, fold_scores: Sequence[FoldScores]) -> CrossFit | None:
-    """Return the scores of the folds that were trained, if there are any."""
-    trained = [
-        (fold, (None, part.scores, part.count))
-        for fold, part in zip(data.folds, fold_scores, strict=True)
-        if part.scores is not None
-    ]
-    return CrossFit.pool(*zip(*trained, strict=True)) if trained else None
 
 
 @dataclass(frozen=True)
@@ -165,11 +164,11 @@ def _evaluate_setting(
 ) -> list[Outcome]:
     """Return the outcomes of the candidates of one setting."""
     data = SearchData(**fields)
-    scoring = data.make_scoring()
+    scoring, pooled = data.make_scoring(), pool(data, fold_scores)
     outcomes = [Outcome(np.full((2, len(data.drawn)), np.nan)) for _ in candidates]
     predictions: list[list[ScoredRows]] = [[] for _ in candidates]
     for k, ((train, test), part) in enumerate(zip(data.folds, fold_scores, strict=True)):
-        others = pool(data, fold_scores, excluded=test)
+        others = held_out_rows(data, pooled, excluded=test)
         all_targets = data.Y[train], None if data.weight is None else data.weight[train]
         shared: dict[tuple, _Calibrated] = {}
         for candidate, outcome, predicted in zip(candidates, outcomes, predictions, strict=True):

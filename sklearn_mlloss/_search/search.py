@@ -40,7 +40,7 @@ from .candidates import (
 )
 from .data import SearchData, read_data
 from .defined import check_defined
-from .evaluate import Outcome, corrected_score, evaluate, mean_scores, pool
+from .evaluate import Outcome, corrected_score, evaluate, held_out_rows, mean_scores, pool
 from .report import (
     Countdown,
     chooser,
@@ -579,7 +579,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
             data.estimator, chosen.setting.params, data.X, data.y, data.fit_params, task, name,
             n_trainings,
         )  # fmt: skip
-        net, held_out = last_step(model), pool(data, fold_scores)
+        net, held_out = last_step(model), held_out_rows(data, pool(data, fold_scores))
         decoder = KEEP if data.targets.kind == "multiclass" else chosen.decoder
         with warnings.catch_warnings():
             # Whether the decision suits has been measured.
