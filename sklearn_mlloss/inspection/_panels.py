@@ -23,6 +23,8 @@ BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = (
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = ("o", "s", "^", "D", "v", "P")
 GREY = "0.45"
+# Points without a line between them.
+POINTS: dict[str, Any] = {"linestyle": "", "markeredgecolor": "white"}
 # Characters of a name that fit above a panel.
 _NAME_LENGTH = 22
 # Inches per entry of the legend.
@@ -56,15 +58,11 @@ def make_panels(
 
     n_columns = 3 if n_panels in (3, 5, 6, 9) else min(n_panels, 4)
     n_rows = -(-n_panels // n_columns)
+    size = (max(2.6 * n_columns, 5.2), height * n_rows + 1.1)
     figure, grid = plt.subplots(
-        n_rows,
-        n_columns,
-        figsize=(max(2.6 * n_columns, 5.2), height * n_rows + 1.1),
-        sharex=share,
-        sharey=share,
+        n_rows, n_columns, figsize=size, layout="constrained", sharex=share, sharey=share,
         squeeze=False,
-        layout="constrained",
-    )
+    )  # fmt: skip
     axes = grid.ravel()
     for spare in axes[n_panels:]:
         spare.remove()
@@ -110,14 +108,9 @@ def title_panel(ax: Axes, title: str, note: str) -> None:
     if not note:
         return
     ax.annotate(
-        note,
-        (0, 1),
-        (0, 4),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        fontsize="small",
-        color=GREY,
-    )
+        note, (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points",
+        fontsize="small", color=GREY,
+    )  # fmt: skip
     ax.spines[["top", "right"]].set_visible(False)
 
 

@@ -348,21 +348,15 @@ class CalibrationDisplay:
             else:
                 say_empty(panel, is_shared=not zoom)
             for style, (name, curves) in enumerate(self.curves.items()):
-                artists = _draw(panel, curves[i], name, style, low, high)
-                for kept, artist in zip(
-                    (self.lines_, self.bars_, self.histograms_), artists, strict=True
-                ):
-                    kept[name].append(artist)
-        finish(
-            self.axes_,
-            is_new,
-            label_first(
-                [(diagonals, "as predicted"), *((self.lines_[name], name) for name in self.curves)]
-            ),
-            "predicted probability",
-            f"observed share, with {self.confidence:.0%} interval",
-            "upper left",
+                line, bars, histogram = _draw(panel, curves[i], name, style, low, high)
+                self.lines_[name].append(line)
+                self.bars_[name].append(bars)
+                self.histograms_[name].append(histogram)
+        handles = label_first(
+            [(diagonals, "as predicted"), *((lines, name) for name, lines in self.lines_.items())]
         )
+        ylabel = f"observed share, with {self.confidence:.0%} interval"
+        finish(self.axes_, is_new, handles, "predicted probability", ylabel, "upper left")
         return self
 
 
@@ -374,22 +368,18 @@ def _draw(
         return None, None, None
     colour = COLOURS[style]
     (line,) = panel.plot(
-        curve.prob_pred,
-        curve.prob_true,
-        color=colour,
-        marker=MARKERS[style],
-        markersize=4,
-        linewidth=1.2,
-        label=name,
-    )
+        curve.prob_pred, curve.prob_true, color=colour, marker=MARKERS[style], markersize=4,
+        linewidth=1.2, label=name,
+    )  # fmt: skip
     bars = panel.vlines(
         curve.prob_pred, curve.lower, curve.upper, color=colour, alpha=0.45, linewidth=1.5
     )
     bottom = low + _HISTOGRAM_BOTTOM * (high - low)
     height = (_HISTOGRAM_TOP - _HISTOGRAM_BOTTOM) * (high - low) / curve.histogram.max()
+    edges = np.linspace(0, 1, _HISTOGRAM_BINS + 1)
     histogram = panel.stairs(
         bottom + height * curve.histogram,
-        np.linspace(0, 1, _HISTOGRAM_BINS + 1),
+        edges,
         baseline=bottom,
         fill=True,
         color=colour,

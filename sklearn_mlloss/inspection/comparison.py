@@ -13,6 +13,7 @@ from .._data.validation import check_choice, check_integer
 from ._panels import (
     BLUE,
     GREY,
+    POINTS,
     VERMILLION,
     check_matplotlib,
     make_axes,
@@ -259,14 +260,12 @@ class LossComparisonDisplay:
             handles += ax.plot(
                 columns, rows, linestyle="", marker="x", color=GREY, markersize=6, label="failed"
             )
-        ax.set_xticks(
-            range(n_columns),
-            [shorten(name, _NAME_LENGTH) for name in decoders],
-            rotation=40,
-            ha="left",
-            rotation_mode="anchor",
+        row_names, column_names = (
+            [shorten(name, _NAME_LENGTH) for name in names] for names in (losses, decoders)
         )
-        ax.set_yticks(range(n_rows), [shorten(name, _NAME_LENGTH) for name in losses])
+        slanted: dict[str, Any] = {"rotation": 40, "ha": "left", "rotation_mode": "anchor"}
+        ax.set_xticks(range(n_columns), column_names, **slanted)
+        ax.set_yticks(range(n_rows), row_names)
         ax.set_xticks(np.arange(1, n_columns) - 0.5, minor=True)
         ax.set_yticks(np.arange(1, n_rows) - 0.5, minor=True)
         ax.grid(which="minor", color="white", linewidth=1.5)
@@ -330,8 +329,8 @@ class LossComparisonDisplay:
                 low, high = (difference - half)[which], (difference + half)[which]
                 ax.hlines(rows[which], low, high, color=colour, alpha=0.55, linewidth=2)
             (self.dots_[kind],) = ax.plot(
-                difference[which], rows[which], color=colour, marker=marker, linestyle="",
-                markeredgecolor="white", markersize=7, label=label, zorder=3,
+                difference[which], rows[which], color=colour, marker=marker, markersize=7,
+                label=label, zorder=3, **POINTS,
             )  # fmt: skip
         handles = list(self.dots_.values())
         failed = verdict == "failed"

@@ -13,7 +13,7 @@ from .._data.messages import describe
 from .._data.validation import check_integer
 from ..metrics import multilabel_report
 from ._inputs import check_true, label_probabilities
-from ._panels import COLOURS, GREY, MARKERS, check_matplotlib, make_axes, name_rows, shorten
+from ._panels import COLOURS, GREY, MARKERS, POINTS, check_matplotlib, make_axes, name_rows, shorten
 
 if TYPE_CHECKING:
     import pandas
@@ -226,52 +226,26 @@ class LabelReportDisplay:
         check_matplotlib(f"{type(self).__name__}.plot")
         check_integer(max_labels, "max_labels", low=1)
         _check_columns(self.columns)
-        labels, averages = self.report.iloc[:-2], self.report.iloc[-2:]
-        order = np.argsort(-labels["support"].to_numpy(), kind="stable")[:max_labels]
-        labels = labels.iloc[order]
+        order = np.argsort(-self.report["support"].to_numpy()[:-2], kind="stable")[:max_labels]
+        shown = self.report.iloc[[*order, -2, -1]]
+        labels = shown.iloc[:-2]
         ax, self.figure_, is_new = make_axes(ax, 7, 0.26 * (len(labels) + 2) + 1.3)
         self.ax_ = ax
 
         # The averages stand apart from the labels by half a row.
         rows = np.append(np.arange(len(labels)), len(labels) + np.array([0.5, 1.5]))
-        values = np.vstack(
-            [part[list(self.columns)].to_numpy(float) for part in (labels, averages)]
-        )
-        seen = ~np.isnan(values).all(axis=1)
+        values = shown[list(self.columns)].to_numpy(float)
+        low, high = np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1)
         ax.hlines(rows, 0, 1, color="0.93", linewidth=1, zorder=0)
-        ax.hlines(
-            rows[seen],
-            np.nanmin(values[seen], axis=1),
-            np.nanmax(values[seen], axis=1),
-            color="0.75",
-            linewidth=2,
-            zorder=1,
-        )
-        prior = [*labels["prevalence"], *averages["prevalence"]]
-        (self.priors_,) = ax.plot(
-            prior,
-            rows,
-            color="black",
-            marker="|",
-            linestyle="",
-            markersize=11,
-            zorder=3,
-            label="prior",
-        )
-        self.lines_ = [
-            ax.plot(
-                values[:, k],
-                rows,
-                color=COLOURS[k],
-                marker=MARKERS[k],
-                linestyle="",
-                markersize=7,
-                markeredgecolor="white",
-                alpha=0.9,
-                label=column.replace("_", " "),
-            )[0]
-            for k, column in enumerate(self.columns)
-        ]
+        ax.hlines(rows, low, high, color="0.75", linewidth=2, zorder=1)
+        prior = shown["prevalence"].to_numpy(float)
+        (self.priors_,) = ax.plot(prior, rows, "k|", markersize=11, zorder=3, label="prior")
+        self.lines_ = []
+        for column, dots, marker, colour in zip(
+            self.columns, values.T, MARKERS, COLOURS, strict=False
+        ):
+            style = {"color": colour, "marker": marker, "label": column.replace("_", " ")}
+            self.lines_ += ax.plot(dots, rows, markersize=7, alpha=0.9, **POINTS, **style)
         for row in np.flatnonzero(labels["support"] == 0):
             ax.text(0.03, row, "no positives", va="center", fontsize="small", color=GREY)
         names = [*(shorten(name, 30) for name in labels.index), "micro", "macro"]

@@ -17,6 +17,7 @@ from ._curves import ThresholdCurve, resolve_metric, threshold_curve
 from ._inputs import check_true, label_probabilities, select_labels
 from ._panels import (
     BLUE,
+    POINTS,
     VERMILLION,
     check_matplotlib,
     finish,
@@ -377,33 +378,17 @@ def _draw(
         x = np.concatenate([[low], curve.thresholds[:-1], [high]])
         (line,) = panel.plot(x, _from_start(curve.values), color=BLUE, drawstyle="steps-pre")
         if curve.lower is not None and curve.upper is not None:
-            band = panel.fill_between(
-                x,
-                _from_start(curve.lower),
-                _from_start(curve.upper),
-                step="pre",
-                color=BLUE,
-                alpha=0.25,
-                linewidth=0,
-            )
+            limits = _from_start(curve.lower), _from_start(curve.upper)
+            band = panel.fill_between(x, *limits, step="pre", color=BLUE, alpha=0.25, linewidth=0)
         if curve.best_interval is not None:
             (interval,) = panel.plot(
-                np.clip(curve.best_interval, low, high),
-                [0.03, 0.03],
+                np.clip(curve.best_interval, low, high), [0.03, 0.03], color=VERMILLION,
+                linewidth=4, alpha=0.6, solid_capstyle="butt",
                 transform=panel.get_xaxis_transform(),
-                color=VERMILLION,
-                linewidth=4,
-                alpha=0.6,
-                solid_capstyle="butt",
-            )
+            )  # fmt: skip
+        x_best = np.clip([curve.best], low, high)
         (best,) = panel.plot(
-            np.clip([curve.best], low, high),
-            [curve.best_value],
-            color=VERMILLION,
-            marker="D",
-            linestyle="",
-            markersize=6,
-            markeredgecolor="white",
+            x_best, [curve.best_value], color=VERMILLION, marker="D", markersize=6, **POINTS
         )
         if not np.isnan(cut):
             chosen = panel.axvline(

@@ -15,6 +15,7 @@ from ._inputs import MAX_PANELS
 from ._panels import (
     BLUE,
     GREY,
+    POINTS,
     VERMILLION,
     check_matplotlib,
     finish,
@@ -331,8 +332,8 @@ def _draw(
     best = None
     if marks.size:
         (best,) = panel.plot(
-            *marks.T, color=VERMILLION, marker="D", linestyle="", markersize=5,
-            markeredgecolor="white", markeredgewidth=0.7, zorder=3,
+            *marks.T, color=VERMILLION, marker="D", markersize=5, markeredgewidth=0.7, zorder=3,
+            **POINTS,
         )  # fmt: skip
         needed += marks[:, 1].tolist()
     if "train_loss" in curves:
