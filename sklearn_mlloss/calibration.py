@@ -1,4 +1,4 @@
-"""Calibrators: from scores in (0, 1) to calibrated probabilities, label by label.
+"""Probability calibration per label: calibrators map scores in (0, 1) to probabilities.
 
 Every calibrator is a `Calibrator`: ``fit(scores, Y)`` on held-out rows, ``transform(scores)`` to
 use it. All maps are strictly increasing in the label's own score, so that rankings within a label
@@ -42,19 +42,19 @@ _TEMPERATURES = (1e-2, 1e2)
 
 
 class Calibrator(VersionedEstimator, ABC):
-    """Base class of the maps that turn scores into calibrated probabilities.
+    """Base class of calibrators, which map scores to calibrated probabilities.
 
     Fit it on held-out or out-of-fold scores, before the decoder is fitted on the same rows: the
-    scores of training rows are pushed towards 0 and 1, and a map fitted there calibrates nothing.
+    scores of training rows are too close to 0 and 1, and a calibrator fitted on them is useless.
 
     A label that has no positives or no negatives among its observed entries (of positive weight)
     keeps its scores as they are, in every calibrator, and does not enter the fit.
 
-    To write a calibrator, store the parameters in ``__init__`` and implement
+    To write a custom calibrator, store the parameters in ``__init__`` and implement
     ``_fit(scores, Y, sample_weight)`` and ``_transform(scores)``. The public methods validate
-    first, so that both receive clean read-only arrays, and pass the scores of
-    `identity_labels_` through; they are not to be overridden. Wrong parameters raise in
-    ``_check_params()``, if you write one: classifiers call it before they train.
+    first, so that both receive clean read-only arrays, and keep the scores of `identity_labels_`;
+    do not override them. Optionally, check parameters in ``_check_params()``: classifiers call it
+    before they train.
 
     Attributes
     ----------
@@ -84,13 +84,13 @@ class Calibrator(VersionedEstimator, ABC):
 
     @final
     def fit(self, scores: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Learn the maps from scores of rows that the model was not trained on.
+        """Fit the calibrator on scores of held-out rows.
 
         Parameters
         ----------
         scores : array-like of shape (n_samples, n_labels)
             Scores in (0, 1), such as the output of a link or of ``predict_proba``. Exact zeros and
-            ones, as forests give them, are accepted.
+            ones, such as those of forests, are accepted.
         Y : array-like of shape (n_samples, n_labels)
             True labels: 0 or 1, a value between them for a soft label (counted as a fractional
             positive), or NaN for a label that was not observed.
@@ -160,14 +160,14 @@ class Calibrator(VersionedEstimator, ABC):
 
     @abstractmethod
     def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
-        """Learn the map; `Y` is float64 with NaN, weights are positive."""
+        """Fit the map; `Y` is float64 with NaN, weights are positive."""
 
     @abstractmethod
     def _transform(self, scores: np.ndarray) -> np.ndarray:
-        """Return probabilities; what stands in `identity_labels_` columns does not matter."""
+        """Return probabilities; the columns of `identity_labels_` are ignored."""
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Tell `sklearn.utils.validation.check_is_fitted` whether `transform` can be called."""
+        """Return whether `transform` can be called, for scikit-learn's `check_is_fitted`."""
         return hasattr(self, "n_labels_")
 
 
@@ -198,12 +198,12 @@ class SigmoidCalibrator(_LogisticCalibrator):
     The targets are smoothed, :math:`t_+ = (N_+ + 1) / (N_+ + 2)` and
     :math:`t_- = 1 / (N_- + 2)`, so that separable rows give finite slopes. Where the best slope is
     negative (the scores rank the label backwards) it is held at 1e-6: the probabilities are then
-    the label's frequency, in the order of the scores. The right choice for few rows and for scores
-    that are shifted or stretched, as after weights for positives.
+    the label's frequency, in the order of the scores. Suitable for few rows, and for scores that
+    are shifted or stretched, for example by weights of positives.
 
     Labels with fewer than `min_positives` positives or negatives share one slope and fit only
-    their intercept. The shared slope comes from all labels pooled, each with an intercept of its
-    own: one common intercept would mistake differences between labels for a flat slope.
+    their intercept. The shared slope is that of all labels pooled, with one intercept per label:
+    with a common intercept, differences between labels would flatten the slope.
 
     Parameters
     ----------
@@ -220,7 +220,7 @@ class SigmoidCalibrator(_LogisticCalibrator):
     offset_ : float
         0, or half the least distance of a score to 0 or 1 if some scores of `fit` are exactly 0 or
         1: scores then enter as (p + offset) / (1 + 2 offset). For a forest of B trees with pure
-        leaves this is (k + 1/2) / (B + 1), where k trees say yes.
+        leaves this is (k + 1/2) / (B + 1), where k trees predict the label.
 
     References
     ----------
@@ -264,14 +264,14 @@ class TemperatureCalibrator(Calibrator):
 
     T minimises the log loss over all observed entries, which is convex in 1/T, within
     [0.01, 100]; the targets are smoothed as in `SigmoidCalibrator`, with the counts of all labels
-    together. It cannot move 0.5 and treats all labels alike, so that it repairs over- and
-    underconfidence and nothing else: after a loss that shifts the scores (weights for positives,
-    asymmetric losses) take "sigmoid" or "beta". It needs the fewest rows of all.
+    together. It keeps 0.5 and treats all labels alike, so it corrects over- and underconfidence
+    only: with a loss that shifts the scores (weights of positives, asymmetric losses), use
+    "sigmoid" or "beta". It needs the fewest rows.
 
     Attributes
     ----------
     temperature_ : float
-        T; above 1 the scores were too sure. 1 where no label has positives and negatives.
+        T; above 1 if the scores were overconfident. 1 if no label has positives and negatives.
     offset_ : float
         As in `SigmoidCalibrator`.
 
@@ -334,8 +334,8 @@ class BetaCalibrator(_LogisticCalibrator):
     Parameters
     ----------
     min_positives : float, default=20
-        Positives and negatives, in weights, that a label needs for coefficients of its own: ten
-        for each of the two. 0 never shares, infinity always.
+        Positives and negatives, in weights, that a label needs for its own coefficients: ten for
+        each of the two. 0 never shares, infinity always.
 
     Attributes
     ----------
@@ -388,13 +388,13 @@ class IsotonicCalibrator(Calibrator):
     exact zeros and ones, for which the log loss is infinite, and plateaus, whose ties distort
     average precision and top-k; the clip prevents the former and u the latter.
 
-    It wants about a thousand rows and tens of positives. Labels with fewer than `min_positives`
+    It needs about a thousand rows and tens of positives. Labels with fewer than `min_positives`
     positives or negatives use a `SigmoidCalibrator` with its default parameter instead.
 
     Parameters
     ----------
     min_positives : float, default=30
-        Positives and negatives, in weights, that a label needs for a map of its own; with fewer the
+        Positives and negatives, in weights, that a label needs for its own map; with fewer, the
         steps follow single rows. 0 never falls back, infinity always.
 
     Attributes
@@ -470,7 +470,7 @@ CALIBRATORS: Registry[Calibrator] = Registry(
 
 
 def get_calibrator(spec: Any) -> Calibrator | None:
-    """Return the calibrator that a name, a class or an instance stands for.
+    """Return a calibrator from a name, a class or an instance.
 
     Parameters
     ----------

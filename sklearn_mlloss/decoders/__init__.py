@@ -1,7 +1,7 @@
-"""Decoders: from scores to label sets.
+"""Decoders: decision rules from scores to label sets, such as tuned thresholds.
 
-Every decision rule is a `Decoder`: ``fit(scores, Y)`` on held-out rows where it has something to
-learn, ``decode(scores)`` to predict. `DECODERS` maps the names that estimators accept to classes.
+Every decision rule is a `Decoder`: ``fit(scores, Y)`` on held-out rows if it has fitted parameters,
+``decode(scores)`` to predict. `DECODERS` maps the names that estimators accept to classes.
 """
 
 from typing import Any
@@ -69,7 +69,7 @@ DECODERS: Registry[Decoder] = Registry(
 
 
 def get_decoder(spec: Any) -> Decoder:
-    """Return the decoder that a name, a class or an instance stands for.
+    """Return a decoder from a name, a class or an instance.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def get_decoder(spec: Any) -> Decoder:
     Returns
     -------
     decoder : Decoder
-        The decoder, not a copy of one that was given.
+        The decoder; an instance is not copied.
 
     Raises
     ------

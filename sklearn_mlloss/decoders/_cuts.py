@@ -1,4 +1,4 @@
-"""Where a threshold can cut, and which cut is best for a metric of counts.
+"""Candidate thresholds (cuts), and the best of them for a metric of counts.
 
 For the counts see `sklearn_mlloss._data.counts`.
 """
@@ -15,8 +15,8 @@ Cuts = tuple[np.ndarray, np.ndarray, np.ndarray]
 MAX_CUTS = 400
 # Bounds the memory that counts per group and cut take at a time.
 _BLOCK_ENTRIES = 2**22
-# `best_pooled_cut` sorts so many entries at the most, where it can; more are first narrowed down
-# by so many bins, looking at so many entries at a time, which stay in the cache.
+# `best_pooled_cut` sorts at most this many entries, where it can; more are first narrowed down by
+# this many bins, with this many entries at a time, which stay in the cache.
 _SORTED_ENTRIES = 2**18
 _BINS = 2**16
 _STRIP_ENTRIES = 2**18
@@ -26,17 +26,17 @@ _SLACK = 1e-9
 
 
 def midpoints(distinct: np.ndarray) -> np.ndarray:
-    """Thresholds that predict the first 1, 2, ... of the distinct scores, in falling order."""
+    """Thresholds that predict the first 1, 2, ... of the distinct scores, in descending order."""
     below = np.append(distinct[1:], distinct[-1:])
     middle = distinct / 2 + below / 2  # the sum of two large scores may overflow
     return np.where((middle > below) & (middle <= distinct), middle, distinct)
 
 
 def cuts(scores: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Cuts:
-    """Return thresholds in falling order, true positives and predicted entries at each.
+    """Return thresholds in descending order, true positives and predicted entries at each.
 
     The first predicts nothing. Of the others, only those that end with a positive are kept:
-    going on to scores without one adds false positives only, which no metric here rewards.
+    further scores without one add false positives only, which improves no metric here.
     """
     order = np.argsort(scores)[::-1]
     ranked = scores[order]
@@ -61,9 +61,9 @@ def best_pooled_cut(
 
     It is the best of `cuts`, found without sorting all entries. Sums over bins of scores give the
     exact metric at the edges of bins. Inside a bin no cut is better than one that takes all its
-    positives and nothing else: no metric here falls with true positives, or rises with false ones.
-    So the best cut lies among the bins whose bound reaches the best edge, and only the entries
-    between the first and the last of them go on, until they are few enough to be sorted.
+    positives and nothing else: no metric here decreases with true positives, or increases with
+    false ones. So the best cut lies among the bins whose bound reaches the best edge, and only the
+    entries between the first and the last of them are kept, until they are few enough to sort.
     """
     tp_above = predicted_above = 0.0
     below, sums = -np.inf, None
@@ -75,7 +75,7 @@ def best_pooled_cut(
             break  # all equal, or too far apart or too close for a float
         tp, predicted = np.zeros(_BINS), np.zeros(_BINS)
         for s, y, weight in _strips(scores, Y, sample_weight):
-            index = _BINS - 1 - ((s - low) * scale).astype(np.intp)  # in falling order
+            index = _BINS - 1 - ((s - low) * scale).astype(np.intp)  # in descending order
             tp += np.bincount(index, weight * y, _BINS)
             predicted += np.bincount(index, weight, _BINS)
         sums = (tp.sum(), predicted.sum()) if sums is None else sums
@@ -134,7 +134,7 @@ def _strips(
 
 
 def grid(scores: np.ndarray, Y: np.ndarray) -> np.ndarray:
-    """Return candidate thresholds in falling order, thinned as GlobalThreshold documents."""
+    """Return candidate thresholds in descending order, thinned as GlobalThreshold documents."""
     distinct = np.unique(scores[~np.isnan(Y)])[::-1]
     thresholds = np.concatenate([[np.inf], midpoints(distinct)])
     if thresholds.size <= MAX_CUTS:

@@ -18,16 +18,15 @@ __all__ = ["Decoder"]
 class Decoder(VersionedEstimator, ABC):
     """Base class of decoders: rules that turn scores into label sets.
 
-    A decoder sees scores and, when it is fitted, the true labels of the same rows. It knows
-    nothing of the model behind the scores. Fit it on held-out or out-of-fold scores only: the
-    scores of training rows are pushed towards 0 and 1, and thresholds fitted there lie in a gap
-    that new rows do not have.
+    A decoder uses scores and, in `fit`, the true labels of the same rows; it is independent of the
+    model. Fit it on held-out or out-of-fold scores only: the scores of training rows are too close
+    to 0 and 1, and thresholds fitted on them lie in a gap that new rows do not have.
 
-    To write a decoder, store the parameters in ``__init__``, implement
-    ``_decode(scores, count)`` and, if it learns something, set ``requires_fit = True`` and
+    To write a custom decoder, store the parameters in ``__init__``, implement
+    ``_decode(scores, count)`` and, if it has fitted parameters, set ``requires_fit = True`` and
     implement ``_fit(scores, Y, sample_weight, count)``. The public methods validate first, so that
-    both receive clean read-only arrays; they are not to be overridden. Wrong parameters raise in
-    ``_check_params(n_labels)``, if you write one: classifiers call it before they train.
+    both receive clean read-only arrays; do not override them. Optionally, check parameters in
+    ``_check_params(n_labels)``: classifiers call it before they train.
 
     Attributes
     ----------
@@ -37,7 +36,7 @@ class Decoder(VersionedEstimator, ABC):
         Whether the rule treats scores as probabilities, as a fixed threshold does. A class
         attribute or a property.
     untouched_rows : bool
-        Whether the rows passed to `fit` may be used for nothing else (neither early stopping nor
+        Whether the rows of `fit` must not be used for anything else (such as early stopping or
         calibration). A class attribute or a property; False unless the rule gives a guarantee.
     learned : tuple of str
         Names of the fitted parameters that `summary` of a classifier shows: numbers, arrays with
@@ -70,12 +69,12 @@ class Decoder(VersionedEstimator, ABC):
         sample_weight: ArrayLike | None = None,
         count: ArrayLike | None = None,
     ) -> Self:
-        """Learn what the rule needs from scores of rows that the model was not trained on.
+        """Fit the rule on scores of held-out rows.
 
         Parameters
         ----------
         scores : array-like of shape (n_samples, n_labels)
-            Finite scores, as a rule probabilities.
+            Finite scores, usually probabilities.
         Y : array-like of shape (n_samples, n_labels)
             True labels: 0 or 1, a value between them for a soft label (counted as a fractional
             positive), or NaN for a label that was not observed.
@@ -104,14 +103,14 @@ class Decoder(VersionedEstimator, ABC):
 
     @final
     def decode(self, scores: ArrayLike, count: ArrayLike | None = None) -> np.ndarray:
-        """Decide which labels each row has.
+        """Predict the labels of each row.
 
         Parameters
         ----------
         scores : array-like of shape (n_samples, n_labels)
             Finite scores of the same kind as those given to `fit`.
         count : array-like of shape (n_samples,), default=None
-            Predicted number of labels of each row; most rules do not look at it.
+            Predicted number of labels of each row; most rules ignore it.
 
         Returns
         -------
@@ -128,8 +127,8 @@ class Decoder(VersionedEstimator, ABC):
         fitted = hasattr(self, "n_labels_")
         if self.requires_fit and not fitted:
             raise NotFittedError(
-                f"{type(self).__name__} learns its rule from held-out rows and is not fitted yet; "
-                "call fit(scores, Y) on rows that the model was not trained on, then decode."
+                f"{type(self).__name__} is not fitted yet; call fit(scores, Y) on held-out rows, "
+                "then decode."
             )
         scores = check_scores(scores)
         if fitted and scores.shape[1] != self.n_labels_:
@@ -141,12 +140,12 @@ class Decoder(VersionedEstimator, ABC):
         return self._decode(scores, check_per_row("count", count, scores.shape[0]))
 
     def learn_sets(self, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Learn which label sets there are from more rows than those of `fit`.
+        """Replace the label sets of `fit` by those of more rows.
 
-        Label sets need no scores, so rows that trained the model may serve: an estimator calls
-        this after `fit` with all its rows, training and held-out. Rules that look at scores only
-        have nothing to learn here, and this default does nothing. A rule that knows label sets
-        replaces those of `fit`; one that wraps another hands `Y` on.
+        Label sets need no scores, so training rows can be used: an estimator calls this after
+        `fit` with all its rows, training and held-out. Most rules use scores only, and this
+        default does nothing. Rules that use label sets replace those of `fit`; a rule around
+        another one passes `Y` to it.
 
         Parameters
         ----------
@@ -163,9 +162,9 @@ class Decoder(VersionedEstimator, ABC):
         Raises
         ------
         NotFittedError
-            If the rule learns label sets and was not fitted: `fit` would replace them.
+            If the rule uses label sets and was not fitted: `fit` would replace them.
         ValueError
-            If the rule learns label sets and an argument has the wrong shape or values.
+            If the rule uses label sets and an argument has the wrong shape or values.
         """
         return self
 
@@ -176,7 +175,7 @@ class Decoder(VersionedEstimator, ABC):
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
     ) -> None:
-        """Learn the rule; `Y` is float64 with NaN, weights are positive. Default: nothing."""
+        """Fit the rule; `Y` is float64 with NaN, weights are positive. Default: nothing."""
 
     @abstractmethod
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
@@ -188,28 +187,28 @@ class Decoder(VersionedEstimator, ABC):
 
 
 class WrappingDecoder(Decoder):
-    """Base of rules on top of the decisions of another decoder, the parameter `decoder`."""
+    """Base class of rules that change the predictions of another decoder, `decoder`."""
 
     learned = ("decoder_",)
     decoder: str | Decoder | None
 
     @property
     def requires_fit(self) -> bool:  # type: ignore[override]
-        """That of the decoder inside."""
+        """As in the inner decoder."""
         return self._of_inner("requires_fit", False)
 
     @property
     def needs_probabilities(self) -> bool:  # type: ignore[override]
-        """That of the decoder inside; True without one."""
+        """As in the inner decoder; True without one."""
         return self._of_inner("needs_probabilities", True)
 
     @property
     def untouched_rows(self) -> bool:  # type: ignore[override]
-        """That of the decoder inside."""
+        """As in the inner decoder."""
         return self._of_inner("untouched_rows", False)
 
     def learn_sets(self, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Hand `Y` on to the decoder inside; see `Decoder.learn_sets`."""
+        """Pass `Y` to the inner decoder; see `Decoder.learn_sets`."""
         if hasattr(self, "decoder_"):
             self.decoder_.learn_sets(Y, sample_weight)
         return self
@@ -221,10 +220,10 @@ class WrappingDecoder(Decoder):
         return None if self.decoder is None else get_decoder(self.decoder)
 
     def _of_inner(self, name: str, default: bool) -> bool:
-        """Return an attribute of the decoder inside, or the default if there is none.
+        """Return an attribute of the inner decoder, or the default if there is none.
 
-        `fit` and `decode` refuse what is no decoder; an attribute that raised would keep the
-        object from being displayed.
+        `fit` and `decode` reject an invalid decoder; if an attribute raised, the object could not
+        be displayed.
         """
         try:
             inner = self._unfitted()
@@ -246,6 +245,6 @@ class WrappingDecoder(Decoder):
             self.decoder_ = clone(inner).fit(scores, Y, sample_weight, count)
 
     def _decode_inner(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
-        """Return the decisions of the decoder inside, or the scores without one."""
+        """Return the predictions of the inner decoder, or the scores without one."""
         inner = self.decoder_ if hasattr(self, "decoder_") else self._unfitted()
         return scores if inner is None else inner.decode(scores, count)

@@ -68,7 +68,7 @@ class TopK(Decoder):
 
     @property
     def requires_fit(self) -> bool:  # type: ignore[override]
-        """True when `k` is to be learned."""
+        """True if `k` is fitted."""
         return self.k is None
 
     def _fit(
@@ -133,9 +133,9 @@ class CardinalityCut(Decoder):
 
     Z is the predicted number of labels where a model gives one (`count`), else the sum of the
     row's scores, which is the expected number of labels for calibrated probabilities. a ≥ 0 and b
-    are learned by weighted least squares of the true number of labels on Z, which repairs
-    scores that are too high or too low as a whole. A Z that is the same for every row (softmax
-    scores) says nothing: then a = 0 and b is the mean number of labels.
+    are fitted by weighted least squares of the true number of labels on Z, which corrects scores
+    that are too high or too low overall. If Z is the same for every row (softmax scores), a = 0
+    and b is the mean number of labels.
 
     A label that was not observed counts as its score.
 
@@ -151,7 +151,7 @@ class CardinalityCut(Decoder):
     Raises
     ------
     ValueError
-        In `decode`, if `count` is given but was not in `fit`, or the other way round.
+        In `decode`, if `count` is given but was not in `fit`, or vice versa.
 
     References
     ----------
@@ -293,7 +293,7 @@ class AtLeastOne(WrappingDecoder):
 
     .. math:: \hat Y_i = D(p_i) \text{ if it is not empty, else } \{\arg\max_j p_{ij}\}
 
-    Use it only where every row is known to have a label: it hurts where empty rows exist.
+    Use it only if every row has at least one label: otherwise it adds wrong ones.
 
     Parameters
     ----------
@@ -333,7 +333,7 @@ class AtLeastOne(WrappingDecoder):
 
 
 def _ranking(scores: np.ndarray) -> np.ndarray:
-    """Return each row's labels by falling score, ties by index."""
+    """Return each row's labels by descending score, ties by index."""
     return np.argsort(-scores, axis=1, kind="stable")
 
 
@@ -357,5 +357,5 @@ def _row_shares(scores: np.ndarray, rule: str) -> np.ndarray:
 
 
 def _round_half_up(values: np.ndarray) -> np.ndarray:
-    # Exact halves are common (means of counts) and must not hang on the order of a sum.
+    # Exact halves are common (means of counts) and must not depend on the order of a sum.
     return np.floor(values + 0.5 + _TOLERANCE)

@@ -1,6 +1,6 @@
 """Decoders that maximise the expected value of a metric of the row, with independent labels.
 
-For these measures the best set is always a prefix of the row's ranking, so that only its length
+For these metrics the best set is always a prefix of the row's ranking, so that only its length
 has to be found. Labels with the same score are taken in the order of their index; of equally good
 lengths the shortest is taken.
 """
@@ -34,7 +34,7 @@ class ExpectedFBeta(Decoder):
               \frac{(1+\beta^2)\, |y \cap h|}{\beta^2 |y| + |h|}
 
     Optimal for the samples-averaged F-beta if the scores are calibrated probabilities and labels
-    are independent given the row. Nothing is learned, and each row gets its own threshold.
+    are independent given the row. It has no fitted parameters, and each row its own threshold.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class ExpectedFBeta(Decoder):
 
     Notes
     -----
-    Exact in :math:`O(L^2)` a row, for any real beta. The best set of size k holds the k labels of
+    Exact in :math:`O(L^2)` per row, for any real beta. The best set of size k holds the k labels of
     highest probability (Lewis 1995), and by linearity over its labels
 
     .. math:: E F(k) = (1+\beta^2) \sum_s \frac{1}{\beta^2 s + k} \sum_{l \le k}
@@ -103,7 +103,7 @@ class ExpectedJaccard(Decoder):
     .. math:: \hat Y_i = \arg\max_h \; E_{y \sim p_i} \frac{|y \cap h|}{|y \cup h|}
 
     Optimal for the samples-averaged Jaccard index if the scores are calibrated probabilities and
-    labels are independent given the row. Nothing is learned.
+    labels are independent given the row. It has no fitted parameters.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class ExpectedJaccard(Decoder):
 
     Notes
     -----
-    Exact in :math:`O(L^2)` a row: with independent labels the best set of size k holds the k
+    Exact in :math:`O(L^2)` per row: with independent labels the best set of size k holds the k
     labels of highest probability, and the number B of true labels among the others is independent
     of those inside, so that
 

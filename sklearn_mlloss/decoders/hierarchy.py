@@ -1,4 +1,4 @@
-"""Decoding that respects a hierarchy of labels."""
+"""Decoder for hierarchies of labels."""
 
 from dataclasses import dataclass
 
@@ -22,16 +22,16 @@ class HierarchyClosure(WrappingDecoder):
               \quad \text{subject to } h_l \le h_{\mathrm{parent}(l)}
 
     Without a decoder this is the consistent set of the lowest expected Hamming loss, for
-    calibrated probabilities. With a decoder, its decisions d take the place of p: the consistent
-    set that differs from d in the fewest labels.
+    calibrated probabilities. With a decoder, its predictions d replace p: the result is the
+    consistent set that differs from d in the fewest labels.
 
     Parameters
     ----------
     parents : array-like of int, shape (n_labels,)
-        Index of the parent of each label, −1 for a root. Must be given: the default, None, raises.
+        Index of the parent of each label, −1 for a root. Required: the default, None, raises.
     decoder : Decoder, Decoder class or name, default=None
-        Whose decisions to make consistent; None works on the scores themselves. Its parameters
-        can be reached as ``decoder__...`` if it is given as an object.
+        Decoder whose predictions are made consistent; None uses the scores. Its parameters can be
+        set as ``decoder__...`` if it is given as an object.
 
     Attributes
     ----------
@@ -44,14 +44,14 @@ class HierarchyClosure(WrappingDecoder):
     ------
     TypeError, ValueError
         If `parents` is missing, has another length than there are labels, names labels that do
-        not exist or goes in circles; if `decoder` is neither a decoder nor the name of one.
+        not exist or has a cycle; if `decoder` is neither a decoder nor the name of one.
 
     Notes
     -----
     Exact, in one pass up the forest, :math:`g_v = p_v - \tfrac12 + \sum_c \max(0, g_c)` over the
     children c, and one down it: v is predicted if its parent is and :math:`g_v > 0`. Of equally
-    good sets the one with the fewest labels is taken; so a decoder's label without its parent is
-    dropped, and it takes two of them to bring the parent in.
+    good sets the one with the fewest labels is taken: a decoder's label without its parent is
+    dropped, and two such labels with the same parent add it.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class HierarchyClosure(WrappingDecoder):
         if sum(level.size for level in levels) < n_labels:
             reached = np.isin(np.arange(n_labels), np.concatenate(levels))
             raise ValueError(
-                f"parents goes in circles: label {np.flatnonzero(~reached)[0]} has no root above "
+                f"parents has a cycle: label {np.flatnonzero(~reached)[0]} has no root above "
                 "it; give every root the parent -1."
             )
         return parents, levels[:-1]

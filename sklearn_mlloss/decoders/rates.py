@@ -1,4 +1,4 @@
-"""Thresholds that meet a frequency, a ratio of costs or a bound on the recall."""
+"""Thresholds by label frequencies, by costs of errors, and by conformal risk control."""
 
 from dataclasses import dataclass
 
@@ -18,21 +18,21 @@ _TOLERANCE = 1e-12
 
 
 class ProportionCut(Decoder):
-    r"""Predict every label as often as it occurs, by a threshold at that quantile.
+    r"""Predict each label as often as it occurs, by one threshold per label at that quantile.
 
     .. math:: \hat y_{il} = [p_{il} \ge t_l], \qquad \#\{i: p_{il} \ge t_l\} \approx \sum_i y_{il}
 
-    The threshold is learned on held-out rows and then stays: new rows are decided one by one, and
-    a batch with more positives gets more of them. Ranks are all that matters, so that scores
-    need not be calibrated.
+    The thresholds are fitted on held-out rows and then fixed: new rows are predicted independently,
+    and a batch with more positives gets more of them. Only ranks matter, so scores need not be
+    calibrated.
 
     Attributes
     ----------
     thresholds_ : ndarray of shape (n_labels,)
         The thresholds; ``inf`` for a label without positives.
     fallback_labels_ : ndarray of int
-        Indices of the labels that were not observed at all. They use the threshold that suits all
-        labels pooled, or 0.5 if nothing was observed.
+        Indices of the labels that were not observed at all. They use the threshold of all labels
+        pooled, or 0.5 if nothing was observed.
     n_labels_ : int
         Number of labels.
 
@@ -82,7 +82,7 @@ class ProportionCut(Decoder):
 
 @dataclass(eq=False, repr=False)
 class CostSensitiveThreshold(GivenThresholds):
-    r"""Predict a label when that is cheaper on average, given what errors cost.
+    r"""Cost-sensitive thresholds: predict a label if that has the lower expected cost.
 
     .. math:: \hat y_{il} = [p_{il} \ge t_l], \qquad t_l = \frac{c_l^{fp}}{c_l^{fp} + c_l^{fn}}
 
@@ -92,8 +92,8 @@ class CostSensitiveThreshold(GivenThresholds):
     Parameters
     ----------
     fp_cost, fn_cost : float or array-like of shape (n_labels,), default=1.0
-        Cost of a false positive and of a false negative, for all labels or for each; >= 0, and not
-        both 0 for the same label. Only their ratio matters.
+        Cost of a false positive and of a false negative, common or per label; >= 0, and not both 0
+        for the same label. Only their ratio matters.
 
     Attributes
     ----------
@@ -127,8 +127,8 @@ class CostSensitiveThreshold(GivenThresholds):
         total = fp_cost + fn_cost
         if (total == 0).any():
             raise ValueError(
-                "fp_cost and fn_cost are both 0 for the same label, which leaves nothing to decide "
-                "by; give at least one of them a positive cost."
+                "fp_cost and fn_cost are both 0 for the same label, which defines no threshold; "
+                "give at least one of them a positive cost."
             )
         return fp_cost / total
 
@@ -141,9 +141,10 @@ class RiskControl(Decoder):
               \frac{n}{n+1}\, \frac1n \sum_{i=1}^n \ell_i(t) + \frac{1}{n+1} \le \alpha\Big\},
               \qquad \ell_i(t) = 1 - \frac{|Y_i \cap \{l: p_{il} \ge t\}|}{|Y_i|}
 
-    For a new row that is exchangeable with those of `fit`, the expected share of its labels that
-    are missed is at most alpha, whatever the model and however bad its scores, and not far below.
-    The rows must not have served training, early stopping, calibration or any other choice.
+    For a new row that is exchangeable with those of `fit` (the calibration set), the expected share
+    of its labels that are missed is at most alpha, and not far below, for any model and any scores.
+    The calibration set must not have been used for training, early stopping, probability
+    calibration or any other choice.
 
     Parameters
     ----------
@@ -153,8 +154,8 @@ class RiskControl(Decoder):
     Attributes
     ----------
     threshold_ : float
-        The threshold, one of the scores; ``inf`` if nothing need be predicted, and ``-inf``
-        (predict all) if `alpha` is below 1 / (n + 1), which no threshold can guarantee.
+        The threshold, one of the scores; ``inf`` if predicting nothing meets the bound, and
+        ``-inf`` (predict all) if `alpha` is below 1 / (n + 1), which no threshold can guarantee.
     n_labels_ : int
         Number of labels.
 

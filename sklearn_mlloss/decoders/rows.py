@@ -24,8 +24,8 @@ class MaxGapCut(Decoder):
     .. math:: \hat Y_i = \{\text{the first } k_i\}, \qquad
               k_i = \arg\max_{1 \le k < L} \; p_{i(k)} - p_{i(k+1)}
 
-    A heuristic without parameters that needs no held-out rows and does not mind if the scores of a
-    row are shifted or scaled. It never predicts the empty set, and all labels only in a row
+    A heuristic without parameters that needs no held-out rows and is invariant to shifting or
+    scaling the scores of a row. It never predicts the empty set, and all labels only in a row
     without a gap: with equal scores, or with one label.
 
     Attributes
@@ -65,7 +65,7 @@ class MaxGapCut(Decoder):
 
 @dataclass(eq=False, repr=False)
 class ThresholdFunction(Decoder):
-    r"""Learn each row's threshold as a linear function of its scores.
+    r"""Threshold of each row by a linear function of its scores, fitted by ridge regression.
 
     .. math:: \hat y_{il} = [p_{il} \ge t(p_i)], \qquad t(p) = w \cdot p + b
 
@@ -96,9 +96,9 @@ class ThresholdFunction(Decoder):
     Notes
     -----
     The best threshold of a row has the fewest misclassified labels; it lies halfway between two
-    distinct scores, or 0.1 above the highest if nothing is best predicted, or 0.1 below the lowest
-    if everything is. Of equally good ones the highest is taken. Labels that were not observed are
-    left out, soft labels count as fractions. If nothing was observed, t is 0.5.
+    distinct scores, or 0.1 above the highest if predicting nothing is best, or 0.1 below the lowest
+    if predicting everything is. Of equally good ones the highest is taken. Labels that were not
+    observed are left out, soft labels count as fractions. If nothing was observed, t is 0.5.
 
     References
     ----------

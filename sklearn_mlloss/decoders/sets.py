@@ -1,13 +1,13 @@
-"""Decoders that learn which label sets occur.
+"""Decoders that use the label sets of known rows, for dependent labels.
 
-Labels depend on one another; the label sets of known rows are the simplest model of how: those of
-the rows passed to `fit`, or of more rows passed to `learn_sets`, which needs no scores. Rows with a
-label that was not observed are left out; soft labels are rounded, 0.5 to 1. Without a single
-complete row, labels are treated as independent.
+The label sets of known rows are a simple model of the dependence of labels: those of the rows
+passed to `fit`, or of more rows passed to `learn_sets`, which needs no scores. Rows with a label
+that was not observed are left out; soft labels are rounded, 0.5 to 1. Without a single complete
+row, labels are treated as independent.
 
-Scores are probabilities, so they know how frequent each label is. What a set adds is how much more
-frequent it is than its labels would make it, if they were independent. Scores know a part of that,
-too, since rows differ, which is why the other half of it is counted and not all.
+Scores are probabilities, so they contain the frequency of each label. A set adds its lift: the
+factor by which it is more frequent than it would be for independent labels. Scores contain a part
+of that, too, because they differ between rows, so only a share of it counts (`dependence`).
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from .expected import _probabilities, best_fbeta_sets, best_length
 
 __all__ = ["GFMDecoder", "LabelSetDecoder"]
 
-# Bounds the logits; a probability of 0 or 1 that is wrong for one label must not be the end.
+# Bounds the logits, so that a wrong probability of 0 or 1 for one label does not exclude a set.
 _SMALLEST_PROBABILITY = 1e-12
 # Bounds the memory of a block of rows.
 _BLOCK_ENTRIES = 2**21
@@ -38,7 +38,7 @@ _DIGITS = 12
 
 
 class _SeenSets(Decoder):
-    """What is common to the rules below: the label sets seen and their posterior."""
+    """Base of the rules below: the label sets seen, and their posterior."""
 
     dependence: float
     learned = ("label_sets_",)
@@ -53,8 +53,8 @@ class _SeenSets(Decoder):
     def learn_sets(self, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Replace the label sets of `fit` and their shares by those of `Y`.
 
-        Label sets need no scores, so rows that trained the model may serve: the more rows, the
-        more of the sets that occur are known, and the better their shares.
+        Label sets need no scores, so training rows can be used: more rows contain more of the
+        possible sets, and give better estimates of their frequencies.
 
         Parameters
         ----------
@@ -71,7 +71,7 @@ class _SeenSets(Decoder):
         Raises
         ------
         NotFittedError
-            If the decoder was not fitted: `fit` would replace what is learned here.
+            If the decoder was not fitted: `fit` would replace these sets.
         ValueError
             If an argument has the wrong shape or values, or all weights are 0.
         """
@@ -129,17 +129,16 @@ class LabelSetDecoder(_SeenSets):
     .. math:: \hat Y_i = \arg\max_{S \text{ seen}} \; \delta \log \frac{\pi_S}{\pi^0_S}
               + \sum_{l \in S} \log \frac{p_{il}}{1 - p_{il}}
 
-    with :math:`\pi_S` the share of rows that have the set S, and :math:`\pi^0_S` what it would be
-    if labels were independent. Aims at the subset accuracy: no combination is predicted that does
-    not occur.
+    with :math:`\pi_S` the share of rows that have the set S, and :math:`\pi^0_S` the share expected
+    for independent labels. For subset accuracy: only combinations that occur are predicted.
 
     Parameters
     ----------
     dependence : float, default=0.5
-        How much it counts that sets are more or less frequent than their labels make them,
-        :math:`\delta` in [0, 1]. With 0 a row's labels are independent given its scores; with 1
-        scores know nothing of how labels depend on one another. 1/2 had the best subset accuracy on
-        the training parts of four real tables.
+        Weight of the dependence of labels, :math:`\delta` in [0, 1]: how much the lift of a set
+        counts. With 0, the labels of a row are independent given its scores; with 1, scores contain
+        nothing of the dependence. 1/2 had the best subset accuracy on the training parts of four
+        real data sets.
 
     Attributes
     ----------
@@ -149,7 +148,7 @@ class LabelSetDecoder(_SeenSets):
     log_prior_ : ndarray of shape (n_sets,)
         Logarithm of the share of each.
     log_lift_ : ndarray of shape (n_sets,)
-        Logarithm of this share by what it would be if labels were independent.
+        Logarithm of the lift: of the ratio of this share to that expected for independent labels.
     n_labels_ : int
         Number of labels.
 
@@ -196,10 +195,10 @@ class GFMDecoder(_SeenSets):
               P_i(S) \propto \Bigl(\frac{\pi_S}{\pi^0_S}\Bigr)^{\delta}
               \prod_{l \in S} \frac{p_{il}}{1 - p_{il}}
 
-    `ExpectedFBeta` takes labels for independent; here their joint distribution is that of the
-    label sets seen in `fit` or `learn_sets`, weighted by their posterior under the scores, with
-    :math:`\pi_S` the share of rows that have the set S, and :math:`\pi^0_S` what it would be if
-    labels were independent. The prediction itself may be any set.
+    `ExpectedFBeta` assumes independent labels; here their joint distribution is that of the label
+    sets seen in `fit` or `learn_sets`, weighted by their posterior given the scores, with
+    :math:`\pi_S` the share of rows that have the set S, and :math:`\pi^0_S` the share expected for
+    independent labels. Any set may be predicted.
 
     Parameters
     ----------
@@ -214,7 +213,7 @@ class GFMDecoder(_SeenSets):
     ----------
     label_sets_ : ndarray of bool, shape (n_sets, n_labels)
         The sets seen in complete rows, those with few labels first. If there is no complete row,
-        it is empty, and `decode` does what `ExpectedFBeta` does.
+        it is empty, and `decode` predicts like `ExpectedFBeta`.
     log_prior_, log_lift_ : ndarray of shape (n_sets,)
         As of `LabelSetDecoder`.
     n_labels_ : int
@@ -230,7 +229,7 @@ class GFMDecoder(_SeenSets):
     Exact for that joint distribution: with :math:`P_{ls} = P(y_l = 1, |y| = s)` and
     :math:`\Delta_{lk} = \sum_s P_{ls} (1+\beta^2) / (\beta^2 s + k)`, the best set of size k holds
     the k labels of largest :math:`\Delta_{lk}`, and its expected F-beta is their sum. At most
-    :math:`O(L^3)` a row. Probabilities are clipped to [1e-12, 1 − 1e-12]; of equally good sizes
+    :math:`O(L^3)` per row. Probabilities are clipped to [1e-12, 1 − 1e-12]; of equally good sizes
     the smallest is taken, and of equal labels the first.
 
     References

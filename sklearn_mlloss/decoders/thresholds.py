@@ -1,7 +1,7 @@
 """Threshold decoders: they compare each score with a threshold.
 
 All of them predict ``score >= t`` and cut only between *distinct* scores, so that rows with the
-same score get the same answer. A cut between two scores becomes the threshold halfway between
+same score get the same prediction. A cut between two scores becomes the threshold halfway between
 them; predicting nothing is the threshold ``+inf``, predicting everything is the lowest score.
 Where several cuts are equally good, the larger threshold (fewer predicted labels) is taken.
 """
@@ -24,7 +24,7 @@ from .base import Decoder
 
 __all__ = ["FixedThreshold", "GlobalThreshold", "PerLabelThreshold"]
 
-# Without a single observed positive the F measures say nothing about where to cut.
+# Without any observed positive, F-measures do not determine a threshold.
 _UNDEFINED_THRESHOLD = 0.5
 # Names of what `GlobalThreshold` maximises.
 _METRICS: dict[str, Callable[..., np.ndarray]] = {
@@ -67,7 +67,7 @@ class FixedThreshold(GivenThresholds):
     Parameters
     ----------
     threshold : float or array-like of shape (n_labels,), default=0.5
-        One threshold for all labels, or one for each. The default is right for the Hamming loss;
+        One threshold for all labels, or one per label. The default is right for the Hamming loss;
         infinite values mean always or never.
 
     Examples
@@ -103,8 +103,8 @@ class GlobalThreshold(Decoder):
         "hamming" is another name for it. A ratio 0/0 counts as 0, as in scikit-learn; balanced
         accuracy averages over the classes that are present.
         A callable ``metric(Y, Y_hat) -> float``, greater is better, gets integer arrays (`Y` as
-        float if it holds soft labels) without the rows that have a label not observed, and
-        ``sample_weight=...`` when the weights differ.
+        float if it holds soft labels) without the rows that have an unobserved label, and
+        ``sample_weight=...`` if the weights differ.
     average : {"micro", "macro", "samples"}, default="micro"
         Pool all entries, or take the mean over labels or over rows. Labels or rows without any
         observed entry are left out of the mean. Not used with a callable.
@@ -114,8 +114,8 @@ class GlobalThreshold(Decoder):
     Attributes
     ----------
     threshold_ : float
-        The threshold; ``inf`` if predicting nothing is best, and 0.5 if there was no positive
-        to learn from and the metric is 0 everywhere.
+        The threshold; ``inf`` if predicting nothing is best, and 0.5 if no positive was observed
+        and the metric is 0 everywhere.
     best_score_ : float
         The metric at `threshold_` on the rows of `fit`.
     n_labels_ : int
@@ -125,7 +125,7 @@ class GlobalThreshold(Decoder):
     ------
     ValueError
         In `fit`, if a parameter is not one of the above, `average` is changed for a callable, no
-        complete row is left for it, or it cannot take the weights that were given.
+        complete row is left for it, or it does not accept weights.
 
     Notes
     -----
@@ -163,8 +163,8 @@ class GlobalThreshold(Decoder):
             check_call(self.metric, "metric", "Y", "Y_hat")
             if self.average != "micro":
                 raise ValueError(
-                    "average must be left at 'micro' when metric is a callable, which averages as "
-                    f"it likes, got average={self.average!r}; set the average inside the callable."
+                    "average must be left at 'micro' when metric is a callable, which ignores it, "
+                    f"got average={self.average!r}; set the average inside the callable."
                 )
         else:
             check_choice(self.metric, "metric", _METRICS)
@@ -218,7 +218,7 @@ class PerLabelThreshold(Decoder):
               F_\beta = \frac{(1+\beta^2)\, TP}{\beta^2 P + K}
 
     with P the positives and K the predicted entries. ``average="macro"`` maximises the F-beta of
-    each label on its own; ``average="micro"`` maximises that of all entries pooled, jointly over
+    each label separately; ``average="micro"`` maximises that of all entries pooled, jointly over
     the thresholds of all labels.
 
     Parameters
@@ -230,13 +230,13 @@ class PerLabelThreshold(Decoder):
     min_positives : float, default=10
         A label with fewer positives (summed weights, soft labels as fractions) uses the one
         threshold that is best for the micro-F-beta of all labels: an optimum over a handful of
-        positives does not carry over to new rows. With infinity all labels do.
+        positives does not generalise to new rows. With infinity, all labels use it.
     shrinkage : float, default=0.0
         Pulls the thresholds of the other labels towards that common one, the more the fewer
         positives they have: the number of positives at which a label's own threshold and the
-        common one count the same, >= 0. 0 is the plain rule. It suits scores that mean the same
-        for all labels, as calibrated ones do, and does harm where labels are off in different
-        ways, which is what thresholds of their own repair.
+        common one have equal weight, >= 0. 0 means no shrinkage. It suits scores that mean the same
+        for all labels, such as calibrated probabilities, and does harm if labels are miscalibrated
+        in different ways, which separate thresholds correct.
 
     Attributes
     ----------
@@ -256,9 +256,9 @@ class PerLabelThreshold(Decoder):
 
     Notes
     -----
-    Both are exact: "macro" by one sort for each label, "micro" by Dinkelbach's method over the
-    same cuts, where each label maximises ``(1 + beta²) TP_l − F K_l`` for the present F, and F is
-    updated until it stands still. Labels that fall back enter the micro-F-beta as they are.
+    Both are exact: "macro" by one sort per label, "micro" by Dinkelbach's method over the same
+    cuts, where each label maximises ``(1 + beta²) TP_l − F K_l`` for the current F, and F is
+    updated until it converges. Labels that fall back enter the micro-F-beta with their threshold.
 
     With `shrinkage` c > 0 the threshold of a label with :math:`P_l` positives becomes
 
@@ -337,7 +337,7 @@ class PerLabelThreshold(Decoder):
     def _shrink(
         self, labels: np.ndarray, positives: np.ndarray, common: float, scores: np.ndarray
     ) -> None:
-        """Move the thresholds of some labels towards the common one, as the notes say."""
+        """Move the thresholds of some labels towards the common one; see the notes."""
         tuned = self.thresholds_[labels]
         tuned = np.where(np.isinf(tuned), scores[:, labels].max(axis=0), tuned)
         share = positives / (positives + self.shrinkage)
@@ -402,7 +402,7 @@ def _one_or_per_label(name: str, value: ArrayLike, n_labels: int, **bounds: Any)
     if numbers.shape not in ((), (n_labels,)):
         raise ValueError(
             f"{name} has shape {numbers.shape} but scores has {n_labels} labels; give one number "
-            "for all labels or one for each."
+            "for all labels or one per label."
         )
     return numbers
 

@@ -1,4 +1,4 @@
-"""Losses: what the network is trained with, and the link from its outputs to scores.
+"""Loss functions for multi-label training, with links from network outputs to scores.
 
 `LOSSES` maps names to classes; `get_loss` turns a name, a class, a torch loss or a callable into
 an instance.
@@ -105,7 +105,7 @@ LOSSES: Registry[Loss] = Registry(
 
 
 def get_loss(spec: Any) -> Loss:
-    """Return the loss that `spec` means.
+    """Return a loss from a name, a class, a torch loss or a callable.
 
     Parameters
     ----------

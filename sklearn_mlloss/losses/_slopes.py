@@ -1,8 +1,8 @@
-"""What several closed-form derivatives share.
+"""Shared parts of the closed-form derivatives.
 
 Targets are 0 or 1 here, so that arithmetic on them takes the place of boolean masks, which cost
-several times as much on a CPU. Logarithms are taken of probabilities that are at hand rather than
-by `softplus`: what is lost of the last digits is multiplied by a probability next to 0.
+several times as much on a CPU. Logarithms of available probabilities replace `softplus`: their
+rounding errors are multiplied by a probability close to 0.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ __all__ = ["HIDE", "ONE", "focal_slope", "log_sum", "polarity"]
 
 # Beyond any logit, also in float32, and finite.
 HIDE = 1e30
-# Not what may be the default where this file is imported.
+# Independent of torch's default dtype and device at import.
 ONE = torch.tensor(1.0, dtype=torch.float32, device="cpu")
 
 
 def polarity(y: Tensor) -> Tensor:
-    """Return 1 for an absent and -1 for a present label: where its logit must not go."""
+    """Return 1 for an absent and -1 for a present label: the direction of increasing loss."""
     return torch.sub(ONE, y, alpha=2)
 
 
 def focal_slope(d: Tensor, gamma: float, epsilon: float = 0.0) -> Tensor:
     r"""Return the slope of the focal loss, with the sign of the signed probability `d`.
 
-    With `p = |d|` given to what is not true, the derivative of
+    With `p = |d|` the probability of the wrong value, the derivative of
     :math:`p^\gamma\,[-\log(1-p) + \epsilon p]` by the logit of p is
     :math:`p^\gamma\,[p - \gamma (1-p) \log(1-p) + (\gamma + 1)\,\epsilon\,p\,(1-p)]`. Without
     focus and coefficient that is `d` itself.
@@ -46,5 +46,5 @@ def focal_slope(d: Tensor, gamma: float, epsilon: float = 0.0) -> Tensor:
 
 
 def log_sum(x: Tensor, softmax: Tensor) -> Tensor:
-    """Return the log-sum-exp of each row, kept as an axis, of which the softmax is at hand."""
+    """Return the log-sum-exp of each row, kept as an axis, given the softmax."""
     return x.amax(-1, keepdim=True).sub_(softmax.amax(-1, keepdim=True).log_())

@@ -26,21 +26,21 @@ class DistributionBalancedLoss(SeparableLoss):
         \ell_0 = \tfrac{2}{\lambda}\,w\,(1-e^{-u})^\gamma\,u,\; u = \mathrm{softplus}(\lambda z)
 
     with logits shifted by the prior, :math:`z = s + (\kappa/\lambda)\,\mathrm{logit}\,\pi_l`, and
-    weights that take back what sampling rows by label would do to labels that come together,
+    weights that correct the effect of class-balanced sampling on co-occurring labels,
 
     .. math::
         w_{il} = \alpha + \sigma(\beta (r_{il} - \mu)), \qquad
         r_{il} = \frac{1/n_l}{\sum_{j \in Pos_i} 1/n_j}
 
-    A row without labels has :math:`w = \alpha + 1`. The link leaves the weights w out, which
-    depend on the other labels of a row: the scores are probabilities up to that.
+    A row without labels has :math:`w = \alpha + 1`. The link ignores the weights w, which depend on
+    the other labels of a row: the scores are probabilities only up to these weights.
 
     Parameters
     ----------
     alpha, beta, mu : float, default=0.1, 10 and 0.2
         Floor, slope and centre of the weights.
     lam : float > 0, default=2
-        How much steeper, and less heavy, negatives are.
+        Factor by which negatives are steeper, and weigh less.
     kappa : float, default=0.05
         Size of the shift by the prior.
     gamma : float >= 0, default=2
@@ -80,7 +80,7 @@ class DistributionBalancedLoss(SeparableLoss):
         return self._focal(self.lam * self._shifted(s)) / self.lam
 
     def slope(self, s: Tensor, y: Tensor) -> Tensor:
-        """Return twice `focal_slope` at the shifted, for absent labels steeper, logit."""
+        """Return twice `focal_slope` at the shifted logit, which is steeper for absent labels."""
         z = self._shifted(s).mul_(y.mul(1 - self.lam).add_(self.lam))
         return focal_slope(z.sigmoid_().sub_(y), self.gamma).mul_(2)
 

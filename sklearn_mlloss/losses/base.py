@@ -1,4 +1,4 @@
-"""The contract of a loss, the base of separable losses, and the adapter to torch."""
+"""Base classes of losses, and `Criterion`, the adapter to torch."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def _rank(cls: type, method: str) -> int:
 
 
 def _no_closed_form(self: Any, outputs: Tensor, targets: Tensor) -> None:
-    """Return None: autograd is to be used."""
+    """Return None, so that autograd is used."""
 
 
 class Loss(VersionedEstimator, ABC):
-    """Base of all losses: what is trained, and how its outputs become scores.
+    """Base class of all losses: the training objective, and the link from outputs to scores.
 
-    A loss is a scikit-learn object: the constructor stores its parameters, `fit` learns label
-    statistics, `clone`, `get_params` and nested parameter names work as usual. Between fits it
-    holds no state besides those statistics.
+    A loss is a scikit-learn object: the constructor stores its parameters, `fit` computes label
+    statistics, `clone`, `get_params` and nested parameter names work as usual. These statistics are
+    its only state.
 
     Attributes
     ----------
@@ -53,8 +53,8 @@ class Loss(VersionedEstimator, ABC):
         The decoder that suits the scores of this loss, used for ``decoder="auto"``.
     proper : bool
         Whether `link` returns the probabilities of the labels where the expected loss is minimal:
-        the loss together with its link is proper. Otherwise scores are to be calibrated or
-        decided by a tuned decoder.
+        the loss together with its link is proper. Otherwise, calibrate the scores or tune the
+        decoder.
     row_wise : bool
         True if the loss of a batch is the mean of losses of its rows.
     accepts_soft_targets : bool
@@ -62,8 +62,8 @@ class Loss(VersionedEstimator, ABC):
     accepts_label_weights : bool
         Whether one weight per row and label is meaningful (the loss is a sum over labels).
     n_labels_, n_outputs_ : int
-        Number of labels, and of network outputs that the loss asks for. Outputs beyond the
-        labels (a count, a threshold) are the last columns.
+        Number of labels, and of network outputs that the loss needs. Outputs beyond the labels (a
+        count, a threshold) are the last columns.
     label_count_, positive_count_ : ndarray of shape (n_labels,)
         Total weight of the observed and of the positive entries of each label.
 
@@ -85,7 +85,7 @@ class Loss(VersionedEstimator, ABC):
     row_wise: bool = True
     accepts_soft_targets: bool = False
     accepts_label_weights: bool = False
-    # Derivatives written by hand, and the methods that they are the derivatives of.
+    # Closed-form derivatives, and the methods that they differentiate.
     _derivatives: ClassVar[dict[str, tuple[str, ...]]] = {"gradient": ("objective",)}
 
     def __init_subclass__(cls, **kwargs):
@@ -96,7 +96,7 @@ class Loss(VersionedEstimator, ABC):
                 setattr(cls, derivative, _no_closed_form)
 
     def fit(self, Y: np.ndarray, sample_weight: np.ndarray | None = None) -> Loss:
-        """Learn the label statistics.
+        """Compute the label statistics.
 
         Parameters
         ----------
@@ -157,16 +157,16 @@ class Loss(VersionedEstimator, ABC):
         return self.n_labels_
 
     def _see(self, Y: np.ndarray, sample_weight: np.ndarray | None) -> None:
-        """Look at rows, for statistics beyond the label counts."""
+        """Update statistics beyond the label counts with more rows."""
 
     def _update(self) -> None:
-        """Compute what derives from the label counts."""
+        """Compute the values that depend on the label counts."""
 
     @property
     def prior_(self) -> np.ndarray:
         """Share of positives among the observed entries of each label, kept off 0 and 1.
 
-        A label without positives (or negatives) is taken to have half a one.
+        A label without positives (or negatives) counts as having half of one.
         """
         n = np.maximum(self.label_count_, 1.0)
         return np.clip(self.positive_count_ / n, 0.5 / n, 1 - 0.5 / n)
@@ -188,7 +188,7 @@ class Loss(VersionedEstimator, ABC):
         Parameters
         ----------
         outputs : Tensor of shape (..., n, n_outputs)
-            What the network returned.
+            Outputs of the network.
         targets : Tensor of shape (..., n, n_labels)
             Values in [0, 1] of the dtype of `outputs`; where the mask is 0 any finite value.
         mask : Tensor of shape (..., n, n_labels), optional
@@ -204,7 +204,7 @@ class Loss(VersionedEstimator, ABC):
 
     @abstractmethod
     def link(self, outputs: Tensor) -> Tensor:
-        """Return scores of shape (..., n, n_labels): probabilities where theory gives them.
+        """Return scores of shape (..., n, n_labels), which are probabilities if `proper`.
 
         `outputs` has shape (..., n, n_outputs). Float64, strictly inside (0, 1) and strictly
         increasing in the output of the label.
@@ -217,14 +217,14 @@ class Loss(VersionedEstimator, ABC):
     def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return the derivative of `objective` of each row by its outputs, or None.
 
-        In closed form, where that is cheaper than autograd; None, the default, means that autograd
-        is to be used. A subclass that overrides `objective` inherits None, not the derivative of
-        what it replaced.
+        In closed form, if that is cheaper than autograd; None, the default, means that autograd is
+        used. A subclass that overrides `objective` inherits None, not the derivative of the
+        replaced method.
 
         Parameters
         ----------
         outputs : Tensor of shape (..., n, n_outputs)
-            What the network returned.
+            Outputs of the network.
         targets : Tensor of shape (..., n, n_labels)
             All observed, all 0 or 1, of the dtype of `outputs`.
 
@@ -244,11 +244,11 @@ class Loss(VersionedEstimator, ABC):
         return None
 
     def set_epoch(self, epoch: int) -> None:
-        """Receive the index `epoch`, from 0, of the epoch that begins."""
+        """Set the index `epoch`, from 0, of the current epoch; called at its start."""
 
     @property
     def module(self) -> nn.Module | None:
-        """The torch module inside the loss, to be moved to the device and trained, if any."""
+        """The torch module of the loss, which is moved to the device and trained, or None."""
         return None
 
     def _tensor(self, name: str, like: Tensor) -> Tensor:
@@ -262,7 +262,7 @@ class Loss(VersionedEstimator, ABC):
         return self._tensors[key]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the cached tensors out: they may live on a device that the reader lacks."""
+        """Exclude cached tensors: their device may not exist where the loss is loaded."""
         state = dict(super().__getstate__())
         if "_tensors" in state:
             state["_tensors"] = {}
@@ -280,8 +280,8 @@ class SeparableLoss(Loss):
     .. math:: \ell(s, y) = \sum_l w_l\, m_l\, [y_l\, \ell_1(s_l) + (1 - y_l)\, \ell_0(s_l)]
 
     The link is the probability at which the expected loss is stationary,
-    :math:`\eta(s) = \ell_0'(s) / (\ell_0'(s) - \ell_1'(s))`. Where training is to be faster than
-    autograd lets it be, `slope` gives the derivative in closed form.
+    :math:`\eta(s) = \ell_0'(s) / (\ell_0'(s) - \ell_1'(s))`. For training faster than by autograd,
+    `slope` returns the derivative in closed form.
 
     Parameters
     ----------
@@ -293,7 +293,7 @@ class SeparableLoss(Loss):
     label_smoothing : float in [0, 1), default=0
         Share e of the loss that ignores the target: the loss of y becomes ``1 - e`` of
         itself plus ``e / 2`` of each polarity, as if targets were ``y (1 - e) + e / 2``. The link
-        takes this back, so that scores are still probabilities of the labels themselves.
+        undoes this, so that scores are still probabilities of the labels.
     label_reduction : {"mean", "sum"}, default="mean"
         How the losses of the labels of a row are combined. "mean" divides by the number of labels,
         observed or not, so that each observed entry has the same weight; it makes the learning
@@ -339,7 +339,7 @@ class SeparableLoss(Loss):
     def mixture(self, s: Tensor, y: Tensor) -> Tensor:
         """Return the loss of logits `s` for targets `y` in [0, 1].
 
-        To be overridden where one expression is cheaper than both polarities.
+        Override it if one expression is cheaper than both polarities.
         """
         return y * self.positive(s) + (1 - y) * self.negative(s)
 
@@ -353,13 +353,13 @@ class SeparableLoss(Loss):
         return None
 
     def entry_weight(self, targets: Tensor, mask: Tensor | None) -> Tensor | None:
-        """Return weights of the shape of `targets` that follow from these and `mask`, or None."""
+        """Return weights of the shape of `targets`, computed from `targets` and `mask`, or None."""
         return None
 
     def eta(self, s: Tensor) -> Tensor:
         """Return the probability at which the expected loss has its minimum at logit `s`.
 
-        By differentiating `positive` and `negative`; to be overridden by a closed form.
+        Computed by differentiating `positive` and `negative`; override it by a closed form.
         """
         return stationary_probability(self.positive, self.negative, s)
 
@@ -404,7 +404,7 @@ class SeparableLoss(Loss):
         return values.mul_(1 / self.n_labels_) if self.label_reduction == "mean" else values
 
     def link(self, outputs: Tensor) -> Tensor:
-        """Return the probabilities behind the logits; see `Loss.link`."""
+        """Return the probabilities of the logits; see `Loss.link`."""
         s = outputs.double()
         eta = self.eta(s)
         if self.label_smoothing:
@@ -416,7 +416,7 @@ class SeparableLoss(Loss):
         prior = torch.tensor(self.prior_)
         prior = prior * (1 - self.label_smoothing) + self.label_smoothing / 2
         low, high = torch.full_like(prior, -30.0), torch.full_like(prior, 30.0)
-        # Some links never reach 1: a prior beyond would put the bias where no gradient is left.
+        # Some links never reach 1: for a larger prior, the gradient would vanish at the bias.
         prior = torch.minimum(prior, self.eta(high) - 1e-4)
         for _ in range(50):
             middle = (low + high) / 2
@@ -491,7 +491,7 @@ class Criterion(nn.Module):
         Parameters
         ----------
         outputs : Tensor of shape (..., n, n_outputs)
-            What the network returned.
+            Outputs of the network.
         targets : Tensor of shape (..., n, n_labels)
             Any dtype. NaN means not observed; integers and booleans are never inspected for it.
         sample_weight : Tensor of shape (..., n), or of the shape of `targets`, optional
@@ -541,7 +541,7 @@ def stationary_probability(
     positive: Callable[[Tensor], Tensor], negative: Callable[[Tensor], Tensor], s: Tensor
 ) -> Tensor:
     """Return the probability of a present label at which the expected loss is stationary."""
-    # A caller may be in inference mode, where autograd is off for good.
+    # The caller may be in inference mode, where enable_grad alone has no effect.
     with torch.inference_mode(False), torch.enable_grad():
         # Beyond +-30 both slopes lose their digits to rounding of the sigmoid.
         logits = s.detach().clone().clamp(-30, 30).requires_grad_()

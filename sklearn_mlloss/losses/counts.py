@@ -1,4 +1,4 @@
-"""A count times a distribution: how many labels, and which."""
+"""Losses with a predicted number of labels and a distribution over the labels."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ class FactorizedLoss(_CountTimesDistribution):
     Notes
     -----
     Where labels are unobserved, the distribution is taken over the observed ones and the count is
-    compared through its share ``Z * sum of p over observed labels``, so that hidden labels do not
-    pull the count down.
+    compared by its share ``Z * sum of p over observed labels``, so that unobserved labels do not
+    lower the count.
 
     Examples
     --------
@@ -223,7 +223,7 @@ class PoissonSoftmaxLoss(_CountTimesDistribution):
         \log \lambda_l = c + \log \mathrm{softmax}(s)_l
 
     Identical to ``(Z - M log Z) + M * CE(y / M, softmax(s))`` with Z = e^c: rows are weighted by
-    their number of labels. Unobserved labels leave the sum. The scores ``1 - exp(-lambda)`` are
+    their number of labels. Unobserved labels are left out. The scores ``1 - exp(-lambda)`` are
     P(y >= 1) under the Poisson model; for 0/1 labels they understate large probabilities.
 
     Examples
@@ -278,8 +278,8 @@ def log_exp_count_slope(c: Tensor) -> Tensor:
 def _log_rates(log_p: Tensor, log_count: Tensor) -> Tensor:
     """Return log(theta p) such that ``sum(1 - exp(-theta p))`` over the labels is the count.
 
-    Newton's method on the logarithms of theta and of the sum, which is nearly straight there,
-    inside a bracket that is halved where a step would leave it.
+    Newton's method on the logarithms of theta and of the sum, which is nearly linear there, inside
+    a bracket that is halved where a step would leave it.
     """
     shape, n_labels = log_p.shape, log_p.shape[-1]
     log_p, log_count = log_p.reshape(-1, n_labels), log_count.reshape(-1)

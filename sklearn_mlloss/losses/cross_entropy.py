@@ -35,7 +35,7 @@ class BinaryCrossEntropy(SeparableLoss):
         Weight w > 0 of the positives. "balanced" is negatives / positives of each label, capped
         at 100; a label without positives counts as having one. With a free bias this is plain
         cross-entropy with a shifted threshold; the link undoes the shift, so that
-        `predict_proba` stays calibrated whatever the weight.
+        `predict_proba` stays calibrated for any weight.
     tau : float, default=0
         Logit adjustment (Menon et al., 2021): train on ``s + tau * logit(prior)``. With tau = 1,
         ``s > 0`` means that a label is more likely than its prior.
@@ -64,7 +64,7 @@ class BinaryCrossEntropy(SeparableLoss):
         return softplus(self._adjusted(s))
 
     def mixture(self, s: Tensor, y: Tensor) -> Tensor:
-        """Return both polarities in torch's one fused expression."""
+        """Return both polarities by torch's fused function."""
         weight = None if self.pos_weight is None else self._tensor("pos_weight_", s)
         return binary_cross_entropy_with_logits(
             self._adjusted(s), y, pos_weight=weight, reduction="none"
@@ -93,7 +93,7 @@ class BinaryCrossEntropy(SeparableLoss):
         if isinstance(self.pos_weight, str) and self.pos_weight == "balanced":
             positives = np.where(self.positive_count_ > 0, self.positive_count_, 1.0)
             weight = (self.label_count_ - self.positive_count_) / positives
-            # A label without negatives gives nothing to balance.
+            # Labels without negatives are not balanced.
             weight = np.minimum(np.where(weight > 0, weight, 1.0), MAX_WEIGHT)
         else:
             words = "'balanced'"
@@ -111,7 +111,7 @@ class Poly1Loss(SeparableLoss):
         p = \sigma(s)
 
     With gamma > 0, the focal loss plus :math:`\epsilon (1-p_t)^{\gamma+1}`, :math:`p_t` being the
-    probability given to what was true. Gradients (gamma = 0) :math:`-(1-p)(1+\epsilon p)` and
+    probability of the true value. Gradients (gamma = 0) :math:`-(1-p)(1+\epsilon p)` and
     :math:`p(1+\epsilon(1-p))`. With epsilon = 1 a true probability of 0.9 becomes a
     sigmoid of 0.94. The link undoes this.
 
@@ -148,7 +148,7 @@ class Poly1Loss(SeparableLoss):
         return torch.exp(-self.gamma * softplus(s)) * value if self.gamma else value
 
     def negative(self, s: Tensor) -> Tensor:
-        """Return the same for the other polarity, which is the same of ``-s``."""
+        """Return ``p ** gamma * (-log(1 - p) + epsilon * p)``, which is ``positive(-s)``."""
         return self.positive(-s)
 
     def slope(self, s: Tensor, y: Tensor) -> Tensor:
@@ -172,7 +172,7 @@ class LDAMLoss(SeparableLoss):
     max_margin : float >= 0, default=0.5
         Margin of the rarest label.
     scale : float > 0, default=1
-        The factor kappa. The paper's 30 presumes logits that are cosines.
+        The factor kappa. The paper's 30 assumes that logits are cosines.
     class_weight, label_smoothing, label_reduction
         See `SeparableLoss`.
 

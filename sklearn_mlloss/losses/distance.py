@@ -109,8 +109,8 @@ class AbsKLLoss(SeparableLoss):
 
     Both factors have the same sign, so the absolute values are redundant: this is the Jeffreys
     divergence. An absent label is pulled down with a slope near ``log(Q / epsilon)``, which makes
-    this the most precision-biased loss here: with epsilon = 1e-7 a true probability of 1/2 shows
-    as :math:`\sigma(s) = 0.077`. The link undoes this.
+    this the most precision-biased loss here: with epsilon = 1e-7, a true probability of 1/2 leads
+    to :math:`\sigma(s) = 0.077`. The link undoes this.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ class AbsKLLoss(SeparableLoss):
     def slope(self, s: Tensor, y: Tensor) -> Tensor:
         """Return ``(1 - q) * (q * (1 - log(P / q)) - P)`` above the floor, else 0."""
         q, log_eps = s.sigmoid(), math.log(self.eps)
-        # Of a probability of 0 the product with it is 0 whatever the logarithm.
+        # For a probability of 0, the product with it is 0 for any logarithm.
         log_q = q.clamp(min=torch.finfo(q.dtype).tiny).log_()
         value = log_q.add_(y, alpha=log_eps).add_(1 - log_eps).mul_(q).sub_(y.clamp(min=self.eps))
         return value.addcmul_(value, q, value=-1).mul_(q.maximum(y).gt_(self.eps))

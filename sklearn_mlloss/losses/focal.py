@@ -108,7 +108,7 @@ class _AsymmetricPolynomial(SeparableLoss):
         return self._focus(torch.exp(-self.gamma_pos * softplus(s))) * value
 
     def negative(self, s: Tensor) -> Tensor:
-        """Return the same of ``p_m``; 0 where ``p <= clip``."""
+        """Return the polynomial of ``1 - p_m`` times its focus; 0 where ``p <= clip``."""
         # From 1 - p, which keeps its digits (and its slope) where p has rounded to 1.
         q = (-s).sigmoid()
         if self.clip == 0:
@@ -182,16 +182,16 @@ class AsymmetricLoss(_AsymmetricPolynomial):
         \ell_1 = (1-p)^{\gamma_+}(-\log p), \quad \ell_0 = p_m^{\gamma_-}(-\log(1-p_m)), \quad
         p_m = \max(p - m, 0)
 
-    A negative with :math:`p \le m` costs nothing and has no gradient. With the
+    A negative with :math:`p \le m` has neither loss nor gradient. With the
     defaults a true probability of 1/2 becomes :math:`\sigma(s) = 0.68` (0.80 with
-    ``detach_focus=True``, the reason why a threshold of 0.8 is seen with this loss). The link
+    ``detach_focus=True``, which explains the usual threshold of 0.8 for this loss). The link
     undoes this; probabilities below the one at ``p = clip`` are tied.
 
     Parameters
     ----------
     gamma_pos, gamma_neg : float >= 0, default=0 and 4
         Focus on hard positives and hard negatives. The defaults are for strong imbalance; 1 and
-        2 with ``clip=0`` are a gentle choice. Equal values with ``clip=0`` are the focal loss.
+        2 with ``clip=0`` are a milder choice. Equal values with ``clip=0`` are the focal loss.
     clip : float in [0, 1), default=0.05
         The margin m.
     detach_focus : bool, default=False
@@ -276,8 +276,8 @@ class HillLoss(SeparableLoss):
         \ell_1 = (1-p')^\gamma\,\mathrm{softplus}(-(s-\mu)),\; p' = \sigma(s - \mu), \qquad
         \ell_0 = (\lambda - p)\,p^2
 
-    The gradient of a negative, :math:`p^2(1-p)(2\lambda-3p)`, falls again towards p = 1: a label
-    that the network is sure of, though it is marked absent, was probably forgotten. A true
+    The gradient of a negative, :math:`p^2(1-p)(2\lambda-3p)`, decreases again towards p = 1: an
+    absent label with a high predicted probability is probably missing in the data. A true
     probability of 1/2 becomes :math:`\sigma(s) = 0.94`. The link undoes this.
 
     Parameters
@@ -346,14 +346,14 @@ class SPLCLoss(SeparableLoss):
         \ell_1 = (1-p')^\gamma\,\mathrm{softplus}(-(s-\mu)),\; p' = \sigma(s - \mu), \qquad
         \ell_0 = p^\gamma\,\mathrm{softplus}(s)
 
-    From epoch `start_epoch` on, an absent label with :math:`\sigma(s) > \tau` is taken for a
-    present one, without margin: :math:`\ell_0 = (1-p)^\gamma\,\mathrm{softplus}(-s)`. The link is
-    that of the uncorrected loss.
+    From epoch `start_epoch` on, an absent label with :math:`\sigma(s) > \tau` is treated as
+    present, without margin: :math:`\ell_0 = (1-p)^\gamma\,\mathrm{softplus}(-s)`. The link is that
+    of the uncorrected loss.
 
     Parameters
     ----------
     tau : float in (0, 1), default=0.6
-        Confidence from which an absent label is taken for a forgotten one.
+        Predicted probability above which an absent label is treated as missing.
     margin : float, default=1
         The shift mu of the positives.
     gamma : float >= 0, default=2
@@ -386,11 +386,11 @@ class SPLCLoss(SeparableLoss):
     gamma: float = checked(2.0, check_number, low=0)
     start_epoch: int = checked(1, check_integer, low=0)
 
-    # The corrections move scores up where labels are taken for forgotten.
+    # The corrections raise the scores of labels that are treated as missing.
     proper = False
 
     def set_epoch(self, epoch: int) -> None:
-        """Receive the index of the epoch that begins, from 0."""
+        """Set the index of the current epoch, from 0."""
         self.epoch_ = epoch
 
     def positive(self, s: Tensor) -> Tensor:
@@ -405,7 +405,7 @@ class SPLCLoss(SeparableLoss):
         return torch.where(s.sigmoid() > self.tau, self._focal(s), value)
 
     def slope(self, s: Tensor, y: Tensor) -> Tensor:
-        """Return `focal_slope` at ``s - margin`` or `s`, corrected targets taken for present."""
+        """Return `focal_slope` at ``s - margin`` or `s`, with corrected targets as present."""
         d = torch.sub(s, y, alpha=self.margin).sigmoid_()
         if getattr(self, "epoch_", 0) < self.start_epoch:
             return focal_slope(d.sub_(y), self.gamma)

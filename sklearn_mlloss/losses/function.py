@@ -1,4 +1,4 @@
-"""Any callable or torch loss as a `Loss`."""
+"""`FunctionLoss`: any callable or torch loss as a `Loss`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TORCH_LINKS = {
 }
 REFUSED = {
     nn.BCELoss: "takes probabilities, and is unstable near 0 and 1: use BCEWithLogitsLoss or 'bce'",
-    nn.MultiLabelMarginLoss: "takes lists of label numbers: use 'multilabel_margin'",
+    nn.MultiLabelMarginLoss: "takes lists of label indices: use 'multilabel_margin'",
     nn.MultiMarginLoss: "takes one class number per row: use 'multilabel_margin'",
     nn.NLLLoss: "takes one class number per row: use CrossEntropyLoss or 'softmax_ce'",
 }
@@ -100,7 +100,7 @@ class FunctionLoss(Loss):
 
     @property
     def module(self) -> nn.Module | None:
-        """The torch module to be moved to the device and trained, if `func` is one."""
+        """`func` if it is a torch module, which is moved to the device and trained, or None."""
         func = getattr(self, "func_", None)
         return func if isinstance(func, nn.Module) else None
 

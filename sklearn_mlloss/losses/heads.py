@@ -38,7 +38,7 @@ class WithCount(Loss):
 
     Parameters
     ----------
-    loss : str, Loss or other thing that `get_loss` takes, default="bce"
+    loss : str, Loss or any other argument of `get_loss`, default="bce"
         The loss of the labels, which keeps its link.
     head : {"poisson", "categorical"}, default="poisson"
         See the table.
@@ -73,26 +73,26 @@ class WithCount(Loss):
 
     @property
     def proper(self) -> bool:  # type: ignore[override]
-        """That of the loss inside."""
+        """As in the inner loss."""
         return self._inner().proper
 
     @property
     def row_wise(self) -> bool:  # type: ignore[override]
-        """That of the loss inside."""
+        """As in the inner loss."""
         return self._inner().row_wise
 
     @property
     def accepts_soft_targets(self) -> bool:  # type: ignore[override]
-        """That of the loss inside."""
+        """As in the inner loss."""
         return self._inner().accepts_soft_targets
 
     @property
     def module(self) -> nn.Module | None:
-        """That of the loss inside."""
+        """As in the inner loss."""
         return self._inner().module
 
     def set_epoch(self, epoch: int) -> None:
-        """Hand the epoch on to the loss inside."""
+        """Pass the epoch to the inner loss."""
         self.loss_.set_epoch(epoch)
 
     def objective(
@@ -111,7 +111,7 @@ class WithCount(Loss):
         return value + count
 
     def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
-        """Return that of the loss inside, if it has one, then of the head; see `Loss.gradient`."""
+        """Return the gradient of the inner loss, if any, then of the head; see `Loss.gradient`."""
         inner, head = self._split(outputs)
         values = self.loss_.gradient(inner, targets)
         if values is None:
@@ -125,11 +125,11 @@ class WithCount(Loss):
         return torch.cat([values, count.mul_(self.weight)], -1)
 
     def link(self, outputs: Tensor) -> Tensor:
-        """Return the scores of the loss inside."""
+        """Return the scores of the inner loss."""
         return self.loss_.link(self._split(outputs)[0])
 
     def decision(self, outputs: Tensor) -> Tensor:
-        """Return the margins of the loss inside."""
+        """Return the margins of the inner loss."""
         return self.loss_.decision(self._split(outputs)[0])
 
     def count(self, outputs: Tensor) -> Tensor | None:
@@ -141,7 +141,7 @@ class WithCount(Loss):
         return head.softmax(-1) @ numbers
 
     def initial_bias(self) -> np.ndarray:
-        """Return that of the loss inside, and the bias of the observed numbers of labels."""
+        """Return the bias of the inner loss, and that of the observed numbers of labels."""
         if self.head == "poisson":
             head = [math.log(self.prior_.sum())]
         else:

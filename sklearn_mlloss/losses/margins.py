@@ -10,7 +10,7 @@ from .base import SeparableLoss
 
 __all__ = ["CLogLogLoss", "ExponentialLoss", "HingeLoss", "SquaredHingeLoss"]
 
-# Exponentials go on as their tangent from here: finite in float32 for any output, and never
+# Exponentials continue as their tangents from here: finite in float32 for any output, and never
 # without gradient.
 MAX_EXPONENT = 30.0
 MAX_LOG_RATE = 10.0
@@ -103,7 +103,7 @@ class ExponentialLoss(SeparableLoss):
     .. math:: \ell_1 = e^{-s}, \quad \ell_0 = e^{s}, \quad \eta = \sigma(2s)
 
     Consistent for the ranking loss, like the logistic one; sensitive to outliers. From an
-    exponent of 30 on the loss goes on as its tangent.
+    exponent of 30 on, the loss continues as its tangent.
 
     Parameters
     ----------
@@ -148,8 +148,8 @@ class CLogLogLoss(SeparableLoss):
     .. math:: \ell_1 = -\log(1 - e^{-r}), \quad \ell_0 = r, \quad r = e^s, \quad
         \eta = 1 - e^{-r}
 
-    An asymmetric link (Gumbel): it nears 1 faster than 0, and for rare labels is close to the
-    logistic one. From ``s = 10`` on the rate goes on as its tangent.
+    An asymmetric link (Gumbel): it approaches 1 faster than 0, and for rare labels is close to the
+    logistic one. From ``s = 10`` on, the rate continues as its tangent.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ class _SoftCounts(Loss):
     """Base of losses made of soft counts of true and false positives and false negatives.
 
     The scores are the probabilities that enter the counts. The loss pushes them towards 0 and 1:
-    they decide at 1/2 and are no calibrated probabilities.
+    use a threshold of 1/2, and do not use them as calibrated probabilities.
     """
 
     average: str
@@ -35,7 +35,7 @@ class _SoftCounts(Loss):
 
     @property
     def row_wise(self) -> bool:  # type: ignore[override]
-        """Whether the counts are those of each row."""
+        """Whether the counts are computed per row."""
         return self.average == "samples"
 
     def _logits(self, s: Tensor) -> Tensor:
@@ -115,14 +115,14 @@ class SoftFBetaLoss(_SoftCounts):
     beta : float > 0, default=1
         Weight of recall against precision.
     average : {"macro", "micro", "samples"}, default="macro"
-        What the counts run over.
+        Counts per label, over the batch, or per row.
     eps : float > 0, default=1e-7
         Keeps the denominator off 0.
 
     References
     ----------
     Dembczynski et al., "Optimizing the F-measure in multi-label classification", ICML 2013, for
-    the measure; the soft counts are folklore.
+    the metric; the soft counts are folklore.
 
     Examples
     --------
@@ -161,9 +161,9 @@ class SigmoidF1Loss(SoftFBetaLoss):
     Parameters
     ----------
     slope : float > 0, default=1
-        Steepness; to be tuned.
+        Steepness; tune it.
     offset : float, default=0
-        Shift; to be tuned.
+        Shift; tune it.
     eps : float > 0, default=1e-7
         Keeps the denominator off 0.
 
@@ -182,7 +182,7 @@ class SigmoidF1Loss(SoftFBetaLoss):
     tensor(0.5000)
     """
 
-    # Not a dataclass: `beta` and `average` are no parameters here, but have their defaults.
+    # Not a dataclass: `beta` and `average` are not parameters here, but have their defaults.
     def __init__(self, slope: float = 1.0, offset: float = 0.0, eps: float = 1e-7):
         self.slope = slope
         self.offset = offset
@@ -208,7 +208,7 @@ class TverskyLoss(_SoftCounts):
     .. math:: 1 - \frac{TP + \varsigma}{TP + \alpha\,FP + \beta\,FN + \varsigma}
 
     alpha = beta = 1/2 is Dice (F1), alpha = beta = 1 Jaccard. The smoothing in numerator and
-    denominator leaves a gradient to labels without a positive in the batch.
+    denominator keeps a gradient for labels without a positive in the batch.
 
     Parameters
     ----------
@@ -217,7 +217,7 @@ class TverskyLoss(_SoftCounts):
     smooth : float > 0, default=1
         The smoothing.
     average : {"macro", "micro", "samples"}, default="macro"
-        What the counts run over: the batch for each label, the batch, or each row.
+        Counts per label, over the batch, or per row.
 
     References
     ----------

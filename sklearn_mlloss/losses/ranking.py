@@ -25,19 +25,19 @@ __all__ = [
     "TwoWayLoss",
 ]
 
-# From here on the exponential goes on as its tangent: finite in float32 for any output.
+# From here on the exponential continues as its tangent: finite in float32 for any output.
 MAX_EXPONENT = 30.0
 
 
 class RankingLoss(SetLoss):
     """Base of losses that do not change when a constant is added to the logits of a row.
 
-    Since absolute scores mean nothing, the reference of a row is the log of the mean exponential
+    Since absolute logits have no meaning, the reference of a row is the log of the mean exponential
     of its logits: the margin is ``s - log mean exp(s)``, the score its sigmoid, and the default
-    decoder tunes a threshold. Soft targets are refused: a label is on one side of a pair or on
-    the other. A row without present or without absent labels costs nothing.
+    decoder tunes a threshold. Soft targets raise, because each label is on one side of a pair or on
+    the other. A row without present or without absent labels has loss 0.
 
-    A single label has no other to be compared with, and is compared with a fixed logit 0.
+    A single label is compared with a fixed logit 0.
     """
 
     default_decoder = "global_threshold"
@@ -68,7 +68,7 @@ class RankingLoss(SetLoss):
         if self.n_labels_ == 1:
             return super().link(outputs)
         outputs = outputs.double()
-        # The margin itself levels off where one label towers above the others.
+        # The margin itself levels off if one label is far above the others.
         return strictly_increasing(self.decision(outputs).sigmoid(), log_odds(outputs))
 
     def decision(self, outputs: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ class LSEPLoss(RankingLoss):
     """
 
     def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
-        """Return the softmax of absent, less that of present labels, times the share of pairs.
+        """Return the softmax of absent, minus that of present labels, times the share of pairs.
 
         See `Loss.gradient`. A single label is left to autograd.
         """
@@ -182,7 +182,7 @@ class BPMLLLoss(RankingLoss):
     ----------
     bounded : bool, default=True
         Whether c is ``tanh(s)``, as in the paper. With c = s the gradients may explode; from an
-        exponent of 30 on the loss then goes on as its tangent.
+        exponent of 30 on, the loss then continues as its tangent.
 
     References
     ----------
@@ -201,7 +201,7 @@ class BPMLLLoss(RankingLoss):
     bounded: bool = checked(True, check_flag)
 
     def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
-        """Return the softmax of absent, less that of present labels, times the loss.
+        """Return the softmax of absent, minus that of present labels, times the loss.
 
         Times ``1 - c ** 2`` if bounded; see `Loss.gradient`. A single label is left to autograd.
         """
@@ -231,8 +231,8 @@ class MultilabelMarginLoss(RankingLoss):
 
     .. math:: \ell = \frac{1}{L} \sum_{u \in Pos} \sum_{v \in Neg} \max(0, 1 - (s_u - s_v))
 
-    Divided by the number of labels L, as torch does it. For exclusive labels the multi-class
-    margin loss. Sorting the absent labels makes the cost of a row L log L.
+    Divided by the number of labels L, as in torch. For exclusive labels, it is the multi-class
+    margin loss. By sorting the absent labels, the cost is O(L log L) per row.
 
     References
     ----------
@@ -279,8 +279,8 @@ class MultilabelMarginLoss(RankingLoss):
 class PairwiseLogisticLoss(RankingLoss):
     r"""Mean logistic loss over pairs, as in RankNet.
 
-    The sum does not factorise: the cost of a row is the number of its pairs. `LSEPLoss` is the
-    linear relative.
+    The sum does not factorise, so the cost is linear in the number of pairs per row. `LSEPLoss` is
+    a similar loss with a cost linear in the number of labels.
 
     .. math::
         \ell = \frac{1}{|Pos|\,|Neg|} \sum_{u \in Pos} \sum_{v \in Neg}
@@ -317,7 +317,7 @@ def _log_sum_exp(x: Tensor, chosen: Tensor, dim: int) -> Tensor:
 
 
 def _soft_pairs(s: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what the logarithm of the sum over pairs changes with each logit, and itself.
+    """Return the derivative of the log of the sum over pairs by each logit, and the log itself.
 
     The sum over pairs is 0, and its logarithm very low, where there is no pair.
     """

@@ -62,11 +62,11 @@ class ZLPRLoss(SetLoss):
 
     Present labels are pushed above, absent ones below, each other and the anchor 0, in O(L).
     For one label it is binary cross-entropy. Soft targets weigh the exponentials,
-    ``sum (1 - y) e^s`` and ``sum y e^-s``. Unobserved labels leave both sums.
+    ``sum (1 - y) e^s`` and ``sum y e^-s``. Unobserved labels are left out of both sums.
 
-    The scores are ``sigmoid(s)``: 1/2 at the natural threshold ``s = 0``, which is a fair rather
-    than an exact cut at probability 1/2 (near 0.5 for independent labels, near 0.35 for exclusive
-    ones), and no calibrated probability elsewhere.
+    The scores are ``sigmoid(s)``: 1/2 at the natural threshold ``s = 0``, which is only roughly a
+    probability of 1/2 (near 0.5 for independent labels, near 0.35 for exclusive ones). Other scores
+    are not calibrated probabilities.
 
     References
     ----------
@@ -87,7 +87,7 @@ class ZLPRLoss(SetLoss):
         return _log1p_sum_exp(s + negative.log()) + _log1p_sum_exp(positive.log() - s)
 
     def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
-        """Return the softmax of absent, less that of present labels; see `Loss.gradient`."""
+        """Return the softmax of absent, minus that of present labels; see `Loss.gradient`."""
         anchor = torch.zeros_like(outputs[..., :1])
         absent = torch.add(outputs, targets, alpha=-HIDE)
         present = torch.add(outputs, ONE - targets, alpha=HIDE).neg_()
@@ -108,8 +108,8 @@ class BalancedBCELoss(SetLoss):
     many absent ones. A row without present (or absent) labels has the other term only. Soft
     targets are weights in both means.
 
-    The scores are ``sigmoid(s)``. Since each row balances its labels, 0 is no cut at probability
-    1/2, so that a tuned threshold is the default.
+    The scores are ``sigmoid(s)``. Since each row balances its labels, a logit of 0 is not a
+    probability of 1/2, and the default decoder tunes a threshold.
 
     References
     ----------
@@ -139,7 +139,7 @@ class BalancedBCELoss(SetLoss):
         return outputs.sigmoid().sub_(targets).mul_(weight)
 
     def initial_bias(self) -> np.ndarray:
-        """Return zeros: each row balances its labels, so that priors say little."""
+        """Return zeros: each row balances its labels, so that priors matter little."""
         return np.zeros(self.n_labels_)
 
 
@@ -181,9 +181,9 @@ class AdaptiveThresholdLoss(SetLoss):
         return first + _log1p_sum_exp(s + negative.log())
 
     def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
-        """Return ``M`` times the softmax of present, plus that of absent labels, less targets.
+        """Return ``M`` times the softmax of present, plus that of absent labels, minus targets.
 
-        Where the threshold is one of each, and its target 1; see `Loss.gradient`.
+        The threshold is one of each, with target 1; see `Loss.gradient`.
         """
         n_present = targets.sum(-1, keepdim=True)
         anchor = torch.zeros_like(n_present)
@@ -203,7 +203,7 @@ class AdaptiveThresholdLoss(SetLoss):
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Return the weighted mean over the last axis, 0 where nothing weighs."""
+    """Return the weighted mean over the last axis, 0 if all weights are 0."""
     total = weight.sum(-1)
     return (values * weight).sum(-1) / torch.where(total > 0, total, 1.0)
 

@@ -43,13 +43,13 @@ class SoftmaxCrossEntropy(Loss):
         single label, where a softmax would be constant.
     kl : bool, default=False
         Report the Kullback-Leibler divergence of t from ``sum(t) * softmax(s)``, the
-        cross-entropy less what does not depend on s: same gradient, but 0 at the perfect
-        prediction, which reads better in a training curve.
+        cross-entropy minus terms that do not depend on s: the same gradient, but 0 at the perfect
+        prediction, which makes training curves easier to read.
 
     Notes
     -----
     A row without labels has loss and gradient 0 unless `concentration` or `background` is set.
-    Unobserved labels leave target and normaliser.
+    Unobserved labels are left out of target and normaliser.
 
     References
     ----------

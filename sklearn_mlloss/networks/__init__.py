@@ -1,7 +1,7 @@
-"""Networks: factories ``module(n_features, n_outputs) -> torch.nn.Module``, and input encodings.
+"""Networks ``module(n_features, n_outputs) -> torch.nn.Module``, and numerical feature encodings.
 
 `ENCODINGS` maps names to the classes of encodings; `get_encoding` turns a name or a class into an
-instance, and `choose_encoding` finds the one that suits a table.
+instance, and `choose_encoding` chooses one for a data set.
 """
 
 from .choice import choose_encoding

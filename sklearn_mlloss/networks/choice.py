@@ -1,4 +1,4 @@
-"""The choice of an encoding for a table: what "auto" means."""
+"""Choice of the numerical feature encoding for ``encoding="auto"``."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from .encoding import PiecewiseLinearEncoding
 
 __all__ = ["choose_encoding"]
 
-# Rows that are looked at, fewer where they are wide: as many as have so many numbers.
+# Rows that are used for the choice; of wide ones, as many as have this many numbers.
 AUTO_ROWS, AUTO_FEWER, AUTO_NUMBERS = 10_000, 1000, 2**18
-# Below this share of entries that are not 0, a sparse X is one; above, it is as good as dense.
+# A sparse X with a larger share of non-zeros is treated as dense.
 AUTO_SHARE = 0.25
-# Sparse values that a network can learn from as they are: typical size, and the largest.
+# Sparse values that need no encoding: typical size, and the largest.
 AUTO_TYPICAL, AUTO_LARGEST = (0.01, 10.0), 100.0
 # Below this number of rows, quantiles are noise.
 AUTO_MIN_ROWS = 50
-# Outputs of a piecewise-linear encoding, and of these times rows, that are affordable. The layer
-# that takes them costs a core about a second an epoch for 2**27 (260 000 rows of 64 columns, where
-# the columns as they are take half a second); above that it would soon be minutes a fit.
+# Maximum number of outputs of a piecewise-linear encoding, and of outputs times rows. With 2**27
+# (260 000 rows of 64 columns), the first layer takes a core about one second per epoch (without an
+# encoding half a second); above that, a fit would take minutes.
 AUTO_WIDTH, AUTO_CELLS = 4096, 2**27
 # Such outputs that take as long as a number that a quantile encoding computes.
 AUTO_QUANTILE = 2
@@ -32,9 +32,9 @@ AUTO_TAIL = 10.0
 
 
 def choose_encoding(X: np.ndarray | CSR) -> tuple[str | None, str]:
-    """Return the encoding that suits the rows X, and why: what "auto" means.
+    """Choose the encoding of X for ``encoding="auto"``, and return it with the reason.
 
-    The first line that holds decides:
+    The first line that applies is used:
 
     ====================================================================  ==================
     X                                                                     encoding
@@ -51,14 +51,15 @@ def choose_encoding(X: np.ndarray | CSR) -> tuple[str | None, str]:
     dense                                                                 "standard"
     ====================================================================  ==================
 
-    Sparse is a sparse matrix of which less than a quarter is not 0; its text is not standardised,
-    since rare words would weigh most. At most 10 000 rows, drawn with a fixed seed, are looked at.
+    A sparse matrix counts as sparse if less than a quarter of its entries are not 0. Text is not
+    standardised, because rare words would get the largest weight. At most 10 000 rows, drawn with a
+    fixed seed, are used.
 
     Parameters
     ----------
     X : ndarray or CSR matrix of shape (n_samples, n_features)
-        Training rows, with NaN for what is missing in dense ones, or a view of some rows of a
-        table as `Columns` takes it.
+        Training rows, with NaN for missing values in dense ones, or a view of some rows as in
+        `Columns`.
 
     Returns
     -------
@@ -83,7 +84,7 @@ def choose_encoding(X: np.ndarray | CSR) -> tuple[str | None, str]:
     if ((stored == 0) | (stored == 1) | np.isnan(stored)).all():
         if columns.sparse or not Columns(X).missing.any():
             return None, "all values are 0 or 1"
-        # The same, where values are not missing, as columns as they are.
+        # Identical to no encoding where values are not missing.
         return "piecewise_linear", "all values are 0, 1 or missing"
     if columns.sparse and columns.X.nnz < AUTO_SHARE * np.prod(columns.X.shape):
         size = np.abs(stored[stored != 0])

@@ -20,19 +20,19 @@ CSR = sp.csr_matrix | sp.csr_array
 SAMPLE_ROWS = 100_000
 # Numbers that are copied at once.
 BLOCK = 2**17
-# What shares of rows may be off by rounding, and still count as equal: weights that stand for
-# repeated rows have other last digits.
+# Shares of rows that differ by less count as equal: weights and repeated rows round differently.
 SLACK = 1e-9
 
 
 class Columns:
-    """The columns of a table of numbers.
+    """The columns of a numeric table, with their statistics.
 
     Parameters
     ----------
     X : ndarray or CSR matrix of shape (n_samples, n_features)
         NaN means missing and is left out everywhere; a sparse X must have none. Or a view of some
-        rows of one, with the attributes `matrix` and `index`, that copies what it is indexed with.
+        of its rows, with the attributes `matrix` and `index`, that copies the rows it is indexed
+        with.
     sample_weight : array-like of shape (n_samples,), optional
         Weights >= 0, of which only the proportions matter. Rows of weight 0 are left out.
 
@@ -82,8 +82,7 @@ class Columns:
     def distinct(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield for each column its values, in order and in float64, and how often each occurs.
 
-        With weights, the sum of them is meant. Where the rows are many, those of a sample and the
-        extremes of all.
+        With weights, their sums. Of many rows, the values of a sample and the extremes of all.
         """
         for j, (column, weight) in enumerate(self._sampled()):
             there = ~np.isnan(column)
@@ -100,7 +99,7 @@ class Columns:
             yield values, counts
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield the rows some at a time, each with where they are."""
+        """Yield blocks of rows, with their positions."""
         for rows in gen_batches(self.n_samples, max(1, BLOCK // self.n_features)):
             yield rows, self.X[rows]
 
@@ -177,9 +176,9 @@ class Columns:
 
 
 def sample(n_samples: int, size: int) -> np.ndarray | slice:
-    """Return all rows or, if they are more than `size`, a choice of them that is always the same.
+    """Return all rows or, if there are more than `size`, a fixed random sample of them.
 
-    Not every k-th: tables have periods.
+    Not every k-th row, because data may be periodic.
     """
     if n_samples <= size:
         return slice(None)
@@ -187,7 +186,7 @@ def sample(n_samples: int, size: int) -> np.ndarray | slice:
 
 
 def quantiles(values: np.ndarray, counts: np.ndarray, fractions: np.ndarray) -> np.ndarray:
-    """Return quantiles of sorted values, each repeated as often as `counts` says.
+    """Return quantiles of sorted values, each repeated `counts` times.
 
     Those of `numpy.quantile` with ``method="averaged_inverted_cdf"``: the first value that this
     share of the rows does not exceed, or the mean with the next if the share is met exactly. Unlike

@@ -1,15 +1,14 @@
-"""Encodings of numeric inputs: learned from the training rows, then the first layer of a network.
+"""Numerical feature encodings: fitted on the training rows, then the first layer of a network.
 
-An encoding is two things, so it is two objects. What a user gives, clones and searches over is an
-`Encoding`, a scikit-learn estimator whose ``fit(X)`` learns numpy arrays. What the network is made
-of comes from its ``module()``: a torch module with these arrays as buffers, which moves with
-``.to``, is pickled and saved with the network, and knows nothing of how it was learned. (One class
-that is both cannot be: scikit-learn's `clone` and `set_params` want constructors that only store,
-torch wants ``Module.__init__`` to run first and takes over attribute access.)
+An encoding consists of two objects. An `Encoding` is a scikit-learn estimator to clone and search
+over, whose ``fit(X)`` computes numpy arrays. Its ``module()`` returns a torch module with these
+arrays as buffers, which moves with ``.to`` and is saved with the network. (One class cannot be
+both: scikit-learn's `clone` and `set_params` need constructors that only store their arguments,
+torch needs ``Module.__init__`` to run first and changes attribute access.)
 
-No row of the table is encoded before it is in a batch, and what the outputs hold is finite for any
-finite input: a value far beyond the training rows counts as an extreme one, not as an explosion
-(except for an `IdentityEncoding` that does not clip).
+Rows are encoded per batch, never all at once. Outputs are finite for any finite input: values far
+outside of the range of the training rows are limited (except by an `IdentityEncoding` that does not
+clip).
 """
 
 from __future__ import annotations
@@ -50,12 +49,13 @@ NORMAL_IQR = 2 * ndtri(0.75)
 
 
 class Encoding(VersionedEstimator, ABC):
-    """Base class of the encodings: ``fit(X)``, then ``module()`` makes a layer of a network.
+    """Base class of encodings: ``fit(X)``, then ``module()`` returns a layer of a network.
 
-    To write an encoding, store the parameters in ``__init__`` (``missing_indicator`` among them),
-    implement ``_fit(columns)``, which learns arrays and returns the number of outputs, and
-    ``_module(dtype)``, which returns a torch module from (..., n_features) to (..., n_outputs)
-    that encodes NaN as a typical value of the column. The public methods are not to be overridden.
+    To write a custom encoding, store the parameters in ``__init__`` (including
+    ``missing_indicator``), implement ``_fit(columns)``, which computes arrays and returns the
+    number of outputs, and ``_module(dtype)``, which returns a torch module from (..., n_features)
+    to (..., n_outputs) that encodes NaN as a typical value of the column. Do not override the
+    public methods.
 
     Attributes
     ----------
@@ -64,10 +64,10 @@ class Encoding(VersionedEstimator, ABC):
     n_outputs_ : int
         Columns of the encoded X.
     missing_features_ : ndarray of int
-        Columns of X with NaN in some of the training rows, not all: those with an indicator, if
-        asked for.
+        Columns of X with NaN in some of the training rows, but not all: those with an indicator if
+        `missing_indicator`.
     constant_ : ndarray of bool, shape (n_features,)
-        Columns of X with less than two values, which contribute nothing.
+        Columns of X with fewer than two values, which have no effect.
 
     Examples
     --------
@@ -83,7 +83,7 @@ class Encoding(VersionedEstimator, ABC):
 
     @final
     def fit(self, X: np.ndarray | CSR, y: Any = None, sample_weight: Any = None) -> Self:
-        """Learn from the training rows.
+        """Fit the encoding on the training rows.
 
         Parameters
         ----------
@@ -122,7 +122,7 @@ class Encoding(VersionedEstimator, ABC):
         Parameters
         ----------
         dtype : torch.dtype, default=torch.float32
-            Of the buffers, and so of the rows to come.
+            Type of the buffers, and of the rows to encode.
 
         Returns
         -------
@@ -151,24 +151,24 @@ class Encoding(VersionedEstimator, ABC):
 
 @dataclass(eq=False, repr=False)
 class IdentityEncoding(Encoding):
-    """Rows as they are, with NaN replaced by the mean: what ``encoding=None`` means.
+    """No encoding, except that the mean replaces NaN: ``encoding=None``.
 
-    Of a sparse X, which has no NaN, nothing is learned.
+    For a sparse X, which has no NaN, it has no fitted parameters.
 
     Parameters
     ----------
     missing_indicator : bool, default=True
         Whether each column with NaN in some of the training rows has one more output, 1 for NaN.
     clip : bool, default=False
-        Whether values end as far beyond the training rows as these reach, so that one of 10 in a
-        column of 0 and 1 becomes 2. For ``encoding="auto"``.
+        Whether values are limited to one more range of the column beyond the training rows: 10 in
+        a column of 0 and 1 becomes 2. For ``encoding="auto"``.
 
     Attributes
     ----------
     mean_ : ndarray of shape (n_features,), or None for a sparse X
-        What takes the place of NaN.
+        Values that replace NaN.
     limits_ : pair of ndarray of shape (n_features,), or None
-        Where values end.
+        Limits of the values.
 
     Examples
     --------
@@ -195,10 +195,11 @@ class IdentityEncoding(Encoding):
 
 @dataclass(eq=False, repr=False)
 class StandardEncoding(Encoding):
-    """Each column with mean 0 and variance 1.
+    """Standardise each column to mean 0 and variance 1.
 
-    ``(x - mean) / std``, ended as far beyond the training rows as these reach, and at ±1000. Of a
-    sparse X the columns are divided by their standard deviation only, so that zeros stay zeros.
+    ``(x - mean) / std``, limited to one more range of the column beyond the training rows, and to
+    ±1000. The columns of a sparse X are only divided by their standard deviation, so that zeros
+    stay zeros.
 
     Parameters
     ----------
@@ -208,9 +209,9 @@ class StandardEncoding(Encoding):
     Attributes
     ----------
     center_, factor_ : ndarray of shape (n_features,)
-        What is subtracted, and what the rest is multiplied by; 0 for constant columns.
+        Offset to subtract, and factor to multiply by, which is 0 for constant columns.
     limits_ : pair of ndarray of shape (n_features,)
-        Where values end, before they are scaled.
+        Limits of the values before scaling.
 
     See Also
     --------
@@ -245,8 +246,8 @@ class RobustEncoding(Encoding):
     .. math:: z = \frac{x - \text{median}}{\text{IQR} / 1.349}, \qquad \frac{z}{\sqrt{1 + (z/3)^2}}
 
     in (-3, 3): a normal column has variance 1 before the clip. (The reference divides by the IQR
-    itself.) Where the interquartile range is 0, half the range takes the place of IQR / 1.349. Of
-    a sparse X the columns are scaled and clipped but not centred, so that zeros stay zeros.
+    itself.) If the interquartile range is 0, half the range replaces IQR / 1.349. The columns of a
+    sparse X are scaled and clipped but not centred, so that zeros stay zeros.
 
     Parameters
     ----------
@@ -256,7 +257,7 @@ class RobustEncoding(Encoding):
     Attributes
     ----------
     center_, factor_ : ndarray of shape (n_features,)
-        What is subtracted, and what the rest is multiplied by; 0 for constant columns.
+        Offset to subtract, and factor to multiply by, which is 0 for constant columns.
 
     References
     ----------
@@ -296,11 +297,11 @@ class QuantileEncoding(Encoding):
 
     A value that occurs :math:`c` times and has :math:`b` of the :math:`n` training rows below it
     becomes :math:`\Phi^{-1}((b + c/2) / n)`, within ±5; between values the map is linear, and
-    beyond them constant. At the most `n_quantiles` values, evenly spaced in the output, are kept.
-    Columns with two values are standardised instead, within ±5. A sparse X counts with its zeros.
+    beyond them constant. At most `n_quantiles` values, evenly spaced in the output, are kept.
+    Columns with two values are standardised instead, within ±5. The zeros of a sparse X count.
 
-    scikit-learn's `QuantileTransformer` sends the extremes to ±5.2 however few rows there are;
-    here they are as extreme as those of a normal sample of this size.
+    scikit-learn's `QuantileTransformer` maps the extremes to ±5.2 for any number of rows; here they
+    are as extreme as those of a normal sample of this size.
 
     Parameters
     ----------
@@ -312,7 +313,7 @@ class QuantileEncoding(Encoding):
     Attributes
     ----------
     knots_, heights_ : list of ndarray
-        Of each column, increasing values and what they become; none for a constant column.
+        Increasing values per column and their outputs; empty for a constant column.
 
     See Also
     --------
@@ -359,23 +360,22 @@ class PiecewiseLinearEncoding(Encoding):
     so that a linear layer on top is a piecewise-linear function of each column. The first and last
     continue beyond the training rows as in the reference, but by the width of one bin only: -1
     and 2 are the limits there. Edges are quantiles, without repetitions; a column of at most
-    ``n_bins + 1`` distinct values has just these as edges, so a binary column gives one output. A
-    constant column gives none. NaN fills the bins as the median does. A sparse X counts with its
-    zeros.
+    ``n_bins + 1`` distinct values has these as edges, so a binary column gives one output. A
+    constant column gives none. NaN is encoded like the median. The zeros of a sparse X count.
 
     Parameters
     ----------
     n_bins : int, default=8
-        Bins of a column, at most. The network's first layer grows in proportion.
+        Maximum number of bins per column. The size of the first layer is proportional to it.
     missing_indicator : bool, default=True
         Whether each column with NaN in some of the training rows has one more output, 1 for NaN.
 
     Attributes
     ----------
     edges_ : list of ndarray
-        Of each column, increasing; less than two for a constant column.
+        Increasing edges per column; fewer than two for a constant column.
     median_ : ndarray of shape (n_features,)
-        Of each column; 0 where all is missing.
+        Median of each column; 0 if all is missing.
 
     References
     ----------
@@ -427,7 +427,7 @@ ENCODINGS: Registry[Encoding] = Registry(
 
 
 def get_encoding(spec: Any) -> Encoding:
-    """Return the encoding that `spec` means.
+    """Return an encoding from a name, a class or an instance.
 
     Parameters
     ----------
@@ -463,7 +463,7 @@ def get_encoding(spec: Any) -> Encoding:
 
 
 def _normal_scores(counts: np.ndarray) -> np.ndarray:
-    """Return what the sorted values become that occur so many times."""
+    """Return the normal scores of sorted values with these counts."""
     share = counts / counts.sum()
     if len(share) == 2:
         scores = np.array([-np.sqrt(share[1] / share[0]), np.sqrt(share[0] / share[1])])

@@ -22,22 +22,22 @@ __all__ = [
 # Standard deviations at which scaled values end. No training row of a table with fewer than a
 # million rows is that far out: the largest possible distance is sqrt(n_samples - 1).
 SCALED_LIMIT = 1e3
-# How far an encoding goes on beyond the training rows: in widths of the outermost bin of a
-# piecewise-linear one, in ranges of the column of others. The weights were learned for what
-# training has seen; with one more width a new extreme still counts more than the old one, and at
-# most twice as much.
+# How far an encoding continues beyond the training rows: in widths of the outermost bin of a
+# piecewise-linear one, in ranges of the column of others. The weights were trained on the range of
+# the training rows; with one more width, a new extreme counts more than the old one, and at most
+# twice as much.
 EXTRAPOLATION = 1.0
-# Numbers that `Quantile` computes at once: on a CPU so few that they stay in the cache, which takes
-# a third of the time; elsewhere a call costs more than they do.
+# Numbers that `Quantile` computes at once: on a CPU few enough to stay in the cache, which takes a
+# third of the time; on other devices, more calls would cost more than they save.
 BLOCK, DEVICE_BLOCK = 2**17, 2**24
 
 
-# What the columns of encoded rows end at.
+# Lower and upper limit of each column.
 Limits = tuple[np.ndarray, np.ndarray]
 
 
 class Filled(nn.Module):
-    """Rows as they are, within limits if there are any, and with a value per column for NaN."""
+    """Identity within limits, if any, that replaces NaN by one value per column."""
 
     values: Tensor
     low: Tensor
@@ -124,7 +124,7 @@ class Quantile(nn.Module):
 
 
 class PiecewiseLinear(nn.Module):
-    """How much of each bin is filled."""
+    """How far each value fills each bin of its column."""
 
     left: Tensor
     slope: Tensor
@@ -164,7 +164,7 @@ class PiecewiseLinear(nn.Module):
 
 
 class WithIndicator(nn.Module):
-    """Another encoding, and 1 for each NaN in some columns."""
+    """Another encoding, plus indicators of missing values for some columns."""
 
     features: Tensor
 
@@ -181,13 +181,13 @@ class WithIndicator(nn.Module):
 
 
 class OneHot(nn.Module):
-    """1 in one place for the code of each column, 0 elsewhere.
+    """One-hot encoding of columns of codes.
 
     Parameters
     ----------
     slots : list of ndarray of int
-        For each column the places among the outputs of the codes 0, 1, ..., of any other number,
-        and of NaN; -1 where all stays 0.
+        For each column, the output indices of the codes 0, 1, ..., of any other number, and of
+        NaN; -1 if all outputs are 0.
     n_outputs : int
     dtype : torch.dtype
     """
@@ -201,7 +201,7 @@ class OneHot(nn.Module):
         sizes = np.array([len(slot) for slot in slots])
         places = np.concatenate(slots)
         self.n_outputs = n_outputs
-        # One output more, which is cut off, takes what has no place.
+        # An additional output, which is removed, for codes without an output.
         self.register_buffer("places", torch.tensor(np.where(places < 0, n_outputs, places)))
         self.register_buffer("starts", torch.tensor(sizes.cumsum() - sizes))
         self.register_buffer("n_codes", torch.tensor(sizes - 2, dtype=dtype))
@@ -216,7 +216,7 @@ class OneHot(nn.Module):
 
 
 class Mixed(nn.Module):
-    """An encoding of some columns beside one of the others.
+    """Separate encodings of numeric and of categorical columns.
 
     Parameters
     ----------
@@ -241,12 +241,12 @@ class Mixed(nn.Module):
         return torch.cat([numbers, categories], dim=-1)
 
 
-# Those that do the same in training as in prediction.
+# Layers that are the same in training and in prediction.
 FIXED = (nn.Identity, Filled, Scaled, Quantile, PiecewiseLinear, OneHot, WithIndicator, Mixed)
 
 
 def reach(low: np.ndarray, high: np.ndarray) -> Limits:
-    """Return how far values of columns go on beyond their ranges; 0 of those without values."""
+    """Return how far values of columns may exceed their ranges; 0 for columns without values."""
     there = low <= high
     low, high = np.where(there, low, 0.0), np.where(there, high, 0.0)
     width = EXTRAPOLATION * (high - low)

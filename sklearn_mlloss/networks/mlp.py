@@ -47,7 +47,8 @@ class Mixup(nn.Module):
     share : float
         :math:`\lambda` of the last batch in training.
     partners : Tensor of int, shape (n,)
-        :math:`\pi` of it: with which row each row was mixed. None after training, like `share`.
+        :math:`\pi` of the last batch, the row that each row was mixed with. None after training,
+        like `share`.
 
     Raises
     ------
@@ -81,7 +82,7 @@ class Mixup(nn.Module):
         self.forget()
 
     def extra_repr(self) -> str:
-        """Return what stands between the parentheses when the module is printed."""
+        """Return the parameters for the representation of the module."""
         return f"alpha={self.alpha}"
 
     def forget(self) -> None:
@@ -113,9 +114,9 @@ class Mixup(nn.Module):
         outputs : Tensor of shape (n, n_outputs)
             What the network returned for the mixtures.
         targets : Tensor of shape (n, n_labels)
-            Those of the rows before they were mixed.
+            Targets of the rows before mixing.
         weight : Tensor of shape (n,) or (n, n_labels), optional
-            Likewise.
+            Weights of the rows before mixing.
 
         Returns
         -------
@@ -144,16 +145,16 @@ class MLP(nn.Module):
     activation : str, default="relu"
         A name of `ACTIVATIONS`.
     dropout : float in [0, 1), default=0
-        Probability that a hidden unit is left out of a training step.
+        Probability that a hidden unit is dropped in a training step.
     normalization : None, "batch" or "layer", default=None
         Batch or layer normalisation before each activation.
     input_dropout : float in [0, 1), default=0
-        Probability that an input is left out of a training step, after `encoding` and `mixup`.
+        Probability that an input is dropped in a training step, after `encoding` and `mixup`.
     mixup : float >= 0, default=0
         If not 0, the `alpha` of a `Mixup` of the encoded rows, whose `loss` training must use.
     encoding : nn.Module, optional
-        What the rows go through before the first layer: from their columns to `n_features`, and
-        without parameters to train, such as `Encoding.module` returns it.
+        Module before the first layer that encodes rows as `n_features` columns, without trainable
+        parameters, as returned by `Encoding.module`.
 
     Examples
     --------

@@ -22,25 +22,25 @@ MOST_CODES = 2**24
 
 @dataclass(eq=False, repr=False)
 class OneHotEncoding(Encoding):
-    """Each column of codes as one output per category, 1 for the category of the row.
+    """One-hot encoding of columns of codes, with one output per category.
 
-    A code is the place of a category in a list: 0, 1, and so on. The columns of a first layer that
-    belong to these outputs are an embedding as wide as the layer. So that it stays bounded, of a
-    column with more than `max_categories` categories the most frequent ones have an output each,
-    the rest one together. NaN has an output of its own if it was among the training rows. A code
-    that was not among them, or NaN if it was not, counts as one of the rest, or without a rest
-    leaves all outputs 0. A column that never changed in the training rows gives no output.
+    A code is the index of a category in a list: 0, 1, and so on. The weights of the first layer for
+    these outputs are an embedding as wide as the layer. In a column with more than `max_categories`
+    categories, the most frequent ones have one output each, and the others share one. NaN has a
+    separate output if it occurs in the training rows. An unknown code, or NaN if it did not occur,
+    is encoded like the categories that share an output or, if there is none, as zeros. A column
+    that is constant in the training rows has no output.
 
     Parameters
     ----------
     max_categories : int, default=256
-        Largest number of outputs of a column, that for NaN not counted, at least 2.
+        Maximum number of outputs per column, without that of NaN, at least 2.
 
     Attributes
     ----------
     slots_ : list of ndarray of int
-        For each column the outputs that stand for its codes 0, 1, and so on, for any other number,
-        and for NaN; -1 where all outputs are 0.
+        For each column, the outputs of its codes 0, 1, and so on, of any other number, and of NaN;
+        -1 if all outputs are 0.
 
     See Also
     --------
@@ -85,10 +85,10 @@ class OneHotEncoding(Encoding):
 
 
 def _by_frequency(counts: np.ndarray) -> np.ndarray:
-    """Return the codes in the order of their counts, of equal ones in their own order."""
+    """Return the codes by ascending counts, ties by ascending codes."""
     share = counts / counts.sum()
     order = np.argsort(share, kind="stable")
-    # Weights that stand for repeated rows have other last digits.
+    # Weights and repeated rows round differently.
     rank = (np.diff(share[order], prepend=0) > SLACK).cumsum()
     return order[np.lexsort((order, rank))]
 

@@ -101,8 +101,8 @@ def test_it_delegates_and_fits_a_copy():
         ([-1, 0, 3], "indices of labels, 0 to 2, or -1 for a root, got 3"),
         ([-2, 0, 0], "got -2"),
         ([[-1, 0], [0]], "one integer for each of the 3 labels, got"),
-        ([0, -1, 1], "goes in circles: label 0"),
-        ([-1, 2, 1], "goes in circles: label 1"),
+        ([0, -1, 1], "has a cycle: label 0"),
+        ([-1, 2, 1], "has a cycle: label 1"),
     ],
 )
 def test_bad_parents(parents, message):
