@@ -1,4 +1,4 @@
-"""Real multi-label tables for examples and experiments."""
+"""Real multi-label data sets for examples and experiments."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ JMLR 12, 2011.
 
 
 class _Table(NamedTuple):
-    """The id of a table of OpenML, and its size."""
+    """The id of a data set of OpenML, and its size."""
 
     data_id: int
     n_samples: int
     n_labels: int
 
 
-# The tables with the tag 2016_multilabel_r_benchmark_paper, of P. Probst et al., "Multilabel
+# The data sets with the tag 2016_multilabel_r_benchmark_paper, of P. Probst et al., "Multilabel
 # classification with R package mlr", 2017. All labels are targets with the values TRUE and FALSE.
 _OPENML = {
     "birds": _Table(40588, 645, 19),
@@ -62,9 +62,9 @@ _OPENML = {
 def load_yeast(
     *, subset: str = "all", as_frame: bool = False, return_X_y: bool = False
 ) -> Bunch | tuple[Any, Any]:
-    """Load the yeast table (multi-label classification).
+    """Load the yeast data set (multi-label classification).
 
-    2417 genes, 103 real features, 14 labels [1]_. The table is small enough to train on in
+    2417 genes, 103 real features, 14 labels [1]_. The data set is small enough to train on in
     seconds, and its labels overlap and differ in frequency. It is read from the files of the
     package `river`, so that nothing is downloaded.
 
@@ -94,7 +94,7 @@ def load_yeast(
         frame : DataFrame of shape (n_samples, 117) or None
             Data and target side by side; None unless ``as_frame=True``.
         DESCR : str
-            About the table.
+            Description of the data set.
     (data, target) : tuple, if ``return_X_y`` is True
 
     Raises
@@ -121,7 +121,7 @@ def load_yeast(
         from river.datasets import Yeast
     except ImportError as error:
         raise ImportError(
-            "load_yeast reads the table from the package river, which cannot be imported:"
+            "load_yeast reads the data from the package river, which cannot be imported:"
             ' pip install "sklearn_mlloss[examples]"'
         ) from error
 
@@ -154,7 +154,7 @@ def fetch(
     n_retries: int = 3,
     delay: float = 1.0,
 ) -> Bunch | tuple[Any, Any]:
-    """Fetch a real multi-label table from OpenML.
+    """Fetch a real multi-label data set from OpenML.
 
     ============  =====  ==========  =======================================
     name           rows      labels  about
@@ -171,16 +171,16 @@ def fetch(
     "yeast"        2417          14  functions of genes, see `load_yeast`
     ============  =====  ==========  =======================================
 
-    scikit-learn caches what it has downloaded, so that a table is fetched once. The download is
-    checked: its name, its size, and that each label is either present or absent.
+    scikit-learn caches downloads, so that each data set is fetched once. The download is checked:
+    its name, its size, and that each label is either present or absent.
 
     Parameters
     ----------
     name : str
         A name of the table above.
     subset : {"all", "train", "test"}, default="all"
-        OpenML has no official split of these tables: only "all" is available. `load_yeast` has
-        the split of its table.
+        OpenML has no official split of these data sets: only "all" is available. `load_yeast` has
+        the official split of yeast.
     data_home : str or path-like, optional
         Where downloads are cached. None is scikit-learn's folder, by default
         ``~/scikit_learn_data``.
@@ -209,19 +209,19 @@ def fetch(
         frame : DataFrame or None
             Data and target side by side; None unless ``as_frame=True``.
         DESCR : str
-            About the table.
+            Description of the data set.
     (data, target) : tuple, if ``return_X_y`` is True
 
     Raises
     ------
     ValueError
-        If `name` or `subset` is unknown, or the download is another table.
+        If `name` or `subset` is unknown, or the download is another data set.
     OSError
         If OpenML cannot be reached.
 
     See Also
     --------
-    load_yeast : A table with its official split; needs no network.
+    load_yeast : Yeast with its official split; needs no network.
 
     Examples
     --------
@@ -243,13 +243,13 @@ def fetch(
 
 
 def _download(name: str, data_home: Any, n_retries: int, delay: float) -> Bunch:
-    """Return a table of OpenML."""
+    """Return a data set of OpenML."""
     wanted = _OPENML[name]
     try:
         with warnings.catch_warnings():
             # If no try succeeds, the error is enough.
             warnings.filterwarnings("ignore", message="A network error occurred")
-            # This parser needs no pandas, and returns the same types for all tables.
+            # This parser needs no pandas, and returns the same types for all data sets.
             openml = fetch_openml(
                 data_id=wanted.data_id,
                 data_home=data_home,
@@ -261,15 +261,15 @@ def _download(name: str, data_home: Any, n_retries: int, delay: float) -> Bunch:
     except OSError as error:
         raise OSError(
             f"{name!r} could not be fetched from OpenML (data_id={wanted.data_id}): {error}. "
-            "Without network give data_home= with what another machine has fetched; load_yeast() "
-            "downloads nothing"
+            "Without a network, set data_home= to a copy of the cache of another machine; "
+            "load_yeast() downloads nothing"
         ) from error
     data, target = openml.data, np.asarray(openml.target)
     title, size = str(openml.details["name"]), (wanted.n_samples, wanted.n_labels)
     if title.lower() != name or target.shape != size or data.shape[0] != wanted.n_samples:
         raise ValueError(
-            f"OpenML gave another table than {name!r} for data_id={wanted.data_id}: {title!r} with "
-            f"targets of shape {target.shape} instead of {size}"
+            f"OpenML returned another data set than {name!r} for data_id={wanted.data_id}: "
+            f"{title!r} with targets of shape {target.shape} instead of {size}"
         )
     data = np.array(data, dtype=np.float64)
     names = list(openml.feature_names)
@@ -293,7 +293,7 @@ def _download(name: str, data_home: Any, n_retries: int, delay: float) -> Bunch:
 
 
 def _numbers_of(categories: list[str], column: str) -> np.ndarray:
-    """Return the numbers that the categories of a nominal column are."""
+    """Return the numeric values of the categories of a nominal column."""
     known = {"TRUE": 1, "FALSE": 0}
     try:
         return np.array([known.get(value, value) for value in categories], dtype=np.float64)
@@ -302,7 +302,7 @@ def _numbers_of(categories: list[str], column: str) -> np.ndarray:
 
 
 def _as_requested(table: Bunch, as_frame: bool, return_X_y: bool) -> Any:
-    """Return a table as a Bunch or a pair, of arrays or DataFrames."""
+    """Return a data set as a Bunch or a pair, of arrays or DataFrames."""
     table.frame = None
     if as_frame:
         import pandas as pd

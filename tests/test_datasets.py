@@ -188,7 +188,7 @@ def test_a_table_that_scikit_learn_has_kept(tmp_path, order):
 def test_another_table_than_the_one_that_was_asked_for(tmp_path, other):
     keep_download(tmp_path, **other)
     with pytest.raises(
-        ValueError, match="OpenML gave another table than 'emotions' for data_id=40"
+        ValueError, match="OpenML returned another data set than 'emotions' for data_id=40"
     ):
         fetch("emotions", data_home=tmp_path)
 

@@ -1,10 +1,10 @@
 """Plots per label of thresholds, calibration and metrics; of training curves and of searches.
 
-The displays have scikit-learn's form: ``from_estimator(estimator, X, y)`` and
-``from_predictions(y_true, ...)`` compute and draw (of a search ``from_search``), the constructor
-takes what was computed, and ``plot(ax=None)`` draws it again. They need matplotlib
-(``pip install "sklearn_mlloss[plot]"``) and no torch, and take any scikit-learn classifier. Show
-them held-out rows, on which neither the model nor its decoder was fitted.
+The displays have scikit-learn's interface: ``from_estimator(estimator, X, y)``,
+``from_predictions(y_true, ...)`` and ``from_search(search)`` compute and draw, the constructor
+takes computed values, and ``plot(ax=None)`` draws them again. They need matplotlib
+(``pip install "sklearn_mlloss[plot]"``) but not torch, and accept any scikit-learn classifier.
+Pass held-out rows, on which neither the model nor its decoder was fitted.
 """
 
 from ._curves import ThresholdCurve

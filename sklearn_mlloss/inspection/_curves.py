@@ -71,7 +71,7 @@ CURVES = {
 
 
 def resolve_metric(metric: Any, beta: float) -> tuple[Callable, str]:
-    """Return the function that stands for a metric, and its name on the page."""
+    """Return the function of a metric, and its name in the plot."""
     if callable(metric):
         return metric, getattr(metric, "__name__", type(metric).__name__).replace("_", " ")
     if metric == "fbeta":
@@ -125,7 +125,7 @@ def threshold_curve(
         return values
 
     values = evaluate(np.ones(y.size, dtype=int))
-    # The largest of several best cuts, like decoders.
+    # The largest of several best thresholds, like decoders.
     best = values.size - 1 - first_best(values[::-1])
     drawn = np.union1d(drawn, best)
     lower = upper = interval = None

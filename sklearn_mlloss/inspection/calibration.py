@@ -33,7 +33,7 @@ __all__ = ["CalibrationDisplay", "ReliabilityCurve"]
 # Below the range of the points, where none can cover it, in units of that range.
 _HISTOGRAM_BOTTOM, _HISTOGRAM_TOP = -0.25, -0.05
 _HISTOGRAM_BINS = 50
-# More points than anybody draws; their edges fill memory.
+# More points than are useful; the edges of more bins would fill memory.
 _MOST_BINS = 10**6
 
 

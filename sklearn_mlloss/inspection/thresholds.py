@@ -398,7 +398,7 @@ def _draw(
 
 
 def _limits(curves: Sequence[ThresholdCurve | None], chosen: np.ndarray) -> tuple[float, float]:
-    """Return a range of thresholds with all that is finite, and room for what is not."""
+    """Return a range that contains all finite thresholds, with room for infinite ones."""
     finite = [curve.thresholds[:-1] for curve in curves if curve is not None]
     ends = np.concatenate([*finite, chosen[np.isfinite(chosen)]])
     if not ends.size:

@@ -340,7 +340,7 @@ def _draw(
         _cut(panel, np.array(values), np.array(needed))
     panel.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     panel.yaxis.set_major_locator(MaxNLocator(5))
-    # A common power of ten would stand on the note above the panel.
+    # A common power of ten would overlap the note above the panel.
     panel.yaxis.set_major_formatter("{x:.6g}")
     return lines["train"], lines["valid"], folds, best
 

@@ -12,14 +12,14 @@ from .._data.labels import check_labels, check_predictions
 from .._data.validation import check_choice, check_number
 from .._data.weights import check_row_weight
 
-# The kind of what is compared with labels, by the name of the argument.
+# Kinds of values that are compared with labels, by the name of the argument.
 KIND_OF = {"scores": "scores", "proba": "probabilities", "Y_hat": "labels"}
 
 
 def check_inputs(
     Y: Any, values: Any, name: str, sample_weight: Any, soft: bool = True
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return Y with NaN, what is compared with it, and weights; rows of weight 0 are dropped."""
+    """Return Y with NaN, the values and the weights; rows of weight 0 are dropped."""
     labels = check_labels(Y, "Y", soft)
     scores = check_predictions(values, name, Y, labels.shape, "Y", KIND_OF[name])
     weight = check_row_weight(sample_weight, labels)
@@ -38,7 +38,7 @@ def check_empty(empty: Any, highest: float) -> None:
 
 
 def mean_defined(values: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """Mean over what is not NaN."""
+    """Return the mean over values that are not NaN."""
     weight = np.ones(len(values)) if weight is None else weight
     return float(ratio(weight @ np.nan_to_num(values), weight @ ~np.isnan(values), np.nan))
 

@@ -45,7 +45,7 @@ def f_measure(
     average : {"micro", "macro", "samples"} or None, default="micro"
         Counts over all entries, mean over labels, mean over rows, or one value per label.
     empty : float in [0, 1] or NaN, default=0.0
-        Value of 0 / 0: a row, label or table with neither positives nor predictions. 0 as in
+        Value of 0 / 0: a row, label or data set with neither positives nor predictions. 0 as in
         scikit-learn and `ExpectedFBeta`; 1 rewards a correctly predicted empty set, and NaN leaves
         the row or label out.
     sample_weight : array-like of shape (n_samples,), default=None

@@ -41,7 +41,7 @@ def multilabel_log_loss(
         does, so that a certain error costs 36 in float64 rather than infinity.
     average : {"micro", "macro", "samples"} or None, default="micro"
         Mean over entries, over the means of labels, over the means of rows, or one value per label.
-        "micro", because it is the likelihood of the table per entry.
+        "micro", because it is the negative log-likelihood per entry.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows.
 
@@ -109,7 +109,7 @@ def expected_calibration_error(
     ----------
     Y, proba, sample_weight : see `multilabel_log_loss`
     n_bins : int, default=15
-        Bins of equal width; 15 as in [1]_. More bins see finer deviations, with more noise: the
+        Bins of equal width; 15 as in [1]_. More bins detect finer deviations, with more noise: the
         estimate is biased upwards where bins hold few entries.
     average : {"micro", "macro"} or None, default="micro"
         All entries pooled (errors of labels in opposite directions cancel), the mean over labels,

@@ -47,7 +47,7 @@ def multilabel_report(
         Columns "support" (positives), "observed" (entries), "prevalence" (their ratio),
         "mean_proba" (over observed entries), "precision", "recall", "f1", "average_precision",
         "roc_auc", "log_loss" and "ece". The row "micro" has all entries pooled, "macro" the mean
-        over labels. What is 0 / 0 for a label (precision without predictions, recall without
+        over labels. A value 0 / 0 for a label (precision without predictions, recall without
         positives, F1 without either, AUC of one class) is NaN, and left out of the mean.
 
     Raises

@@ -61,7 +61,7 @@ def multilabel_scorers(k: int = 1, propensities: ArrayLike | None = None) -> dic
 
     Notes
     -----
-    With NaN in y pass a splitter such as `MultilabelStratifiedKFold`, since ``cv=5`` looks at y
+    With NaN in y, pass a splitter such as `MultilabelStratifiedKFold`, because ``cv=5`` checks y
     and raises.
 
     Examples

@@ -37,7 +37,7 @@ class PairedTest:
     std_error : ndarray
         Its standard error, corrected for training rows that splits share.
     p_value : ndarray
-        Of a difference at least as large where there is none.
+        Two-sided p-value: probability of a difference at least as large if the true one is 0.
 
     Examples
     --------
@@ -75,7 +75,7 @@ class PracticalDifference:
 
 @dataclass(frozen=True)
 class BootstrapCorrection:
-    """The score of the best of several candidates; see `bootstrap_corrected_score`.
+    """Bias-corrected score of the best of several candidates; see `bootstrap_corrected_score`.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ __all__ = [
     "RepeatedMultilabelStratifiedKFold",
 ]
 
-# Labels whose positives are looked for at a time: one row of them is a word of the processor.
+# Labels whose positives are collected at a time: one row of them is a word of the processor.
 BLOCK_COLUMNS = 8
 
 
@@ -391,7 +391,7 @@ def _positives_in_order(
 ) -> list[np.ndarray]:
     """Return, for each label, the places of its positives among the rows in this order.
 
-    A few columns are worked on at a time, so that little is needed beyond the result.
+    It processes a few columns at a time, to limit memory.
     """
     n_rows, n_labels = indicator.shape
     if sparse.issparse(indicator):
@@ -439,8 +439,8 @@ def _assign(
 def _deal(positives: list[np.ndarray], fractions: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Give each row a part: sizes are exact, labels as even as they allow.
 
-    `positives` are the rows of each label, numbered in the order in which they are dealt out; part
-    k is due ``fractions[k]`` of each label's positives and exactly ``sizes[k]`` rows.
+    `positives` are the rows of each label, numbered in the order in which they are distributed;
+    part k should get ``fractions[k]`` of each label's positives, and has ``sizes[k]`` rows.
     """
     n_parts = len(sizes)
     part = np.full(sizes.sum(), -1)

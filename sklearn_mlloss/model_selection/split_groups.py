@@ -30,7 +30,7 @@ class MultilabelStratifiedGroupKFold(BaseCrossValidator):
     with :math:`c_{kl}` of the :math:`n_l` positives of label l, and :math:`r_k` of the n rows, in
     fold k. Groups that are the hardest to place come first: those with the largest sum of squared
     shares, :math:`\sum_l (v_l / n_l)^2 + L (v / n)^2` for their own counts, which are large groups
-    and those with much of a rare label.
+    and those with many positives of a rare label.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def stratified_folds(n_splits: int, Y: np.ndarray, seed: int, groups: Any = None
 
 
 def _shares(positive: sparse.csr_array, group: np.ndarray, n_groups: int) -> sparse.csr_array:
-    """Return what share of each label's positives each group has, and last of the rows (CSR).
+    """Return each group's shares of each label's positives and, last, of the rows (CSR).
 
     The share of the rows is multiplied so that its square weighs as much as those of all labels.
     """
