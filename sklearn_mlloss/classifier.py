@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -51,6 +51,7 @@ class _Data:
     reserved: Rows | None = None  # for the decoder alone
 
 
+@dataclass(eq=False, repr=False)
 class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     """Multi-label classifier: a neural network with a loss and a decoder of your choice.
 
@@ -295,86 +296,46 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     (2, 4)
     """
 
-    _inputs: InputCodec
     _parts = ("decoder", "calibration", "loss", "encoding")
     _advice = "cv=5, so that every row serves, or call fit_decoder with more rows"
 
-    def __init__(
-        self,
-        loss: str | Loss | type | Callable[..., Any] = "bce",
-        decoder: str | Decoder = "auto",
-        *,
-        encoding: Any = "auto",
-        categorical_features: Any = "from_dtype",
-        hidden_layer_sizes: Sequence[int] | str = "auto",
-        activation: str = "relu",
-        dropout: float | str = "auto",
-        normalization: str | None = None,
-        input_dropout: float | str = "auto",
-        mixup: float | str = "auto",
-        module: Callable[[int, int], torch.nn.Module] | None = None,
-        optimizer: str | type[torch.optim.Optimizer] = "adamw",
-        learning_rate: float | None = None,
-        weight_decay: float = 0.01,
-        optimizer_params: dict[str, Any] | None = None,
-        lr_schedule: str | Callable[..., Any] | None = None,
-        batch_size: int | str = "auto",
-        max_epochs: int = 200,
-        early_stopping: bool = True,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: float = 10,
-        monitor: str | Callable[[np.ndarray, np.ndarray], float] = "loss",
-        device: str | torch.device = "auto",
-        precision: str = "float32",
-        random_state: int | np.random.RandomState | None = None,
-        calibration: str | Calibrator | None = None,
-        cv: Any = None,
-        repeats: int = 1,
-        ensemble: bool = True,
-        store_cv_results: bool = False,
-        n_jobs: int | None = None,
-        warm_start: bool = False,
-        memory: Any = None,
-        callbacks: list[Any] | None = None,
-        net_params: dict[str, Any] | None = None,
-        verbose: int = 0,
-    ):
-        self.loss = loss
-        self.decoder = decoder
-        self.encoding = encoding
-        self.categorical_features = categorical_features
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.dropout = dropout
-        self.normalization = normalization
-        self.input_dropout = input_dropout
-        self.mixup = mixup
-        self.module = module
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.optimizer_params = optimizer_params
-        self.lr_schedule = lr_schedule
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.monitor = monitor
-        self.device = device
-        self.precision = precision
-        self.random_state = random_state
-        self.calibration = calibration
-        self.cv = cv
-        self.repeats = repeats
-        self.ensemble = ensemble
-        self.store_cv_results = store_cv_results
-        self.n_jobs = n_jobs
-        self.warm_start = warm_start
-        self.memory = memory
-        self.callbacks = callbacks
-        self.net_params = net_params
-        self.verbose = verbose
+    loss: str | Loss | type | Callable[..., Any] = "bce"
+    decoder: str | Decoder = "auto"
+    _: KW_ONLY
+    encoding: Any = "auto"
+    categorical_features: Any = "from_dtype"
+    hidden_layer_sizes: Sequence[int] | str = "auto"
+    activation: str = "relu"
+    dropout: float | str = "auto"
+    normalization: str | None = None
+    input_dropout: float | str = "auto"
+    mixup: float | str = "auto"
+    module: Callable[[int, int], torch.nn.Module] | None = None
+    optimizer: str | type[torch.optim.Optimizer] = "adamw"
+    learning_rate: float | None = None
+    weight_decay: float = 0.01
+    optimizer_params: dict[str, Any] | None = None
+    lr_schedule: str | Callable[..., Any] | None = None
+    batch_size: int | str = "auto"
+    max_epochs: int = 200
+    early_stopping: bool = True
+    validation_fraction: float = 0.1
+    n_iter_no_change: float = 10
+    monitor: str | Callable[[np.ndarray, np.ndarray], float] = "loss"
+    device: str | torch.device = "auto"
+    precision: str = "float32"
+    random_state: int | np.random.RandomState | None = None
+    calibration: str | Calibrator | None = None
+    cv: Any = None
+    repeats: int = 1
+    ensemble: bool = True
+    store_cv_results: bool = False
+    n_jobs: int | None = None
+    warm_start: bool = False
+    memory: Any = None
+    callbacks: list[Any] | None = None
+    net_params: dict[str, Any] | None = None
+    verbose: int = 0
 
     @classmethod
     def for_metric(cls, metric: str, **params: Any) -> MultiLabelNetClassifier:
@@ -556,10 +517,10 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     def _check_X(self, X: Any, reset: bool = False) -> np.ndarray | sp.csr_matrix | sp.csr_array:
         if not reset:
             return self._inputs.transform(self, X)
-        inputs = self._inputs = InputCodec(self.encoding, self.categorical_features)
-        X = inputs.fit_transform(self, X)
-        self.is_categorical_: np.ndarray | None = inputs.is_categorical_
-        self.categories_ = inputs.categories_
+        self._inputs: InputCodec = InputCodec(self.encoding, self.categorical_features)
+        X = self._inputs.fit_transform(self, X)
+        self.is_categorical_: np.ndarray | None = self._inputs.is_categorical_
+        self.categories_ = self._inputs.categories_
         return X
 
     def _rows_to_decide(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from typing import Any, Self
 
@@ -28,14 +28,7 @@ from ._data.targets import TargetCodec, plain_targets
 from ._data.validation import check_flag, check_n_jobs, is_auto
 from ._data.weights import LARGEST_SUM, check_weight, weigh
 from ._decision.base import DecidingClassifier
-from ._decision.cross_fit import (
-    Part,
-    cross_fit,
-    fit_and_score,
-    is_prefit,
-    make_folds,
-    row_means,
-)
+from ._decision.cross_fit import Part, cross_fit, fit_and_score, is_prefit, make_folds, row_means
 from ._decision.decision import Decision, HeldOut, make_decision, reserve
 from ._decision.members import Composition, least_log_loss
 from ._decision.presets import preset_for, vote_for
@@ -51,7 +44,7 @@ __all__ = ["DecodedClassifierCV"]
 AUTO = "per_label_threshold"
 NO_SCORES = (
     "cv='oof' needs an estimator that keeps out-of-fold scores of the rows that it is fitted on, "
-    "and {} keeps none: set store_cv_results=True of a classifier with folds of its own, "
+    "and {} keeps none: set store_cv_results=True of a classifier with its own folds, "
     "oob_score=True and bootstrap=True of a forest, or use cv=5 here"
 )
 
@@ -63,11 +56,9 @@ def _has_proba(self: DecodedClassifierCV) -> bool:
     """
     if getattr(self, "calibrator_", self.calibration) is not None:
         return True
-    return getattr(self, "_method", None) == "predict_proba" or (
-        not hasattr(self, "_method")
-        and self.response_method != "decision_function"
-        and hasattr(self._model(), "predict_proba")
-    )
+    if hasattr(self, "_method"):
+        return self._method == "predict_proba"
+    return self.response_method != "decision_function" and hasattr(self._model(), "predict_proba")
 
 
 @dataclass(frozen=True)
@@ -98,6 +89,7 @@ class _Data:
         return HeldOut(scores, self.Y[rows], weight, groups=groups)
 
 
+@dataclass(eq=False, repr=False)
 class DecodedClassifierCV(Composition, DecidingClassifier):
     """Any scikit-learn classifier, or several, with a calibration and a decoder of your choice.
 
@@ -236,30 +228,17 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
 
     _members_of = "estimator"
 
-    def __init__(
-        self,
-        estimator: Any,
-        decoder: str | Decoder = "auto",
-        *,
-        weights: Any = None,
-        calibration: str | Calibrator | None = None,
-        cv: Any = 5,
-        ensemble: bool | str = "auto",
-        response_method: str = "auto",
-        store_cv_results: bool = False,
-        n_jobs: int | None = None,
-        random_state: int | np.random.RandomState | None = None,
-    ):
-        self.estimator = estimator
-        self.decoder = decoder
-        self.weights = weights
-        self.calibration = calibration
-        self.cv = cv
-        self.ensemble = ensemble
-        self.response_method = response_method
-        self.store_cv_results = store_cv_results
-        self.n_jobs = n_jobs
-        self.random_state = random_state
+    estimator: Any
+    decoder: str | Decoder = "auto"
+    _: KW_ONLY
+    weights: Any = None
+    calibration: str | Calibrator | None = None
+    cv: Any = 5
+    ensemble: bool | str = "auto"
+    response_method: str = "auto"
+    store_cv_results: bool = False
+    n_jobs: int | None = None
+    random_state: int | np.random.RandomState | None = None
 
     @classmethod
     def for_metric(cls, metric: str, estimator: Any = None, **params: Any) -> Self:
@@ -310,7 +289,7 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
     # ------------------------------------------------------------------ learning
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> Self:
-        """Fit the models, the calibration and the decoder.
+        """Fit the models, the calibrator and the decoder.
 
         Parameters
         ----------
@@ -340,13 +319,13 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
             fold_seed, reserve_seed = np.random.SeedSequence(self._entropy).generate_state(2)
             self._decision = self._make_decision(self.decoder, self.calibration)
             rest, reserved = np.arange(len(data.Y)), None
-            # An estimator that is fitted already has seen no row: the decision reserves some then.
+            # All rows are new to an estimator that is fitted already: the decision reserves some.
             if self.decoder_.untouched_rows and not prefit:
                 rest, reserved = reserve(data.Y, reserve_seed, data.weight, data.routed.groups)
             needs_scores = (
                 self.calibrator_ is not None
                 or self.store_cv_results
-                or (self._learns_weights() and not self._has_own_folds())
+                or self._learns_on_folds()
                 or (self.decoder_.requires_fit and reserved is None)
             )
             self._check_sources(model, data.routed, prefit, needs_scores, reserved is not None)
@@ -471,8 +450,8 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
         if isinstance(self.estimator, FrozenEstimator):
             raise ValueError(
                 "cv='oof' needs the rows that the estimator is fitted on, which for a "
-                "FrozenEstimator are others: give the estimator itself, or rows that it has not "
-                "seen with cv='prefit'"
+                "FrozenEstimator are others: give the estimator itself, or other rows with "
+                "cv='prefit'"
             )
 
     def _check_sources(
@@ -482,19 +461,14 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
         if self._has_own_folds():
             if needs_scores and not may_keep_scores(model):
                 raise ValueError(NO_SCORES.format(type(model).__name__))
-            lists = [
-                name
-                for name, value in model.get_params().items()
-                if name.split("__")[-1] == "cv"
-                and np.iterable(value)
-                and not isinstance(value, str)
-            ]
-            if reserves and lists:
-                raise ValueError(
-                    f"{lists[0]} of estimator lists rows by number, and decoder="
-                    f"{type(self.decoder_).__name__} keeps some of the rows for itself: give a "
-                    "splitter"
-                )
+            for name, value in model.get_params().items() if reserves else ():
+                is_cv = name.split("__")[-1] == "cv"
+                if is_cv and np.iterable(value) and not isinstance(value, str):
+                    raise ValueError(
+                        f"{name} of estimator lists rows by number, and decoder="
+                        f"{type(self.decoder_).__name__} keeps some of the rows for itself: give a "
+                        "splitter"
+                    )
             return
         if routed.groups is None or _routing_enabled() or reserves:
             return  # with metadata routing they are for whoever asks for them
@@ -507,7 +481,7 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
             raise TypeError(
                 "groups are kept together in folds, and there are none, since neither "
                 f"decoder={describe(self.decoder)} nor calibration={describe(self.calibration)} "
-                "has something to learn: call fit without groups, or set ensemble=True"
+                "needs to be fitted: call fit without groups, or set ensemble=True"
             )
 
     def _wants_folds(self, needs_scores: bool) -> bool:
@@ -528,9 +502,12 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
         """Return what is fitted on each part: the estimator, or the mean of its members."""
         if not isinstance(self.estimator, list):
             return self.estimator
-        # The folds are those of this object, and so are the weights.
-        equal = self._learns_weights() and not self._has_own_folds()
-        return SoftVotingClassifier(self.estimator, weights=None if equal else self.weights)
+        weights = None if self._learns_on_folds() else self.weights
+        return SoftVotingClassifier(self.estimator, weights=weights)
+
+    def _learns_on_folds(self) -> bool:
+        """Return whether weights are learned on the folds of this object, not of the members."""
+        return self._learns_weights() and not self._has_own_folds()
 
     def _read(
         self, model: Any, X: Any, y: Any, sample_weight: Any, params: dict, prefit: bool
@@ -555,8 +532,8 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
     def _fit_models(
         self, model: Any, data: _Data, rest: np.ndarray, seed: int, needs_scores: bool
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Fit the models; return rows that they have not seen with their scores, if needed."""
-        learns_weights = self._learns_weights() and not self._has_own_folds()
+        """Fit the models; return the held-out rows and their scores, if they are needed."""
+        learns_weights = self._learns_on_folds()
         common = dict(
             model=model, X=data.X, y=data.y, fit_params=data.routed.fit, method=self._method,
             targets=self._targets, by_member=learns_weights,
@@ -596,6 +573,7 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
         return rest[known], scores[known]
 
     def _set_features(self) -> None:
+        """Set the first model, and what is public of it."""
         self.estimator_ = self.estimators_[0]
         for name in ("n_features_in_", "feature_names_in_", "weights_"):
             self.__dict__.pop(name, None)
@@ -606,6 +584,7 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
     def _learn_decision(
         self, data: _Data, held_out: HeldOut | None, reserved: np.ndarray | None
     ) -> None:
+        """Fit the decision on scored rows that trained no model, and on reserved rows."""
         kept = None
         if reserved is not None:
             kept = data.held_out(reserved, self._raw_scores(_safe_indexing(data.X, reserved))[0])
@@ -617,15 +596,12 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
     # ------------------------------------------------------------------ parts of a decision
 
     def _make_decision(self, decoder: Any, calibration: Any) -> Decision:
+        source = "" if self._method == "predict_proba" else self._method
+        # A score of 0.5 is where decision_function changes its sign.
         return make_decision(
-            decoder,
-            calibration,
-            self._targets,
-            default=AUTO,
-            natural="threshold",  # of 0.5: where decision_function changes its sign
-            source="" if self._method == "predict_proba" else self._method,
+            decoder, calibration, self._targets, default=AUTO, natural="threshold", source=source,
             seed=self._entropy,
-        )
+        )  # fmt: skip
 
     def _auto_decoder(self, params: dict[str, Any]) -> str:
         return AUTO
@@ -641,10 +617,9 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
         models = count(len(self.estimators_), "model")
         lines = [("estimator", shown(self.estimator_)), ("scores", f"{self._method} of {models}")]
         if isinstance(self.estimator, list):
-            named = zip(self._members(), self.weights_, strict=True)
-            lines.append(
-                ("weights", ", ".join(f"{name} {share:.3g}" for (name, _), share in named))
-            )
+            names = [name for name, _ in self._members()]
+            shares = [f"{name} {w:.3g}" for name, w in zip(names, self.weights_, strict=True)]
+            lines.append(("weights", ", ".join(shares)))
         return lines
 
     # ------------------------------------------------------------------ parts of a prediction
@@ -658,8 +633,8 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
 
 
 def _networks_and_trees(metric: str, folds: dict[str, Any], seed: Any) -> Any:
-    """Return the vote that `for_metric` takes, whose members have folds of their own."""
-    # Nobody else needs torch, or a tenth of a second for forests.
+    """Return the mean of networks and trees of `for_metric`, each with its own folds."""
+    # Only this needs torch, and a tenth of a second for forests.
     from sklearn.ensemble import ExtraTreesClassifier
 
     from .classifier import MultiLabelNetClassifier
@@ -671,10 +646,11 @@ def _networks_and_trees(metric: str, folds: dict[str, Any], seed: Any) -> Any:
         )
     cv = list(cv) if np.iterable(cv) else 5 if cv is None else cv
     ensemble = True if isinstance(ensemble, str) and ensemble == "auto" else ensemble
-    own = {**folds, "cv": cv, "ensemble": ensemble, "random_state": seed, "store_cv_results": True}
+    settings = folds | {"cv": cv, "ensemble": ensemble, "random_state": seed}
+    settings["store_cv_results"] = True
     # With ten folds 500, which take gigabytes for a hundred labels if none limits them.
     trees = ExtraTreesClassifier(50, max_leaf_nodes=512, random_state=seed)
     # The decision is that of the vote.
-    net = MultiLabelNetClassifier.for_metric(metric, **own, decoder="auto", calibration=None)
-    members = [("net", net), ("trees", DecodedClassifierCV(trees, "threshold", **own))]
+    net = MultiLabelNetClassifier.for_metric(metric, **settings, decoder="auto", calibration=None)
+    members = [("net", net), ("trees", DecodedClassifierCV(trees, "threshold", **settings))]
     return SoftVotingClassifier(members, weights=vote_for(metric))

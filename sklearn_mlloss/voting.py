@@ -1,9 +1,10 @@
-"""The mean of the probabilities of several classifiers, for one label or many."""
+"""Soft voting: the mean of the probabilities of several classifiers, for one label or many."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -34,6 +35,7 @@ from ._sklearn import _raise_for_params, _routing_enabled
 __all__ = ["SoftVotingClassifier"]
 
 
+@dataclass(eq=False, repr=False)
 class SoftVotingClassifier(Composition, LabelClassifier):
     r"""Mean of the probabilities of several classifiers, for one label or many.
 
@@ -51,37 +53,38 @@ class SoftVotingClassifier(Composition, LabelClassifier):
         classifier is replaced as ``trees="drop"``.
     weights : array-like of shape (n_estimators,) or "learned", optional
         A number >= 0 for each of `estimators`, dropped ones as well; their sum does not matter.
-        None weighs all alike. "learned" takes those with the least log loss of the mean on
-        out-of-fold scores, which all members must keep: see the notes.
+        None is equal weights. "learned" minimises the log loss of the mean on out-of-fold scores,
+        which all members must keep: see the notes.
     n_jobs : int, optional
         Number of classifiers that are fitted at a time, as in joblib.
 
     Attributes
     ----------
     classes_ : ndarray
-        Classes of a 1-D y. For an indicator the array with a row [0, 1] a label.
+        Classes of a 1-D y. For an indicator the array with one row [0, 1] per label.
     n_labels_ : int
         Number of labels (classes of a multi-class y; 1 for a binary y).
     label_names_ : ndarray of shape (n_labels,)
         Columns of a DataFrame y, else numbers; classes of a 1-D y.
     n_features_in_ : int
-        Number of columns of X, if a classifier tells it.
+        Number of columns of X, if a classifier has this attribute.
     feature_names_in_ : ndarray of shape (n_features,)
-        Columns of X, if a classifier tells them.
+        Columns of X, if a classifier has this attribute.
     estimators_ : list of classifiers
-        The fitted classifiers without dropped ones. They have seen y as it was given.
+        The fitted classifiers without dropped ones. They were fitted on y as it was given.
     named_estimators_ : Bunch
         The same by name, with "drop" for dropped ones.
     weights_ : ndarray of shape (n_fitted,)
         Share of each of `estimators_` in the mean; they sum to 1.
     oof_scores_ : ndarray of shape (n_samples, n_labels)
         The weighted mean of those of the members, if all keep them; NaN for rows that a member
-        has no such score of. ``DecodedClassifierCV(vote, decoder, cv="oof")`` learns a decision
-        from them.
+        has no such score of. ``DecodedClassifierCV(vote, decoder, cv="oof")`` fits a decoder on
+        them.
 
     See Also
     --------
-    DecodedClassifierCV : Decisions for this classifier as for any other.
+    DecodedClassifierCV : Decoders for this classifier as for any other, or for such a mean with
+        one set of folds for all members.
     sklearn.ensemble.VotingClassifier : Hard and soft votes for a 1-D y.
 
     Notes
@@ -93,19 +96,19 @@ class SoftVotingClassifier(Composition, LabelClassifier):
     A label that is constant in y has its constant as its probability wherever a classifier returns
     a list, as forests do.
 
-    Out-of-fold scores, the probability of each row by a model that has not seen it, are kept by
-    `MultiLabelNetClassifier` with `cv` and `DecodedClassifierCV` around any classifier (with
-    ``store_cv_results=True``), by forests with ``oob_score=True, bootstrap=True``, and by a vote of
-    such members. So weights are learned without fitting anything twice: with :math:`p_k` the score
-    of member k and Y the targets they minimise
+    Out-of-fold scores, the probabilities of each row by a model that was not trained on it, are
+    kept by `MultiLabelNetClassifier` with `cv` and `DecodedClassifierCV` around any classifier
+    (with ``store_cv_results=True``), by forests with ``oob_score=True, bootstrap=True``, and by a
+    soft-voting ensemble of such members. So weights are learned without fitting anything twice:
+    with :math:`p_k` the score of member k and Y the targets they minimise
 
     .. math:: -\sum_i Y_i \log \sum_k w_k p_{k,i} + (1 - Y_i) \log\Big(1 - \sum_k w_k p_{k,i}\Big),
        \quad w \ge 0, \ \sum_k w_k = 1
 
     over rows and labels or classes, with `sample_weight` and without NaN [1]_. A member that adds
-    nothing gets (nearly) 0. Log loss knows little of the order of rows within a label, so equal
+    nothing gets (nearly) 0. Log loss hardly depends on the ranking of rows within a label, so equal
     weights may be better for macro-averaged precision. A calibrated member has an advantage, since
-    its calibration has seen these rows: let the vote be calibrated instead.
+    its calibrator was fitted on these rows: calibrate the ensemble instead.
 
     References
     ----------
@@ -127,19 +130,13 @@ class SoftVotingClassifier(Composition, LabelClassifier):
     array([0.67, 0.33])
     """
 
-    # It is for the members to request weights: a request of this object would do nothing.
+    # Members request weights: a request of this object would have no effect.
     __metadata_request__fit = {"sample_weight": UNUSED}
 
-    def __init__(
-        self,
-        estimators: list[tuple[str, Any]],
-        *,
-        weights: Any = None,
-        n_jobs: int | None = None,
-    ):
-        self.estimators = estimators
-        self.weights = weights
-        self.n_jobs = n_jobs
+    estimators: list[tuple[str, Any]]
+    _: KW_ONLY
+    weights: Any = None
+    n_jobs: int | None = None
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, **fit_params: Any) -> Self:
         """Fit the classifiers.
@@ -197,9 +194,9 @@ class SoftVotingClassifier(Composition, LabelClassifier):
             )
             for attribute in ("n_features_in_", "feature_names_in_"):
                 self.__dict__.pop(attribute, None)
-                told = [m for m in self.estimators_ if hasattr(m, attribute)]
-                if told:
-                    setattr(self, attribute, getattr(told[0], attribute))
+                values = [getattr(m, attribute) for m in self.estimators_ if hasattr(m, attribute)]
+                if values:
+                    setattr(self, attribute, values[0])
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -288,10 +285,10 @@ class SoftVotingClassifier(Composition, LabelClassifier):
 
     def _route(self, sample_weight: Any, fit_params: dict) -> dict[str, dict]:
         """Return the arguments of `fit` of each classifier, by name."""
-        given = {} if sample_weight is None else {"sample_weight": sample_weight}
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         names = [name for name, _ in self._members()]
         if _routing_enabled():
-            routed = process_routing(self, "fit", **given, **fit_params)
+            routed = process_routing(self, "fit", **weights, **fit_params)
             return {name: routed[name].fit for name in names}
         if fit_params.get("groups") is not None:
             raise ValueError(
@@ -300,21 +297,21 @@ class SoftVotingClassifier(Composition, LabelClassifier):
             )
         _raise_for_params(fit_params, self, "fit")
         for name, member in self._members():
-            if given and not takes_keyword(member, "sample_weight"):
+            if weights and not takes_keyword(member, "sample_weight"):
                 raise TypeError(
                     f"sample_weight was given, and {name!r} of estimators takes none, got "
                     f"{describe(member)}: fit without weights, set {name}='drop', or use metadata "
                     "routing"
                 )
-        return dict.fromkeys(names, given)
+        return dict.fromkeys(names, weights)
 
     def _mean_scores(self, X: Any) -> np.ndarray:
-        """Return the mean scores, with one column a label as `label_scores` returns them."""
+        """Return the mean scores, with one column per label as `label_scores` returns them."""
         check_is_fitted(self)
         X = as_rows(X)
-        found = [label_scores(m, X, "predict_proba", self._targets) for m in self.estimators_]
+        scores = [label_scores(m, X, "predict_proba", self._targets) for m in self.estimators_]
         # Rounding may leave the interval.
-        return np.clip(np.average(found, axis=0, weights=self.weights_), 0, 1)
+        return np.clip(np.average(scores, axis=0, weights=self.weights_), 0, 1)
 
 
 def _fit_member(name: str, member: Any, X: Any, y: Any, targets: TargetCodec, params: dict) -> Any:

@@ -58,7 +58,7 @@ def takes_many_labels(estimator: Any) -> bool | None:
 
     Those that combine labels say so by `multi_output`, and not by `multi_label`. A no counts where
     scikit-learn has written `fit`, since other packages leave tags at their defaults, and where no
-    estimator within has a tag of its own, which a search does not hand on.
+    estimator within has its own tag, which a search does not hand on.
     """
     tags = get_tags(estimator)
     of_labels = tags.classifier_tags is not None and tags.classifier_tags.multi_label
@@ -110,8 +110,8 @@ def explaining_labels(estimator: Any, y: Any, targets: TargetCodec, where: str) 
                 f"Label(s) {', '.join(map(repr, names[:10]))} are constant in {where}, which not "
                 "every classifier takes: use fewer folds, or leave them out."
             )
-        own = any(hasattr(value, "fit") for value in estimator.get_params().values())
-        if np.ndim(y) == 2 and not own and not takes_many_labels(estimator):
+        is_meta = any(hasattr(value, "fit") for value in estimator.get_params().values())
+        if np.ndim(y) == 2 and not is_meta and not takes_many_labels(estimator):
             name = type(estimator).__name__
             error.add_note(
                 f"If it takes one label only, give OneVsRestClassifier({name}(...)) of "
@@ -139,12 +139,12 @@ def label_scores(estimator: Any, X: Any, method: str, targets: TargetCodec) -> n
     ndarray of shape (n_samples, n_labels)
         Strictly inside (0, 1), as calibration and log-odds need it: 0 and 1 become the numbers
         next to them. A label that was constant in training has its constant; a class of a 1-D y
-        that was not seen in training has 0.
+        that was not in the training rows has 0.
 
     Raises
     ------
     ValueError
-        If what the classifier returns has another shape, or probabilities are none.
+        If the output has another shape, or is not a matrix of probabilities.
     """
     source = f"{method} of {type(estimator).__name__}"
     values = getattr(estimator, method)(X)
@@ -169,14 +169,14 @@ def label_scores(estimator: Any, X: Any, method: str, targets: TargetCodec) -> n
 def score_matrix(
     estimator: Any, values: Any, targets: TargetCodec, source: str, link: Link | None = None
 ) -> np.ndarray:
-    """Return what a fitted classifier answers with one column per label of `targets`.
+    """Return the output of a fitted classifier with one column per label of `targets`.
 
     Parameters
     ----------
     estimator : classifier
-        Its ``classes_`` say what the columns stand for: training may have lacked classes.
+        Its ``classes_`` are those of the columns: training may have lacked classes.
     values : object
-        The answer, in any of the forms of `label_matrix` and `class_matrix`.
+        The output, in any of the forms of `label_matrix` and `class_matrix`.
     targets : TargetCodec
         Fitted on all rows.
     source, link : see `label_matrix`
@@ -184,7 +184,7 @@ def score_matrix(
     Returns
     -------
     ndarray of shape (n_samples, n_labels)
-        0 for a class of a 1-D y that was not seen in training.
+        0 for a class of a 1-D y that was not in the training rows.
     """
     classes = getattr(estimator, "classes_", None)
     if targets.kind == "multilabel":
@@ -210,13 +210,13 @@ def may_keep_scores(estimator: Any) -> bool:
 
 
 def out_of_fold_scores(estimator: Any, targets: TargetCodec, n_samples: int) -> np.ndarray | None:
-    """Return what a fitted classifier says of the rows that it was fitted on, by other models.
+    """Return the out-of-fold or out-of-bag scores that a fitted classifier keeps.
 
     Parameters
     ----------
     estimator : classifier
-        With `oof_scores_`, as those of this package have with folds and ``store_cv_results=True``,
-        or with the `oob_decision_function_` that forests have with ``oob_score=True``.
+        With `oof_scores_`, as those of this package with folds and ``store_cv_results=True``, or
+        with the `oob_decision_function_` of forests with ``oob_score=True``.
     targets : TargetCodec
         Fitted on these rows.
     n_samples : int
@@ -235,16 +235,17 @@ def out_of_fold_scores(estimator: Any, targets: TargetCodec, n_samples: int) -> 
     if scores is None or scores.shape != (n_samples, targets.n_labels_):
         return None
     known = ~np.isnan(scores).any(axis=1)
-    found = np.full(scores.shape, np.nan)
+    probabilities = np.full(scores.shape, np.nan)
     calibrator = getattr(estimator, "calibrator_", None)
-    found[known] = scores[known] if calibrator is None else calibrator.transform(scores[known])
+    calibrated = scores[known] if calibrator is None else calibrator.transform(scores[known])
     if targets.kind == "multiclass":
-        found[known] = targets.probabilities(found[known])
-    return inside(found)
+        calibrated = targets.probabilities(calibrated)
+    probabilities[known] = calibrated
+    return inside(probabilities)
 
 
 def _out_of_bag(estimator: Any, targets: TargetCodec) -> np.ndarray | None:
-    """Return the scores of each row by the trees that have not drawn it; NaN if all have."""
+    """Return the scores of each row by the trees that did not draw it; NaN if all did."""
     values = getattr(estimator, "oob_decision_function_", None)
     if values is None:
         return None

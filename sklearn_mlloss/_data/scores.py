@@ -1,4 +1,4 @@
-"""What any classifier returns for labels or classes, in one form: one column each."""
+"""Outputs of any classifier for labels or classes, in one form: one column per label or class."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def label_matrix(
 ) -> np.ndarray:
     """Return scores of an indicator with one column per label.
 
-    The column of a label's positive class is found by shape first: of two columns it is the second,
+    The shape says first which column is that of the positive class: of two it is the second,
     unless `classes` has them in another order. A single column holds the positive class, except
     where it is 1 in all rows and `classes` names the only class that was seen in training: such a
     label has its constant.
@@ -66,15 +66,15 @@ def label_matrix(
     parts = _read(values, n_labels, source)
     if link is not None:
         parts = [link(p) for p in parts] if isinstance(parts, list) else link(parts)
-    own = _classes_per_label(classes, n_labels, source)
+    label_classes = _classes_per_label(classes, n_labels, source)
     if isinstance(parts, list):
         if len(parts) != n_labels:
             raise ValueError(_other_shape(source, f"{len(parts)} arrays", n_labels))
-        unknown = [c is None and _is_all_one(p) for p, c in zip(parts, own, strict=True)]
+        unknown = [c is None and _is_all_one(p) for p, c in zip(parts, label_classes, strict=True)]
         if any(unknown):
             raise ValueError(
                 f"{source} returned one column for a label, which is 1 in all rows, and there is "
-                "no classes_ that tells whether it is that of 0 or 1: the label is constant in the "
+                "no classes_ to check whether it is that of 0 or 1: the label is constant in the "
                 "rows of a fold; use fewer folds, or leave it out"
             )
     elif n_labels == 1 and parts.ndim in (1, 2):
@@ -87,9 +87,9 @@ def label_matrix(
         raise ValueError(_other_shape(source, f"scores of shape {parts.shape}", n_labels))
     shapes = {part.shape[1:] for part in parts}
     if not shapes <= {(), (1,), (2,)}:
-        found = f"scores of shape {np.shape(parts[0])} for each of them"
-        raise ValueError(_other_shape(source, found, n_labels))
-    return np.column_stack([_positive(p, c) for p, c in zip(parts, own, strict=True)])
+        output = f"scores of shape {np.shape(parts[0])} for each of them"
+        raise ValueError(_other_shape(source, output, n_labels))
+    return np.column_stack([_positive(p, c) for p, c in zip(parts, label_classes, strict=True)])
 
 
 def predict_matrix(estimator: Any, X: Any, method: str, n_labels: int) -> np.ndarray:
@@ -174,7 +174,7 @@ def _floats(values: Any, source: str) -> np.ndarray:
 
 def _classes_per_label(classes: Any, n_labels: int, source: str) -> list:
     if classes is not None and len(classes):
-        if any(sp.issparse(one) for own in classes for one in np.atleast_1d(own)):
+        if any(sp.issparse(value) for values in classes for value in np.atleast_1d(values)):
             raise ValueError(
                 f"{source} is of a classifier that takes the columns of a sparse y for classes: "
                 "give y.toarray()"
@@ -218,9 +218,9 @@ def _places(seen: Any, classes: np.ndarray, source: str) -> np.ndarray:
     )
 
 
-def _other_shape(source: str, found: str, n_labels: int) -> str:
+def _other_shape(source: str, output: str, n_labels: int) -> str:
     many = f"{n_labels} label{'s' if n_labels != 1 else ''}"
     return (
-        f"{source} returned {found} for {many}: one column per label is needed, or a list with one "
-        "array per label"
+        f"{source} returned {output} for {many}: one column per label is needed, or a list with "
+        "one array per label"
     )

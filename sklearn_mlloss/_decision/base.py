@@ -60,7 +60,7 @@ class LabelClassifier(ClassifierMixin, VersionedEstimator, ABC):
         """Set the kind of y, and what is public of it; if `same`, it must not have changed."""
         if same and not targets.is_like(self._targets):
             raise ValueError(
-                f"y has other labels than in the last fit, which training goes on from: "
+                f"y has other labels than in the last fit, from which training continues: "
                 f"{self._targets.describe()} then, {targets.describe()} now"
             )
         self._targets = targets
@@ -70,12 +70,11 @@ class LabelClassifier(ClassifierMixin, VersionedEstimator, ABC):
 
 
 class DecidingClassifier(LabelClassifier):
-    """Base class of the classifiers with a `Decision`: all that comes after the scores.
+    """Base class of the classifiers with a `Decision`: predictions from scores.
 
     A classifier has the parameters `decoder` and `calibration`, and implements the abstract
-    methods at the end of this class; it overrides others for a docstring or another argument only.
-    Its `fit` calls `_set_targets`, sets `_entropy` and `_decision`, trains, and calls
-    `_fit_decision`.
+    methods at the end of this class. Its `fit` calls `_set_targets`, sets `_entropy` and
+    `_decision`, trains, and calls `_fit_decision`.
     """
 
     _entropy: int
@@ -89,7 +88,7 @@ class DecidingClassifier(LabelClassifier):
     # ------------------------------------------------------------------ predicting
 
     def predict(self, X: Any) -> Any:
-        """Return the decided labels in the form of the y that was fitted.
+        """Return the predicted labels in the form of the y that was fitted.
 
         Parameters
         ----------
@@ -148,17 +147,15 @@ class DecidingClassifier(LabelClassifier):
         return self._targets.log_odds(scores)
 
     def decode(self, proba: Any, count: Any = None) -> Any:
-        """Return the labels decided from probabilities, in the form of the y that was fitted.
+        """Return the labels that the decoder predicts from probabilities, in the form of y.
 
         Parameters
         ----------
         proba : array-like of the shape of `predict_proba`
-            What that returns, where there is none the sigmoid of `decision_function`, or scores
-            from elsewhere.
+            The output of that method, the sigmoid of `decision_function`, or other scores.
         count : array-like of shape (n_samples,), optional
             Predicted number of labels of each row, for a decoder that was fitted with counts, or
-            one of your own that goes by them: what `predict_count` returns, where the loss has a
-            count.
+            a custom one that uses them: what `predict_count` returns, if the loss has a count.
 
         Returns
         -------
@@ -182,24 +179,23 @@ class DecidingClassifier(LabelClassifier):
         calibration: Any = KEEP,
         sample_weight: Any = None,
     ) -> Self:
-        """Fit the decision on new rows, without touching models or constructor parameters.
+        """Refit or replace decoder and calibrator on new rows, without retraining.
 
-        The rows must not have been used for training: scores of training rows are pushed towards
-        0 and 1, and a threshold fitted to them suits new rows less. They serve the calibration, if
-        there is one, and then the decoder; a decoder with a guarantee gets a fifth of them to
-        itself if there is a calibration.
+        Models and constructor parameters stay as they are. The rows must not have been used for
+        training: scores of training rows are pushed towards 0 and 1, and a threshold fitted to
+        them suits new rows less. The calibrator, if there is one, is fitted first, and then the
+        decoder; with a calibrator, conformal risk control gets a fifth of the rows to itself.
 
         Parameters
         ----------
         X, y : see `fit`
         decoder : str or Decoder, optional
-            Takes the place of the present one; "auto" is what it stands for in the constructor.
-            If it is not given, the present one is fitted again.
+            Replaces the present one; "auto" is what it stands for in the constructor. If it is
+            not given, the present one is refitted.
         calibration : None, str or Calibrator, optional
-            Takes the place of the present one. If it is not given, the present one is fitted
-            again.
+            Replaces the present one. If it is not given, the present one is refitted.
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), optional
-            Weights >= 0, which are scaled to mean 1 over what counts.
+            Weights >= 0, which are scaled to mean 1 over the observed entries.
 
         Returns
         -------
@@ -228,13 +224,13 @@ class DecidingClassifier(LabelClassifier):
     # ------------------------------------------------------------------ fitted parameters
 
     def summary(self, n_rows: int | None = 20) -> str:
-        """Return in a few lines what was fitted: the model, its training and the decision.
+        """Return the fitted parameters in a few lines: model, training and decision.
 
         Parameters
         ----------
         n_rows : int or None, default=20
-            Number of labels that are shown where each has something of its own, such as a
-            threshold; None for all.
+            Number of labels that are shown if each has its own parameters, such as a threshold;
+            None for all.
 
         Returns
         -------
@@ -247,16 +243,16 @@ class DecidingClassifier(LabelClassifier):
         return describe(self, self._model_lines(), n_rows)
 
     def _model_lines(self) -> list[tuple[str, str]]:
-        """Return name and text of what `summary` says before the decision."""
+        """Return names and texts of the lines of `summary` before the decision."""
         return []
 
     def _html_repr(self) -> str:
-        """Return scikit-learn's diagram, and what was learned below it; for notebooks."""
+        """Return scikit-learn's diagram, and the summary below it; for notebooks."""
         diagram = estimator_html_repr(self)
         return with_details(diagram, self.summary()) if hasattr(self, "_decision") else diagram
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters; one of a part that is given by name turns the name into its object.
+        """Set parameters; those of a decoder or loss given by name replace the name by an object.
 
         Parameters
         ----------
@@ -320,7 +316,7 @@ class DecidingClassifier(LabelClassifier):
     def _rows_to_decide(
         self, X: Any, y: Any, sample_weight: Any
     ) -> tuple[Any, np.ndarray, np.ndarray | None]:
-        """Return X as `_check_X` does, the target matrix, and weights: rows with something in."""
+        """Return X as `_check_X` does, the target matrix, and scaled weights."""
 
     @abstractmethod
     def _make_decision(self, decoder: Any, calibration: Any) -> Decision:

@@ -30,7 +30,7 @@ class _Keep:
         return "KEEP"
 
 
-KEEP = _Keep()  # stands for the present decoder or calibration where another can be given
+KEEP = _Keep()  # stands for the present decoder or calibrator, as a default
 
 
 @dataclass(frozen=True)
@@ -167,9 +167,7 @@ class Decision:
         return replace(rows, scores=self.calibrate(rows.scores))
 
     def fit_decoder(
-        self,
-        calibrated: HeldOut,
-        all_targets: tuple[np.ndarray, np.ndarray | None] | None = None,
+        self, calibrated: HeldOut, all_targets: tuple[np.ndarray, np.ndarray | None] | None = None
     ) -> Self:
         """Fit the decoder, if it has anything to fit, on what `fit_calibrator` returned.
 
@@ -284,10 +282,7 @@ def _check_fitted(part: Decoder | Calibrator) -> None:
 
 
 def reserve(
-    Y: np.ndarray,
-    seed: int,
-    weight: np.ndarray | None = None,
-    groups: np.ndarray | None = None,
+    Y: np.ndarray, seed: int, weight: np.ndarray | None = None, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers of the rows to work on, and of those reserved for the decoder alone.
 
@@ -309,8 +304,8 @@ def reserve(
     n_groups = len(np.unique(groups[counting]))
     if n_groups < 2:
         raise ValueError(
-            "groups has only 1 group, and the decoder keeps rows for itself, of groups of their "
-            "own: give at least 2 groups, or fit without groups"
+            "groups has only 1 group, and the decoder keeps rows for itself, of other groups than "
+            "the rest: give at least 2 groups, or fit without groups"
         )
     n_folds = min(round(1 / RESERVED), n_groups)
     _, test = stratified_folds(n_folds, Y[counting], seed, groups[counting])[0]

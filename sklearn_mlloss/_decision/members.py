@@ -141,12 +141,12 @@ def least_log_loss(
 
     n = len(parts)
     total = {"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like}
-    found = minimize(
+    result = minimize(
         loss, np.full(n, 1 / n), jac=True, method="SLSQP", bounds=[(0, 1)] * n, constraints=total,
         options={"ftol": 1e-9},
     )  # fmt: skip
     # Steps of the solver may leave the bounds by rounding.
-    shares = found.x.clip(0, 1)
+    shares = result.x.clip(0, 1)
     return shares / shares.sum()
 
 

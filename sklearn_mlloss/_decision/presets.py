@@ -1,4 +1,4 @@
-"""What suits a metric: loss, decoder, calibration, network, folds, and the weights of a vote."""
+"""Presets per metric: loss, decoder, calibration, network, folds, and the weights of members."""
 
 from __future__ import annotations
 
@@ -23,19 +23,14 @@ _DECODERS = {
     "jaccard_samples": "expected_jaccard",
     "hamming_loss": "threshold",
     "accuracy": "label_set",
-    "average_precision": "auto",
-    "roc_auc": "auto",
-    "label_ranking_average_precision": "auto",
-    "ranking_loss": "auto",
-    "coverage_error": "auto",
-    "one_error": "auto",
-    "ndcg": "auto",
-    "precision_at_k": "auto",
-    "propensity_scored_precision_at_k": "auto",
-    "log_loss": "auto",
-    "brier_score": "auto",
-    "calibration_error": "auto",
-}
+} | dict.fromkeys(
+    (
+        "average_precision", "roc_auc", "label_ranking_average_precision", "ranking_loss",
+        "coverage_error", "one_error", "ndcg", "precision_at_k",
+        "propensity_scored_precision_at_k", "log_loss", "brier_score", "calibration_error",
+    ),
+    "auto",
+)  # fmt: skip
 # Other names in use for the same.
 _ALIASES = {
     "jaccard": "jaccard_samples",

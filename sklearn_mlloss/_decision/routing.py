@@ -112,10 +112,10 @@ def check_keywords(owner: Any, estimator: Any, names: Iterable[str]) -> None:
 
 
 def takes_keyword(estimator: Any, name: str) -> bool:
-    """Return whether `fit` has a keyword, or passes on whatever it is given, as a search does."""
+    """Return whether `fit` has a keyword, or passes on all keywords, as a search does."""
     if isinstance(estimator, Pipeline):
         step, _, rest = name.partition("__")
         inner = estimator.named_steps.get(step)
         return bool(rest) and hasattr(inner, "fit") and takes_keyword(inner, rest)
-    found = signature(estimator.fit).parameters
-    return name in found or any(p.kind is p.VAR_KEYWORD for p in found.values())
+    keywords = signature(estimator.fit).parameters
+    return name in keywords or any(p.kind is p.VAR_KEYWORD for p in keywords.values())

@@ -1,4 +1,4 @@
-"""What a fitted classifier has learned, in words."""
+"""Summaries of fitted classifiers: model, training and decision in words."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def describe(clf: Any, model: Sequence[tuple[str, str]], n_rows: int | None) -> 
                 text.append(f"{attribute} of shape {value.shape}")
         fallback = len(getattr(part, "fallback_labels_", ()))
         if fallback:
-            text.append(f"{count(fallback, 'label')} with too few rows for one of its own")
+            text.append(f"a common value for {count(fallback, 'label')} with too few rows")
         if name in clf._decision.n_rows:
-            text.append(f"learned on {count(clf._decision.n_rows[name], 'row')}")
+            text.append(f"fitted on {count(clf._decision.n_rows[name], 'row')}")
         elif part is not None and getattr(part, "requires_fit", True):
             text.append("not fitted yet: call fit_decoder")
         lines.append((name, "; ".join(text)))
@@ -50,19 +50,19 @@ def describe(clf: Any, model: Sequence[tuple[str, str]], n_rows: int | None) -> 
     title = f"{type(clf).__name__}: {count(clf.n_labels_, kinds[clf._targets.kind])}"
     if hasattr(clf, "n_features_in_"):
         title += f", {count(clf.n_features_in_, 'feature')}"
-    text = [title, *align([[name, *said.split("\n")] for name, said in lines])]
+    text = [title, *align([[name, *value.split("\n")] for name, value in lines])]
     if columns:
         text += ["", *_table(clf.label_names_, columns, n_rows)]
     return "\n".join(text)
 
 
 def describe_nets(clf: Any) -> list[tuple[str, str]]:
-    """Return what there is to say of the networks of a classifier and of their training."""
+    """Return the lines on the networks of a classifier and their training."""
     loss, net = clf.loss_, clf.net_
     kind = (
         "proper: its scores are probabilities"
         if loss.proper
-        else ("not proper: its scores are no probabilities without a calibration")
+        else ("not proper: its scores are not probabilities without a calibration")
     )
     encoding = "none" if clf.encoding_ is None else with_params(clf.encoding_)
     encoding = f"{encoding}; {clf.encoding_reason_}"
@@ -119,7 +119,7 @@ def align(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _hot(categories: list[np.ndarray], n_inputs: int) -> str:
-    """Return what became of columns of categories."""
+    """Return the numbers of categorical columns, of categories, and of inputs for them."""
     number, total = len(categories), sum(map(len, categories))
     held = f"{total:,} {'category' if total == 1 else 'categories'}"
     gives = "gives" if number == 1 else "in all give"
@@ -127,7 +127,7 @@ def _hot(categories: list[np.ndarray], n_inputs: int) -> str:
 
 
 def _course(net: Any) -> str:
-    """Return how the training of a net went."""
+    """Return how many epochs a net was trained for, on which rows, and why training ended."""
     n_train, n_valid = net.n_rows_
     curves = net.curves()
     n_epochs = len(curves["epoch"])
@@ -155,7 +155,7 @@ def _course(net: Any) -> str:
 
 
 def _learned(part: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what a decoder or a calibrator has learned, or the decoder that it wraps."""
+    """Yield the fitted parameters of a decoder or a calibrator, or of the decoder that it wraps."""
     for name in getattr(part, "learned", ()):
         value = getattr(part, name, None)
         if hasattr(value, "learned"):

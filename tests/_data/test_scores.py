@@ -158,7 +158,7 @@ def test_a_single_column_that_varies_is_that_of_the_positive_class():
         assert label_matrix(column, 1, classes).tolist() == column.tolist()
         own = None if classes is None else [classes]
         assert label_matrix([column], 1, own).tolist() == column.tolist()
-    with pytest.raises(ValueError, match="Fake returned one column .* no classes_ that tells"):
+    with pytest.raises(ValueError, match="Fake returned one column .* no classes_ to check"):
         label_matrix([np.ones((4, 1))], 1, None, "predict_proba of Fake")
 
 

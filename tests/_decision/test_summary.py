@@ -87,7 +87,7 @@ def test_all_of_a_net_that_stopped_early():
 def test_a_loss_without_probabilities():
     clf = net(loss="hinge").fit(X, Y)
     assert parts(clf.summary())["loss"].startswith("HingeLoss(")
-    assert "; not proper: its scores are no probabilities" in parts(clf.summary())["loss"]
+    assert "; not proper: its scores are not probabilities" in parts(clf.summary())["loss"]
 
 
 def test_why_an_encoding_was_chosen():
@@ -193,7 +193,7 @@ def test_parts_that_wait_for_rows():
     assert found["training"] == "1 epoch on 150 rows"
     assert found["decoder"].endswith("; not fitted yet: call fit_decoder")
     clf.fit_decoder(X[:70], Y[:70])
-    assert parts(clf.summary())["decoder"].endswith("; learned on 70 rows")
+    assert parts(clf.summary())["decoder"].endswith("; fitted on 70 rows")
 
 
 # ------------------------------------------------------------------ the decision
@@ -208,8 +208,8 @@ def test_what_each_label_has(make):
     for label, row in enumerate(found):
         assert row == [Y.columns[label], *(f"{column[label]:.3g}" for column in values)]
     assert len(found) == 3
-    assert parts(clf.summary())["decoder"].endswith("learned on 150 rows")
-    assert parts(clf.summary())["calibration"].endswith("learned on 150 rows")
+    assert parts(clf.summary())["decoder"].endswith("fitted on 150 rows")
+    assert parts(clf.summary())["calibration"].endswith("fitted on 150 rows")
 
 
 @both
@@ -243,7 +243,7 @@ def test_labels_that_fall_back():
     rare["sad"] = 0
     rare.loc[:30:10, "sad"] = 1
     clf = decoded(decoder="per_label_threshold").fit(X, rare)
-    assert "; 1 label with too few rows for one of its own" in clf.summary()
+    assert "; a common value for 1 label with too few rows" in clf.summary()
 
 
 def test_what_another_decision_has_learned():
