@@ -485,7 +485,8 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
                 f"refit must be a bool or the name of a metric, got {describe(self.refit)}"
             )
         score = self.error_score
-        if score != "raise" and not (isinstance(score, float) and np.isnan(score)):
+        raises = isinstance(score, str) and score == "raise"
+        if not raises and not (isinstance(score, float) and np.isnan(score)):
             check_number(score, "error_score", infinite=True, other="'raise', NaN or ")
         check_n_jobs(self.n_jobs)
         if isinstance(self.cv, Integral) and self.cv < 2:
