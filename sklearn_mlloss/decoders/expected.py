@@ -5,9 +5,11 @@ has to be found. Labels with the same score are taken in the order of their inde
 lengths the shortest is taken.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 from .._data.fields import checked
 from .._data.validation import check_beta, check_number
@@ -232,9 +234,8 @@ def best_length(values: np.ndarray) -> np.ndarray:
     return np.argmax(values >= best - _TIE * best, axis=1)
 
 
-def _blocks(p: np.ndarray) -> list[slice]:
-    step = max(1, _BLOCK_ENTRIES // p.shape[1])
-    return [slice(start, start + step) for start in range(0, len(p), step)]
+def _blocks(p: np.ndarray) -> Iterator[slice]:
+    return gen_batches(len(p), max(1, _BLOCK_ENTRIES // p.shape[1]))
 
 
 def _probabilities(scores: np.ndarray, rule: str) -> np.ndarray:

@@ -10,12 +10,14 @@ factor by which it is more frequent than it would be for independent labels. Sco
 of that, too, because they differ between rows, so only a share of it counts (`dependence`).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import gen_batches
 
 from .._data.containers import to_float
 from .._data.fields import checked
@@ -118,8 +120,8 @@ class _SeenSets(Decoder):
         log_odds = np.log(p) - np.log1p(-p)
         return log_odds @ self.label_sets_.T.astype(float) + self.dependence * self.log_lift_
 
-    def _step(self, entries_per_row: int) -> int:
-        return max(1, _BLOCK_ENTRIES // entries_per_row)
+    def _blocks(self, p: np.ndarray, entries_per_row: int) -> Iterator[slice]:
+        return gen_batches(len(p), max(1, _BLOCK_ENTRIES // entries_per_row))
 
 
 @dataclass(eq=False, repr=False)
@@ -178,11 +180,10 @@ class LabelSetDecoder(_SeenSets):
         if not len(self.label_sets_):
             return p >= 0.5
         best = np.empty(len(p), dtype=int)
-        step = self._step(len(self.label_sets_))
-        for start in range(0, len(p), step):
-            log_posterior = self._log_posterior(p[start : start + step])
+        for block in self._blocks(p, len(self.label_sets_)):
+            log_posterior = self._log_posterior(p[block])
             top = log_posterior.max(axis=1, keepdims=True)
-            best[start : start + step] = np.argmax(log_posterior >= top - _TIE, axis=1)
+            best[block] = np.argmax(log_posterior >= top - _TIE, axis=1)
         return self.label_sets_[best]
 
 
@@ -257,9 +258,7 @@ class GFMDecoder(_SeenSets):
         if not len(self.label_sets_):
             return best_fbeta_sets(p, self.beta, self.empty)
         Y_hat = np.empty(p.shape, dtype=bool)
-        step = self._step(len(self.label_sets_) + p.shape[1] ** 2)
-        for start in range(0, len(p), step):
-            block = slice(start, start + step)
+        for block in self._blocks(p, len(self.label_sets_) + p.shape[1] ** 2):
             log_posterior = self._log_posterior(p[block])
             posterior = np.exp(log_posterior - log_posterior.max(axis=1, keepdims=True))
             Y_hat[block] = self._best(posterior / posterior.sum(axis=1, keepdims=True))

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import gen_batches
 from torch import Tensor, nn
 
 from .._data.containers import to_array
@@ -565,12 +566,10 @@ def _effective_weight(positives: np.ndarray, beta: float) -> np.ndarray:
 
 def _label_totals(Y: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the total weight of the observed and of the positive entries of each label."""
-    n, n_labels = Y.shape
+    n_labels = Y.shape[1]
     weight = check_weight(weight, Y, largest_sum=LARGEST_SUM)
     observed, positive = np.zeros(n_labels), np.zeros(n_labels)
-    step = max(1, BLOCK_ENTRIES // max(1, n_labels))
-    for start in range(0, n, step):
-        rows = slice(start, start + step)
+    for rows in gen_batches(len(Y), max(1, BLOCK_ENTRIES // max(1, n_labels))):
         y = Y[rows]
         w = np.ones(len(y)) if weight is None else weight[rows]
         if ((y < 0) | (y > 1)).any():

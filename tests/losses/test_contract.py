@@ -172,7 +172,7 @@ SETS = [
     )
 ]
 
-every = pytest.mark.parametrize("name", VARIANTS)
+all_variants = pytest.mark.parametrize("name", VARIANTS)
 row_wise = pytest.mark.parametrize("name", ROW_WISE)
 separable = pytest.mark.parametrize("name", SEPARABLE)
 
@@ -278,7 +278,7 @@ def test_golden_has_no_stale_row():
 # --- the contract suite
 
 
-@every
+@all_variants
 def test_check_loss_passes(name):
     check_loss(VARIANTS[name](L), n_labels=L)
 
@@ -305,7 +305,7 @@ def test_check_loss_passes_with_other_parameters(loss):
 # --- values
 
 
-@every
+@all_variants
 def test_float32_stays_float32_and_agrees(name):
     loss = make(name)
     outputs = draw(loss)
@@ -706,7 +706,7 @@ def test_criterion_takes_weights_of_entries_of_sums_over_labels():
         Criterion(make("zlpr"))(outputs, Y, weight)
 
 
-@every
+@all_variants
 def test_criterion_has_a_gradient(name):
     loss = make(name)
     outputs = draw(loss, dtype=torch.float32, grad=True)
