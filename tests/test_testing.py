@@ -365,6 +365,13 @@ class ClosedFormKept(ClosedForm):
         return self.last_
 
 
+class ClosedFormOfSome(ClosedForm):
+    """None for the numbers of a network in float32."""
+
+    def gradient(self, outputs, targets):
+        return None if outputs.dtype == torch.float32 else super().gradient(outputs, targets)
+
+
 class ClosedFormOverflows(Logistic):
     def slope(self, s, y):
         return s.exp() / (1 + s.exp()) - y
@@ -407,6 +414,11 @@ WRONG = [
     (ClosedFormLate, "closed_form", "at epoch 100, against autograd, at row 0, logit 0: found"),
     (ClosedFormWrites, "closed_form", "outputs after the closed form at epoch 0 at row 0, logit 0"),
     (ClosedFormKept, "closed_form", "after the caller has overwritten what it got, .*found nan"),
+    (
+        ClosedFormOfSome,
+        "closed_form",
+        "closed form is None for some outputs and a tensor for others",
+    ),
     (ClosedFormOverflows, "closed_form", r"outputs of \+-1e4 at epoch 0 at row .*found nan"),
     (ClosedFormOfTheBatch, "closed_form", "not row_wise, expected None"),
     (SumOverBatch, "rows", "value of row 0 in a batch, against it alone at row 0"),
