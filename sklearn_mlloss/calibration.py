@@ -514,9 +514,9 @@ def _entries(
     scores: np.ndarray, Y: np.ndarray, weight: np.ndarray, left_out: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return score, target, weight and label of all observed entries, sorted by label."""
-    seen = ~np.isnan(Y)
-    seen[:, left_out] = False
-    labels, rows = np.nonzero(seen.T)
+    observed = ~np.isnan(Y)
+    observed[:, left_out] = False
+    labels, rows = np.nonzero(observed.T)
     return scores[rows, labels], Y[rows, labels], weight[rows], labels
 
 
@@ -584,9 +584,9 @@ def _increasing(
         fits = []
         for free in map(list, combinations(range(k), size)):
             slopes = np.full(k, _MIN_SLOPE)
-            held = [j for j in range(k) if j not in free]
+            bound = [j for j in range(k) if j not in free]
             slopes[free], intercepts, value = _newton(
-                X[:, free], t, w, g, X[:, held] @ slopes[held]
+                X[:, free], t, w, g, X[:, bound] @ slopes[bound]
             )
             if slopes.min() >= _MIN_SLOPE:
                 fits.append((value, slopes, intercepts))

@@ -105,8 +105,8 @@ def best_pooled_cut(
         if scores.size > before / 2 and last - first > _BINS / 1000:
             break  # the metric is too flat for bins to be worth it
 
-    parts = zip(*_strips(scores, Y, sample_weight), strict=True)
-    s, y, weight = (np.concatenate(part) for part in parts)
+    remaining = zip(*_strips(scores, Y, sample_weight), strict=True)
+    s, y, weight = (np.concatenate(part) for part in remaining)
     sums = (weight @ y, weight.sum()) if sums is None else sums
     if below > -np.inf:
         # Not to be predicted, but the lowest cut lies halfway to it.

@@ -9,7 +9,7 @@ from .._data.fields import checked
 from .._data.validation import check_number
 from ._cuts import midpoints
 from .base import Decoder
-from .thresholds import _UNDEFINED_THRESHOLD, GivenThresholds, _entry_weights, _one_or_per_label
+from .thresholds import _UNDEFINED_THRESHOLD, GivenThresholds, _one_or_per_label
 
 __all__ = ["CostSensitiveThreshold", "ProportionCut", "RiskControl"]
 
@@ -73,7 +73,9 @@ class ProportionCut(Decoder):
             )
         if self.fallback_labels_.size and observed.any():
             self.thresholds_[self.fallback_labels_] = _quantile_cut(
-                scores[observed], Y[observed], _entry_weights(sample_weight, observed)
+                scores[observed],
+                Y[observed],
+                np.broadcast_to(sample_weight[:, None], Y.shape)[observed],
             )
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
@@ -209,11 +211,11 @@ class RiskControl(Decoder):
         allowed = self.alpha * (n + 1) - 1 + _TOLERANCE * (n + 1)
         self.threshold_ = -np.inf
         if allowed >= 0:
-            held = share > 0
-            values, inverse = np.unique(scores[held], return_inverse=True)
+            positive = share > 0
+            values, inverse = np.unique(scores[positive], return_inverse=True)
             # missed[j] is the sum of the losses at values[j], and at inf in the end.
             missed = np.concatenate(
-                [[0.0], np.cumsum(np.bincount(inverse, share[held], len(values)))]
+                [[0.0], np.cumsum(np.bincount(inverse, share[positive], len(values)))]
             )
             thresholds = np.append(values, np.inf)
             self.threshold_ = float(thresholds[np.flatnonzero(missed <= allowed)[-1]])

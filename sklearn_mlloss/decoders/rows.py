@@ -123,13 +123,13 @@ class ThresholdFunction(Decoder):
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
     ) -> None:
-        seen = ~np.isnan(Y).all(axis=1)
+        labelled = ~np.isnan(Y).all(axis=1)
         self.coef_: np.ndarray = np.zeros(Y.shape[1])
         self.intercept_ = _UNDEFINED_THRESHOLD
-        if not seen.any():
+        if not labelled.any():
             return
-        if not seen.all():
-            scores, Y, sample_weight = scores[seen], Y[seen], sample_weight[seen]
+        if not labelled.all():
+            scores, Y, sample_weight = scores[labelled], Y[labelled], sample_weight[labelled]
         best = np.empty(len(scores))
         for rows in _blocks(scores):
             best[rows] = _row_thresholds(scores[rows], Y[rows])
@@ -158,12 +158,12 @@ def _row_thresholds(scores: np.ndarray, Y: np.ndarray) -> np.ndarray:
     # Labels that were not observed come last.
     order = np.argsort(np.where(observed, -scores, np.inf), axis=1, kind="stable")
     ranked = np.take_along_axis(scores, order, axis=1)
-    seen = np.take_along_axis(observed, order, axis=1)
+    ranked_observed = np.take_along_axis(observed, order, axis=1)
     y = np.take_along_axis(np.nan_to_num(Y), order, axis=1)
 
     errors = np.empty((len(scores), n_labels + 1))
     errors[:, 0] = y.sum(axis=1)
-    errors[:, 1:] = errors[:, :1] + np.cumsum(np.where(seen, 1 - 2 * y, 0.0), axis=1)
+    errors[:, 1:] = errors[:, :1] + np.cumsum(np.where(ranked_observed, 1 - 2 * y, 0.0), axis=1)
     splits_tie = np.zeros(errors.shape, dtype=bool)
     splits_tie[:, 1:-1] = ranked[:, :-1] == ranked[:, 1:]
     k = np.arange(n_labels + 1)

@@ -271,8 +271,8 @@ class GFMDecoder(_SeenSets):
         sizes = np.unique(size[size > 0])
         joint = np.zeros((len(posterior), n_labels, sizes.size))  # P(y_l = 1, |y| = s)
         for column, s in enumerate(sizes):
-            having = size == s
-            joint[:, :, column] = posterior[:, having] @ self.label_sets_[having].astype(float)
+            of_size = size == s
+            joint[:, :, column] = posterior[:, of_size] @ self.label_sets_[of_size].astype(float)
         k = np.arange(1, n_labels + 1)
         delta = joint @ ((1 + self.beta**2) / (self.beta**2 * sizes[:, None] + k))
         ranked = -np.sort(-delta, axis=1)

@@ -407,10 +407,6 @@ def _one_or_per_label(name: str, value: ArrayLike, n_labels: int, **bounds: Any)
     return numbers
 
 
-def _entry_weights(sample_weight: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    return np.broadcast_to(sample_weight[:, None], observed.shape)[observed]
-
-
 def _takes_sample_weight(metric: Callable[..., float]) -> bool:
     parameters = inspect.signature(metric).parameters.values()
     return any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters)

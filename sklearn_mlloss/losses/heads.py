@@ -145,8 +145,8 @@ class WithCount(Loss):
         if self.head == "poisson":
             head = [math.log(self.prior_.sum())]
         else:
-            seen = self.row_counts_[: self.n_outputs_ - self.loss_.n_outputs_]
-            head = np.log((seen + 0.5) / (seen + 0.5).sum())
+            counts = self.row_counts_[: self.n_outputs_ - self.loss_.n_outputs_]
+            head = np.log((counts + 0.5) / (counts + 0.5).sum())
         return np.append(self.loss_.initial_bias(), head)
 
     def _inner(self) -> Loss:

@@ -85,12 +85,12 @@ class Columns:
         With weights, their sums. Of many rows, the values of a sample and the extremes of all.
         """
         for j, (column, weight) in enumerate(self._sampled()):
-            there = ~np.isnan(column)
+            observed = ~np.isnan(column)
             if weight is None:
-                values, counts = np.unique(column[there], return_counts=True)
+                values, counts = np.unique(column[observed], return_counts=True)
             else:
-                values, place = np.unique(column[there], return_inverse=True)
-                counts = np.bincount(place, weight[there])
+                values, place = np.unique(column[observed], return_inverse=True)
+                counts = np.bincount(place, weight[observed])
             values = values.astype(np.float64)
             if len(values) and values[0] > self.low[j]:
                 values, counts = np.append(self.low[j], values), np.append(1, counts)
@@ -140,15 +140,15 @@ class Columns:
         weight = np.broadcast_to(1.0, self.X.nnz)
         if self.weight is not None:
             weight = np.repeat(self.weight, np.diff(self.X.indptr))
-        for some in blocks:
-            j, w = self.X.indices[some], weight[some]
+        for entries in blocks:
+            j, w = self.X.indices[entries], weight[entries]
             stored += np.bincount(j, w, self.n_features)
-            total += np.bincount(j, self.X.data[some] * w, self.n_features)
+            total += np.bincount(j, self.X.data[entries] * w, self.n_features)
         # Weights add up to the number of rows.
         mean = total / self.n_samples
-        for some in blocks:
-            j, w = self.X.indices[some], weight[some]
-            square += np.bincount(j, (self.X.data[some] - mean[j]) ** 2 * w, self.n_features)
+        for entries in blocks:
+            j, w = self.X.indices[entries], weight[entries]
+            square += np.bincount(j, (self.X.data[entries] - mean[j]) ** 2 * w, self.n_features)
         # A difference of sums of weights is not quite 0 where no entry is left out.
         left_out = np.bincount(self.X.indices, minlength=self.n_features) < self.n_samples
         rest = np.where(left_out, self.n_samples - stored, 0).clip(min=0)
@@ -170,8 +170,8 @@ class Columns:
         if not isinstance(matrix, np.ndarray):
             matrix, rows = matrix.matrix, matrix.index[rows]
         n_rows = min(self.n_samples, SAMPLE_ROWS)
-        for some in gen_batches(self.n_features, max(1, BLOCK // n_rows)):
-            for column in np.ascontiguousarray(matrix[rows, some].T):
+        for features in gen_batches(self.n_features, max(1, BLOCK // n_rows)):
+            for column in np.ascontiguousarray(matrix[rows, features].T):
                 yield column, weight
 
 

@@ -247,8 +247,8 @@ FIXED = (nn.Identity, Filled, Scaled, Quantile, PiecewiseLinear, OneHot, WithInd
 
 def reach(low: np.ndarray, high: np.ndarray) -> Limits:
     """Return how far values of columns may exceed their ranges; 0 for columns without values."""
-    there = low <= high
-    low, high = np.where(there, low, 0.0), np.where(there, high, 0.0)
+    has_values = low <= high
+    low, high = np.where(has_values, low, 0.0), np.where(has_values, high, 0.0)
     width = EXTRAPOLATION * (high - low)
     return low - width, high + width
 

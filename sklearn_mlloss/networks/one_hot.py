@@ -97,18 +97,18 @@ def _counts(columns: Columns) -> list[np.ndarray]:
     """Return for each column how often each code occurs, weights counted."""
     if columns.sparse:
         raise ValueError("OneHotEncoding takes dense arrays of codes, got a sparse matrix")
-    there = columns.low <= columns.high
-    if (columns.low[there] < 0).any() or (columns.high[there] >= MOST_CODES).any():
+    has_values = columns.low <= columns.high
+    if (columns.low[has_values] < 0).any() or (columns.high[has_values] >= MOST_CODES).any():
         raise ValueError(f"codes of categories must be whole numbers from 0 to {MOST_CODES - 1}")
-    n_codes = np.where(there, columns.high, -1).astype(np.int64) + 1
+    n_codes = np.where(has_values, columns.high, -1).astype(np.int64) + 1
     ends = n_codes.cumsum()
     counts = np.zeros(ends[-1])
     for rows, block in columns.blocks():
-        there = ~np.isnan(block)
-        codes = np.where(there, block, 0).astype(np.int64)
-        if (codes != block)[there].any():
+        observed = ~np.isnan(block)
+        codes = np.where(observed, block, 0).astype(np.int64)
+        if (codes != block)[observed].any():
             raise ValueError("codes of categories must be whole numbers, got fractions")
         weight = 1.0 if columns.weight is None else columns.weight[rows, None]
         weight = np.broadcast_to(weight, block.shape)
-        np.add.at(counts, (codes + ends - n_codes)[there], weight[there])
+        np.add.at(counts, (codes + ends - n_codes)[observed], weight[observed])
     return np.split(counts, ends[:-1])
