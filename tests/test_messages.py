@@ -187,7 +187,7 @@ def test_parameters_of_an_optimizer_that_are_right():
 
 
 def test_a_schedule_that_needs_more_than_the_optimizer():
-    message = "lr_schedule must be a function of the optimizer alone .*step_size.*lambda optimizer"
+    message = "lr_schedule must be a function of the optimizer alone.*lambda optimizer.*step_size"
     with pytest.raises(TypeError, match=message):
         net(lr_schedule=torch.optim.lr_scheduler.StepLR).fit(X, Y)
 

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 __all__ = [
-    "FOREIGN",
     "LONGEST",
     "describe",
     "describe_error",
@@ -25,9 +24,6 @@ __all__ = [
 # Characters of a value that a message shows; containers that it shows, and their items.
 LONGEST = 200
 SHOWN, MOST_ITEMS = (list, tuple, set, frozenset, dict), 10
-# Errors of Python, numpy and torch on wrong values. An assertion or an error of a custom class is
-# clear as it is, and is not replaced by one that names the parameter.
-FOREIGN = ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError
 PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "check_number",
     "check_numbers",
     "is_auto",
+    "naming",
 ]
 
 # The largest number in float32, in which networks compute.
@@ -35,6 +37,22 @@ SMALLEST_BETA, LARGEST_BETA = 1e-6, 1e6
 
 class InvalidParameterError(TypeError, ValueError):
     """A parameter has a wrong type: both errors, since users may catch either."""
+
+
+# Errors of Python, numpy and torch on wrong values. An assertion or an error of a custom class is
+# clear as it is, and is not replaced by one that names the parameter.
+FOREIGN = ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError
+
+
+@contextmanager
+def naming(prefix: str) -> Iterator[None]:
+    """Begin an error of Python, numpy or torch with the parameter that it is due to."""
+    try:
+        yield
+    except FOREIGN as error:
+        kind = InvalidParameterError if isinstance(error, TypeError) else ValueError
+        reason = error if type(error) in (TypeError, ValueError) else repr(error)
+        raise kind(f"{prefix}: {reason}") from error
 
 
 def check_number(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,9 +13,9 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from .._data.messages import FOREIGN, describe, did_you_mean
+from .._data.messages import describe, did_you_mean
 from .._data.rows import Rows
-from .._data.validation import is_auto
+from .._data.validation import is_auto, naming
 from ..losses import Criterion, FunctionLoss, Loss, get_loss
 from ..networks import MLP
 from .batches import Batches, Table, block_size
@@ -152,12 +153,8 @@ def make_loss(spec: Any, rows: Rows) -> Loss:
     """Return a loss fitted on the rows, which it accepts."""
     loss = clone(get_loss(spec))
     check_accepts(loss, rows)
-    if type(loss) is FunctionLoss:
-        with naming_loss(loss):
-            loss.fit(rows.Y, rows.weight)
-    else:
-        loss.fit(rows.Y, rows.weight)
-    return loss
+    with naming_loss(loss) if type(loss) is FunctionLoss else nullcontext():
+        return loss.fit(rows.Y, rows.weight)
 
 
 def check_accepts(loss: Loss, rows: Rows) -> None:
@@ -231,10 +228,8 @@ def _monitored(
     monitor: Callable[[np.ndarray, np.ndarray], float], net: TableNet, table: Table
 ) -> float:
     Y, scores = table.Y.cpu().numpy(), net.predict_proba(table)
-    try:
+    with naming(f"monitor fails for the {len(Y)} held-out rows"):
         return monitor(Y, scores)
-    except FOREIGN as error:
-        raise ValueError(f"monitor fails for the {len(Y)} held-out rows: {error!r}") from error
 
 
 def _auto_batch_size(n_rows: int) -> int:

@@ -27,7 +27,8 @@ from skorch.callbacks import (
 from skorch.dataset import Dataset
 from torch import Tensor
 
-from .._data.messages import FOREIGN, describe
+from .._data.messages import describe
+from .._data.validation import naming
 from .batches import Table
 from .progress import Task
 
@@ -149,19 +150,14 @@ class Schedule(Callback):
         self.scheduler_ = None
         if not net.whole_fit_:
             return
-        advice = "give, for instance, lambda optimizer: StepLR(optimizer, step_size=10)"
-        try:
+        example = "for instance lambda optimizer: StepLR(optimizer, step_size=10)"
+        with naming(f"lr_schedule must be a function of the optimizer alone, {example}"):
             self.scheduler_ = self.make(net.optimizer_)
-        except FOREIGN as error:
-            kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(
-                f"lr_schedule must be a function of the optimizer alone ({error}): {advice}"
-            ) from error
         of = getattr(self.scheduler_, "optimizer", net.optimizer_)
         if not callable(getattr(self.scheduler_, "step", None)) or of is not net.optimizer_:
             raise TypeError(
                 "lr_schedule must return a torch scheduler of the optimizer that it gets, got "
-                f"{describe(self.scheduler_)}: {advice}"
+                f"{describe(self.scheduler_)}: give a function, {example}"
             )
         self._check_rate(net)
 
@@ -170,16 +166,12 @@ class Schedule(Callback):
         net.history.record("learning_rate", net.optimizer_.param_groups[0]["lr"])
         if self.scheduler_ is None:
             return
-        try:
+        with naming(f"lr_schedule fails after epoch {len(net.history)}"):
             if isinstance(self.scheduler_, torch.optim.lr_scheduler.ReduceLROnPlateau):
                 row = net.history[-1]
                 self.scheduler_.step(row.get("valid_loss", row["train_loss"]))
             else:
                 self.scheduler_.step()
-        except FOREIGN as error:
-            raise ValueError(
-                f"lr_schedule fails after epoch {len(net.history)}: {error!r}"
-            ) from error
         self._check_rate(net)
 
     def _check_rate(self, net: TableNet) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +14,9 @@ from sklearn.utils import gen_batches
 from sklearn.utils.validation import has_fit_parameter
 from torch import Tensor, nn
 
-from .._data.messages import FOREIGN, describe
+from .._data.messages import describe
 from .._data.rows import Matrix, Rows, RowView
+from .._data.validation import naming
 from ..networks import Encoding, IdentityEncoding, OneHotEncoding, choose_encoding, get_encoding
 from ..networks.layers import Mixed
 from .batches import BLOCK_ENTRIES
@@ -166,7 +166,7 @@ def _fit_numbers(spec: Any, rows: Rows, seed: int, more_to_come: bool) -> Encode
     if spec is None:
         return Encoder(None, reason, n_features, n_features)
     if hasattr(spec, "transform"):
-        with _naming(f"encoding={describe(spec)}"):
+        with naming(f"encoding={describe(spec)} fails"):
             transformer = clone(spec)
         return _fit_transformer(transformer, rows, seed)
     encoding = clone(get_encoding(spec)).fit(rows.X, sample_weight=rows.row_weight())
@@ -184,26 +184,16 @@ def _fit_transformer(transformer: Any, rows: Rows, seed: int) -> Encoder:
     weight = {}
     if rows.weight is not None and has_fit_parameter(transformer, "sample_weight"):
         weight = {"sample_weight": rows.row_weight()}
-    with _naming(f"encoding={describe(transformer)}"):
+    with naming(f"encoding={describe(transformer)} fails"):
         transformer.fit(rows.X[:], rows.Y, **weight)
     width = _transform(transformer, rows.X[:1], None).shape[1]
     return Encoder(transformer, "as given", width, width)
 
 
-@contextmanager
-def _naming(name: str) -> Iterator[None]:
-    """Begin an error of a transformer with the parameter."""
-    try:
-        yield
-    except FOREIGN as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{name} fails: {error}") from error
-
-
 def _transform(transformer: Any, X: Any, width: int | None) -> np.ndarray:
     """Return transformed rows; raise unless they are finite, and as many per row as expected."""
     name = f"encoding={describe(transformer)}"
-    with _naming(name):
+    with naming(f"{name} fails"):
         transformed = transformer.transform(X)
     if sp.issparse(transformed):
         raise ValueError(

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from .._data.messages import FOREIGN, describe
-from .._data.validation import is_auto
+from .._data.messages import describe
+from .._data.validation import is_auto, naming
 from ..networks import MLP, Mixup
 from .encoding import Encoder
 from .parameters import NETWORK
@@ -91,11 +91,8 @@ def check_outputs(
     network.eval()
     parameter = next(network.parameters(), torch.empty(0))
     X = parameter.new_zeros(2, n_features)
-    try:
-        with torch.no_grad():
-            outputs = network(X)
-    except FOREIGN as error:
-        raise ValueError(f"{name} fails for X of shape {tuple(X.shape)}: {error!r}") from error
+    with naming(f"{name} fails for X of shape {tuple(X.shape)}"), torch.no_grad():
+        outputs = network(X)
     n_mixups = sum(isinstance(part, Mixup) for part in network.modules())
     if n_mixups > 1:
         raise ValueError(f"module may mix rows once, got {n_mixups} Mixup layers: leave one")
@@ -123,12 +120,8 @@ def _physical_memory() -> int:
 def _call(factory: Callable[[int, int], nn.Module], n_inputs: int, n_outputs: int) -> nn.Module:
     is_built_in = isinstance(factory, partial) and factory.func is MLP
     name = "hidden_layer_sizes" if is_built_in else "module"
-    try:
+    with naming(f"{name} fails for {n_inputs} inputs and {n_outputs} outputs"):
         network = factory(n_inputs, n_outputs)
-    except FOREIGN as error:
-        raise ValueError(
-            f"{name} fails for {n_inputs} inputs and {n_outputs} outputs: {error!r}"
-        ) from error
     if not isinstance(network, nn.Module):
         raise TypeError(f"module must return a torch.nn.Module, got {describe(network)}")
     parameters = list(network.parameters())

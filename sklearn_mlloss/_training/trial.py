@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._data.messages import FOREIGN
 from .._data.rows import Rows
+from .._data.validation import naming
 from ..losses import LOSSES, Criterion, FunctionLoss, Loss
 from .device import call_seeded
 from .fast.parameters import FlatParameters, make_step
@@ -113,15 +113,9 @@ def try_optimizer(
     raise ValueError(f"{', '.join(parts)}: {optimizer.__name__} {problem}")
 
 
-@contextmanager
-def naming_loss(loss: Loss) -> Iterator[None]:
+def naming_loss(loss: Loss) -> AbstractContextManager[None]:
     """Begin an error of Python, numpy or torch with the parameter and the loss."""
-    try:
-        yield
-    except FOREIGN as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        reason = error if type(error) in (TypeError, ValueError) else f"{error!r}"
-        raise kind(f"loss={_name(loss)} cannot be trained with: {reason}") from error
+    return naming(f"loss={_name(loss)} cannot be trained with")
 
 
 def _find_problem(loss: Loss, rows: Rows, n: int, dtype: torch.dtype) -> str | None:
