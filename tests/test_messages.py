@@ -170,9 +170,9 @@ def test_parameters_of_a_net(params, message):
         ("adamw", {"betas": (0.9,)}, r"\['betas'\] must be 2 numbers, got \(0.9,\)"),
         ("adamw", {"betas": ("a", "b")}, r"\['betas'\] must be 2 numbers"),
         ("adamw", {"fused": "yes"}, r"\['fused'\] must be None, True or False, got 'yes'"),
-        ("adamw", {"betas": (0.9, 2)}, "AdamW refuses what .*Invalid beta parameter at index 1"),
-        ("adamw", {"eps": -1}, "AdamW refuses what .*'eps': -1.*Invalid epsilon"),
-        ("sgd", {"nesterov": True}, "SGD refuses what .*Nesterov momentum requires a momentum"),
+        ("adamw", {"betas": (0.9, 2)}, "AdamW refuses .*Invalid beta parameter at index 1"),
+        ("adamw", {"eps": -1}, "AdamW refuses .*'eps': -1.*Invalid epsilon"),
+        ("sgd", {"nesterov": True}, "SGD refuses .*Nesterov momentum requires a momentum"),
     ],
 )
 def test_parameters_of_an_optimizer(optimizer, given, message):

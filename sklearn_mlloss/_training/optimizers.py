@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from .._data.messages import describe, did_you_mean
-from .._data.validation import check_flag, check_number
+from .._data.validation import check_flag, check_number, naming
 
 __all__ = [
     "OPTIMIZERS",
@@ -64,18 +64,15 @@ def optimizer_settings(
                 f"class, got {describe(optimizer)}{did_you_mean(optimizer, OPTIMIZERS)}"
             )
         optimizer = OPTIMIZERS[optimizer]
-    elif not callable(optimizer) or (
+    wrong = f"optimizer must be a name or a torch optimizer class, got {describe(optimizer)}"
+    if not callable(optimizer) or (
         isinstance(optimizer, type) and not issubclass(optimizer, torch.optim.Optimizer)
     ):
-        raise ValueError(
-            f"optimizer must be a name or a torch optimizer class, got {describe(optimizer)}"
-        )
+        raise ValueError(wrong)
     try:
         known = dict(inspect.signature(optimizer).parameters)
     except ValueError:  # of functions written in C
-        raise ValueError(
-            f"optimizer must be a name or a torch optimizer class, got {describe(optimizer)}"
-        ) from None
+        raise ValueError(wrong) from None
     known.pop("params", None)
     settings = dict(optimizer_params or {})
     for name in ("lr", "weight_decay"):
@@ -116,13 +113,9 @@ def make_optimizer(
     torch excludes `Optimizer.add_param_group`, which the constructor calls, from compilation, and
     the first call imports the compiler for it: seconds in each new process.
     """
-    try:
+    refuses = f"{_name(optimizer)} refuses learning_rate, weight_decay and optimizer_params"
+    with naming(f"optimizer_params: {refuses}, {settings}"):
         made = _make(optimizer, *arguments, **settings)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"optimizer_params: {_name(optimizer)} refuses what learning_rate, weight_decay and "
-            f"optimizer_params give it, {settings}: {error}"
-        ) from error
     if not isinstance(made, torch.optim.Optimizer):
         raise TypeError(f"optimizer must return a torch optimizer, got {describe(made)}")
     return made
