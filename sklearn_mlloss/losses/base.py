@@ -90,7 +90,7 @@ class Loss(VersionedEstimator, ABC):
     _derivatives: ClassVar[dict[str, tuple[str, ...]]] = {"gradient": ("objective",)}
 
     def __init_subclass__(cls, **kwargs):
-        """Drop a closed form where the subclass overrides what it is the derivative of."""
+        """Drop a closed form if the subclass overrides a method that it differentiates."""
         super().__init_subclass__(**kwargs)
         for derivative, formulas in cls._derivatives.items():
             if any(_rank(cls, derivative) > _rank(cls, formula) for formula in formulas):
@@ -347,9 +347,8 @@ class SeparableLoss(Loss):
     def slope(self, s: Tensor, y: Tensor) -> Tensor | None:
         """Return the derivative of ``mixture(s, y)`` by `s`, or None to leave it to autograd.
 
-        A new tensor, for `y` of 0 and 1 only. To be overridden where a closed form is cheap; it
-        is not used where a subclass overrides `positive`, `negative`, `mixture` or `entry_weight`
-        without it.
+        A new tensor, for `y` of 0 and 1 only. Override it if a closed form is cheap; it is not used
+        if a subclass overrides `positive`, `negative`, `mixture` or `entry_weight` without it.
         """
         return None
 
@@ -477,7 +476,7 @@ class Criterion(nn.Module):
         self.inner = loss.module
 
     def set_epoch(self, epoch: int) -> None:
-        """Hand the index `epoch`, from 0, of the epoch that begins to the loss."""
+        """Set the index `epoch`, from 0, of the current epoch of the loss."""
         self.loss.set_epoch(epoch)
 
     def forward(

@@ -65,7 +65,7 @@ class _CountTimesDistribution(Loss):
 
 @dataclass(eq=False, repr=False)
 class FactorizedLoss(_CountTimesDistribution):
-    r"""Number of labels and distribution over labels, each with a loss of its own.
+    r"""Number of labels and distribution over labels, with one loss each.
 
     With M labels in a row, outputs (s, c), p = softmax(s) and a count Z > 0 from c:
 

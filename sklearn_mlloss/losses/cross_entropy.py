@@ -104,7 +104,7 @@ class BinaryCrossEntropy(SeparableLoss):
 
 @dataclass(eq=False, repr=False)
 class Poly1Loss(SeparableLoss):
-    r"""Cross-entropy with its first polynomial coefficient changed.
+    r"""Poly-1 loss (PolyLoss): cross-entropy with its first polynomial coefficient changed.
 
     .. math::
         \ell_1 = -\log p + \epsilon\,(1-p), \quad \ell_0 = -\log(1-p) + \epsilon\,p, \quad
@@ -158,7 +158,7 @@ class Poly1Loss(SeparableLoss):
 
 @dataclass(eq=False, repr=False)
 class LDAMLoss(SeparableLoss):
-    r"""Cross-entropy with a larger margin for rarer labels.
+    r"""LDAM loss: cross-entropy with a larger margin for rarer labels.
 
     .. math::
         \ell_1 = \mathrm{softplus}(-\kappa (s - \Delta_l)), \quad

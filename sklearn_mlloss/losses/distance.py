@@ -62,7 +62,7 @@ class BrierLoss(SeparableLoss):
 
 
 class SquaredErrorLoss(SeparableLoss):
-    r"""Squared error of a linear output.
+    r"""Squared error (MSE) of a linear output.
 
     .. math:: \ell_1 = (s - 1)^2, \quad \ell_0 = s^2, \quad \eta = \min(\max(s, 0), 1)
 

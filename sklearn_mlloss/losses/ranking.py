@@ -115,7 +115,7 @@ class LSEPLoss(RankingLoss):
 
 @dataclass(eq=False, repr=False)
 class TwoWayLoss(RankingLoss):
-    r"""Two-way loss: present above absent labels within rows, and present above absent rows.
+    r"""Two-way loss: positives above negatives within each row, and within each label.
 
     .. math::
         \ell_i = \mathrm{softplus}\Big(T_n \log \sum_{v \in Neg} e^{s_v / T_n} +

@@ -98,7 +98,7 @@ class ZLPRLoss(SetLoss):
 
 
 class BalancedBCELoss(SetLoss):
-    r"""Logistic losses of present and of absent labels, each averaged on its own.
+    r"""Balanced BCE: logistic losses of present and of absent labels, averaged separately.
 
     .. math::
         \ell = \mathrm{mean}_{l \in Pos}\, \mathrm{softplus}(-s_l) +

@@ -1,4 +1,4 @@
-"""Running checks, and messages that say what is wrong where."""
+"""Run checks, with messages that name what is wrong and where."""
 
 from __future__ import annotations
 

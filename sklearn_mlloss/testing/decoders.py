@@ -1,4 +1,4 @@
-"""The contract suite for decoders."""
+"""Contract suite for custom decoders."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["check_decoder"]
 
 
 def check_decoder(decoder: Any, *, n_labels: int = 4, random_state: int = 0) -> None:
-    """Check that a decoder keeps the contract of `Decoder`, and say where it does not.
+    """Check that a custom decoder keeps the contract of `Decoder`.
 
     Parameters
     ----------
@@ -146,12 +146,12 @@ def _pickled_decoder(case: _DecoderCase) -> None:
 DECODER_CHECKS: Checks = (
     (_constructor, "let __init__ only store its arguments; check and convert in _fit."),
     (_decoded, "let _decode return a bool array, reduced over the last axis only."),
-    (_requires_fit, "set requires_fit = True if and only if _decode uses what _fit learned."),
-    (_unchanged, "write into no argument, and store what is learned under names that end in _."),
+    (_requires_fit, "set requires_fit = True if and only if _decode uses attributes set by _fit."),
+    (_unchanged, "write to no argument, and store fitted attributes under names that end in _."),
     (_row_weights, "let _fit use its sample_weight as counts."),
     (_hard_targets, "use nan-aware sums in _fit, and fall back where no positive was observed. "
      "An error about a number of labels goes away with check_decoder(..., n_labels=...)."),
-    (_more_label_sets, "do not override learn_sets unless the rule knows label sets; then let it "
-     "do with Y what _fit does, and a decoder inside learn them too."),
+    (_more_label_sets, "do not override learn_sets unless the rule uses label sets; then let it do "
+     "with Y what _fit does, and call learn_sets of an inner decoder."),
     (_pickled_decoder, "keep lambdas and open files out of fitted attributes."),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The contract suite for losses."""
+"""Contract suite for custom losses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FLAGS = ("proper", "row_wise", "accepts_soft_targets", "accepts_label_weights")
 
 
 def check_loss(loss: Any, *, n_labels: int = 4, random_state: int = 0) -> None:
-    """Check that a loss keeps the contract of `Loss`, and say where it does not.
+    """Check that a custom loss keeps the contract of `Loss`.
 
     The loss is cloned and never fitted itself. The checks run in order and end at the first
     failure; an error that the loss raises is a failure too.
@@ -258,7 +258,7 @@ def _closed_form(case: _LossCase) -> None:
 
 
 def _closed(loss: Loss, outputs: Tensor, y: Tensor, when: str) -> Tensor:
-    """Return `gradient`, after a look at what the caller may rely on."""
+    """Return `gradient`, after checks of the guarantees that callers rely on."""
     args = outputs.clone().requires_grad_(), y.clone()
     _require(loss.row_wise, "closed form of a loss that is not row_wise, expected None")
     overwritten = _gradient_without_graph(loss, *args)
@@ -386,7 +386,7 @@ def _label_order(case: _LossCase) -> None:
 
 
 def _hidden(case: _LossCase) -> None:
-    """Where the mask is 0 the target does not matter; a row all hidden costs nothing."""
+    """Where the mask is 0, the target does not matter; a row all hidden has loss 0."""
     loss, outputs, mask = case.loss, case.outputs, case.mask
     expected = _slope(loss, outputs, case.y, mask)
     for filler in (0.0, 0.3, 1.0, -3.0, 7.0):
@@ -426,7 +426,7 @@ def _soft_targets(case: _LossCase) -> None:
 
 
 def _sample_weight(case: _LossCase) -> None:
-    """Weight 0 is a row left out, weight 2 a row twice; batch-coupled losses look at weights."""
+    """Weight 0 is a row left out, weight 2 a row twice; batch-coupled losses use weights."""
     criterion, weight = Criterion(case.loss), torch.tensor(1.0 * case.weight)
     plain = criterion(case.outputs, case.y)
     actual = criterion(case.outputs, case.y, torch.ones_like(weight))
@@ -494,7 +494,7 @@ def _decision(case: _LossCase) -> None:
 
 
 def _initial_bias(case: _LossCase) -> None:
-    """There is one finite bias an output."""
+    """There is one finite bias per output."""
     bias = case.loss.initial_bias()
     _shape_is(bias, (case.loss.n_outputs_,), "initial_bias")
     _is_finite(bias, "initial_bias", OUTPUT)
@@ -525,7 +525,7 @@ LOSS_CHECKS: Checks = (
     (_constructor, "let __init__ only store its arguments; check and convert in _check_params."),
     (_fit, "extend _see and _update, not fit; n_outputs_ is what _count_outputs returns. An error "
      "about a number of labels goes away with check_loss(..., n_labels=...)."),
-    (_inputs, "write into no argument: no masked_fill_, += or indexed assignment on them."),
+    (_inputs, "write to no argument: no masked_fill_, += or indexed assignment on them."),
     (_shape, "return one value per row, or one for the batch if row_wise is False, in the dtype of "
      "the outputs."),
     (_decision, "return (..., n, n_labels) from decision, and (..., n) or None from count."),
@@ -534,10 +534,10 @@ LOSS_CHECKS: Checks = (
     (_one_row, "do not divide by a number of labels or rows that can be 0; no squeeze."),
     (_absent_label, "use prior_, which is kept off 0 and 1, and counts of at least one."),
     (_soft_targets, "do without log(y) and 0/1 comparisons, or set accepts_soft_targets = False."),
-    (_finite, "use logsigmoid, softplus, logsumexp; exponentials go on as their tangent, and "
+    (_finite, "use logsigmoid, softplus, logsumexp; continue exponentials as tangents, and "
      "torch.where needs harmless arguments in the branch not taken."),
     (_gradient, "look for detach, .data, .item or numpy on the way from outputs to value, and for "
-     "a custom backward. A parameter detach_focus=True says that it is meant."),
+     "a custom backward. A parameter detach_focus=True declares it as intended."),
     (_closed_form, "differentiate objective for targets of 0 and 1, with the factor 1 / n_labels "
      "and the weights that it has, into a new contiguous tensor; or let gradient return None."),
     (_rows, "reduce over the last axis only, or set row_wise = False."),
