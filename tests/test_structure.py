@@ -160,7 +160,7 @@ def test_warnings_find_the_line_of_the_user_themselves(path):
 
 
 @within("")
-def test_skorch_is_touched_in_one_place(path):
+def test_skorch_is_imported_for_the_net_and_its_callbacks_only(path):
     files = ("callbacks", "net")
     places = [f"_training/{name}.py" for name in files]
     assert bool(reaches(path, "skorch")) == (part(path) in places)
