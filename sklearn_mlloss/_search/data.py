@@ -145,13 +145,11 @@ def _route(
     check_keywords(search, estimator, params)
     score_params = {}
     if params.get("sample_weight") is not None:
-        weighted = False
-        for one in scorers_by_name(scorer).values():
-            if takes_weights(one):
-                weighted = True
-            else:
-                warn_user(f"{one} takes no sample_weight, so that its scores are not weighted")
-        if weighted:
+        scorers = scorers_by_name(scorer).values()
+        unweighted = [one for one in scorers if not takes_weights(one)]
+        for one in unweighted:
+            warn_user(f"{one} takes no sample_weight, so that its scores are not weighted")
+        if len(unweighted) < len(scorers):
             score_params["sample_weight"] = params["sample_weight"]
     return params, score_params, {} if groups is None else {"groups": groups}
 
