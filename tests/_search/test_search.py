@@ -361,13 +361,18 @@ def test_a_search_that_fails_is_as_it_was():
     with pytest.raises(ValueError, match="could be scored"):
         fitted.set_params(decoders=[Broken()]).fit(X, Y)
     assert fitted.best_score_ == before
+    with pytest.raises(ValueError, match="no candidate could be scored"):
+        fitted.set_params(scoring=["f1_macro", "f1_micro"], refit="f1_micro").fit(X, Y)
+    assert fitted.best_score_ == before
     with pytest.raises(NotFittedError):
         search().predict(X)
 
 
 def test_one_split_allows_decoders_without_a_fit():
     fitted = search(cv=ShuffleSplit(1, test_size=0.3, random_state=0)).fit(X, Y)
-    assert "there is no other fold" in fitted.cv_results_["error"][1]
+    assert "there is no other fold to fit the decoder" in fitted.cv_results_["error"][1]
+    calibrated = search(cv=fitted.cv, calibrations=[None, "sigmoid"]).fit(X, Y)
+    assert "there is no other fold to fit the calibration" in calibrated.cv_results_["error"][2]
     assert fitted.best_decoder_ == "threshold"
     assert "One split says nothing about chance" in fitted.summary()
 
@@ -542,6 +547,8 @@ def test_scoring_by_callables():
         fitted.cv_results_["mean_test_a"][[0, 2]], grid.cv_results_["mean_test_a"]
     )
     assert np.isfinite(fitted.best_score_corrected_)
+    with pytest.raises(ValueError, match=r"refit must be False or one of \['a', 'b'\], got 'c'"):
+        search(scoring=two, refit="c").fit(X, Y)
     none = search(scoring=None, decoders=["threshold"]).fit(X, Y)
     assert none.best_score_ == pytest.approx(none.cv_results_["mean_test_score"].max())
 
