@@ -156,8 +156,8 @@ class InputCodec:
             levels, places = _factorize(_column(X, j))
         except TypeError as error:
             raise TypeError(
-                f"{_name(X, j)} has values that cannot be categories: {error}. Categories must be "
-                "hashable, such as strings or numbers"
+                f"{_name(X, j)} has values that cannot be categories: {error}. To be a category, "
+                "an argument must be hashable, such as a string or a number"
             ) from error
         used = np.unique(places[places >= 0])
         levels = [levels[place] for place in used]
