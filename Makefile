@@ -1,7 +1,7 @@
 # make demo: set up and run the main job. make test: set up and run the tests.
 PYTHON ?= python3
 BIN := .venv/bin
-# One thread a process: the tests already run in as many processes as there are cores.
+# One thread per process: the tests already run in as many processes as there are cores.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 # Options of pytest, such as PYTEST="-m 'not slow'".
