@@ -84,7 +84,7 @@ def make_scorer(scoring: Any, refit: Any, error_score: Any, estimator: Any) -> t
             f"{sorted(scorers)}, got {describe(refit)}"
         )
     metric = refit if isinstance(refit, str) else next(iter(scorers))
-    return _MultimetricScorer(scorers=scorers, raise_exc=error_score == "raise"), metric
+    return _MultimetricScorer(scorers=scorers, raise_exc=isinstance(error_score, str)), metric
 
 
 def scorers_by_name(scorer: Any) -> dict[str, Any]:
