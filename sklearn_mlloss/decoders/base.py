@@ -1,4 +1,4 @@
-"""The contract of decoders, and the base of decoders around another decoder."""
+"""Base classes of decoders, and of decoders around another decoder."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, Self, final

@@ -201,7 +201,7 @@ class CardinalityCut(Decoder):
 
 @dataclass(eq=False, repr=False)
 class CumulativeCut(Decoder):
-    r"""Predict the smallest set of top labels that holds a given share of the row's scores.
+    r"""Predict the smallest set of top labels with a given share of the row's scores.
 
     .. math:: \hat Y_i = \text{smallest prefix of the sorted } q_i \text{ with } \sum q \ge
               \mathrm{mass}, \qquad q_{il} = p_{il} / \sum_j p_{ij}
@@ -256,7 +256,7 @@ class CumulativeCut(Decoder):
 
 
 class OneOverN(Decoder):
-    r"""Predict the labels with at least an even share of the row's scores.
+    r"""Predict the labels with at least an equal share, 1/n, of the row's scores.
 
     .. math:: \hat y_{il} = [q_{il} \ge 1/n], \qquad q_{il} = p_{il} / \sum_j p_{ij}
 
@@ -289,7 +289,7 @@ class OneOverN(Decoder):
 
 @dataclass(eq=False, repr=False)
 class AtLeastOne(WrappingDecoder):
-    r"""Apply another decoder, and give rows that come out empty their top label.
+    r"""Apply another decoder, and predict the top label for rows without any predicted label.
 
     .. math:: \hat Y_i = D(p_i) \text{ if it is not empty, else } \{\arg\max_j p_{ij}\}
 

@@ -1,4 +1,4 @@
-"""Decoders that maximise the expected value of a metric of the row, with independent labels.
+"""Decoders that maximise the expected value of a metric of the row, for independent labels.
 
 For these metrics the best set is always a prefix of the row's ranking, so that only its length
 has to be found. Labels with the same score are taken in the order of their index; of equally good
@@ -30,7 +30,7 @@ _OUTSIDE = 1e-6
 
 @dataclass(eq=False, repr=False)
 class ExpectedFBeta(Decoder):
-    r"""Predict the label set with the highest expected F-beta, label by label independent.
+    r"""Predict the label set with the highest expected F-beta, for independent labels.
 
     .. math:: \hat Y_i = \arg\max_h \; E_{y \sim p_i}
               \frac{(1+\beta^2)\, |y \cap h|}{\beta^2 |y| + |h|}
@@ -100,7 +100,7 @@ class ExpectedFBeta(Decoder):
 
 @dataclass(eq=False, repr=False)
 class ExpectedJaccard(Decoder):
-    r"""Predict the label set with the highest expected Jaccard index, labels independent.
+    r"""Predict the label set with the highest expected Jaccard index, for independent labels.
 
     .. math:: \hat Y_i = \arg\max_h \; E_{y \sim p_i} \frac{|y \cap h|}{|y \cup h|}
 

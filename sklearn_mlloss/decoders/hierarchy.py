@@ -16,7 +16,7 @@ _TOLERANCE = 1e-12
 
 @dataclass(eq=False, repr=False)
 class HierarchyClosure(WrappingDecoder):
-    r"""Predict the best label set in which no label comes without its parent.
+    r"""Predict the best label set that contains the parent of each of its labels.
 
     .. math:: \hat Y_i = \arg\max_{h} \sum_l \big(p_{il} - \tfrac12\big) h_l
               \quad \text{subject to } h_l \le h_{\mathrm{parent}(l)}

@@ -137,7 +137,7 @@ class CostSensitiveThreshold(GivenThresholds):
 
 @dataclass(eq=False, repr=False)
 class RiskControl(Decoder):
-    r"""One threshold that keeps the share of missed labels below a bound (conformal).
+    r"""Conformal risk control: one threshold that bounds the expected share of missed labels.
 
     .. math:: \hat y_{il} = [p_{il} \ge \hat t], \qquad \hat t = \max\Big\{t:
               \frac{n}{n+1}\, \frac1n \sum_{i=1}^n \ell_i(t) + \frac{1}{n+1} \le \alpha\Big\},

@@ -189,7 +189,7 @@ class LabelSetDecoder(_SeenSets):
 
 @dataclass(eq=False, repr=False)
 class GFMDecoder(_SeenSets):
-    r"""Predict the label set with the highest expected F-beta, with dependent labels.
+    r"""Predict the label set with the highest expected F-beta, for dependent labels.
 
     .. math:: \hat Y_i = \arg\max_h \sum_{S \text{ seen}} P_i(S) \,
               \frac{(1+\beta^2)\, |S \cap h|}{\beta^2 |S| + |h|}, \qquad

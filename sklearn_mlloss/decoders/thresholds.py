@@ -212,7 +212,7 @@ class GlobalThreshold(Decoder):
 
 @dataclass(eq=False, repr=False)
 class PerLabelThreshold(Decoder):
-    r"""One threshold for each label, tuned for macro- or micro-F-beta on held-out rows.
+    r"""One threshold per label, tuned for macro- or micro-F-beta on held-out rows.
 
     .. math:: \hat y_{il} = [p_{il} \ge t_l], \qquad
               F_\beta = \frac{(1+\beta^2)\, TP}{\beta^2 P + K}

@@ -1,4 +1,4 @@
-"""How a metric of each label depends on the threshold."""
+"""Threshold curves: a metric of each label against the threshold."""
 
 from __future__ import annotations
 

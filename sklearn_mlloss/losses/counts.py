@@ -65,7 +65,7 @@ class _CountTimesDistribution(Loss):
 
 @dataclass(eq=False, repr=False)
 class FactorizedLoss(_CountTimesDistribution):
-    r"""Number of labels and distribution over labels, with one loss each.
+    r"""Factorized loss: the number of labels and the distribution over labels, with one loss each.
 
     With M labels in a row, outputs (s, c), p = softmax(s) and a count Z > 0 from c:
 
@@ -217,7 +217,7 @@ class FactorizedLoss(_CountTimesDistribution):
 
 
 class PoissonSoftmaxLoss(_CountTimesDistribution):
-    r"""A Poisson count times a softmax, which is one Poisson per label.
+    r"""Poisson count times a softmax, which is one Poisson distribution per label.
 
     .. math:: \ell = \sum_l \lambda_l - y_l \log \lambda_l, \qquad
         \log \lambda_l = c + \log \mathrm{softmax}(s)_l

@@ -102,7 +102,7 @@ class SquaredErrorLoss(SeparableLoss):
 
 @dataclass(eq=False, repr=False)
 class AbsKLLoss(SeparableLoss):
-    r"""Symmetric KL divergence of target and sigmoid, taken as unnormalised distributions.
+    r"""Symmetric KL divergence (Jeffreys) of target and sigmoid, as unnormalised distributions.
 
     .. math:: \ell = |P - Q|\,|\log (P/Q)| = (P - Q) \log (P/Q), \qquad
         P = \max(y, \epsilon),\; Q = \max(\sigma(s), \epsilon)

@@ -176,7 +176,7 @@ class _AsymmetricPolynomial(SeparableLoss):
 
 @dataclass(eq=False, repr=False)
 class AsymmetricLoss(_AsymmetricPolynomial):
-    r"""Asymmetric loss: focal with a focus for each polarity and a margin for easy negatives.
+    r"""Asymmetric loss (ASL): focal loss with one gamma per polarity and a margin for negatives.
 
     .. math::
         \ell_1 = (1-p)^{\gamma_+}(-\log p), \quad \ell_0 = p_m^{\gamma_-}(-\log(1-p_m)), \quad
@@ -222,7 +222,7 @@ class AsymmetricLoss(_AsymmetricPolynomial):
 
 @dataclass(eq=False, repr=False)
 class AsymmetricPolynomialLoss(_AsymmetricPolynomial):
-    r"""Asymmetric loss with the first polynomial coefficients of the logarithms changed.
+    r"""Asymmetric polynomial loss (APL): asymmetric loss with other polynomial coefficients.
 
     .. math::
         \ell_1 &= -(1-p)^{\gamma_+}\,[\log p + e_1 (1-p) + \tfrac12 e_2 (1-p)^2] \\
@@ -340,7 +340,7 @@ class HillLoss(SeparableLoss):
 
 @dataclass(eq=False, repr=False)
 class SPLCLoss(SeparableLoss):
-    r"""Self-paced correction of missing labels on top of the focal loss with a margin.
+    r"""Self-paced loss correction (SPLC) of missing labels, with focal loss and margin.
 
     .. math::
         \ell_1 = (1-p')^\gamma\,\mathrm{softplus}(-(s-\mu)),\; p' = \sigma(s - \mu), \qquad

@@ -36,7 +36,7 @@ REFUSED = {
 
 
 class FunctionLoss(Loss):
-    """A function ``(outputs, targets) -> loss``, or a torch loss module, as a loss.
+    """Custom loss from a function ``(outputs, targets) -> loss`` or a torch loss module.
 
     Parameters
     ----------

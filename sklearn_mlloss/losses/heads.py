@@ -23,7 +23,7 @@ HEADS = ("poisson", "categorical")
 
 @dataclass(eq=False, repr=False)
 class WithCount(Loss):
-    r"""Any loss, with additional outputs that predict the number of labels of a row.
+    r"""Any loss plus a count head, which predicts the number of labels of a row.
 
     ==============  =======  ========================================================
     head            outputs  loss of a row with M labels

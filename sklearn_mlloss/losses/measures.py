@@ -21,7 +21,7 @@ AVERAGES = ("macro", "micro", "samples")
 
 
 class _SoftCounts(Loss):
-    """Base of losses made of soft counts of true and false positives and false negatives.
+    """Base of losses of soft counts of true positives, false positives and false negatives.
 
     The scores are the probabilities that enter the counts. The loss pushes them towards 0 and 1:
     use a threshold of 1/2, and do not use them as calibrated probabilities.
@@ -97,7 +97,7 @@ class _SoftCounts(Loss):
 
 @dataclass(eq=False, repr=False)
 class SoftFBetaLoss(_SoftCounts):
-    r"""One minus the F-measure of soft counts.
+    r"""Soft F-beta loss: one minus the F-measure of soft counts.
 
     .. math::
         1 - \frac{(1+\beta^2)\,TP}{(1+\beta^2)\,TP + \beta^2 FN + FP + \epsilon}, \qquad
@@ -151,7 +151,7 @@ class SoftFBetaLoss(_SoftCounts):
 
 
 class SigmoidF1Loss(SoftFBetaLoss):
-    r"""One minus the macro-F1 of counts through a tunable sigmoid.
+    r"""sigmoidF1 loss: one minus the macro-F1 of soft counts by a tunable sigmoid.
 
     .. math:: p = \sigma(\mathrm{slope}\,(s + \mathrm{offset}))
 
@@ -203,7 +203,7 @@ class SigmoidF1Loss(SoftFBetaLoss):
 
 @dataclass(eq=False, repr=False)
 class TverskyLoss(_SoftCounts):
-    r"""One minus the Tversky index of soft counts.
+    r"""Tversky loss: one minus the Tversky index of soft counts.
 
     .. math:: 1 - \frac{TP + \varsigma}{TP + \alpha\,FP + \beta\,FN + \varsigma}
 

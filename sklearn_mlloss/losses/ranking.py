@@ -79,7 +79,7 @@ class RankingLoss(SetLoss):
 
 
 class LSEPLoss(RankingLoss):
-    r"""Log-sum-exp pairwise loss.
+    r"""Log-sum-exp pairwise loss (LSEP).
 
     .. math:: \ell = \log\Big(1 + \sum_{u \in Pos} \sum_{v \in Neg} e^{s_v - s_u}\Big)
 
@@ -170,7 +170,7 @@ class TwoWayLoss(RankingLoss):
 
 @dataclass(eq=False, repr=False)
 class BPMLLLoss(RankingLoss):
-    r"""The loss of BP-MLL: exponential in the difference of bounded outputs.
+    r"""BP-MLL loss: exponential in the difference of bounded outputs.
 
     .. math::
         \ell = \frac{1}{|Pos|\,|Neg|} \sum_{u \in Pos} \sum_{v \in Neg} e^{-(c_u - c_v)}, \quad
@@ -227,7 +227,7 @@ class BPMLLLoss(RankingLoss):
 
 
 class MultilabelMarginLoss(RankingLoss):
-    r"""Pairwise hinge loss.
+    r"""Multi-label margin loss: the hinge loss over pairs.
 
     .. math:: \ell = \frac{1}{L} \sum_{u \in Pos} \sum_{v \in Neg} \max(0, 1 - (s_u - s_v))
 
@@ -277,7 +277,7 @@ class MultilabelMarginLoss(RankingLoss):
 
 
 class PairwiseLogisticLoss(RankingLoss):
-    r"""Mean logistic loss over pairs, as in RankNet.
+    r"""Pairwise logistic loss: the mean logistic loss over pairs, as in RankNet.
 
     The sum does not factorise, so the cost is linear in the number of pairs per row. `LSEPLoss` is
     a similar loss with a cost linear in the number of labels.

@@ -54,7 +54,7 @@ class SetLoss(Loss):
 
 
 class ZLPRLoss(SetLoss):
-    r"""Zero-bounded log-sum-exp and pairwise rank-based loss.
+    r"""ZLPR: zero-bounded log-sum-exp and pairwise rank-based loss.
 
     .. math::
         \ell = \log\Big(1 + \sum_{l \in Neg} e^{s_l}\Big) +
@@ -144,7 +144,7 @@ class BalancedBCELoss(SetLoss):
 
 
 class AdaptiveThresholdLoss(SetLoss):
-    r"""Adaptive threshold (ATLOP): an extra output that separates present from absent labels.
+    r"""Adaptive threshold loss (ATLOP): an extra output separates present from absent labels.
 
     With the threshold output TH,
 

@@ -1,4 +1,4 @@
-"""A table of the metrics of each label."""
+"""Report of the metrics of each label."""
 
 from __future__ import annotations
 

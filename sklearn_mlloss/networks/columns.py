@@ -1,4 +1,4 @@
-"""Statistics of the columns of a table, without a copy of the table, for encodings."""
+"""Statistics of columns for encodings, without a copy of the data."""
 
 from __future__ import annotations
 

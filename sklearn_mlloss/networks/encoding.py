@@ -241,7 +241,7 @@ class StandardEncoding(Encoding):
 
 @dataclass(eq=False, repr=False)
 class RobustEncoding(Encoding):
-    r"""Each column with median 0 and unit spread, its outliers drawn in smoothly.
+    r"""Scale each column robustly to median 0 and unit spread, and clip outliers smoothly.
 
     .. math:: z = \frac{x - \text{median}}{\text{IQR} / 1.349}, \qquad \frac{z}{\sqrt{1 + (z/3)^2}}
 
@@ -293,7 +293,7 @@ class RobustEncoding(Encoding):
 
 @dataclass(eq=False, repr=False)
 class QuantileEncoding(Encoding):
-    r"""Each column mapped through its ranks to a standard normal distribution.
+    r"""Quantile encoding: map each column by its ranks to a standard normal distribution.
 
     A value that occurs :math:`c` times and has :math:`b` of the :math:`n` training rows below it
     becomes :math:`\Phi^{-1}((b + c/2) / n)`, within ±5; between values the map is linear, and
@@ -351,7 +351,7 @@ class QuantileEncoding(Encoding):
 
 @dataclass(eq=False, repr=False)
 class PiecewiseLinearEncoding(Encoding):
-    r"""Each column as the filling of its quantile bins.
+    r"""Piecewise-linear encoding (PLE): how far the value fills each quantile bin of its column.
 
     With bin edges :math:`b_0 < \dots < b_T` a value becomes :math:`T` numbers
 

@@ -28,7 +28,7 @@ NORMALIZATIONS: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm1d, "layer": 
 
 
 class Mixup(nn.Module):
-    r"""Mixtures of two rows each, while training.
+    r"""Mixup: mixtures of pairs of rows in training.
 
     .. math:: \lambda x_i + (1 - \lambda) x_{\pi(i)}, \qquad
               \lambda \, \ell(z_i, y_i) + (1 - \lambda) \, \ell(z_i, y_{\pi(i)})
@@ -132,7 +132,7 @@ class Mixup(nn.Module):
 
 
 class MLP(nn.Module):
-    """Linear layers with activation, optional normalisation and dropout between them.
+    """Multi-layer perceptron with optional normalisation, dropout, mixup and feature encoding.
 
     Each hidden layer is linear, normalisation, activation, dropout; the output layer is linear.
 
