@@ -151,7 +151,7 @@ class SoftFBetaLoss(_SoftCounts):
 
 
 class SigmoidF1Loss(SoftFBetaLoss):
-    r"""sigmoidF1 loss: one minus the macro-F1 of soft counts by a tunable sigmoid.
+    r"""Loss sigmoidF1: one minus the macro-F1 of soft counts by a tunable sigmoid.
 
     .. math:: p = \sigma(\mathrm{slope}\,(s + \mathrm{offset}))
 
