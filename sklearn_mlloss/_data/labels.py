@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,19 @@ from .tables import check_same_columns, columns_of
 
 __all__ = ["check_label_values", "check_labels", "check_predictions", "find_names", "to_dense"]
 
-# What predictions of each kind must be, and what to give instead of others.
-KINDS = {
-    "scores": "be finite",
-    "probabilities": "hold probabilities in [0, 1]",
-    "labels": "hold 0 or 1",
-}
-REMEDIES = {
-    "scores": "check the model that made them",
-    "probabilities": "give predict_proba, not decision_function",
-    "labels": "give predicted labels, not probabilities",
+# Which predictions of each kind are valid, what they must be, and what to do about others.
+KINDS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str, str]] = {
+    "scores": (np.isfinite, "be finite", "check the model that made them"),
+    "probabilities": (
+        lambda values: (values >= 0) & (values <= 1),
+        "hold probabilities in [0, 1]",
+        "give predict_proba, not decision_function",
+    ),
+    "labels": (
+        lambda values: (values == 0) | (values == 1),
+        "hold 0 or 1",
+        "give predicted labels, not probabilities",
+    ),
 }
 
 
@@ -90,15 +93,10 @@ def check_predictions(
     scores = to_dense(values, name)
     if scores.shape != shape:
         raise ValueError(f"{name} must have the shape {shape} of {name_of_Y}, got {scores.shape}")
-    if kind == "scores":
-        valid = np.isfinite(scores)
-    elif kind == "probabilities":
-        valid = (scores >= 0) & (scores <= 1)
-    else:
-        valid = (scores == 0) | (scores == 1)
+    is_valid, wanted, remedy = KINDS[kind]
+    valid = is_valid(scores)
     if not valid.all():
-        value = scores[~valid][0]
-        raise ValueError(f"{name} must {KINDS[kind]}, got {value:g}; {REMEDIES[kind]}")
+        raise ValueError(f"{name} must {wanted}, got {scores[~valid][0]:g}; {remedy}")
     return scores
 
 

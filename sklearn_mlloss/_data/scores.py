@@ -9,8 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import expit
 
-from .containers import to_float
-from .sparse import as_csr
+from .labels import to_dense
 
 __all__ = ["Link", "class_matrix", "label_matrix", "predict_matrix", "to_probability"]
 
@@ -165,7 +164,7 @@ def _read(values: Any, n_labels: int, source: str) -> np.ndarray | list[np.ndarr
 
 def _floats(values: Any, source: str) -> np.ndarray:
     try:
-        return to_float(as_csr(values, "it").toarray() if sp.issparse(values) else values, "it")
+        return to_dense(values, "it")
     except ValueError as error:
         raise ValueError(
             f"{source} returned {type(values).__name__} that does not convert to numbers: {error}"
