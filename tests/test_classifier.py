@@ -450,7 +450,7 @@ EFFECTS = {
 PARAMETERS = list(inspect.signature(MultiLabelNetClassifier).parameters)
 
 
-def test_every_parameter_has_an_effect_that_is_tested():
+def test_each_parameter_has_a_tested_effect():
     assert set(EFFECTS) == set(PARAMETERS)
 
 
@@ -502,7 +502,7 @@ OUT_OF_RANGE = {
 }
 
 
-def test_every_parameter_has_values_out_of_range():
+def test_each_parameter_has_values_out_of_range():
     assert set(OUT_OF_RANGE) == set(PARAMETERS)
 
 
@@ -566,7 +566,7 @@ def test_same_seed_same_bits(params):
     np.testing.assert_array_equal(proba(again), proba(second.partial_fit(X, Y)))
 
 
-def test_epochs_and_fits_have_orders_of_their_own():
+def test_epochs_and_fits_have_different_orders_of_rows():
     seen = []
 
     class Orders(Callback):
@@ -605,7 +605,7 @@ def test_best_weights_are_restored():
     assert distance(held) < 1e-6 < distance(last)
 
 
-def test_history_tells_which_weights_were_the_best_so_far():
+def test_history_marks_the_epochs_with_the_best_weights_so_far():
     net = early(learning_rate=0.1, max_epochs=10, warm_start=True).fit(X, Y)
     curve, best = net.history_["valid_loss"], 1e9
     for value, is_best in zip(curve, net.history_["is_best"], strict=True):
@@ -864,7 +864,7 @@ def test_soft_targets_need_a_loss_that_accepts_them():
 # ------------------------------------------------------------------ partial_fit
 
 
-def test_partial_fit_learns_over_its_calls():
+def test_partial_fit_improves_from_call_to_call():
     net = make(hidden_layer_sizes=(16,))
     for _ in range(15):
         net.partial_fit(X, Y)
@@ -905,7 +905,7 @@ def test_partial_fit_of_other_labels_is_refused():
 
 
 @pytest.mark.parametrize("decoder", ["global_threshold", "per_label_threshold", "cardinality"])
-def test_decoder_that_learns_waits_for_fit_decoder(decoder):
+def test_decoder_that_requires_fit_waits_for_fit_decoder(decoder):
     net = make(decoder=decoder).partial_fit(X, Y)
     scores = proba(net)
     for call in (lambda: net.predict(X), lambda: net.decode(scores)):
@@ -1516,7 +1516,7 @@ class OwnConstructor(SeparableLoss):
         return torch.nn.functional.softplus(self.slope * s)
 
 
-def test_a_loss_with_a_constructor_of_its_own():
+def test_a_loss_with_a_custom_constructor():
     make(loss=OwnConstructor(2.0)).fit(X, Y).predict(X)
 
 

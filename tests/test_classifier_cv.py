@@ -32,7 +32,7 @@ def make(**params):
     return MultiLabelNetClassifier(**(defaults | params))
 
 
-def test_every_row_is_scored_by_the_net_that_has_not_seen_it():
+def test_out_of_fold_scores_are_of_the_net_that_was_not_trained_on_the_row():
     net = make(store_cv_results=True, early_stopping=False).fit(X, Y)
     folds = list(MultilabelStratifiedKFold(3, random_state=net._seeds(0)[2]).split(Y, Y))
     for (_, test), part in zip(folds, net.nets_, strict=True):
@@ -109,7 +109,7 @@ def test_repeats_split_in_another_way_each_time():
     np.testing.assert_allclose(net.oof_scores_, expected, atol=1e-7)
 
 
-def test_a_changed_label_moves_no_out_of_fold_score_of_its_own_row():
+def test_a_changed_label_does_not_change_the_out_of_fold_score_of_its_row():
     splits = list(KFold(3).split(X))
     given = dict(cv=splits, store_cv_results=True, early_stopping=False)
     a = make(**given).fit(X, Y)
@@ -261,7 +261,7 @@ def test_missing_labels_and_weights_of_labels():
 
 
 @pytest.mark.parametrize("ensemble", [True, False])
-def test_partial_fit_goes_on_with_every_net(ensemble):
+def test_partial_fit_continues_with_all_nets(ensemble):
     net = make(ensemble=ensemble).fit(X, Y)
     before = [part.scores(net._check_X(X), "cpu")[0] for part in net.nets_]
     made = [len(part.history) for part in net.nets_]
@@ -271,7 +271,7 @@ def test_partial_fit_goes_on_with_every_net(ensemble):
         assert len(part.history) == n_epochs + 1
 
 
-def test_a_failing_pass_leaves_every_net_as_it_was(monkeypatch):
+def test_a_failing_pass_leaves_all_nets_as_they_were(monkeypatch):
     net = make().fit(X, Y)
     before, counts = net.predict_proba(X), [part.criterion_.loss.label_count_ for part in net.nets_]
     last = net.nets_[-1]
@@ -302,7 +302,7 @@ class Untouched(Decoder):
 
 
 @pytest.mark.parametrize("params", [dict(), dict(cv=None), dict(ensemble=False)], ids=str)
-def test_a_decoder_with_a_guarantee_gets_rows_of_its_own(params, monkeypatch):
+def test_risk_control_gets_reserved_rows(params, monkeypatch):
     seen = []
     monkeypatch.setattr(
         "sklearn_mlloss.classifier.reserve", lambda *a: seen.append(reserve(*a)) or seen[-1]
@@ -317,7 +317,7 @@ def test_a_decoder_with_a_guarantee_gets_rows_of_its_own(params, monkeypatch):
         np.testing.assert_array_equal(np.isnan(net.oof_scores_).all(axis=1).nonzero()[0], reserved)
 
 
-def test_a_decoder_with_a_guarantee_keeps_them_when_the_decision_is_fitted_anew():
+def test_risk_control_gets_reserved_rows_when_the_decision_is_refitted():
     net = make(cv=None).fit(X, Y)
     assert net.fit_decoder(X, Y, Untouched()).decoder_.n_rows_ == len(X)
     assert net.fit_decoder(X, Y, calibration="sigmoid").decoder_.n_rows_ == len(X) // 5

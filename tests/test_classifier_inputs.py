@@ -60,7 +60,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_of_an_indicator_trains_the_same(form, reference):
+def test_each_form_of_an_indicator_trains_the_same(form, reference):
     y = FORMS[form]
     net = make().fit(X, y)
     np.testing.assert_array_equal(net.predict_proba(X), reference.predict_proba(X))
@@ -93,7 +93,7 @@ MISSING = {
 
 
 @pytest.mark.parametrize("form", MISSING)
-def test_every_form_of_missing_entries_is_masked(form, reference):
+def test_each_form_of_missing_entries_is_masked(form, reference):
     net = make().fit(X, MISSING[form])
     expected = make().fit(X, MASKED).predict_proba(X)
     np.testing.assert_array_equal(net.predict_proba(X), expected)
@@ -195,7 +195,7 @@ def test_refused_y(y, words):
     assert not [name for name in vars(net) if name.endswith("_")]
 
 
-def test_constant_labels_are_learned_with_a_warning():
+def test_constant_labels_are_fitted_with_a_warning():
     constant = Y.copy()
     constant[:, 0], constant[:, 2] = 0, 1
     with pytest.warns(UserWarning, match="2 label\\(s\\) have only positives or no positive.*0, 2"):

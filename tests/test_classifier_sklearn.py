@@ -145,7 +145,7 @@ def test_grid_search_over_losses_and_decoders_in_two_processes():
     assert search.predict(X).shape == Y.shape
 
 
-def test_grid_search_with_every_number_of_labels(data):
+def test_grid_search_with_one_two_and_more_labels(data):
     X, Y = data
     grid = {"net__loss": ["bce", FocalLoss(gamma=1)], "net__decoder": ["auto", FixedThreshold(0.4)]}
     search = GridSearchCV(pipeline(), grid, scoring="f1_macro", cv=2, error_score="raise")
@@ -238,7 +238,7 @@ def test_scorers_with_a_column_of_classes(n_classes):
 # ------------------------------------------------------------------ copies
 
 
-def test_clone_is_unfitted_and_learns_the_same(net, data):
+def test_clone_is_unfitted_and_fits_the_same(net, data):
     X, Y = data
     copy = clone(net)
     assert not [name for name in vars(copy) if name.endswith("_")]
@@ -381,7 +381,7 @@ def test_unknown_parameters_are_refused():
         MultiLabelNetClassifier("focal", gamma=1)
 
 
-def test_a_clone_has_a_loss_object_of_its_own():
+def test_a_clone_has_another_loss_object():
     loss = FocalLoss(gamma=1)
     clf = MultiLabelNetClassifier(loss)
     clone(clf).set_params(loss__gamma=5)

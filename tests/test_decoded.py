@@ -127,7 +127,7 @@ def positives(proba):
 
 @pytest.mark.parametrize("ensemble", [True, False])
 @pytest.mark.parametrize("name", KINDS)
-def test_every_kind_of_classifier(name, ensemble):
+def test_kinds_of_classifiers(name, ensemble):
     clf = make(KINDS[name], ensemble=ensemble, store_cv_results=True).fit(X, Y)
     oof = np.empty(Y.shape)
     models = []
@@ -305,7 +305,7 @@ def test_labels_not_observed_are_left_out_of_the_decision():
 # ------------------------------------------------------------------ folds
 
 
-def test_without_anything_to_learn_there_is_one_fit():
+def test_without_anything_to_fit_the_estimator_is_fitted_once():
     Counting.fits = 0
     y = Y[:, 0]
     for ensemble in ("auto", False):
@@ -319,7 +319,7 @@ def test_without_anything_to_learn_there_is_one_fit():
 
 @pytest.mark.parametrize("ensemble", [True, np.True_], ids=repr)
 @pytest.mark.parametrize("decoder", ["threshold", "expected_fbeta", "top_k", "risk_control"])
-def test_an_ensemble_that_is_asked_for_is_there_without_anything_to_learn(decoder, ensemble):
+def test_a_requested_ensemble_without_anything_to_fit(decoder, ensemble):
     clf = make(TREE, decoder, ensemble=ensemble).fit(X, Y)
     assert len(clf.estimators_) == 3 and not hasattr(clf, "oof_scores_")
     scores = np.mean([positives(m.predict_proba(X)) for m in clf.estimators_], axis=0)
@@ -564,7 +564,7 @@ def test_scores_that_the_estimator_has_kept(calibration):
     np.testing.assert_array_equal(clf.predict(X), by_hand.decode(expected))
 
 
-def test_a_network_has_folds_of_its_own():
+def test_a_network_with_its_own_folds():
     net = MultiLabelNetClassifier(
         hidden_layer_sizes=(8,), max_epochs=5, cv=3, store_cv_results=True, random_state=0,
         device="cpu", decoder="global_threshold",
@@ -589,7 +589,7 @@ def test_rows_that_no_fold_of_the_estimator_has_tested():
     assert clf.decoder_.threshold_ == by_hand.threshold_
 
 
-def test_rows_of_a_guarantee_are_kept_from_an_estimator_with_folds():
+def test_reserved_rows_are_kept_from_an_estimator_with_folds():
     seen = []
 
     class Spy(KNeighborsClassifier):
@@ -681,7 +681,7 @@ def test_out_of_bag_scores_of_classes():
 @pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
 @pytest.mark.filterwarnings("ignore:invalid value encountered in divide")
 @pytest.mark.parametrize("kind", [RandomForestClassifier, BaggingClassifier])
-def test_rows_that_every_tree_has_drawn(kind):
+def test_rows_that_all_trees_have_drawn(kind):
     y = Y if kind is RandomForestClassifier else Y[:, 0]
     model = kind(n_estimators=4, **BAGGED)
     clf = make(model, cv="oof", store_cv_results=True).fit(X, y)
@@ -696,7 +696,7 @@ def test_rows_that_every_tree_has_drawn(kind):
     assert clf.decoder_.threshold_ == by_hand.threshold_
 
 
-def test_nothing_to_learn_needs_no_scores():
+def test_no_scores_are_needed_without_anything_to_fit():
     clf = make(TREE, "threshold", cv="oof").fit(X, Y)
     np.testing.assert_array_equal(clf.predict(X), clone(TREE).fit(X, Y).predict(X))
 
@@ -760,7 +760,7 @@ class AsMany(Decoder):
         return np.argsort(np.argsort(-scores)) < count[:, None]
 
 
-def test_a_decoder_of_ones_own_may_go_by_counts():
+def test_a_custom_decoder_may_use_counts():
     clf = make(decoder=AsMany()).fit(X, Y)
     count = np.arange(len(X)) % 4
     proba = clf.predict_proba(X)
@@ -1060,7 +1060,7 @@ MANY_LABELS = [
 
 @pytest.mark.parametrize("estimator", ONE_LABEL, ids=lambda e: type(e).__name__)
 @pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame, sp.csr_matrix, np.ndarray.tolist])
-def test_tags_tell_that_one_label_is_taken(estimator, kind):
+def test_estimators_whose_tags_allow_one_label_only(estimator, kind):
     name = type(estimator).__name__
     match = rf"^{name} takes one label only, and y has 3: give .*=OneVsRestClassifier\({name}\("
     assert takes_many_labels(estimator) is False
@@ -1090,7 +1090,7 @@ def test_errors_of_classifiers_of_many_labels_are_left_as_they_are(estimator):
         assert ("OneVsRest" in notes) == (type(estimator) is Array3)
 
 
-def test_what_tags_do_not_tell_is_a_note():
+def test_errors_of_estimators_without_such_tags_get_a_note():
     assert takes_many_labels(Strict()) is None
     assert takes_many_labels(StackingClassifier([("tree", TREE)], TREE)) is None
     for clf in (make(Strict()), SoftVotingClassifier([("a", Strict())])):

@@ -98,7 +98,7 @@ def test_the_weighted_mean_of_the_members_on_the_same_folds(weights, ensemble, c
 
 
 @pytest.mark.parametrize("weights", [None, [1, 0.5]], ids=str)
-def test_the_same_as_around_a_vote(weights):
+def test_a_list_equals_soft_voting_as_estimator(weights):
     vote = SoftVotingClassifier(MEMBERS, weights=weights)
     one, two = (make(members, weights=w).fit(X, Y) for members, w in ((MEMBERS, weights),
                                                                       (vote, None)))  # fmt: skip
@@ -107,7 +107,7 @@ def test_the_same_as_around_a_vote(weights):
     assert not hasattr(two, "weights_")
 
 
-def test_learned_weights_are_those_of_a_vote_of_members_with_the_same_folds():
+def test_learned_weights_equal_those_of_soft_voting_with_the_same_folds():
     of_folds = [
         (name, DecodedClassifierCV(member, "threshold", cv=CV, ensemble=True,
                                    store_cv_results=True))
@@ -222,7 +222,7 @@ def test_groups_are_kept_together_for_all_members():
         make([("one", inner), ("two", TREE)]).fit(X, Y, groups=groups)
 
 
-def test_rows_of_a_guarantee_are_kept_from_members_and_weights():
+def test_reserved_rows_are_kept_from_members_and_weights():
     clf = make(decoder=RiskControl(0.3), weights="learned", calibration="sigmoid").fit(X, Y)
     kept = np.isnan(clf.oof_scores_).all(axis=1)
     assert kept.sum() == 30

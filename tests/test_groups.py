@@ -110,7 +110,7 @@ def test_groups_for_a_metric():
     ],
     ids=["3", "None", "GroupKFold", "splits", "oof", "not stored"],
 )
-def test_rows_of_a_guarantee_are_of_groups_of_their_own(params):
+def test_reserved_rows_are_of_other_groups(params):
     clf = decoded(decoder=Untouched(), **params).fit(X, Y, groups=GROUPS)
     given = clf.decoder_.given_
     assert 20 <= len(given) <= 28 and len(np.unique(given, axis=0)) == 1
@@ -121,7 +121,7 @@ def test_rows_of_a_guarantee_are_of_groups_of_their_own(params):
     assert len(given) == kept.sum() and np.unique(GROUPS[kept]).size < 24
 
 
-def test_rows_of_a_guarantee_are_not_of_groups_that_the_calibration_sees(monkeypatch):
+def test_reserved_rows_are_of_other_groups_than_those_of_the_calibration(monkeypatch):
     seen = []
 
     def spy(Y, seed, groups=None, **params):
@@ -144,7 +144,7 @@ def test_rows_of_a_guarantee_are_not_of_groups_that_the_calibration_sees(monkeyp
 
 
 @pytest.mark.parametrize("n_groups", [2, 3, 4])
-def test_a_guarantee_with_few_groups(n_groups):
+def test_reserved_rows_of_few_groups(n_groups):
     groups = np.arange(120) % n_groups
     rest, own = reserve(Y, 0, groups=groups)
     assert len(own) == 120 // n_groups and len(np.unique(groups[own])) == 1
@@ -152,7 +152,7 @@ def test_a_guarantee_with_few_groups(n_groups):
         decoded(Untrained(), RiskControl()).fit(X, Y, groups=np.zeros(120))
 
 
-def test_rows_without_weight_are_not_kept_for_a_guarantee():
+def test_rows_without_weight_are_not_reserved():
     weight = 1.0 * (np.arange(120) < 40)
     for groups in (None, GROUPS):
         rest, own = reserve(Y, 0, weight, groups)
@@ -308,7 +308,7 @@ def test_groups_with_metadata_routing():
         ),
     ],
 )
-def test_groups_are_refused_where_an_estimator_makes_folds_of_its_own(estimator, what):
+def test_groups_are_refused_if_an_estimator_makes_its_own_folds(estimator, what):
     with pytest.raises(ValueError, match=f"{what}, and groups would not reach its folds"):
         DecodedClassifierCV(estimator(), cv=2).fit(X, Y, groups=GROUPS)
     search = LossDecoderSearchCV(MultiLabelNetClassifier(cv=2), ["bce"], ["threshold"], cv=2)

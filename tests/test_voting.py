@@ -140,7 +140,7 @@ def test_a_label_that_is_constant_in_training(constant):
     np.testing.assert_allclose(proba[:, 0], (trees[0][:, 1] + linear[:, 0]) / 2, atol=1e-12)
 
 
-def test_a_class_that_a_member_has_not_seen_has_probability_zero():
+def test_a_class_missing_in_the_training_of_a_member_has_probability_zero():
     y = Y[:, 0] + Y[:, 1]
     some = FrozenEstimator(clone(TREE).fit(X[y < 2], y[y < 2]))
     clf = SoftVotingClassifier([("some", some), ("all", TREE)]).fit(X, y)

@@ -96,14 +96,14 @@ class Decides(Fake):
 
 @forms
 @pytest.mark.parametrize("n_rows", [40, 1])
-def test_labels_in_every_form(form, n_labels, n_rows):
+def test_labels_in_each_form(form, n_labels, n_rows):
     given = P[:n_rows, :n_labels]
     values, classes = form(given)
     np.testing.assert_allclose(label_matrix(values, n_labels, classes), given, rtol=1e-6)
 
 
 @forms
-def test_estimators_scorers_and_displays_read_every_form(form, n_labels):
+def test_estimators_scorers_and_displays_read_each_form(form, n_labels):
     X, y = P[:, :n_labels], Y[:, :n_labels]
     fake = Fake(form)
     for clf in (
@@ -133,7 +133,7 @@ SINGLE = [
 
 @pytest.mark.parametrize("n_labels", [3, 1])
 @pytest.mark.parametrize("form", SINGLE)
-def test_decisions_are_mapped_in_every_form(form, n_labels):
+def test_decision_functions_are_mapped_in_each_form(form, n_labels):
     X, y = 4 * P[:, :n_labels] - 2, Y[:, :n_labels]
     clf = DecodedClassifierCV(
         Decides(MANY[form]), "threshold", response_method="decision_function"
@@ -185,7 +185,7 @@ def test_what_is_no_matrix_of_labels_is_refused(values, n_labels, match):
 CLASSES = np.array(["a", "b", "c"])
 
 
-def test_classes_in_every_form():
+def test_classes_in_each_form():
     p = P / P.sum(axis=1, keepdims=True)
     for values in (p, sp.csr_matrix(p), pd.DataFrame(p), p.tolist(), [p], (p,)):
         np.testing.assert_array_equal(class_matrix(values, CLASSES, CLASSES), p)

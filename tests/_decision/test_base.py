@@ -176,7 +176,7 @@ def test_classes_are_decided_by_the_largest_score(make):
 
 @both
 @pytest.mark.parametrize("random_state", [0, None])
-def test_a_guarantee_keeps_a_fifth_that_the_calibration_does_not_see(make, random_state):
+def test_risk_control_reserves_a_fifth_that_does_not_fit_the_calibrator(make, random_state):
     clf = make("threshold", random_state=random_state).fit(X, Y)
     raw, _ = clf._raw_scores(clf._check_X(X))
     for _ in range(2):  # the same rows each time
@@ -292,7 +292,7 @@ def test_rows_of_weight_zero_do_not_count(name, decoder):
 
 
 @pytest.mark.parametrize("name", [name for name in WAYS if name != "search"])
-def test_sets_are_learned_with_weights_of_what_was_observed(name):
+def test_label_sets_are_weighted_by_observed_entries(name):
     weight = np.random.default_rng(2).uniform(0.5, 2, Y.shape)
     weight[::4, 0] = 0
     found = WAYS[name]("label_set", None, X, Y, weight).decoder_
@@ -314,7 +314,7 @@ def test_sets_are_learned_with_weights_of_what_was_observed(name):
     ],
     ids=["rows of zero", "entries of zero", "negative", "NaN", "shape"],
 )
-def test_weights_are_checked_before_anything_is_learned(way, weight, match, monkeypatch):
+def test_weights_are_checked_before_training(way, weight, match, monkeypatch):
     monkeypatch.setattr("sklearn_mlloss._training.net.TableNet.train", lambda *a, **k: 1 / 0)
     if way in (WAYS["net, fit_decoder"], WAYS["decoded, fit_decoder"]):
         monkeypatch.undo()

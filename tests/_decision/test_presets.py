@@ -41,7 +41,7 @@ def test_parameters_that_are_given_take_precedence():
     assert net.decoder == PRESETS["f1_micro"]["decoder"]
 
 
-def test_a_network_of_ones_own_takes_the_place_of_that_of_the_preset():
+def test_a_custom_network_replaces_that_of_the_preset():
     net = MultiLabelNetClassifier.for_metric("f1_micro", module=nn.Linear, cv=None, max_epochs=2,
                                              early_stopping=False, device="cpu")  # fmt: skip
     assert isinstance(net.fit(X, Y).net_.module_.network, nn.Linear)

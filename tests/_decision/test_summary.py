@@ -167,7 +167,7 @@ def test_an_ensemble_has_a_line_a_network():
     assert parts(one.summary())["training"].endswith("on 150 rows")
 
 
-def test_a_network_of_ones_own():
+def test_a_custom_network():
     clf = net(module=Wide, hidden_layer_sizes="auto").fit(X, Y)
     n_parameters = sum(p.numel() for p in clf.net_.module_.parameters())
     assert parts(clf.summary())["network"] == f"Wide; {n_parameters} parameters, trained on cpu"
@@ -224,7 +224,7 @@ def test_a_table_that_is_too_long(make):
 
 
 @both
-def test_numbers_that_were_learned(make):
+def test_fitted_numbers_are_shown(make):
     clf = make(decoder="global_threshold", cv=3).fit(X, Y)
     said = parts(clf.summary())["decoder"]
     assert f"; threshold_ {clf.decoder_.threshold_:.3g}; best_score_ " in said
@@ -246,7 +246,7 @@ def test_labels_that_fall_back():
     assert "; a common value for 1 label with too few rows" in clf.summary()
 
 
-def test_what_another_decision_has_learned():
+def test_a_replaced_decision_is_shown():
     clf = net(decoder="per_label_threshold", cv=3, calibration="sigmoid").fit(X, Y)
     clf.fit_decoder(X[:60], Y[:60], decoder=FixedThreshold(0.25), calibration=None)
     found = parts(clf.summary())
@@ -255,7 +255,7 @@ def test_what_another_decision_has_learned():
 
 
 @pytest.mark.parametrize("name", DECODERS)
-def test_every_decoder_tells_what_it_has_learned(name):
+def test_fitted_parameters_of_decoders_are_shown(name):
     decoder = HierarchyClosure([-1, 0, 0]) if name == "hierarchy" else DECODERS[name]()
     clf = decoded(decoder=decoder).fit(X, Y)
     text = clf.summary()
@@ -269,7 +269,7 @@ def test_every_decoder_tells_what_it_has_learned(name):
 
 
 @pytest.mark.parametrize("name", CALIBRATORS)
-def test_every_calibrator_tells_what_it_has_learned(name):
+def test_fitted_parameters_of_calibrators_are_shown(name):
     clf = decoded(calibration=name).fit(X, Y)
     for attribute in CALIBRATORS[name].learned:
         assert attribute in clf.summary()
@@ -296,7 +296,7 @@ def test_classes(make):
 
 
 @both
-def test_before_fit_there_is_nothing_to_tell(make):
+def test_there_is_no_summary_before_fit(make):
     with pytest.raises(NotFittedError, match="is not fitted yet"):
         make().summary()
 
