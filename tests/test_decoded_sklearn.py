@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
+from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_mlloss import DecodedClassifierCV
@@ -21,6 +22,7 @@ pytestmark = [
 
 LINEAR = LogisticRegression(C=1)
 FOREST = RandomForestClassifier(8, random_state=0)
+TREE = DecisionTreeClassifier(max_depth=3, random_state=0)
 NET = OneVsRestClassifier(MLPClassifier((8,), max_iter=40, random_state=0))
 
 TUNED = {
@@ -69,6 +71,16 @@ CONFIGURATIONS = [
         NO_WEIGHTS,
     ),
     (DecodedClassifierCV(RidgeClassifier(), "threshold", cv=3, random_state=0), {}),
+    (
+        DecodedClassifierCV(
+            [("tree", TREE), ("forest", FOREST), ("no", "drop")],
+            "threshold",
+            weights="learned",
+            cv=3,
+            random_state=0,
+        ),
+        BOOTSTRAP,
+    ),
     (
         DecodedClassifierCV(OF_FOLDS, "global_threshold", cv="oof", random_state=0),
         TUNED | OWN_FOLDS,
