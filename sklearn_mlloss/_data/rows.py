@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -10,7 +11,7 @@ import scipy.sparse as sp
 
 from .weights import drop_unweighted, row_weight, scale_weight, training_rows
 
-__all__ = ["Inputs", "Matrix", "RowView", "Rows", "select"]
+__all__ = ["Inputs", "Matrix", "RowView", "Rows", "row_blocks", "select"]
 
 Inputs: TypeAlias = np.ndarray | sp.csr_matrix | sp.csr_array
 
@@ -107,3 +108,13 @@ class Rows:
     def row_weight(self) -> np.ndarray | None:
         """Return one weight per row, the mean over its observed entries."""
         return row_weight(self.weight, self.Y)
+
+
+def row_blocks(n_rows: int, entries_per_row: int, entries: int) -> Iterator[slice]:
+    """Yield slices of at least one row each, with up to so many entries where that is more.
+
+    scikit-learn's `gen_batches` refuses to go through no rows.
+    """
+    step = max(1, entries // max(1, entries_per_row))
+    for start in range(0, n_rows, step):
+        yield slice(start, start + step)

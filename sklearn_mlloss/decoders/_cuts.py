@@ -6,9 +6,9 @@ For the counts see `sklearn_mlloss._data.counts`.
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from .._data.counts import fbeta, ratio
+from .._data.rows import row_blocks
 
 # Thresholds, true positives and predicted entries of each cut.
 Cuts = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -123,7 +123,7 @@ def _strips(
     scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield scores, labels and weights of the observed entries of some rows at a time, flat."""
-    for rows in gen_batches(len(scores), max(1, _STRIP_ENTRIES // scores.shape[1])):
+    for rows in row_blocks(len(scores), scores.shape[1], _STRIP_ENTRIES):
         observed = ~np.isnan(Y[rows])
         weight = np.broadcast_to(sample_weight[rows, None], observed.shape)
         if observed.all():
@@ -160,7 +160,7 @@ def mean_metric(
     n_groups, n_cuts = len(scores), thresholds.size
     group_weight = np.ones(n_groups) if group_weight is None else group_weight
     total, total_weight = np.zeros(n_cuts), 0.0
-    for block in gen_batches(n_groups, max(1, _BLOCK_ENTRIES // max(n_cuts, scores.shape[1]))):
+    for block in row_blocks(n_groups, max(n_cuts, scores.shape[1]), _BLOCK_ENTRIES):
         weight = np.where(np.isnan(Y[block]), 0.0, weights[block])
         weighted_y = weight * np.nan_to_num(Y[block])
         # The first threshold that an entry reaches; n_cuts if it reaches none.

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from .._data.fields import checked
+from .._data.rows import row_blocks
 from .._data.validation import check_beta, check_number
 from .base import Decoder
 from .counts import _first_in_rank, _ranking
@@ -235,7 +235,7 @@ def best_length(values: np.ndarray) -> np.ndarray:
 
 
 def _blocks(p: np.ndarray) -> Iterator[slice]:
-    return gen_batches(len(p), max(1, _BLOCK_ENTRIES // p.shape[1]))
+    return row_blocks(len(p), p.shape[1], _BLOCK_ENTRIES)
 
 
 def _probabilities(scores: np.ndarray, rule: str) -> np.ndarray:

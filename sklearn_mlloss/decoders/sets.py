@@ -10,18 +10,17 @@ factor by which it is more frequent than it would be for independent labels. Sco
 of that, too, because they differ between rows, so only a share of it counts (`dependence`).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import gen_batches
 
 from .._data.containers import to_float
 from .._data.fields import checked
 from .._data.labels import check_label_values
+from .._data.rows import row_blocks
 from .._data.validation import check_beta, check_number
 from .._data.weights import check_row_weight
 from .base import Decoder
@@ -120,9 +119,6 @@ class _SeenSets(Decoder):
         log_odds = np.log(p) - np.log1p(-p)
         return log_odds @ self.label_sets_.T.astype(float) + self.dependence * self.log_lift_
 
-    def _blocks(self, p: np.ndarray, entries_per_row: int) -> Iterator[slice]:
-        return gen_batches(len(p), max(1, _BLOCK_ENTRIES // entries_per_row))
-
 
 @dataclass(eq=False, repr=False)
 class LabelSetDecoder(_SeenSets):
@@ -180,7 +176,7 @@ class LabelSetDecoder(_SeenSets):
         if not len(self.label_sets_):
             return p >= 0.5
         best = np.empty(len(p), dtype=int)
-        for block in self._blocks(p, len(self.label_sets_)):
+        for block in row_blocks(len(p), len(self.label_sets_), _BLOCK_ENTRIES):
             log_posterior = self._log_posterior(p[block])
             top = log_posterior.max(axis=1, keepdims=True)
             best[block] = np.argmax(log_posterior >= top - _TIE, axis=1)
@@ -258,7 +254,8 @@ class GFMDecoder(_SeenSets):
         if not len(self.label_sets_):
             return best_fbeta_sets(p, self.beta, self.empty)
         Y_hat = np.empty(p.shape, dtype=bool)
-        for block in self._blocks(p, len(self.label_sets_) + p.shape[1] ** 2):
+        entries = len(self.label_sets_) + p.shape[1] ** 2
+        for block in row_blocks(len(p), entries, _BLOCK_ENTRIES):
             log_posterior = self._log_posterior(p[block])
             posterior = np.exp(log_posterior - log_posterior.max(axis=1, keepdims=True))
             Y_hat[block] = self._best(posterior / posterior.sum(axis=1, keepdims=True))

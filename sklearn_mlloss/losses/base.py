@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import gen_batches
 from torch import Tensor, nn
 
 from .._data.containers import to_array
 from .._data.fields import check_fields, checked
 from .._data.messages import describe
 from .._data.persistence import VersionedEstimator
+from .._data.rows import row_blocks
 from .._data.validation import check_choice, check_number, check_numbers
 from .._data.weights import LARGEST_SUM, check_weight
 from .links import strictly_increasing
@@ -568,7 +568,7 @@ def _label_totals(Y: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray,
     n_labels = Y.shape[1]
     weight = check_weight(weight, Y, largest_sum=LARGEST_SUM)
     observed, positive = np.zeros(n_labels), np.zeros(n_labels)
-    for rows in gen_batches(len(Y), max(1, BLOCK_ENTRIES // max(1, n_labels))):
+    for rows in row_blocks(len(Y), n_labels, BLOCK_ENTRIES):
         y = Y[rows]
         w = np.ones(len(y)) if weight is None else weight[rows]
         if ((y < 0) | (y > 1)).any():

@@ -43,3 +43,9 @@ def test_counting_needs_little_memory(weight):
         assert tracemalloc.get_traced_memory()[1] < 1.5 * large.nbytes
     finally:
         tracemalloc.stop()
+
+
+def test_no_rows():
+    loss = BinaryCrossEntropy().fit(np.empty((0, 3)))
+    np.testing.assert_array_equal(loss.label_count_, np.zeros(3))
+    assert loss.partial_fit(Y).label_count_.tolist() == [41, 41, 41]
