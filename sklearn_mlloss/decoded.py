@@ -334,7 +334,9 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
                 scored = (rest, self._raw_scores(data.X)[0]) if needs_scores else None
             else:
                 scored = self._fit_models(model, data, rest, fold_seed, needs_scores)
-            self._set_features()
+            self.estimator_ = self.estimators_[0]
+            self._take([self.estimator_], "n_features_in_", "feature_names_in_")
+            self._take([self.estimator_] if isinstance(self.estimator, list) else [], "weights_")
             if self.store_cv_results and scored is not None:
                 self.oof_scores_ = row_means(*scored, len(data.Y))
             if self._decision.requires_fit:
@@ -571,15 +573,6 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
             )
         known = ~np.isnan(scores).any(axis=1)
         return rest[known], scores[known]
-
-    def _set_features(self) -> None:
-        """Set the first model, and what is public of it."""
-        self.estimator_ = self.estimators_[0]
-        for name in ("n_features_in_", "feature_names_in_", "weights_"):
-            self.__dict__.pop(name, None)
-            is_of_model = name != "weights_" or isinstance(self.estimator, list)
-            if is_of_model and hasattr(self.estimator_, name):
-                setattr(self, name, getattr(self.estimator_, name))
 
     def _learn_decision(
         self, data: _Data, held_out: HeldOut | None, reserved: np.ndarray | None

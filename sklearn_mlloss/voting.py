@@ -187,16 +187,9 @@ class SoftVotingClassifier(Composition, LabelClassifier):
                 self.weights_ = least_log_loss(kept, Y, sample_weight)
             if len(kept) == len(scores):
                 self.oof_scores_ = np.average(np.stack(kept), axis=0, weights=self.weights_)
-            names = [name for name, _ in self._members()]
-            fitted = dict(zip(names, self.estimators_, strict=True))
-            self.named_estimators_ = Bunch(
-                **{name: fitted.get(name, "drop") for name, _ in self.estimators}
-            )
-            for attribute in ("n_features_in_", "feature_names_in_"):
-                self.__dict__.pop(attribute, None)
-                values = [getattr(m, attribute) for m in self.estimators_ if hasattr(m, attribute)]
-                if values:
-                    setattr(self, attribute, values[0])
+            fitted = zip((name for name, _ in self._members()), self.estimators_, strict=True)
+            self.named_estimators_ = Bunch(**(dict(self.estimators) | dict(fitted)))
+            self._take(self.estimators_, "n_features_in_", "feature_names_in_")
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -67,6 +68,14 @@ class LabelClassifier(ClassifierMixin, VersionedEstimator, ABC):
         self.classes_ = targets.classes_
         self.n_labels_ = targets.n_labels_
         self.label_names_ = targets.label_names_
+
+    def _take(self, models: Sequence[Any], *names: str) -> None:
+        """Set each attribute to that of the first model that has it; without one, delete it."""
+        for name in names:
+            self.__dict__.pop(name, None)
+            values = [getattr(model, name) for model in models if hasattr(model, name)]
+            if values:
+                setattr(self, name, values[0])
 
 
 class DecidingClassifier(LabelClassifier):
