@@ -66,11 +66,9 @@ def room(path):
 
 
 def statements(tree):
-    """Yield all nodes but those that only type checkers, or users of lazy names, run."""
+    """Yield all nodes but those that only type checkers read."""
     for node in ast.iter_child_nodes(tree):
-        checked = isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
-        lazy = isinstance(node, ast.FunctionDef) and node.name == "__getattr__"
-        if not checked and not lazy:
+        if not (isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"):
             yield node
             yield from statements(node)
 

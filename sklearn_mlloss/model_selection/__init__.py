@@ -3,6 +3,7 @@
 `LossDecoderSearchCV`, the search over losses and decoders, can be imported from here, too.
 """
 
+from importlib import import_module
 from typing import Any
 
 from sklearn_mlloss.model_selection.comparison import (
@@ -38,9 +39,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import the search on first use: it needs torch, and splitters do not."""
     if name == "LossDecoderSearchCV":
-        from sklearn_mlloss._search.search import LossDecoderSearchCV
-
-        return LossDecoderSearchCV
+        return getattr(import_module("sklearn_mlloss._search.search"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
