@@ -144,7 +144,7 @@ def test_beta_is_no_worse_than_any_map_it_contains(problem):
                 bounds=[(1e-6, 50), (1e-6, 50), (-50, 50)],
                 method="L-BFGS-B",
             )
-            # The ridge towards a = b = 1, which settles what the rows leave open, costs this much.
+            # The ridge towards a = b = 1, for slopes not determined by the rows, costs this much.
             slack = 1e-7 + 1e-6 * ((best.x[:2] - 1) ** 2).sum()
             assert value <= best.fun + slack
 
@@ -398,7 +398,7 @@ def test_separable_and_reversed_rows_stay_finite(name, spread, sign):
 def test_one_row(calibrator):
     proba = calibrator.fit([[0.2, 0.9, 0.4]], [[1, np.nan, 0.3]]).transform([[0.2, 0.9, 0.4]])
     assert proba[0, :2].tolist() == [0.2, 0.9]
-    # One row says nothing of a slope: the map moves the score towards the (smoothed) target.
+    # One row does not determine a slope: the map moves the score towards the (smoothed) target.
     assert 0.2 < proba[0, 2] < 0.5
 
 

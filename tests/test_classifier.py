@@ -147,7 +147,7 @@ def effect_of_hidden_layer_sizes():
     # Folds have what one fit of all rows has.
     folds = make(**params, cv=3, early_stopping=True).fit(X[rows], Y[rows])
     assert [len(linear_layers(part)) for part in folds.nets_] == [3, 3, 3]
-    # What is gone on from stays, whatever "auto" would be for these rows.
+    # A warm start keeps the sizes, independent of "auto" for these rows.
     for sizes, n in (("auto", 4000), ((8,), 63_000)):
         net = make(**{**params, "hidden_layer_sizes": sizes}, warm_start=True)
         some, more = (np.arange(m) % len(X) for m in (n, n + 2000))
@@ -679,7 +679,7 @@ def test_convergence_warning_only_if_the_fit_still_improves():
     with pytest.warns(ConvergenceWarning, match="max_epochs=3"):
         early(max_epochs=3).fit(X, Y)
     early().fit(X, Y)
-    make(max_epochs=2).fit(X, Y)  # without held-out rows nobody knows
+    make(max_epochs=2).fit(X, Y)  # not detected without held-out rows
 
 
 def test_patience_that_ends_with_the_last_epoch_does_not_warn():
@@ -839,7 +839,7 @@ def test_weights_of_labels_need_an_indicator():
 
 
 class HardLoss(Loss):
-    """A loss of somebody's own that knows 0 and 1 only."""
+    """A custom loss for targets of 0 and 1 only."""
 
     def objective(self, outputs, targets, mask=None, sample_weight=None):
         return nn.functional.softplus((1 - 2 * targets) * outputs).mean(-1)
@@ -1166,7 +1166,7 @@ def test_an_interrupt_is_not_swallowed(monkeypatch, callbacks, method):
     assert not [name for name in vars(fresh) if name.endswith("_")]
 
 
-# ------------------------------------------------------------------ networks of one's own
+# ------------------------------------------------------------------ custom networks
 
 
 def custom(**params):
@@ -1351,7 +1351,7 @@ def error_of_bce(known):
 @pytest.mark.parametrize(
     "loss", [FocalLoss(gamma=2), AsymmetricLoss(1, 2, clip=0), "abs_kl"], ids=repr
 )
-def test_probabilities_are_calibrated_whatever_the_loss(known, error_of_bce, loss):
+def test_probabilities_are_calibrated_for_every_loss(known, error_of_bce, loss):
     error, raw = calibrated(known, loss)
     assert error_of_bce < 0.03
     assert error < error_of_bce + 0.02
@@ -1361,7 +1361,7 @@ def test_probabilities_are_calibrated_whatever_the_loss(known, error_of_bce, los
 # ------------------------------------------------------------------ what a review found
 
 
-def test_a_column_of_weights_is_a_weight_a_row():
+def test_a_column_of_weights_is_one_weight_per_row():
     weight = np.linspace(0.5, 2, len(X))
     one = make(loss="zlpr").fit(X, Y[:, :1], weight)
     np.testing.assert_array_equal(
@@ -1452,7 +1452,7 @@ def test_rules_that_compare_labels_warn_of_a_single_one(decoder):
         make(decoder=decoder).fit(X, Y[:, 0])
 
 
-def test_fit_works_whatever_the_mode_of_autograd():
+def test_fit_works_in_every_mode_of_autograd():
     expected = proba(make().fit(X, Y))
     for mode in (torch.no_grad(), torch.inference_mode()):
         with mode:
@@ -1504,7 +1504,7 @@ def test_torch_losses_that_cannot_serve_are_refused(loss):
 
 
 class OwnConstructor(SeparableLoss):
-    """A loss of somebody's own whose constructor leaves the base's parameters out."""
+    """A custom loss whose constructor lacks the parameters of the base class."""
 
     def __init__(self, slope=1.0):
         self.slope = slope

@@ -1,4 +1,4 @@
-"""Networks a fold: out-of-fold scores, ensembles, and the decision fitted on all rows."""
+"""One network per fold: out-of-fold scores, ensembles, and the decoder fitted on all rows."""
 
 import pickle
 
@@ -161,7 +161,7 @@ def test_calibration_alone_holds_rows_out():
     assert net.predict(X).shape == Y.shape
 
 
-def test_the_decision_can_be_fitted_again():
+def test_decoder_and_calibrator_can_be_refitted():
     net = make(cv=None, calibration="sigmoid").fit(X, Y)
     before = net.predict_proba(X)
     net.fit_decoder(X, Y, calibration=None)
@@ -289,7 +289,7 @@ def test_warm_start_and_folds_exclude_each_other():
 
 
 class Untouched(Decoder):
-    """Tells which rows it was given."""
+    """Records the rows that are passed to it."""
 
     requires_fit = True
     untouched_rows = True

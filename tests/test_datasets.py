@@ -101,7 +101,7 @@ MUSIC = ["amazed.suprised", "happy.pleased", "relaxing.calm", "quiet.still", "sa
 
 
 def keep_download(home, data_id=40589, name="emotions", n_samples=593, order=("FALSE", "TRUE")):
-    """Write what OpenML answers into scikit-learn's cache, and return the columns.
+    """Write an answer of OpenML into scikit-learn's cache, and return the columns.
 
     Two numbers, a nominal column of each of the kinds there are, and the labels.
     """
@@ -194,7 +194,7 @@ def test_another_table_than_the_one_that_was_asked_for(tmp_path, other):
 
 
 def answer(name="scene", categories=None, **changes):
-    """Return what fetch_openml returns of a table."""
+    """Return a data set as fetch_openml does."""
     _, n_samples, n_labels = datasets._OPENML[name]
     target = np.full((n_samples, n_labels), "FALSE", dtype=object)
     target[::3] = "TRUE"

@@ -406,7 +406,7 @@ def test_a_fitted_estimator_of_classes_that_are_not_all_there():
     np.testing.assert_array_equal(clf.predict(X), fitted.predict(X))
 
 
-def test_rows_of_a_guarantee_serve_nothing_else():
+def test_rows_of_a_guarantee_are_used_for_nothing_else():
     Counting.fits = 0
     clf = make(MultiOutputClassifier(Counting()), "risk_control").fit(X, Y)
     assert Counting.fits == 3  # one model of three labels
@@ -772,7 +772,7 @@ def test_a_custom_decoder_may_use_counts():
 # ------------------------------------------------------------------ swapping the decision
 
 
-def test_swapping_the_decision_trains_nothing():
+def test_replacing_the_decoder_trains_nothing():
     clf = make(MultiOutputClassifier(Counting()), ensemble=True).fit(X, Y)
     Counting.fits = 0
     new = X + 0.01
@@ -1015,7 +1015,7 @@ print(*[name for name in names if name in sys.modules])
 
 
 class Strict(LogisticRegression):
-    """Takes one label, and does not say so in a way that is known."""
+    """Accepts one label only, without a tag or a base class that declares it."""
 
     def fit(self, X, y, sample_weight=None):
         return super().fit(X, y, sample_weight)

@@ -232,7 +232,7 @@ def test_reserved_rows_are_kept_from_members_and_weights():
     np.testing.assert_array_equal(clf.predict(X), by_hand.decode(calibrator.transform(raw)))
 
 
-def test_swapping_the_decision_trains_nothing():
+def test_replacing_the_decoder_trains_nothing():
     clf = make([("one", Counting(max_depth=2)), ("two", TREE)], weights="learned").fit(X, Y)
     Counting.fits = 0
     weights = clf.weights_

@@ -15,7 +15,7 @@ PARTS = (
     "networks", "testing",
 )  # fmt: skip
 MODULES = ["sklearn_mlloss", *(f"sklearn_mlloss.{name}" for name in PARTS)]
-# Everything that numpydoc checks has to hold, but for these.
+# All checks of numpydoc have to pass, except for these.
 IGNORED = {
     "GL01": "the summary begins beside the quotes; numpydoc before 1.11 wants it below",
     "ES01": "one sentence often says all",
@@ -61,7 +61,7 @@ METHODS_OF = {
 
 
 def complaints(path, doc, waived):
-    """Return what numpydoc finds wrong, without what is waived here."""
+    """Return the errors of numpydoc, without those that are waived here."""
     found = []
     for code, message in validate(path)["errors"]:
         named = re.findall(r"'(\w+)'", message)
@@ -103,7 +103,7 @@ def test_methods_keep_the_rules(path):
 
 
 def paragraph(cls, parameter):
-    """Return what the docstring of a class says of a parameter."""
+    """Return the description of a parameter in the docstring of a class."""
     return re.search(rf"^{parameter} : .*\n((?: +.*\n)+)", inspect.getdoc(cls), re.M)[1]
 
 

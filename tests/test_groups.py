@@ -267,7 +267,7 @@ def test_repeats_do_not_work_with_groups():
         LossDecoderSearchCV(net(), repeats=2).fit(X, Y, groups=GROUPS)
 
 
-def test_a_vote_says_where_groups_go():
+def test_soft_voting_names_where_groups_go():
     vote = SoftVotingClassifier([("a", Untrained())])
     with pytest.raises(ValueError, match="takes no groups without metadata routing: give members"):
         vote.fit(X, Y, groups=GROUPS)

@@ -1,4 +1,4 @@
-"""No message shows rows of data, at whatever length: messages end up in logs."""
+"""No message shows rows of data, of any length: messages end up in logs."""
 
 import inspect
 import itertools

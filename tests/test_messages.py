@@ -1,4 +1,4 @@
-"""Messages for what people give by mistake: the parameter, what was given, and what to do."""
+"""Messages for mistakes: the parameter, what was given, and what to do."""
 
 import numpy as np
 import pandas as pd
@@ -508,7 +508,7 @@ DID_YOU_MEAN = ".*did you mean 'sample_weight'"
     ids=["net", "decoded", "nothing to learn", "prefit", "prefit, nothing to learn", "frozen",
          "pipeline", "oof", "frozen within", "search", "search of a pipeline"],
 )  # fmt: skip
-def test_keywords_that_nobody_takes(clf, match):
+def test_unknown_keywords(clf, match):
     before = dict(vars(clf))
     for routing in (False, True):
         with config_context(enable_metadata_routing=routing):
@@ -522,7 +522,7 @@ def test_keywords_that_nobody_takes(clf, match):
             fitted.fit_decoder(X, Y[:, 0], sample_weights=np.ones(80))
 
 
-def test_keywords_of_a_vote():
+def test_keywords_of_a_soft_voting_ensemble():
     vote = SoftVotingClassifier([("a", Never()), ("b", FrozenEstimator(FITTED))])
     with pytest.raises(ValueError, match="sample_weights"):
         vote.fit(X, Y[:, 0], sample_weights=np.ones(80))

@@ -1,4 +1,4 @@
-"""Who may import whom, and what is public."""
+"""Allowed imports between modules, and public names."""
 
 import ast
 import importlib
@@ -174,7 +174,7 @@ def test_private_names_of_scikit_learn_are_in_one_file(path):
 
 @within("")
 def test_files_can_be_read_in_one_sitting(path):
-    # The plan says about 350 lines; docstrings with a formula for everything need some more.
+    # About 350 lines are the aim; docstrings with a formula for everything need some more.
     assert len(path.read_text().splitlines()) <= 700
 
 
@@ -274,7 +274,7 @@ def test_public_signatures_have_types(name):
     assert not bare
 
 
-def test_editors_are_told_of_the_types():
+def test_types_are_declared_for_editors():
     assert (ROOT / "py.typed").exists()
     settings = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())
     assert "py.typed" in settings["tool"]["setuptools"]["package-data"]["sklearn_mlloss"]

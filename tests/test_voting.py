@@ -152,7 +152,7 @@ def test_a_class_missing_in_the_training_of_a_member_has_probability_zero():
 
 def test_one_label():
     column = Y[:, :1]
-    # A forest takes a column for a vector, and says so.
+    # A forest treats a column as a vector, with a warning.
     with pytest.warns(UserWarning, match="column-vector"):
         clf = vote("trees", "linear").fit(X, column)
     trees, linear = (m.predict_proba(X) for m in clf.estimators_)
@@ -588,7 +588,7 @@ print(*[name for name in ("torch", "skorch", "sklearn_mlloss.voting") if name in
 
 
 class Fixed(ClassifierMixin, BaseEstimator):
-    """Return what it is told to."""
+    """Returns fixed probabilities."""
 
     def __init__(self, proba):
         self.proba = proba

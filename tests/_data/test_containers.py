@@ -203,7 +203,7 @@ def test_text_and_complex_numbers_are_no_numbers(values):
         to_float(values, "weights")
 
 
-def test_lists_of_whatever_stay_lists():
+def test_lists_of_other_objects_stay_lists():
     texts, records = ["a b", "c"], [{"a": 1}, {"b": 2}]
     assert as_rows(texts) is texts and as_rows(records) is records
     series = pd.Series(texts)

@@ -75,7 +75,7 @@ def mixed(holes=True):
 
 # ------------------------------------------------------------------ missing values
 
-# What takes the place of NaN, in terms of scikit-learn; 0 after a quantile encoding.
+# Values that replace NaN, in terms of scikit-learn; 0 after a quantile encoding.
 TYPICAL = {"standard": "mean", "robust": "median", "piecewise_linear": "median"}
 
 
@@ -206,7 +206,7 @@ def test_no_encoding_refuses_missing_values_by_name(frame):
     with pytest.raises(ValueError, match=words):
         net.partial_fit(X, Y)
     assert not get_tags(net).input_tags.allow_nan
-    # What has been learned counts, not what a parameter says by now.
+    # Fitted attributes count, not the current parameters.
     words = f"{names}\\. The first fit was with encoding=None, .*'standard' was set later: refit"
     net.set_params(encoding="standard", warm_start=True)
     for use in (net.predict, lambda X: net.fit(X, Y)):
@@ -229,7 +229,7 @@ def test_a_transformer_may_fill_in():
     net.predict_proba(np.full((2, 4), NAN))
     with pytest.raises(ValueError, match="must return finite numbers, got NaN"):
         make(encoding=StandardScaler()).fit(HOLES, Y)
-    # scikit-learn's Pipeline does not tell either.
+    # The tags of scikit-learn's Pipeline do not allow it, either.
     assert not get_tags(net).input_tags.allow_nan and not get_tags(imputer).input_tags.allow_nan
 
 
@@ -257,7 +257,7 @@ def test_lost_digits_are_seen_beside_missing_values():
 
 
 def hot(frame, like):
-    """Return by pandas and scikit-learn what a network gets with ``encoding="standard"``."""
+    """Return, by pandas and scikit-learn, the inputs of a network with ``encoding="standard"``."""
     numbers, categories = ["weight", "price"], ["color", "size"]
     imputer = SimpleImputer(add_indicator=True).fit(like[numbers].to_numpy(np.float32))
     filled = imputer.transform(frame[numbers].to_numpy(np.float32))
@@ -360,7 +360,7 @@ def test_frames_of_polars(kind):
     data = data.with_columns(text=pl.Series(["a"] * N))
     with pytest.raises(ValueError, match="column 'text' of X is not numeric") as caught:
         make().fit(data, Y)
-    # What the message tells to do can be done.
+    # The advice of the message works.
     remedy = str(caught.value).split("make it a category by ")[1].split(", or")[0]
     assert make().fit(eval(remedy, {"X": data, "pl": pl}), Y).is_categorical_[-1]
 
@@ -493,7 +493,7 @@ def test_without_autograd_the_same(monkeypatch, early_stopping):
     np.testing.assert_allclose(fast, slow, rtol=1e-9)
 
 
-def test_networks_of_ones_own_get_encoded_rows():
+def test_custom_networks_get_encoded_rows():
     widths = []
 
     def factory(n_features, n_outputs):

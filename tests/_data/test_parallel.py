@@ -1,4 +1,4 @@
-"""Parallel calls: order, lost workers, and what a script or notebook defines."""
+"""Parallel calls: order, lost workers, and definitions of scripts and notebooks."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Kinds of y: what becomes of them, and the way back."""
+"""Kinds of y: their conversion to targets and back."""
 
 import tracemalloc
 

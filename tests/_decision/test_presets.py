@@ -1,4 +1,4 @@
-"""What suits a metric: every preset fits, and decides what it says."""
+"""Presets of metrics: every preset fits, and predicts as documented."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_probabilities_are_calibrated():
     assert DecodedClassifierCV.for_metric("ndcg").calibration is None
 
 
-def test_weights_of_a_vote():
+def test_weights_of_a_soft_voting_ensemble():
     for metric in ("average_precision", "roc_auc", "neg_roc_auc", "macro_average_precision"):
         assert vote_for(metric) is None
     for metric in ("f1_macro", "ndcg", "label_ranking_average_precision", "neg_log_loss"):

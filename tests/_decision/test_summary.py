@@ -1,4 +1,4 @@
-"""What the classifiers tell of themselves after fit."""
+"""Summaries of fitted classifiers."""
 
 import html
 
@@ -53,7 +53,7 @@ def parts(text):
 
 
 def rows(text):
-    """Return the table of labels: columns, then one row a label."""
+    """Return the table of labels: columns, then one row per label."""
     lines = text.split("\n\n")[1].splitlines()
     return lines[0].split("  "), [line.split() for line in lines[1:]]
 
@@ -144,7 +144,7 @@ def test_the_rows_of_the_last_epochs(monkeypatch):
     clf = net(early_stopping=False, warm_start=True).fit(X[:80], Y[:80])
     assert training(clf) == "6 epochs on 80 rows"
     assert training(clf.partial_fit(X[:120], Y[:120])) == "7 epochs, the last on 120 rows"
-    # Other rows, for all one knows.
+    # Possibly other rows.
     assert training(clf.partial_fit(X[30:], Y[30:])) == "8 epochs, the last on 120 rows"
     assert training(clf.fit(X, Y)) == "14 epochs, the last 6 on 150 rows"
     assert training(clf.fit(X, Y)) == "20 epochs, the last 12 on 150 rows"

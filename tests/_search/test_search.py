@@ -186,7 +186,7 @@ def test_decoders_are_never_fitted_on_rows_that_they_decide():
     Recording.seen = []
     fitted = search(losses=["bce"], decoders={"recording": Recording()}, refit=False).fit(X, Y)
     assert Recording.seen == [60] * 3
-    # Had it known a row of its fold, that row would have got all labels.
+    # If it had been fitted on a row of its fold, that row would have all labels.
     nothing = f1_score(Y, np.zeros_like(Y), average="macro", zero_division=0)
     np.testing.assert_array_equal(fitted.cv_results_["mean_test_score"], nothing)
 

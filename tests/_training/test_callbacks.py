@@ -541,7 +541,7 @@ def test_kept_outputs_are_bounded(monkeypatch):
         assert abs(found - epoch) <= 32
 
 
-def test_a_few_epochs_are_kept_whatever_their_size(monkeypatch):
+def test_a_few_epochs_are_kept_for_any_size(monkeypatch):
     monkeypatch.setattr(OutputsByEpoch, "most_bytes", 1)
     assert len(recorded(100)._outputs) >= OutputsByEpoch.fewest // 2
 

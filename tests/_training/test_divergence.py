@@ -127,7 +127,7 @@ def test_folds_that_diverge_are_named_and_keep_their_best_weights(ensemble):
     assert len(net.nets_) == (3 if ensemble else 1)
 
 
-def test_a_divergence_is_recalled_from_memory(tmp_path):
+def test_a_divergence_is_read_from_the_cache(tmp_path):
     net = make(optimizer="sgd", lr_schedule=spike, memory=str(tmp_path))
     found = []
     for _ in range(2):
@@ -166,7 +166,7 @@ def test_outputs_for_held_out_rows_that_overflow(loss, factor):
 
 
 class Break(Callback):
-    """Writes what is not finite into weights or buffers in the fourth epoch."""
+    """Writes non-finite values into weights or buffers in the fourth epoch."""
 
     def __init__(self, name):
         self.name = name

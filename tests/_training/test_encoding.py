@@ -1,4 +1,4 @@
-"""Encodings within the classifier: what they are learned from, and where they act."""
+"""Encodings within the classifier: the rows they are fitted on, and their effects."""
 
 import pickle
 
@@ -44,7 +44,7 @@ def make(**params):
 
 
 class Spy(PiecewiseLinearEncoding):
-    """Remembers what it was fitted on."""
+    """Records the rows it was fitted on."""
 
     seen = []
 
@@ -54,7 +54,7 @@ class Spy(PiecewiseLinearEncoding):
 
 
 class Shift(TransformerMixin, BaseEstimator):
-    """Remembers what it was fitted on, and how often and on how much it was run."""
+    """Records the rows it was fitted on, and how often and on how many it was run."""
 
     fitted, run = [], []
 
@@ -78,7 +78,7 @@ def forget():
 
 
 @pytest.mark.parametrize("encoding", [Spy(), Shift()])
-def test_held_out_rows_are_not_learned_from(encoding):
+def test_encodings_are_not_fitted_on_held_out_rows(encoding):
     def rows():
         return [len(x) for x, *_ in Spy.seen + Shift.fitted]
 
@@ -150,7 +150,7 @@ def test_the_first_encoding_is_kept(encoding):
     assert type(net.encoding_) is ENCODINGS["quantile"]
 
 
-def test_partial_fit_learns_the_encoding_in_the_first_call():
+def test_partial_fit_fits_the_encoding_in_the_first_call():
     net = make(encoding=Spy()).partial_fit(X[:100], Y[:100]).partial_fit(X[100:], Y[100:])
     assert [len(x) for x, _ in Spy.seen] == [100]
     assert np.isfinite(net.predict_proba(X)).all()
@@ -239,7 +239,7 @@ def test_precision_is_that_of_the_weights(name):
     assert np.abs(net.predict_proba(X + 1e-10) - net.predict_proba(X)).max() < 1e-6
 
 
-def test_identity_is_no_encoding_but_for_missing_values():
+def test_identity_is_no_encoding_except_for_missing_values():
     net = make(encoding=IdentityEncoding()).fit(X, Y)
     assert isinstance(net.encoding_, IdentityEncoding)
     expected = make(encoding=None).fit(X, Y).predict_proba(X)

@@ -69,7 +69,7 @@ def follow(losses, patience, score=None):
         ([3, 2, 2, 2, 1], 2, 4, 2, False),
         ([3, 2, 2, 1, 1], 2, 5, 4, True),
         ([1, 2, 0.5], 1, 2, 1, False),
-        # Less than a ten-thousandth is no improvement, whatever the sign.
+        # Less than a ten-thousandth is no improvement, for either sign.
         ([1, 0.99995, 0.99992, 0.9998], 3, 4, 4, True),
         ([1, 0.9998, 0.9996], 1, 3, 3, True),
         ([-1, -2, -3], 1, 3, 3, True),
@@ -93,7 +93,7 @@ def test_rule_of_the_best_weights_with_a_score():
 
 @pytest.mark.parametrize("worse, improving", [(0, True), (1, True), (2, False), (7, False)])
 def test_rule_reports_whether_training_ended_too_early(worse, improving):
-    """A quarter of the patience, here 2 epochs, without improvement is enough to say no."""
+    """A quarter of the patience, here 2 epochs, without improvement is enough for no warning."""
     _, _, rule = follow([3, 2, 1, *range(2, 2 + worse)], 8)
     assert rule.is_improving() is improving
 

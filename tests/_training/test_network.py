@@ -1,4 +1,4 @@
-"""Networks of the user: what is wrong with them is an error that names `module`."""
+"""Custom networks: mistakes in them raise errors that name `module`."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def net(**params):
 
 
 class Changed(nn.Module):
-    """A linear layer, with something done to what it returns."""
+    """A linear layer whose outputs are changed."""
 
     def __init__(self, n_features, n_outputs, change=lambda outputs: outputs):
         super().__init__()

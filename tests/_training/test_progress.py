@@ -224,7 +224,7 @@ def test_an_epoch_gives_the_estimator_as_if_it_were_the_last(params):
     for number, fitted in enumerate(epochs, 1):
         assert fitted.history_ == {name: curve[:number] for name, curve in net.history_.items()}
         assert fitted.n_iter_ == number
-        # What a fit of so many epochs is, whatever has been trained since.
+        # Like a fit of this number of epochs, independent of later training.
         alone = make(**{**params, "max_epochs": number}).fit(X, Y)
         # The weights lie elsewhere in memory, which the last digit may depend on.
         np.testing.assert_allclose(fitted.predict_proba(X), alone.predict_proba(X), rtol=1e-5)

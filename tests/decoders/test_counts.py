@@ -48,14 +48,14 @@ def test_top_k_against_a_loop(tied, k):
         ([[1, 1, 1], [1, 1, 1]], None, 3),
     ],
 )
-def test_top_k_learns_the_rounded_mean(Y, weight, k):
+def test_top_k_fits_the_rounded_mean(Y, weight, k):
     scores = np.array([[0.3, 0.2, 0.1], [0.1, 0.2, 0.3]])
     decoder = TopK().fit(scores, Y, weight)
     assert decoder.k_ == k
     assert decoder.decode(scores).sum(axis=1).tolist() == [k, k]
 
 
-def test_top_k_needs_fit_only_to_learn():
+def test_top_k_needs_fit_only_without_k():
     assert TopK().requires_fit and not TopK(2).requires_fit
     assert TopK(2).fit([[0.1, 0.2]], [[0, 0]]).k_ == 2
 
@@ -84,7 +84,7 @@ def test_cardinality_against_regression_and_a_loop(use_count):
     assert len(set(numbers)) > 1
 
 
-def test_cardinality_never_learns_a_falling_line():
+def test_cardinality_never_fits_a_decreasing_line():
     scores = np.array([[0.1, 0.1], [0.9, 0.9]])
     decoder = CardinalityCut().fit(scores, [[1, 1], [0, 0]])
     assert decoder.slope_ == 0 and decoder.intercept_ == 1
@@ -115,7 +115,7 @@ def test_cardinality_stays_between_none_and_all():
     assert decoder.decode([[0.0, 0.0], [9.0, 8.0]]).tolist() == [[False, False], [True, True]]
 
 
-def test_cardinality_wants_count_at_decode_iff_at_fit():
+def test_cardinality_needs_count_at_decode_iff_at_fit():
     scores, Y = [[0.1, 0.2], [0.8, 0.9]], [[0, 0], [1, 1]]
     with pytest.raises(ValueError, match="count is missing"):
         CardinalityCut().fit(scores, Y, count=[0, 2]).decode(scores)

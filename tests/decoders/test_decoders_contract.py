@@ -1,4 +1,4 @@
-"""The contract of decoders: `check_decoder` for all of them, and what goes beyond it."""
+"""The contract of decoders: `check_decoder` for all of them, and further checks."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def data():
 
 
 def fitted_values(decoder):
-    """All learned attributes, flat, to compare two fits."""
+    """All fitted attributes, flat, to compare two fits."""
     values = {}
     for key, value in vars(decoder).items():
         if key.endswith("_"):

@@ -1,4 +1,4 @@
-"""Where the probabilities are known, the rule made for a measure is best at it."""
+"""With known probabilities, the decoder for a metric is optimal for it."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def independent():
 
 @pytest.fixture(scope="module")
 def dependent():
-    """Six label sets; the scores are the odds of what is seen of each label on its own."""
+    """Six label sets; the scores are the probabilities of each label separately."""
     rng = np.random.default_rng(0)
     sets = rng.permutation(2**6)[:6, None] >> np.arange(6) & 1
     Y = 1.0 * sets[rng.choice(6, N_FIT + N_TEST, p=[0.4, 0.2, 0.15, 0.1, 0.1, 0.05])]
@@ -84,7 +84,7 @@ def test_best_with_dependent_labels(measure, name, dependent):
 @pytest.mark.parametrize(
     ("average", "name"), [("macro", "per_label_threshold"), ("micro", "global_threshold")]
 )
-def test_best_of_pooled_measures(average, name, independent):
+def test_best_for_pooled_metrics(average, name, independent):
     # With calibrated scores one threshold for all labels is optimal for micro-F1.
     Y, decisions = independent
 
@@ -99,7 +99,7 @@ def test_best_of_pooled_measures(average, name, independent):
         assert ahead <= error + 1e-12, (other, ahead)
 
 
-def test_the_measures_are_those_of_scikit_learn(independent):
+def test_the_metrics_are_those_of_scikit_learn(independent):
     Y, decisions = independent
     H = decisions["threshold"]
     assert ROWS["f1"](Y, H).mean() == pytest.approx(

@@ -24,7 +24,7 @@ def test_max_gap_against_a_loop(row, scale):
     assert MaxGapCut().decode(scale * row[None])[0].tolist() == wanted.tolist()
 
 
-def test_max_gap_does_not_hang_on_rounding_nor_on_shifts():
+def test_max_gap_does_not_depend_on_rounding_or_shifts():
     # 0.9 − 0.6 and 0.6 − 0.3 differ in their last bits, in this order.
     for row in ([0.9, 0.6, 0.3], [0.3, 0.2, 0.1], [0.7, 0.4, 0.1]):
         assert MaxGapCut().decode([row]).tolist() == [[True, False, False]]

@@ -54,7 +54,7 @@ def test_label_set_is_the_most_probable_of_those_seen(dependence, problem):
 
 @pytest.mark.parametrize("cls", [LabelSetDecoder, GFMDecoder])
 def test_sets_of_independent_labels_add_nothing(cls):
-    # Frequencies are products: what scores say of each label is all that there is to know.
+    # Frequencies are products: the scores of the labels contain all information.
     Y = np.array([[a, b] for a in [1, 1, 1, 0] for b in [1, 0, 0, 0, 0]])
     assert cls().fit(np.zeros(Y.shape), Y).log_lift_ == pytest.approx([0, 0, 0, 0], abs=1e-12)
     decoder = LabelSetDecoder(dependence=1).fit(np.zeros(Y.shape), Y)
@@ -110,7 +110,7 @@ def test_gfm_may_predict_unseen_label_sets():
 
 
 @pytest.mark.parametrize("cls", [LabelSetDecoder, GFMDecoder])
-def test_what_is_learned(cls):
+def test_fitted_attributes(cls):
     Y = [[1, 1, 0], [0, 0, 1], [1, 1, 0], [1, np.nan, 0], [0.9, 0.5, 0.4], [0, 0, 0]]
     decoder = cls().fit(np.zeros((6, 3)), Y)
     assert decoder.label_sets_.astype(int).tolist() == [[0, 0, 0], [0, 0, 1], [1, 1, 0]]
@@ -128,7 +128,7 @@ def test_without_a_complete_row_labels_are_independent():
     assert (decoder.decode(p) == ExpectedFBeta(2.0, 1.0).decode(p)).all()
 
 
-def test_ties_take_the_fewest_labels_and_certainty_is_not_the_end():
+def test_ties_take_the_fewest_labels_and_no_single_score_decides():
     Y = [[1, 1], [0, 0], [0, 1]]
     decoder = LabelSetDecoder().fit(np.zeros((3, 2)), Y)
     assert decoder.decode([[0.5, 0.5]]).tolist() == [[False, False]]
@@ -193,7 +193,7 @@ def test_learn_sets_takes_what_fit_takes(cls):
     assert decoder.label_sets_.all()
 
 
-def test_a_set_that_only_training_rows_show_can_be_predicted():
+def test_a_set_that_only_training_rows_have_can_be_predicted():
     scores = [[0.9, 0.8, 0.1], [0.1, 0.1, 0.9]]
     decoder = LabelSetDecoder().fit(scores, [[1, 0, 0], [0, 0, 1]])
     assert decoder.decode([[0.9, 0.9, 0.1]]).tolist() == [[True, False, False]]
@@ -204,7 +204,7 @@ def test_a_set_that_only_training_rows_show_can_be_predicted():
 @pytest.mark.parametrize(
     "wrapped", [AtLeastOne("label_set"), HierarchyClosure([-1, -1, -1], LabelSetDecoder())]
 )
-def test_wrapping_decoders_hand_label_sets_on(wrapped):
+def test_wrapping_decoders_pass_label_sets_on(wrapped):
     wrapped.fit(np.zeros((1, 3)), [[1, 0, 0]]).learn_sets([[1, 1, 0], [0, 0, 0]], [3, 1])
     assert wrapped.decoder_.label_sets_.astype(int).tolist() == [[0, 0, 0], [1, 1, 0]]
     assert np.exp(wrapped.decoder_.log_prior_) == pytest.approx([0.25, 0.75])

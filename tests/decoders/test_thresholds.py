@@ -291,7 +291,7 @@ def test_without_any_positive_the_threshold_is_one_half(target):
         assert decoder.fallback_labels_.tolist() == [0, 1, 2]
     for average in ("micro", "macro", "samples"):
         assert GlobalThreshold(average=average).fit(scores, Y).threshold_ == 0.5
-    # Accuracy does say where to cut then.
+    # Accuracy does determine a threshold then.
     never = 0.5 if np.isnan(target) else np.inf
     assert GlobalThreshold("accuracy").fit(scores, Y).threshold_ == never
 
@@ -470,7 +470,7 @@ def skewed_labels(seed=0, n_rows=400):
 
 @pytest.mark.parametrize("average", ["macro", "micro"])
 @pytest.mark.parametrize("scale", [1, 7], ids=["probabilities", "margins"])
-def test_shrinkage_goes_from_the_plain_rule_to_the_common_threshold(average, scale):
+def test_shrinkage_goes_from_separate_thresholds_to_the_common_one(average, scale):
     scores, Y = skewed_labels()
     scores = scale * scores
     fits = [
@@ -526,7 +526,7 @@ def test_shrinkage_of_infinite_and_extreme_thresholds():
 
 
 def test_shrinkage_helps_rare_labels_on_new_rows():
-    """Labels that differ by chance only: what differs between their thresholds is noise."""
+    """Labels that differ by chance only: differences between their thresholds are noise."""
     plain, shrunk = [], []
     for seed in range(20):
         rng = np.random.default_rng(seed)

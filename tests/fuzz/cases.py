@@ -90,14 +90,14 @@ METRICS = [
 
 
 class Case:
-    """Data, an estimator, and what has been done with them."""
+    """Data, an estimator, and the operations so far."""
 
     def __init__(self, seed: int, number: int):
         self.rng = np.random.default_rng([seed, number])
         self.log: list[str] = []
 
     def run(self) -> None:
-        """Do what the numbers say; raise a Failure if anything is wrong."""
+        """Run random operations; raise a Failure if anything is wrong."""
         for _ in range(3):
             self.draw()
             if self.fit(self.estimator):
@@ -174,7 +174,7 @@ class Case:
         return error is None
 
     def repeatable(self, only_nets: bool = True) -> bool:
-        """Fit as the parameters now say; return whether the same model comes again.
+        """Fit with the current parameters; return whether a refit gives the same model.
 
         As a rule only where there is nothing but networks.
         """
@@ -207,7 +207,7 @@ class Case:
     # ------------------------------------------------------------------ what results must be
 
     def check_results(self, waits: bool = False) -> None:
-        """Check all that the fitted estimator says of its own rows; a decoder may wait for some."""
+        """Check all results for the training rows; a decoder may still wait for rows."""
         est, X = self.estimator, self.X
         if not self.y.is_plain() and not self.y.is_vector():
             return
@@ -215,7 +215,7 @@ class Case:
         for name in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
             if hasattr(est, name):
                 found[name], error = self.attempt(name, getattr(est, name), X)
-                # A part of a stream may know neither a decision nor how far X goes.
+                # After a part of a stream, there may be no decoder, and no range of X.
                 waiting = waits and error is not None and rules.is_own(error)
                 # Parts of others may refuse an X after they have taken it, or answer with nonsense.
                 of_part = error is not None and has_others(est) and (
@@ -277,7 +277,7 @@ class Case:
     # ------------------------------------------------------------------ what is done with them
 
     def refit(self) -> None:
-        """The same numbers give the same model, whatever is set for torch."""
+        """The same numbers give the same model, for any settings of torch."""
         name = pick(self.rng, CONTEXTS)
         if self.repeatable(only_nets=False):
             with CONTEXTS[name]():
@@ -421,7 +421,7 @@ class Case:
             raise Failure(f"score is {found}, and {other} for labels in another order")
 
     def measure(self) -> None:
-        """A metric takes what fit has taken, and the scale of weights does not matter."""
+        """A metric accepts the y of fit, and the scale of weights does not matter."""
         metric = pick(self.rng, METRICS)
         name = "predict" if "Y_hat" in signature(metric).parameters else "predict_proba"
         found = outputs(self.estimator, self.X).get(name)
@@ -502,7 +502,7 @@ OUTPUTS = ("predict", "predict_proba")
 
 
 def run_case(seed: int, number: int) -> str | None:
-    """Run a case; return what went wrong and all that was done, or None."""
+    """Run a case; return its failure and all operations, or None."""
     case = Case(seed, number)
     # Processes in the background begin with it ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -549,7 +549,7 @@ def has_count(estimator: Any, X: Data) -> bool:
 
 
 def outputs(estimator: Any, X: Data) -> dict[str, Any]:
-    """Return what an estimator predicts, or the kinds of errors if it does not."""
+    """Return the predictions of an estimator, or the kinds of its errors."""
     found: dict[str, Any] = {}
     for name in OUTPUTS:
         try:

@@ -1,4 +1,4 @@
-"""What must hold of each call, whatever was given: errors, warnings, and what is left behind."""
+"""Rules for each call with any arguments: errors, warnings and side effects."""
 
 import ast
 import os
@@ -45,7 +45,7 @@ class Injected(Exception):
 
 
 def check_error(error: BaseException, nested: bool) -> None:
-    """Raise unless an error is meant: by the package, by scikit-learn, or by a callback here.
+    """Raise unless an error is intended: by the package, by scikit-learn, or by a callback here.
 
     If `nested`, it is an estimator of scikit-learn that has been called.
     """
@@ -156,7 +156,7 @@ def check_text(text: str) -> None:
 
 
 def world() -> dict[str, Any]:
-    """Return what is common to all that runs in the process."""
+    """Return the global state of the process."""
     kind, keys, *rest = np.random.get_state()
     return {
         "threads of torch": torch.get_num_threads(),

@@ -16,7 +16,7 @@ PATIENCE = 120
 
 
 def work(connection: Connection, seed: int) -> None:
-    """Run the cases whose numbers come, and send back what went wrong."""
+    """Run the cases with the numbers that arrive, and send back failures."""
     faulthandler.enable()
     while (number := connection.recv()) is not None:
         connection.send(run_case(seed, number))
@@ -36,7 +36,7 @@ class Worker:
         self.connection.send(number)
 
     def result(self) -> str | None:
-        """Return what went wrong with the case, which has ended or has taken too long."""
+        """Return the failure of the case, which has ended or has taken too long."""
         if not self.connection.poll(max(0, self.end - time.monotonic())):
             return f"case {self.number} hangs"
         try:

@@ -211,7 +211,7 @@ CASES = {
 
 
 def outputs(name):
-    """Return what a model of a case predicts for new rows, and the scores it was chosen by."""
+    """Return a model's predictions for new rows, and the scores of its selection."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # sums of several threads are rounded in another order
     try:
@@ -231,7 +231,7 @@ def outputs(name):
 
 
 def arithmetic():
-    """Return what the bits of a prediction depend on besides this package.
+    """Return the environment that the bits of a prediction depend on.
 
     Libraries of other versions, and those for other processors, round differently.
     """

@@ -24,7 +24,7 @@ def _close_figures():
 
 
 def table(losses, decoders, scores, **others):
-    """Return what `compare` makes of scores of shape (n_pairs, n_splits)."""
+    """Return the table of `compare` for scores of shape (n_pairs, n_splits)."""
     pairs = [(loss, decoder) for loss in losses for decoder in decoders]
     times = len(scores) // len(pairs)
     columns = {

@@ -69,7 +69,7 @@ def table(n_rows=300, n_labels=3, seed=0):
 
 
 def draw(Y, scores, **options):
-    """Draw on a figure that pyplot does not know, which is fast."""
+    """Draw on a figure outside of pyplot, which is fast."""
     n_panels = np.shape(Y)[1] if options.get("labels") is None else len(options["labels"])
     axes = Figure().subplots(1, n_panels, squeeze=False)
     return ThresholdDisplay.from_predictions(Y, scores, ax=axes, **options)
@@ -340,7 +340,7 @@ def test_figures_of_any_size_are_drawn_without_warnings(n_labels):
     assert edges.x0 >= 0 and edges.x1 <= display.figure_.bbox.width
 
 
-def test_random_state_steers_the_bootstrap_and_the_global_generator_is_left_alone():
+def test_random_state_controls_the_bootstrap_and_the_global_generator_is_left_alone():
     Y, scores = table()
     np.random.seed(0)
     before = np.random.get_state()[1].copy()

@@ -31,7 +31,7 @@ def _close_figures():
 
 
 def history(train, valid=None, best=None, score=None):
-    """Return what a classifier has, with the last best epoch if there is one."""
+    """Return the history of a network, with its last best epoch if there is one."""
     epochs = range(1, len(train) + 1)
     found = {"epoch": list(epochs), "train_loss": train}
     if valid is not None:

@@ -1,4 +1,4 @@
-"""The contract of losses: `check_loss` for all of them in many variants, and what goes beyond it.
+"""The contract of losses: `check_loss` for all of them in many variants, and further checks.
 
 A new loss in `LOSSES` is covered as it is; it needs one row in `GOLDEN`.
 """
@@ -337,7 +337,7 @@ def test_detached_focus():
 
 @separable
 def test_a_confident_mistake_is_expensive(name):
-    """No dead ends: what is badly wrong costs more than what is right."""
+    """No dead ends: a confident mistake costs more than a correct prediction."""
     loss = make(name)
     wrong = loss.objective(torch.full((1, L), -20.0), torch.ones(1, L))
     right = loss.objective(torch.full((1, L), 20.0), torch.ones(1, L))
@@ -381,8 +381,8 @@ def test_masked_entry_has_no_gradient(name):
     loss = make(name)
     _, slope = gradient(loss, draw(loss), Y, hide())
     assert (slope[hide() == 0] == 0).all()
-    # An observed entry weighs the same whatever is hidden around it, but for what the loss itself
-    # makes of the other targets of the row.
+    # An observed entry has the same weight with and without hidden entries, unless the loss itself
+    # depends on the other targets of the row.
     _, full = gradient(loss, draw(loss), Y)
     if name in ROW_WEIGHTED:
         full = full / loss.entry_weight(Y, None) * loss.entry_weight(Y, hide())
@@ -481,7 +481,7 @@ GRID = torch.tensor(np.concatenate([[-1e4, -1e3], np.linspace(-30, 30, 241), [1e
 
 
 @pytest.mark.parametrize("name", WITH_COUNT)
-def test_link_is_strictly_increasing_whatever_the_count(name):
+def test_link_is_strictly_increasing_for_every_count(name):
     loss = make(name)
     # A count output of 4 is more labels than there are.
     for j, count in ((0, 0.7), (1, 2.0), (L - 1, 4.0)):

@@ -117,7 +117,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize("func, expected", ROWS.values(), ids=ROWS)
-def test_one_value_a_row(func, expected):
+def test_one_value_per_row(func, expected):
     loss = FunctionLoss(func).fit(Y)
     values = loss.objective(OUTPUTS, TARGETS)
     assert values.shape == (5,)

@@ -334,10 +334,10 @@ def test_initial_bias_gives_the_priors(loss):
     "loss", [loss for loss in SEPARABLE if isinstance(loss, SeparableLoss)], ids=str
 )
 def test_initial_bias_leaves_a_gradient(loss):
-    """However common or rare a label is, both polarities can still be learned in float32."""
-    # Hill lets go of negatives where it is sure, and of a label with a share of 0.99 it is sure
-    # from the start (at logit 7.6): the absent ones among so many are taken for forgotten ones,
-    # and the present ones are right already, so that there is nothing to learn by design.
+    """Both polarities have a gradient in float32, for any frequency of the label."""
+    # Hill ignores confident negatives. With a share of 0.99 it is confident from the start (at
+    # logit 7.6): absent labels are treated as missing, and present ones are predicted already, so
+    # that there is no gradient by design.
     common = 950 if isinstance(loss, HillLoss) else 990
     columns = (np.arange(1000)[:, None] < [10, 500, common]).astype(float)
     loss.fit(columns)

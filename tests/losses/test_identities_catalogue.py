@@ -256,7 +256,7 @@ def test_a_shift_of_a_row_changes_nothing(name):
 
 
 @pytest.mark.parametrize("name", ["bp_mll", *RANKING])
-def test_scores_do_not_see_the_shift_of_a_row(name):
+def test_scores_are_invariant_to_a_shift_of_a_row(name):
     loss = RANKING.get(name, BPMLLLoss)().fit(Y)
     shift = torch.tensor(RNG.normal(0, 20, (12, 1)))
     torch.testing.assert_close(loss.link(S + shift), loss.link(S), rtol=0, atol=1e-9)
@@ -307,7 +307,7 @@ def test_one_label_is_a_binary_loss(name):
         assert logit.item() > 0.5
 
 
-# --- soft measures
+# --- soft F-measures
 
 
 def test_sigmoid_f1_is_soft_macro_f1():
@@ -328,7 +328,7 @@ def test_sigmoid_f1_is_soft_f1_of_other_logits():
 
 
 @pytest.mark.parametrize("beta", [0.5, 1, 2])
-def test_the_samples_measure_is_the_micro_measure_of_each_row(beta):
+def test_the_samples_loss_is_the_micro_loss_of_each_row(beta):
     samples = SoftFBetaLoss(beta, "samples").fit(Y)
     micro = SoftFBetaLoss(beta, "micro").fit(Y)
     for mask in (None, MASK):
@@ -356,7 +356,7 @@ def test_tversky_without_smoothing_is_f_beta(average):
 
 
 @pytest.mark.parametrize("average", ["macro", "micro", "samples"])
-def test_soft_measures_of_hard_scores_are_the_measures(average):
+def test_soft_metrics_of_hard_scores_are_the_metrics(average):
     from sklearn.metrics import fbeta_score, jaccard_score
 
     predicted = (S > 0).numpy().astype(int)

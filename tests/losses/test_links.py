@@ -100,7 +100,7 @@ def test_eta_undoes_risk_minimisation(loss):
 
 @pytest.mark.parametrize("probability", [0.05, 0.3, 0.45, 0.55, 0.8])
 def test_hinge_finds_the_sign(probability):
-    """At the best output -1 or 1 the score is on the right side of 1/2, and says no more."""
+    """At the best output, -1 or 1, the score is on the right side of 1/2, and nothing more."""
     loss = HingeLoss().fit(ONE)
     present = loss.objective(GRID, torch.ones_like(GRID))
     absent = loss.objective(GRID, torch.zeros_like(GRID))
@@ -228,7 +228,7 @@ def test_poly1_exaggerates(p, eta):
 
 
 @pytest.mark.parametrize("eps, shown", [(1e-2, 0.26), (0.1, 0.42)])
-def test_abs_kl_shows_a_half_as(eps, shown):
+def test_abs_kl_score_of_a_half(eps, shown):
     loss = AbsKLLoss(eps).fit(ONE)
     s = torch.tensor([[np.log(shown / (1 - shown))]])
     assert loss.link(s).item() == pytest.approx(0.5, abs=0.02)

@@ -1,4 +1,4 @@
-"""Where public code fails, and what is right: one line each says what goes wrong elsewhere.
+"""Bugs of public implementations, and correct results; one line each describes the bug.
 
 The faulty expressions stand next to ours wherever torch or two lines can show them.
 """
@@ -294,7 +294,7 @@ def test_zlpr_of_soft_targets():
     )
 
 
-def test_zlpr_keeps_rows_apart():
+def test_zlpr_does_not_mix_rows():
     """torch.inner(y, exp(-s)) is a matrix of all rows with all rows; and exp(100) overflows."""
     loss = ZLPRLoss().fit(Y)
     s, y = torch.tensor([[100.0, -2, 0], [1.0, 2, 3]]), torch.tensor([[0.0, 1, 0], [1, 0, 1]])
@@ -382,7 +382,7 @@ def test_torch_multilabel_margin_takes_index_lists():
     assert (theirs - right).abs() > 0.1
 
 
-# --- soft measures
+# --- soft F-measures
 
 
 def test_sigmoid_f1_applies_one_sigmoid():
@@ -394,7 +394,7 @@ def test_sigmoid_f1_applies_one_sigmoid():
     assert loss.objective(perfect, torch.tensor(Y)).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_soft_measures_without_anything():
+def test_soft_metrics_without_positives_and_predictions():
     """0 / 0 where a batch has neither a positive nor the ghost of a prediction."""
     s, y = torch.full((2, 3), -1e4), torch.zeros(2, 3)
     for average in ("macro", "micro", "samples"):

@@ -104,7 +104,7 @@ def smooth(y, e):
 
 
 def over_labels(function, weights=None, mean=True):
-    """Return a row reference: the (weighted) sum or mean over labels of observed terms."""
+    """Return a reference per row: the (weighted) sum or mean over labels of observed terms."""
 
     def row(outputs, y):
         total = 0

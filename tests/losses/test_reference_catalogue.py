@@ -637,7 +637,7 @@ def test_cloglog_of_small_rates(dtype, tolerance):
 
 
 @pytest.mark.parametrize("loss", [ExponentialLoss(), CLogLogLoss()], ids=str)
-def test_exponentials_go_on_as_their_tangent(loss):
+def test_exponentials_continue_as_tangents(loss):
     loss.fit(np.array([[0.0], [1.0]]))
     limit = 30.0 if isinstance(loss, ExponentialLoss) else 10.0
     s = torch.tensor([[limit - 1], [limit], [limit + 1], [limit + 100]], dtype=torch.float64)
@@ -649,7 +649,7 @@ def test_exponentials_go_on_as_their_tangent(loss):
     np.testing.assert_allclose(s.grad[:, 0], [top / math.e, top, top, top], rtol=1e-12)
 
 
-def test_unbounded_bp_mll_goes_on_as_its_tangent():
+def test_unbounded_bp_mll_continues_as_its_tangent():
     loss = BPMLLLoss(bounded=False).fit(np.array([[0.0, 1.0]]))
     gap = torch.tensor([[29.0, 0], [30, 0], [31, 0], [130, 0]], dtype=torch.float64)
     value = loss.objective(gap, torch.tensor([[0.0, 1.0]]).double().expand(4, 2))

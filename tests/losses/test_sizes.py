@@ -21,7 +21,7 @@ def data():
 
 
 def saved_sizes(loss: Loss, outputs, targets):
-    """Return value, gradient, and the sizes of what the backward pass keeps."""
+    """Return value, gradient, and the sizes of the tensors that the backward pass keeps."""
     sizes = []
 
     def note(tensor):

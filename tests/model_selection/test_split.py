@@ -178,7 +178,7 @@ def test_labels_that_do_not_overlap_are_spread_to_within_one_row(class_sizes, n_
 @given(Y=indicators(), n_splits=st.integers(2, 6), seed=st.integers(0, 99))
 @settings(max_examples=100, deadline=None)
 def test_rarest_and_only_labels_reach_every_fold(Y, n_splits, seed):
-    """What holds whatever the overlap: no label stands before the rarest one."""
+    """For any overlap: the rarest label is distributed first."""
     n_splits = min(n_splits, len(Y))
     rarest = Y[:, [Y.sum(axis=0).argmin()]]
     counts = fold_counts(MultilabelStratifiedKFold(n_splits, random_state=seed), rarest)

@@ -36,7 +36,7 @@ def splits(cv, Y, groups):
 
 
 def shares(cv, Y, groups):
-    """Return what share of each label, and last of the rows, each fold has, times their number."""
+    """Return each fold's share of each label and, last, of the rows, times their number."""
     counts = np.array([np.append(Y[t].sum(axis=0), len(t)) for _, t in splits(cv, Y, groups)])
     return counts / counts.mean(axis=0)
 

@@ -353,7 +353,7 @@ def test_outliers_do_not_explode(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("n", [1, 2, 20])
-def test_constant_columns_contribute_nothing_whatever_comes(name, n):
+def test_constant_columns_have_no_effect(name, n):
     X = np.full((n, 2), 0.1, dtype=np.float32)
     encoding = get_encoding(name).fit(X)
     assert encoding.constant_.all()
@@ -438,7 +438,7 @@ def test_missing_values_are_those_of_an_imputer(name, seen):
     assert encoding.n_outputs_ == expected.shape[1]
 
 
-def test_missing_values_of_an_even_number_of_rows_fill_bins_as_the_median_does():
+def test_missing_values_of_an_even_number_of_rows_are_encoded_like_the_median():
     X = np.array([[1.0], [2], [4], [9]])
     encoding = PiecewiseLinearEncoding(n_bins=3).fit(X)
     assert encoding.median_ == [3]
@@ -531,7 +531,7 @@ def test_fitting_copies_a_part_of_the_table_only(name):
 
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_sample_of_the_rows_serves_for_quantiles(name, sparse, monkeypatch):
+def test_quantiles_are_those_of_a_sample_of_the_rows(name, sparse, monkeypatch):
     X = table(4000)[:, :4]
     X[17, 0], X[18, 0] = -50, 60
     given = sp.csr_matrix(X) if sparse else X
@@ -731,7 +731,7 @@ def test_choice_of_an_encoding(X, name, reason):
     assert encode(encoding, rows).shape == (len(rows), encoding.n_outputs_)
 
 
-def test_choice_for_tables_of_many_rows_looks_at_some(monkeypatch):
+def test_choice_for_many_rows_uses_a_sample(monkeypatch):
     X = normal(300, 5)
     monkeypatch.setattr(choice, "AUTO_FEWER", 100)
     monkeypatch.setattr(choice, "AUTO_NUMBERS", 500)
@@ -741,7 +741,7 @@ def test_choice_for_tables_of_many_rows_looks_at_some(monkeypatch):
     assert seen == [(100, 5)]
 
 
-def test_choice_finds_missing_values_among_rows_that_it_does_not_look_at(monkeypatch):
+def test_choice_finds_missing_values_outside_of_its_sample(monkeypatch):
     X = (normal(5000, 3) > 0) * 1.0
     monkeypatch.setattr(choice, "AUTO_ROWS", 1000)
     assert choose_encoding(X)[0] is None
@@ -773,7 +773,7 @@ BINARY = (np.random.default_rng(0).random((60, 4)) < 0.4).astype(np.float32)
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("encoding", [IdentityEncoding(clip=True), StandardEncoding()])
-def test_values_end_one_range_beyond_the_training_rows(encoding, dtype):
+def test_values_are_limited_to_one_range_beyond_the_training_rows(encoding, dtype):
     module = encoding.fit(BINARY).module(dtype)
     far = torch.tensor([[10.0, 1e30, -1e30, 2.0]], dtype=dtype)
     end = torch.tensor([[2.0, 2.0, -1.0, 2.0]], dtype=dtype)

@@ -75,7 +75,7 @@ def test_an_encoding_comes_before_the_layers():
     assert MLP(2, 3).encoding is None
 
 
-def test_inputs_are_left_out_after_the_encoding_in_training_only():
+def test_inputs_are_dropped_after_the_encoding_in_training_only():
     net = MLP(64, 3, hidden_layer_sizes=(), input_dropout=0.5, encoding=nn.Tanh())
     X = torch.randn(4, 64)
     seen = []

@@ -90,8 +90,8 @@ def accuracy(Y, scores):
         {"optimizer": "adagrad", "optimizer_params": {"initial_accumulator_value": 0.5}},
         *[{"activation": name} for name in ACTIVATIONS],
         {"normalization": "layer", "activation": "gelu"},
-        # What comes before batch normalisation has a bias without gradient but for rounding,
-        # which Adam would blow up.
+        # The gradient of a bias before batch normalisation consists of rounding errors only, which
+        # Adam would amplify.
         {"normalization": "batch", "optimizer": "sgd", "learning_rate": 0.1},
         {"hidden_layer_sizes": ()},
         {"hidden_layer_sizes": (5,)},
@@ -190,7 +190,7 @@ def test_sparse_rows_are_predicted_as_dense_ones(hidden):
     estimator = make(hidden_layer_sizes=hidden, encoding=None).fit(thin, Y)
     proba = estimator.predict_proba(sp.csr_matrix(many))
     np.testing.assert_allclose(proba, estimator.predict_proba(many), rtol=1e-5)
-    # Wherever a row stands.
+    # Independent of the position of a row.
     np.testing.assert_array_equal(proba[: len(X)], proba[-len(X) :])
     np.testing.assert_array_equal(estimator.predict_proba(sp.csr_matrix(many[70:90])), proba[70:90])
 
@@ -525,7 +525,7 @@ def test_share_of_units_that_are_dropped(rate):
     assert set(mask.unique().tolist()) == {0.0, 1.0}
     n = mask.numel()
     assert abs((mask == 0).sum().item() - n * rate) < 5 * np.sqrt(n * rate * (1 - rate))
-    # Neighbours know nothing of each other, in rows and in columns.
+    # Neighbours are independent, in rows and in columns.
     bound = 5 * rate * (1 - rate) / np.sqrt(n)
     for a, b in ((mask[1:], mask[:-1]), (mask[:, 1:], mask[:, :-1])):
         assert abs(((a - (1 - rate)) * (b - (1 - rate))).mean().item()) < bound
@@ -616,7 +616,7 @@ def test_pairs_are_drawn_within_each_batch(alpha):
 
 
 @pytest.mark.parametrize("rate", [0.3125, 0.5, 0.1])
-def test_inputs_are_left_out_and_the_rest_made_larger(rate):
+def test_inputs_are_dropped_and_the_rest_scaled_up(rate):
     dense = torch.ones(400, 300)
     dropped = Noise([], seed=0).drop(dense, rate)
     assert torch.equal(dense, torch.ones(400, 300))
@@ -674,7 +674,7 @@ class OwnMLP(MLP):
 
 
 class Inside(nn.Sequential):
-    """A network of a user's with mixtures of its own."""
+    """A custom network with its own mixup."""
 
     def __init__(self, n_features, n_outputs):
         super().__init__(Mixup(1.0), nn.Linear(n_features, n_outputs))
@@ -686,9 +686,7 @@ def own_mlp(n_features, n_outputs):
 
 @pytest.mark.parametrize("module", [own_mlp, Inside])
 @pytest.mark.parametrize("encoding", [None, "standard"])
-def test_mixtures_in_a_network_of_ones_own_have_a_mixed_loss(
-    monkeypatch, opposite, module, encoding
-):
+def test_mixtures_in_a_custom_network_have_a_mixed_loss(monkeypatch, opposite, module, encoding):
     params = dict(encoding=encoding, hidden_layer_sizes=(), dropout="auto", early_stopping=False)
     own = make(module=module, **{**params, "hidden_layer_sizes": "auto"}).fit(X, Y)
     monkeypatch.setattr(net_file, "can_fuse", lambda *parts: False)
@@ -726,7 +724,7 @@ class Counts(TorchDispatchMode):
 
 @pytest.mark.parametrize("loss", ["bce", "sigmoid_f1"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_a_value_is_read_from_the_device_once_an_epoch(loss, weighted):
+def test_a_value_is_read_from_the_device_once_per_epoch(loss, weighted):
     network, criterion = MLP(7, 4, (8,), dropout=0.5), Criterion(LOSSES[loss]().fit(Y))
     optimizer = torch.optim.AdamW(network.parameters(), fused=True)
     weight = np.ones(len(X), dtype=np.float32) if weighted else None

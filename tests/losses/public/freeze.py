@@ -1,4 +1,4 @@
-"""Freeze what trusted public implementations return, for tests that do without them.
+"""Freeze results of trusted public implementations, for tests without them.
 
     pip install torch torchvision timm
     python tests/losses/public/freeze.py
