@@ -1,4 +1,4 @@
-"""Fields of dataclasses that know which values they accept."""
+"""Fields of dataclasses with checks of their values."""
 
 from __future__ import annotations
 

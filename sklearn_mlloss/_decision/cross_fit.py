@@ -218,7 +218,7 @@ def fit_and_score(
 ) -> tuple[Any, np.ndarray | None, None]:
     """Return a copy of a model fitted on some rows, and its scores of others, or its members'."""
     model = clone(model)
-    # `_safe_split` knows that a kernel matrix is cut along both axes.
+    # `_safe_split` splits a kernel matrix along both axes.
     X_train, y_train = _safe_split(model, X, y, train)
     where = "the rows" if test is None else f"the training rows of fold {number} of cv"
     with explaining_labels(model, y_train, targets, where):

@@ -42,8 +42,8 @@ class PairedTest:
     Examples
     --------
     >>> from sklearn_mlloss.model_selection import corrected_t_test
-    >>> found = corrected_t_test([0.03, 0.01, 0.02, 0.05, 0.01], n_train=80, n_test=20)
-    >>> print(found.std_error.round(3))
+    >>> result = corrected_t_test([0.03, 0.01, 0.02, 0.05, 0.01], n_train=80, n_test=20)
+    >>> print(result.std_error.round(3))
     0.011
     """
 
@@ -63,8 +63,8 @@ class PracticalDifference:
     Examples
     --------
     >>> from sklearn_mlloss.model_selection import practical_difference
-    >>> found = practical_difference([0.03, 0.01, 0.02, 0.05, 0.01], n_train=80, n_test=20)
-    >>> print((found.better + found.equivalent + found.worse).round(6))
+    >>> result = practical_difference([0.03, 0.01, 0.02, 0.05, 0.01], n_train=80, n_test=20)
+    >>> print((result.better + result.equivalent + result.worse).round(6))
     1.0
     """
 
@@ -91,8 +91,8 @@ class BootstrapCorrection:
     >>> rng = np.random.default_rng(1)
     >>> y, guesses = rng.integers(0, 2, 100), rng.integers(0, 2, (30, 100))
     >>> accuracy = lambda y, guess: np.mean(y == guess)
-    >>> found = bootstrap_corrected_score(y, guesses, accuracy, random_state=0)
-    >>> found.interval[0] < found.score < found.interval[1]
+    >>> result = bootstrap_corrected_score(y, guesses, accuracy, random_state=0)
+    >>> result.interval[0] < result.score < result.interval[1]
     True
     """
 
@@ -133,8 +133,8 @@ def corrected_t_test(differences: ArrayLike, n_train: float, n_test: float) -> P
     Examples
     --------
     >>> from sklearn_mlloss.model_selection import corrected_t_test
-    >>> found = corrected_t_test([0.03, 0.01, 0.02, 0.05, 0.01], n_train=80, n_test=20)
-    >>> print(f"{found.difference:.3f} +- {found.std_error:.3f}, p = {found.p_value:.3f}")
+    >>> result = corrected_t_test([0.03, 0.01, 0.02, 0.05, 0.01], n_train=80, n_test=20)
+    >>> print(f"{result.difference:.3f} +- {result.std_error:.3f}, p = {result.p_value:.3f}")
     0.024 +- 0.011, p = 0.099
     """
     mean, error, freedom = _corrected(differences, n_train, n_test)
@@ -173,8 +173,8 @@ def practical_difference(
     Examples
     --------
     >>> from sklearn_mlloss.model_selection import practical_difference
-    >>> found = practical_difference([0.03, 0.01, 0.02, 0.05, 0.01], n_train=80, n_test=20)
-    >>> print(f"better {found.better:.2f}, equivalent {found.equivalent:.2f}")
+    >>> result = practical_difference([0.03, 0.01, 0.02, 0.05, 0.01], n_train=80, n_test=20)
+    >>> print(f"better {result.better:.2f}, equivalent {result.equivalent:.2f}")
     better 0.86, equivalent 0.12
     """
     check_number(rope, "rope", low=0)
@@ -241,8 +241,8 @@ def bootstrap_corrected_score(
     >>> y, guesses = rng.integers(0, 2, 100), rng.integers(0, 2, (30, 100))
     >>> accuracy = lambda y, guess: np.mean(y == guess)
     >>> best = max(accuracy(y, guess) for guess in guesses)
-    >>> found = bootstrap_corrected_score(y, guesses, accuracy, random_state=0)
-    >>> print(f"{best:.2f}, corrected {found.score:.2f}")
+    >>> result = bootstrap_corrected_score(y, guesses, accuracy, random_state=0)
+    >>> print(f"{best:.2f}, corrected {result.score:.2f}")
     0.61, corrected 0.51
     """
     y = to_array(y, "y")
