@@ -301,7 +301,7 @@ class LossComparisonDisplay:
         ]  # fmt: skip
 
     def _plot_dots(self, ax: Axes | None, table: dict[str, np.ndarray], max_pairs: int) -> None:
-        n_pairs = len(table["score"])
+        n_candidates = len(table["score"])
         shown = {name: values[:max_pairs] for name, values in table.items()}
         verdict, difference = shown["verdict"], shown["difference"]
         rows = np.arange(len(verdict))
@@ -348,8 +348,10 @@ class LossComparisonDisplay:
         name_rows(ax, rows, names, scores, f"mean {self.metric_name}")
         interval = f", {_CONFIDENCE:.0%} intervals" if self.n_splits > 1 else ""
         ax.set_xlabel(f"{self.metric_name}: difference to the best\n(same folds{interval})")
-        if len(rows) < n_pairs:
-            ax.set_title(f"The best {len(rows)} of {n_pairs} pairs", fontsize="medium", loc="left")
+        if len(rows) < n_candidates:
+            ax.set_title(
+                f"The best {len(rows)} of {n_candidates} candidates", fontsize="medium", loc="left"
+            )
         self._explain(ax, handles, is_new, pad=5.5)
 
     def _explain(self, ax: Axes, handles: list[Any], is_new: bool, pad: float) -> None:

@@ -194,11 +194,11 @@ def test_dots_are_the_paired_differences_with_their_intervals():
     assert side == ["0.474", "0.460", "0.410", ""]
 
 
-def test_of_many_pairs_the_best_are_shown_and_the_title_says_so():
+def test_of_many_candidates_the_best_are_shown_and_the_title_says_so():
     rng = np.random.default_rng(0)
     found = table([str(i) for i in range(10)], list("abcd"), rng.random((40, 5)))
     display = LossComparisonDisplay(found).plot(kind="dots")
-    assert display.ax_.get_title("left") == "The best 30 of 40 pairs"
+    assert display.ax_.get_title("left") == "The best 30 of 40 candidates"
     assert len(display.ax_.get_yticks()) == 30
     display.plot(kind="dots", max_pairs=3)
     assert len(display.ax_.get_yticks()) == 3
