@@ -609,8 +609,8 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
     def _model_lines(self) -> list[tuple[str, str]]:
         models = count(len(self.estimators_), "model")
         lines = [("estimator", shown(self.estimator_)), ("scores", f"{self._method} of {models}")]
-        if isinstance(self.estimator, list):
-            names = [name for name, _ in self._members()]
+        if hasattr(self, "weights_"):  # `estimator` may have changed since
+            names = [name for name, _ in self.estimator_._members()]
             shares = [f"{name} {w:.3g}" for name, w in zip(names, self.weights_, strict=True)]
             lines.append(("weights", ", ".join(shares)))
         return lines

@@ -292,6 +292,14 @@ def test_copies_and_what_is_shown():
     assert clf.n_features_in_ == 4
 
 
+@pytest.mark.parametrize("params", [{"tree": "drop"}, {"estimator": TREE}], ids=str)
+def test_the_summary_is_of_the_fitted_members(params):
+    clf = make(weights="learned").fit(X, Y)
+    expected = clf.summary()
+    assert clf.set_params(**params).summary() == expected
+    assert "\nweights " not in make(TREE).fit(X, Y).set_params(estimator=MEMBERS).summary()
+
+
 def test_for_metric():
     clf = DecodedClassifierCV.for_metric("f1_micro", MEMBERS, weights="learned", cv=3)
     assert clf.decoder == "global_threshold" and clf.ensemble is True
