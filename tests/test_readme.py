@@ -4,12 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+import skorch
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
     path.name: re.findall(r"^```python\n(.*?)^```", path.read_text(encoding="utf-8"), re.S | re.M)
     for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 }
+MAX_EPOCHS = 2
 PAGES = {name: blocks for name, blocks in PAGES.items() if blocks}
 
 
@@ -20,7 +22,15 @@ def test_there_are_blocks():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("name", PAGES)
-def test_blocks_run(name):
+def test_blocks_run(name, monkeypatch):
+    fit_loop = skorch.NeuralNet.fit_loop
+
+    def short_fit_loop(net, X, y=None, epochs=None, **params):
+        epochs = min(net.max_epochs if epochs is None else epochs, MAX_EPOCHS)
+        return fit_loop(net, X, y, epochs, **params)
+
+    # The pages train networks as users do; that their code runs shows after a few epochs.
+    monkeypatch.setattr(skorch.NeuralNet, "fit_loop", short_fit_loop)
     namespace = {"__name__": "page"}
     for block in PAGES[name]:
         exec(compile(block, name, "exec"), namespace)
