@@ -196,13 +196,14 @@ def fit_and_measure(X, y, **params):
         tracemalloc.stop()
 
 
-@pytest.fixture
-def large(tmp_path):
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
     """A memory map of 15 MiB that is not to be written to, and labels."""
-    X = np.memmap(tmp_path / "X", np.float32, "w+", shape=(20_000, 200))
-    X[:] = rng.normal(size=X.shape)
+    path = tmp_path_factory.mktemp("large") / "X"
+    X = np.memmap(path, np.float32, "w+", shape=(20_000, 200))
+    X[:] = np.random.default_rng(0).standard_normal(X.shape, dtype=np.float32)
     X.flush()
-    X = np.memmap(tmp_path / "X", np.float32, "r", shape=X.shape)
+    X = np.memmap(path, np.float32, "r", shape=X.shape)
     return X, (X[:, :3] > 0.5).astype(np.uint8)
 
 
