@@ -249,6 +249,7 @@ class SoftVotingClassifier(Composition, LabelClassifier):
             return tags  # `fit` says what is wrong with `estimators`
         tags.input_tags.allow_nan = all(each.allow_nan for each in inputs)
         tags.input_tags.sparse = all(each.sparse for each in inputs)
+        tags.input_tags.pairwise = any(each.pairwise for each in inputs)
         return tags
 
     def _sk_visual_block_(self) -> Any:

@@ -188,6 +188,18 @@ def test_two_processes_give_the_same(weights):
     np.testing.assert_array_equal(one.weights_, two.weights_)
 
 
+def test_members_of_a_distance_matrix():
+    near = KNeighborsClassifier(7, metric="precomputed")
+    distances = np.linalg.norm(X[:, None] - X, axis=2)
+    clf = make([("near", near)]).fit(distances, Y)
+    expected = make(near).fit(distances, Y)
+    np.testing.assert_array_equal(clf.predict_proba(distances), expected.predict_proba(distances))
+    np.testing.assert_array_equal(clf.oof_scores_, expected.oof_scores_)
+    assert get_tags(clf).input_tags.pairwise and len(clf.estimators_) == 1
+    learned = make([("near", near), ("tree", TREE)], weights="learned").fit(distances, Y)
+    assert learned.weights_.shape == (2,)
+
+
 def test_weights_of_rows_reach_members_weights_and_decision():
     clf = make(weights="learned").fit(X, Y, sample_weight=WEIGHT)
     parts = out_of_fold(MEMBERS, WEIGHT)
