@@ -18,7 +18,7 @@ demo: .venv/installed
 	$(BIN)/python examples/demo.py
 
 test: .venv/installed
-	$(ONE_THREAD) $(BIN)/python -m pytest -n auto $(PYTEST)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST)
 
 # make fuzz: 2000 random cases (some are in make test). MINUTES=1 CASES=1000000 SEED=7 runs others
 # for a minute; SEED=7 CASE=123 runs one of them alone.
