@@ -37,18 +37,18 @@ pytestmark = [
 ]
 
 SMALL = dict(
-    hidden_layer_sizes=(16,), learning_rate=0.02, max_epochs=30, n_iter_no_change=8, random_state=0
+    hidden_layer_sizes=(16,), learning_rate=0.06, max_epochs=10, n_iter_no_change=8, random_state=0
 )
 # Without minibatches, dropout and held-out rows a weight is a repetition, to the last digits.
 EXACT = dict(
-    dropout=0, early_stopping=False, batch_size=10000, precision="float64", max_epochs=60
+    dropout=0, early_stopping=False, batch_size=10000, precision="float64", max_epochs=20
 )  # fmt: skip
 CONFIGURATIONS = [
     dict(),
     dict(encoding="standard"),
     dict(encoding=IdentityEncoding()),
     # Numbers as categories, without sparse X.
-    dict(categorical_features=[0], encoding="standard"),
+    dict(categorical_features=[0], encoding="standard", learning_rate=0.02, max_epochs=30),
     # With its own encoding it decides as the check demands, which is chance.
     dict(loss="focal", decoder="per_label_threshold", encoding=None),
     dict(loss="asymmetric", decoder="global_threshold", early_stopping=False),

@@ -15,7 +15,7 @@ pytestmark = [
 ]
 
 NET = MultiLabelNetClassifier(
-    hidden_layer_sizes=(16,), learning_rate=0.02, max_epochs=20, n_iter_no_change=8, random_state=0
+    hidden_layer_sizes=(16,), learning_rate=0.06, max_epochs=7, n_iter_no_change=8, random_state=0
 )
 PIPE = make_pipeline(StandardScaler(), NET)
 
