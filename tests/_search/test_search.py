@@ -714,7 +714,8 @@ def test_metadata_routing():
 
 
 @pytest.mark.parametrize("rule", ["best", "one_std_error"])
-def test_corrected_score_is_that_of_the_choice_repeated_on_bootstraps(rule):
+def test_corrected_score_is_that_of_the_choice_repeated_on_bootstraps(rule, monkeypatch):
+    monkeypatch.setattr(search_scoring, "N_BOOTSTRAPS", 50)
     fitted = search(losses=["bce", "zlpr", "brier"], decoders=["threshold"], rule=rule)
     fitted.set_params(store_cv_results=True, scoring="f1_micro").fit(X, Y)
     decided = fitted.oof_scores_ >= 0.5
