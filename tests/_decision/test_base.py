@@ -13,6 +13,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn_mlloss import DecodedClassifierCV, LossDecoderSearchCV, MultiLabelNetClassifier
 from sklearn_mlloss._decision.base import DecidingClassifier
 from sklearn_mlloss._decision.decision import KEEP, HeldOut
+from sklearn_mlloss._search import scoring as search_scoring
 from sklearn_mlloss.calibration import BetaCalibrator, SigmoidCalibrator
 from sklearn_mlloss.decoders import (
     CardinalityCut,
@@ -200,6 +201,13 @@ def test_all_rows_of_a_fitted_estimator_are_scored():
 
 
 # ------------------------------------------------------------------ weights
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_bootstraps():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search_scoring, "N_BOOTSTRAPS", 2)
+        yield
 
 
 def searched(decoder, calibration, X, Y, weight):
