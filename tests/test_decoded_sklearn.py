@@ -23,7 +23,7 @@ pytestmark = [
 LINEAR = LogisticRegression(C=1)
 FOREST = RandomForestClassifier(8, random_state=0)
 TREE = DecisionTreeClassifier(max_depth=3, random_state=0)
-NET = OneVsRestClassifier(MLPClassifier((8,), max_iter=40, random_state=0))
+NET = OneVsRestClassifier(MLPClassifier((8,), max_iter=12, random_state=0))
 
 TUNED = {
     "check_classifiers_train": (
