@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -225,10 +226,18 @@ class DecidingClassifier(LabelClassifier):
         """The decoder in use, which may be another one than `decoder`, see `fit_decoder`."""
         return self._decision.decoder
 
+    @decoder_.setter
+    def decoder_(self, decoder: Decoder) -> None:
+        self._decision = replace(self._decision, decoder=decoder)
+
     @property
     def calibrator_(self) -> Calibrator | None:
         """The calibrator in use, if there is one."""
         return self._decision.calibrator
+
+    @calibrator_.setter
+    def calibrator_(self, calibrator: Calibrator | None) -> None:
+        self._decision = replace(self._decision, calibrator=calibrator)
 
     # ------------------------------------------------------------------ fitted parameters
 

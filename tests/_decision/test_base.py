@@ -1,5 +1,6 @@
 """What both classifiers share: the decision on scores, swaps, log-odds, warnings."""
 
+import copy
 import inspect
 import warnings
 from functools import partial
@@ -18,6 +19,7 @@ from sklearn_mlloss.calibration import BetaCalibrator, SigmoidCalibrator
 from sklearn_mlloss.decoders import (
     CardinalityCut,
     Decoder,
+    FixedThreshold,
     GlobalThreshold,
     LabelSetDecoder,
     PerLabelThreshold,
@@ -68,6 +70,17 @@ def test_public_methods_have_docstrings_wherever_they_are_inherited_from(cls):
     for name in names:
         assert inspect.getdoc(getattr(cls, name)), name
     assert list(inspect.signature(cls.decode).parameters) == ["self", "proba", "count"]
+
+
+@both
+def test_another_decoder_and_calibrator_can_be_assigned(make):
+    model = make(calibration="sigmoid").fit(X, Y)
+    scores = model.predict_proba(X)
+    copied = copy.copy(model)
+    copied.decoder_, copied.calibrator_ = FixedThreshold(0.7), None
+    np.testing.assert_array_equal(copied.predict(X), copied.predict_proba(X) >= 0.7)
+    assert not np.allclose(copied.predict_proba(X), scores)
+    np.testing.assert_array_equal(model.predict_proba(X), scores)
 
 
 def test_the_base_class_cannot_be_used_alone():
