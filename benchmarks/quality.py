@@ -308,7 +308,7 @@ def run_one(options):
             runs = run_ours(name, *parts) if name in OURS else run_peer(name, *parts, decoded)
             for kind, metrics in runs:
                 print(json.dumps({**row, "kind": kind, **metrics}), flush=True)
-        except Exception as error:  # noqa: BLE001 (any error of a peer is reported as its result)
+        except Exception as error:  # any error of a peer is reported as its result
             reason = f"{type(error).__name__}: {error}"[:200]
             print(json.dumps({**row, "kind": "shipped", "error": reason}), flush=True)
             return

@@ -214,7 +214,7 @@ def _problem(device: torch.device) -> str | None:
         return None
     try:
         torch.empty(1, device=device).cpu()
-    except Exception as error:  # noqa: BLE001 (each backend fails in its own way)
+    except Exception as error:  # each backend fails in its own way
         return f"torch cannot use it ({str(error).splitlines()[0]})"
     return None
 
