@@ -273,8 +273,8 @@ class SoftVotingClassifier(Composition, LabelClassifier):
                     "bootstrap=True"
                 )
             raise ValueError(
-                f"weights='learned' needs out-of-fold scores of each member, and {name!r} of "
-                f"estimators keeps none, got {describe(member)}: {what}"
+                f"weights='learned' needs out-of-fold scores of each member, and the member "
+                f"{name!r} keeps none, got {describe(member)}: {what}"
             )
 
     def _route(self, sample_weight: Any, fit_params: dict) -> dict[str, dict]:
@@ -293,7 +293,7 @@ class SoftVotingClassifier(Composition, LabelClassifier):
         for name, member in self._members():
             if weights and not takes_keyword(member, "sample_weight"):
                 raise TypeError(
-                    f"sample_weight was given, and {name!r} of estimators takes none, got "
+                    f"sample_weight was given, and the member {name!r} takes none, got "
                     f"{describe(member)}: fit without weights, set {name}='drop', or use metadata "
                     "routing"
                 )
@@ -318,5 +318,5 @@ def _naming(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # raised again as it is, whatever a member raises
-        error.add_note(f"This was raised by {name!r} of estimators.")
+        error.add_note(f"This was raised by the member {name!r}.")
         raise

@@ -1070,7 +1070,7 @@ def test_estimators_whose_tags_allow_one_label_only(estimator, kind):
     if hasattr(estimator, "predict_proba"):
         with pytest.raises(ValueError, match=f"^{name} takes one label only") as caught:
             vote.fit(X, kind(Y))
-        assert caught.value.__notes__ == ["This was raised by 'one' of estimators."]
+        assert caught.value.__notes__ == ["This was raised by the member 'one'."]
 
 
 @pytest.mark.parametrize("estimator", MANY_LABELS, ids=lambda e: type(e).__name__)
@@ -1121,7 +1121,7 @@ def test_labels_that_a_classifier_refuses_are_named(kind, n_jobs):
     with pytest.raises(ValueError, match="^This solver needs") as caught:
         SoftVotingClassifier([("linear", inner)]).fit(X, other)
     named, note = caught.value.__notes__
-    assert "'linear' of estimators" in named and "Label(s) 'b' are constant in y" in note
+    assert "the member 'linear'" in named and "Label(s) 'b' are constant in y" in note
 
 
 def test_one_column_is_one_label():

@@ -209,7 +209,7 @@ def test_weights_of_rows_reach_members_weights_and_decision():
     np.testing.assert_allclose(clf.oof_scores_, scores, atol=1e-12)
     by_hand = GlobalThreshold().fit(clf.oof_scores_, Y, scaled)
     assert clf.decoder_.threshold_ == by_hand.threshold_
-    with pytest.raises(TypeError, match="sample_weight was given, and 'near' of estimators takes"):
+    with pytest.raises(TypeError, match="sample_weight was given, and the member 'near' takes"):
         make([*MEMBERS, ("near", KNeighborsClassifier())]).fit(X, Y, sample_weight=WEIGHT)
 
 

@@ -529,9 +529,7 @@ def test_keywords_of_a_soft_voting_ensemble():
     with config_context(enable_metadata_routing=True), pytest.raises(TypeError, match="weights"):
         vote.fit(X, Y[:, 0], sample_weights=np.ones(80))
     pipe = SoftVotingClassifier([("a", make_pipeline(Never()))])
-    with pytest.raises(
-        TypeError, match="sample_weight was given, and 'a' of estimators takes none"
-    ):
+    with pytest.raises(TypeError, match="sample_weight was given, and the member 'a' takes none"):
         pipe.fit(X, Y[:, 0], sample_weight=np.ones(80))
 
 

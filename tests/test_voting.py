@@ -281,12 +281,12 @@ def test_weights_of_rows_reach_all_members():
     # A search hands them on.
     vote("trees", "search").fit(X, Y, sample_weight=weight)
     near = SoftVotingClassifier([("trees", TREES), ("near", NEAR)])
-    with pytest.raises(TypeError, match="sample_weight was given, and 'near' of estimators takes"):
+    with pytest.raises(TypeError, match="sample_weight was given, and the member 'near' takes"):
         near.fit(X, Y, sample_weight=weight)
     near.set_params(near="drop").fit(X, Y, sample_weight=weight)
     with pytest.raises(ValueError, match="metadata_routing") as caught:
         vote("trees", "linear").fit(X, Y, sample_weight=weight)
-    assert caught.value.__notes__ == ["This was raised by 'linear' of estimators."]
+    assert caught.value.__notes__ == ["This was raised by the member 'linear'."]
     with pytest.raises(ValueError, match="depth"):
         vote("trees").fit(X, Y, depth=3)
 
@@ -439,12 +439,12 @@ def test_scores_that_not_all_members_keep():
 @pytest.mark.parametrize(
     "member, match",
     [
-        (TREES, r"'odd' of estimators keeps none, got ExtraTrees.* DecodedClassifierCV\(ExtraT"),
+        (TREES, r"the member 'odd' keeps none, got ExtraTrees.* DecodedClassifierCV\(ExtraT"),
         (
             cross_fitted(TREES, store_cv_results=False),
             "(?s)'odd' .*: set its store_cv_results=True",
         ),
-        (FrozenEstimator(clone(OF_FOLDS["trees"]).fit(X, Y)), "'odd' of estimators keeps none"),
+        (FrozenEstimator(clone(OF_FOLDS["trees"]).fit(X, Y)), "the member 'odd' keeps none"),
         (
             MultiLabelNetClassifier(max_epochs=1, early_stopping=False, store_cv_results=True),
             r"(?s)'odd' .* got MultiLabelNet.*: set its store_cv_results=True",
@@ -473,7 +473,7 @@ def test_what_weights_need_is_checked_before_training():
     inner = SoftVotingClassifier([("a", of_folds), ("b", TREES)])
     for member in (TREES, inner):
         clf = SoftVotingClassifier([("of folds", of_folds), ("odd", member)], weights="learned")
-        with pytest.raises(ValueError, match="'odd' of estimators keeps none"):
+        with pytest.raises(ValueError, match="the member 'odd' keeps none"):
             clf.fit(X, Y)
     with pytest.raises(ValueError, match="sample_weight must have shape"):
         learned({"of folds": of_folds}).fit(X, Y, sample_weight=np.ones(Y.shape))
@@ -545,10 +545,10 @@ def test_a_member_that_fails_is_named():
     with pytest.raises(ValueError, match="1d array") as caught:
         clf.fit(X, Y)
     text = "".join(traceback.format_exception_only(caught.value))
-    assert "by 'lr' of estimators" in text and "OneVsRestClassifier(LogisticRegression(" in text
+    assert "by the member 'lr'" in text and "OneVsRestClassifier(LogisticRegression(" in text
     with pytest.raises(ValueError, match="NaN|missing") as caught:
         clf.fit(np.full_like(X, np.nan), Y[:, 0])
-    assert "of estimators" in caught.value.__notes__[0]
+    assert "the member" in caught.value.__notes__[0]
     assert "OneVsRest" not in caught.value.__notes__[0]
 
 
