@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklearn_mlloss.datasets import load_yeast
+from sklearn_mlloss.model_selection import MultilabelStratifiedShuffleSplit
 
 
 def load_table(name, folder=None):
@@ -23,8 +24,15 @@ def load_table(name, folder=None):
 
 
 def read_table(folder, name):
-    """Return X_train, Y_train, X_test, Y_test of a data set with an official split."""
+    """Return X_train, Y_train, X_test, Y_test of a data set.
+
+    The split is the official one. Without test rows there, a third of the rows, stratified by
+    label, are the test rows.
+    """
     X, Y, train = _read(folder, name)
+    if train is None or train.all():
+        splitter = MultilabelStratifiedShuffleSplit(1, test_size=1 / 3, random_state=0)
+        train = np.isin(np.arange(len(Y)), next(splitter.split(Y, Y))[0])
     return X[train], Y[train], X[~train], Y[~train]
 
 
