@@ -81,8 +81,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         transformer with dense output, which is cloned, fitted and run on the CPU on X in
         `precision` and without column names. "auto" is "piecewise_linear" [1]_ for dense numbers,
         "quantile" or less where that would be too wide or rows are few, and None for sparse or
-        binary X: see `sklearn_mlloss.networks.choose_encoding` and `encoding_reason_`. Parameters
-        of a named encoding are set as ``encoding__n_bins``.
+        binary X, except that 1 is made the rarer value of binary columns: see
+        `sklearn_mlloss.networks.choose_encoding` and `encoding_reason_`. Parameters of a named
+        encoding are set as ``encoding__n_bins``.
     categorical_features : "from_dtype", None or array-like of bool, int or str, \
             default="from_dtype"
         Which columns of X are categorical, as for `HistGradientBoostingClassifier`: those of a
@@ -219,7 +220,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         The fitted encoding of the first net; that of each is ``net.encoder_.fitted``, and for
         categories ``net.encoder_.categories``.
     encoding_reason_ : str
-        Why "auto" has chosen it, else "as given".
+        Why "auto" has chosen it, and how many columns it codes as 1 - x, else "as given".
     decoder_ : Decoder
         The decoder in use.
     calibrator_ : Calibrator or None

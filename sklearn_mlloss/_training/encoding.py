@@ -151,18 +151,18 @@ def _part(rows: Rows, columns: np.ndarray) -> Rows:
 
 
 def _fit_numbers(spec: Any, rows: Rows, seed: int, more_to_come: bool) -> Encoder:
+    n_features, is_auto, few = rows.X.shape[1], isinstance(spec, str) and spec == "auto", False
     reason = "as given"
-    if isinstance(spec, str) and spec == "auto":
+    if is_auto:
         few = more_to_come and len(rows) < AUTO_FIRST_ROWS
         if few:
             spec = None
             reason = f"the first {len(rows)} rows of partial_fit are too few to learn from"
         else:
             spec, reason = choose_encoding(rows.X)
-        if spec is None and not sp.issparse(getattr(rows.X, "matrix", rows.X)):
+        if spec is None:
             # Values may be missing, now or later. Of few rows the range is no limit.
-            spec = IdentityEncoding(clip=not few)
-    n_features = rows.X.shape[1]
+            spec = IdentityEncoding(clip=not few, flip=not few)
     if spec is None:
         return Encoder(None, reason, n_features, n_features)
     if hasattr(spec, "transform"):
@@ -170,7 +170,19 @@ def _fit_numbers(spec: Any, rows: Rows, seed: int, more_to_come: bool) -> Encode
             transformer = clone(spec)
         return _fit_transformer(transformer, rows, seed)
     encoding = clone(get_encoding(spec)).fit(rows.X, sample_weight=rows.row_weight())
+    if is_auto:
+        flipped = getattr(encoding, "flipped_", np.zeros(n_features, dtype=bool))
+        if type(encoding) is IdentityEncoding and encoding.mean_ is None and not flipped.any():
+            return Encoder(None, reason, n_features, n_features)
+        reason += _describe_columns(flipped, encoding.constant_)
     return Encoder(encoding, reason, n_features, encoding.n_outputs_)
+
+
+def _describe_columns(flipped: np.ndarray, constant: np.ndarray) -> str:
+    """Return how many columns are flipped and how many are constant, to be appended."""
+    n_flipped, n_constant = np.count_nonzero(flipped & ~constant), np.count_nonzero(constant)
+    text = f", {n_flipped} of {len(flipped)} columns are coded as 1 - x" if n_flipped else ""
+    return f"{text}, {n_constant} of {len(flipped)} are constant" if n_constant else text
 
 
 def _fit_transformer(transformer: Any, rows: Rows, seed: int) -> Encoder:

@@ -39,7 +39,7 @@ from .callbacks import (
 )
 from .device import threads_for, torch_defaults
 from .fast.loop import FusedTraining, can_fuse
-from .fast.sparse import is_thin, sparse_outputs
+from .fast.sparse import is_thin, sparse_outputs, takes_sparse
 from .interface import NetInterface
 from .optimizers import keep_compiler_out, make_optimizer, needs_closure
 
@@ -340,7 +340,7 @@ class TableNet(NetInterface, NeuralNet):
             module = copy.deepcopy(module).to(device)
         module.eval()
         encoder = self.encoder_
-        plain = type(module) is MLP and module.encoding is None and not encoder.transforms
+        plain = type(module) is MLP and takes_sparse(module.encoding) and not encoder.transforms
         if on_cpu and plain and is_thin(getattr(X, "matrix", X)):
             yield from sparse_outputs(module, X, PREDICT_ROWS)
             return

@@ -53,7 +53,8 @@ def choose_encoding(X: np.ndarray | CSR) -> tuple[str | None, str]:
 
     A sparse matrix counts as sparse if less than a quarter of its entries are not 0. Text is not
     standardised, because rare words would get the largest weight. At most 10 000 rows, drawn with a
-    fixed seed, are used.
+    fixed seed, are used. For None, ``encoding="auto"`` fits ``IdentityEncoding(flip=True)``, which
+    codes the rarer value of a column of 0 and 1 as 1.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def choose_encoding(X: np.ndarray | CSR) -> tuple[str | None, str]:
     if ((stored == 0) | (stored == 1) | np.isnan(stored)).all():
         if columns.sparse or not Columns(X).missing.any():
             return None, "all values are 0 or 1"
-        # Identical to no encoding where values are not missing.
+        # Like no encoding where values are not missing.
         return "piecewise_linear", "all values are 0, 1 or missing"
     if columns.sparse and columns.X.nnz < AUTO_SHARE * np.prod(columns.X.shape):
         size = np.abs(stored[stored != 0])

@@ -79,6 +79,17 @@ class Columns:
         with np.errstate(over="ignore"):
             return moments()
 
+    @cached_property
+    def binary(self) -> np.ndarray:
+        """Whether all values of a column are 0, 1 or missing."""
+        binary = np.ones(self.n_features, dtype=bool)
+        if self.sparse:
+            binary[self.X.indices[(self.X.data != 0) & (self.X.data != 1)]] = False
+            return binary
+        for _, block in self.blocks():
+            binary &= ((block == 0) | (block == 1) | np.isnan(block)).all(axis=0)
+        return binary
+
     def distinct(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield for each column its values, in order and in float64, and how often each occurs.
 

@@ -29,7 +29,16 @@ from .._data.persistence import VersionedEstimator
 from .._data.registry import Registry
 from .._data.validation import check_flag, check_integer, is_auto
 from .columns import CSR, SLACK, Columns, quantiles
-from .layers import Filled, PiecewiseLinear, Quantile, Scaled, WithIndicator, inverse, reach
+from .layers import (
+    Filled,
+    Flipped,
+    PiecewiseLinear,
+    Quantile,
+    Scaled,
+    WithIndicator,
+    inverse,
+    reach,
+)
 
 __all__ = [
     "ENCODINGS",
@@ -153,7 +162,7 @@ class Encoding(VersionedEstimator, ABC):
 class IdentityEncoding(Encoding):
     """No encoding, except that the mean replaces NaN: ``encoding=None``.
 
-    For a sparse X, which has no NaN, it has no fitted parameters.
+    For a sparse X, which has no NaN, only `flip` changes values.
 
     Parameters
     ----------
@@ -162,6 +171,10 @@ class IdentityEncoding(Encoding):
     clip : bool, default=False
         Whether values are limited to one more range of the column beyond the training rows: 10 in
         a column of 0 and 1 becomes 2. For ``encoding="auto"``.
+    flip : bool, default=False
+        Whether columns of 0 and 1 become ``1 - x`` where more than half of the training rows are 1,
+        and 0 where all are. Otherwise many such columns together would shift all hidden units by
+        more than training can make up for. For ``encoding="auto"``.
 
     Attributes
     ----------
@@ -169,6 +182,8 @@ class IdentityEncoding(Encoding):
         Values that replace NaN.
     limits_ : pair of ndarray of shape (n_features,), or None
         Limits of the values.
+    flipped_ : ndarray of bool, shape (n_features,)
+        Columns that become ``1 - x``.
 
     Examples
     --------
@@ -181,16 +196,22 @@ class IdentityEncoding(Encoding):
 
     missing_indicator: bool = True
     clip: bool = checked(False, check_flag)
+    flip: bool = checked(False, check_flag)
 
     def _fit(self, columns: Columns) -> int:
         self.mean_ = None if columns.sparse else columns.moments[0]
         self.limits_ = reach(columns.low, columns.high) if self.clip else None
+        self.flipped_ = np.zeros(columns.n_features, dtype=bool)
+        if self.flip:
+            self.flipped_ = columns.binary & (columns.moments[0] > 0.5 + SLACK)
         return columns.n_features
 
     def _module(self, dtype: torch.dtype) -> nn.Module:
-        if self.mean_ is None:
-            return nn.Identity()
-        return Filled(self.mean_, self.limits_, dtype)
+        filled = None if self.mean_ is None else Filled(self.mean_, self.limits_, dtype)
+        if not self.flipped_.any():
+            return filled or nn.Identity()
+        flipped = Flipped(self.flipped_, self.constant_, dtype)
+        return nn.Sequential(filled, flipped) if filled else flipped
 
 
 @dataclass(eq=False, repr=False)
@@ -360,8 +381,9 @@ class PiecewiseLinearEncoding(Encoding):
     so that a linear layer on top is a piecewise-linear function of each column. The first and last
     continue beyond the training rows as in the reference, but by the width of one bin only: -1
     and 2 are the limits there. Edges are quantiles, without repetitions; a column of at most
-    ``n_bins + 1`` distinct values has these as edges, so a binary column gives one output. A
-    constant column gives none. NaN is encoded like the median. The zeros of a sparse X count.
+    ``n_bins + 1`` distinct values has these as edges, so a binary column gives one output: 1 for
+    the rarer value. A constant column gives none. NaN is encoded like the median. The zeros of a
+    sparse X count.
 
     Parameters
     ----------
@@ -374,6 +396,8 @@ class PiecewiseLinearEncoding(Encoding):
     ----------
     edges_ : list of ndarray
         Increasing edges per column; fewer than two for a constant column.
+    flipped_ : ndarray of bool, shape (n_features,)
+        Columns of two values of which the lower one is the rarer, so that it becomes 1.
     median_ : ndarray of shape (n_features,)
         Median of each column; 0 if all is missing.
 
@@ -398,7 +422,10 @@ class PiecewiseLinearEncoding(Encoding):
 
     def _fit(self, columns: Columns) -> int:
         self.edges_, self.median_ = [], np.zeros(columns.n_features)
+        self.flipped_ = np.zeros(columns.n_features, dtype=bool)
         for j, (values, counts) in enumerate(columns.distinct()):
+            if len(values) == 2:
+                self.flipped_[j] = counts[1] > (0.5 + SLACK) * counts.sum()
             if len(values):
                 self.median_[j] = quantiles(values, counts, np.array([0.5]))[0]
             # Edges of more bins than there are values would lie between these.
@@ -410,7 +437,7 @@ class PiecewiseLinearEncoding(Encoding):
         return max(1, sum(max(0, len(edges) - 1) for edges in self.edges_))
 
     def _module(self, dtype: torch.dtype) -> nn.Module:
-        return PiecewiseLinear(self.edges_, self.median_, dtype)
+        return PiecewiseLinear(self.edges_, self.flipped_, self.median_, dtype)
 
 
 ENCODINGS: Registry[Encoding] = Registry(

@@ -6,9 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .columns import CSR
+
 __all__ = [
     "FIXED",
     "Filled",
+    "Flipped",
     "Mixed",
     "OneHot",
     "PiecewiseLinear",
@@ -55,6 +58,39 @@ class Filled(nn.Module):
         """Encode rows."""
         filled = torch.where(X.isnan(), self.values, X)
         return filled.clamp(self.low, self.high) if self.limited else filled
+
+
+class Flipped(nn.Module):
+    """``1 - x`` in some columns of 0 and 1, and 0 in constant ones of these.
+
+    Parameters
+    ----------
+    flipped, constant : ndarray of bool, shape (n_features,)
+    dtype : torch.dtype
+    """
+
+    sign: Tensor
+    offset: Tensor
+
+    def __init__(self, flipped: np.ndarray, constant: np.ndarray, dtype: torch.dtype):
+        super().__init__()
+        sign = np.where(flipped, np.where(constant, 0, -1), 1)
+        self.register_buffer("sign", torch.tensor(sign, dtype=dtype))
+        self.register_buffer("offset", torch.tensor(sign < 0, dtype=dtype))
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Encode rows."""
+        return torch.addcmul(self.offset, X, self.sign)
+
+    def sparse(self, X: CSR) -> CSR:
+        """Encode sparse rows: the ones of a flipped column disappear, its zeros are stored."""
+        flipped = self.offset.numpy().nonzero()[0].astype(X.indices.dtype)
+        starts = len(flipped) * np.arange(X.shape[0] + 1, dtype=X.indptr.dtype)
+        ones = np.ones(starts[-1], dtype=X.dtype)
+        offset = type(X)((ones, np.tile(flipped, X.shape[0]), starts), shape=X.shape)
+        values = X.data * self.sign.numpy()[X.indices]
+        # A sum of sparse matrices drops its zeros.
+        return offset + type(X)((values, X.indices, X.indptr), shape=X.shape)
 
 
 class Scaled(nn.Module):
@@ -133,15 +169,23 @@ class PiecewiseLinear(nn.Module):
     feature: Tensor
     typical: Tensor
 
-    def __init__(self, edges: list[np.ndarray], typical: np.ndarray, dtype: torch.dtype):
+    def __init__(
+        self,
+        edges: list[np.ndarray],
+        flipped: np.ndarray,
+        typical: np.ndarray,
+        dtype: torch.dtype,
+    ):
         super().__init__()
         bins = [max(0, len(edge) - 1) for edge in edges]
         parts = [(np.zeros(1),) * 4] if not any(bins) else []  # a layer needs an input
-        for edge in edges:
+        for edge, flip in zip(edges, flipped, strict=True):
             if len(edge) > 1:
                 low, high = np.zeros(len(edge) - 1), np.ones(len(edge) - 1)
                 low[0], high[-1] = -EXTRAPOLATION, 1 + EXTRAPOLATION
-                parts.append((edge[:-1], inverse(np.diff(edge)), low, high))
+                # The one bin of a flipped column fills from above.
+                left, sign = (edge[1:], -1) if flip else (edge[:-1], 1)
+                parts.append((left, sign * inverse(np.diff(edge)), low, high))
         # Where all columns have as many bins, broadcasting takes half the time of a gather.
         self.even = min(bins) == max(bins) > 0
         shape = (len(bins), -1) if self.even else (-1,)
@@ -242,7 +286,18 @@ class Mixed(nn.Module):
 
 
 # Layers that are the same in training and in prediction.
-FIXED = (nn.Identity, Filled, Scaled, Quantile, PiecewiseLinear, OneHot, WithIndicator, Mixed)
+FIXED = (
+    nn.Identity,
+    nn.Sequential,
+    Filled,
+    Flipped,
+    Scaled,
+    Quantile,
+    PiecewiseLinear,
+    OneHot,
+    WithIndicator,
+    Mixed,
+)
 
 
 def reach(low: np.ndarray, high: np.ndarray) -> Limits:

@@ -157,11 +157,15 @@ def test_binary_columns_with_holes_are_inputs_of_0_and_1():
     X = np.where(HOLES > 0, 1.0, 0)
     X[np.isnan(HOLES)] = NAN
     net = make().fit(X, Y)
-    assert net.encoding_reason_ == "all values are 0, 1 or missing"
+    reason = (
+        "all values are 0, 1 or missing, 1 of 4 columns are coded as 1 - x, 1 of 4 are constant"
+    )
+    assert net.encoding_reason_ == reason
     encoded = net.net_.module_.encoding(torch.tensor(X, dtype=torch.float32)).numpy()
     varying = np.ptp(np.nan_to_num(X, nan=1), axis=0) > 0
     most = (np.nanmean(X, axis=0) > 0.5) * 1.0
-    expected = np.where(np.isnan(X), most, X)[:, varying]
+    filled = np.where(np.isnan(X), most, X)
+    expected = np.where(most > 0, 1 - filled, filled)[:, varying]
     expected = np.hstack([expected, np.isnan(X)[:, [1, 3]]])
     np.testing.assert_array_equal(encoded, expected)
 
@@ -170,8 +174,9 @@ def test_binary_columns_take_missing_values_when_they_come():
     X = (NUMBERS > 0) * 1.0
     net = make().fit(X, Y)
     assert type(net.encoding_) is IdentityEncoding
+    flipped = np.where(X.mean(axis=0) > 0.5, 1 - X, X)
     np.testing.assert_array_equal(
-        net.predict_proba(X), make(encoding=None).fit(X, Y).predict_proba(X)
+        net.predict_proba(X), make(encoding=None).fit(flipped, Y).predict_proba(flipped)
     )
     mean = np.where(np.isnan(HOLES), X.mean(axis=0), X)
     X[np.isnan(HOLES)] = NAN

@@ -23,7 +23,7 @@ from ...networks import MLP
 from ..batches import Batches, Table, Targets
 from .layers import has_known_layers, split_layers
 from .parameters import FlatParameters, make_step
-from .sparse import SparseRows
+from .sparse import SparseRows, takes_sparse
 
 __all__ = ["FusedTraining", "Noise", "can_fuse"]
 
@@ -205,6 +205,8 @@ class FusedTraining:
         """Encode all rows once, if they are few; else each batch is encoded."""
         if self.encoding is None or self.encoded is not None or not table.resident:
             return
+        if table.stays_sparse and takes_sparse(self.encoding):
+            return
         if len(table) * self.n_inputs * 4 <= ENCODED:
             rows = torch.arange(len(table), device=table.index_device)
             blocks = [self.encoding(table.batch(block)[0]) for block in rows.split(1024)]
@@ -212,10 +214,11 @@ class FusedTraining:
 
     def _gather(self, table: Table, rows: Tensor) -> AnyBatch:
         """Return rows as they go into the first layer."""
-        if self.encoding is None:
-            return table.sparse_batch(rows) if table.stays_sparse else table.batch(rows)
+        if table.stays_sparse and takes_sparse(self.encoding):
+            thin, targets = table.sparse_batch(rows)
+            return thin.encoded(self.encoding), targets
         X, targets = table.batch(rows)
-        return self.encoding(X), targets
+        return X if self.encoding is None else self.encoding(X), targets
 
     def _mix(
         self, X: Tensor | SparseRows, targets: Tensor, weight: Tensor | None, sizes: list[int]

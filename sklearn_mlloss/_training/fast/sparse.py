@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
 from ...networks import MLP
+from ...networks.layers import Flipped
 
-__all__ = ["SparseRows", "is_thin", "sparse_outputs"]
+__all__ = ["SparseRows", "is_thin", "sparse_outputs", "takes_sparse"]
 
 # Where fewer entries than this share are not zero, sparse products are the faster ones.
 SPARSE_SHARE = 0.25
@@ -22,6 +23,11 @@ SPARSE_SHARE = 0.25
 def is_thin(X: Any) -> bool:
     """Return whether X is so sparse that sparse products are faster."""
     return sp.issparse(X) and X.nnz < SPARSE_SHARE * X.shape[0] * X.shape[1]
+
+
+def takes_sparse(encoding: nn.Module | None) -> bool:
+    """Return whether an encoding leaves rows sparse."""
+    return encoding is None or type(encoding) is Flipped
 
 
 class SparseRows:
@@ -71,6 +77,12 @@ class SparseRows:
         mix = sp.csr_matrix((weights, places, np.arange(0, 2 * n + 1, 2)), shape=(n, n))
         return SparseRows.of(mix @ self._matrix())
 
+    def encoded(self, encoding: nn.Module | None) -> SparseRows:
+        """Return the rows behind an encoding that `takes_sparse`."""
+        if isinstance(encoding, Flipped):
+            return SparseRows.of(encoding.sparse(self._matrix()))
+        return self
+
     def scaled(self, factors: Tensor) -> SparseRows:
         """Return the rows with each value multiplied by a factor."""
         return SparseRows(self.columns, self.values * factors, self.starts, self.n_features)
@@ -107,7 +119,9 @@ def sparse_outputs(
     first: Any = network.layers[0]
     others, weight = network.layers[1:], first.weight.t().contiguous()
     for start in range(0, X.shape[0], size):
-        rows = X[start : start + size]
+        rows: Any = X[start : start + size]
+        if isinstance(network.encoding, Flipped):
+            rows = network.encoding.sparse(rows)
         real = rows.shape[0]
         ends = np.pad(rows.indptr, (0, size - real), mode="edge")
         columns, values, starts = map(torch.from_numpy, (rows.indices, rows.data, ends))
