@@ -130,12 +130,22 @@ def probabilities(models, X):
     return np.stack(columns, axis=1)
 
 
+def for_metric(X, seed):
+    """Return the model of `for_metric`; forests need categories one-hot."""
+    model = DecodedClassifierCV.for_metric("log_loss", random_state=seed)
+    if not isinstance(X, pd.DataFrame):
+        return model
+    categories = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    columns = (categories, make_column_selector(dtype_include="category"))
+    return make_pipeline(make_column_transformer(columns, remainder="passthrough"), model)
+
+
 CONTENDERS = {
-    "priors": lambda seed: Priors(),
-    "logistic": lambda seed: Logistic(),
-    "network": lambda seed: MultiLabelNetClassifier(random_state=seed),
-    "no linear part": lambda seed: MultiLabelNetClassifier(linear_part=False, random_state=seed),
-    "for_metric": lambda seed: DecodedClassifierCV.for_metric("log_loss", random_state=seed),
+    "priors": lambda X, seed: Priors(),
+    "logistic": lambda X, seed: Logistic(),
+    "network": lambda X, seed: MultiLabelNetClassifier(random_state=seed),
+    "no linear part": lambda X, seed: MultiLabelNetClassifier(linear_part=False, random_state=seed),
+    "for_metric": for_metric,
 }
 
 
@@ -153,7 +163,7 @@ def measure(contender, table, folder, seed):
     standard errors of differences.
     """
     X, Y, X_test, Y_test = read(table, folder, seed)
-    model = CONTENDERS[contender](seed)
+    model = CONTENDERS[contender](X, seed)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         start = time.perf_counter()
