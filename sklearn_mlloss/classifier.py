@@ -275,6 +275,13 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     1; `partial_fit` takes them as they are, so that calls weigh against each other. Decoders and
     encodings use one weight per row, the mean over its observed labels.
 
+    A network that learns nothing beyond the label priors, by the loss on the held-out rows (or,
+    without early stopping and after 10 epochs or more, on training rows), is trained once more:
+    with the encoding "standard" if "auto" chose another one for a dense X, otherwise with a tenth
+    of the learning rate if that is None; not with `warm_start` or callbacks. The better of the two
+    is kept, `encoding_reason_` reports it, and a `ConvergenceWarning` is raised if it has learned
+    nothing either.
+
     With scikit-learn 1.9, ``set_callbacks`` takes `ProgressBar` and other callbacks, for each fold
     and each epoch of `fit`. At the end of an epoch (not of a fold's) `fitted_estimator` is what the
     fit would be if it had ended there, with a fitted decision. A callback may end training by

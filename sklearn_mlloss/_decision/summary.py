@@ -133,10 +133,14 @@ def _course(net: Any) -> str:
     n_epochs = len(curves["epoch"])
     n_last = n_epochs - net.epochs_before_
     last = "" if n_last == n_epochs else ", the last" if n_last == 1 else f", the last {n_last:,}"
-    text = f"{count(n_epochs, 'epoch')}{last} on {count(n_train, 'row')}"
+    text, learned = f"{count(n_epochs, 'epoch')}{last} on {count(n_train, 'row')}", ""
+    if net.check_ is not None:
+        of = "held-out" if net.check_.held_out else "training"
+        values = _number(net.check_.loss), _number(net.check_.constant_loss)
+        learned = f"; {of} loss {values[0]}, label priors {values[1]}"
     rule = dict(net.callbacks_).get("early_stopping")
     if rule is None or not n_valid:
-        return text
+        return text + learned
     best = n_epochs - rule.epochs_ + rule.best_epoch_
     watched = "valid_loss" if rule.score is None else "valid_score"
     value = curves[watched][best - 1]
@@ -150,7 +154,7 @@ def _course(net: Any) -> str:
         why = "ended by a callback"
     return (
         f"{text}, {why}; epoch {best} kept: {watched} {_number(value)} on "
-        f"{count(n_valid, 'held-out row')}"
+        f"{count(n_valid, 'held-out row')}{learned}"
     )
 
 

@@ -20,6 +20,7 @@ from .build import Plan, build_net
 from .callbacks import OutputsByEpoch, Progress
 from .device import call_seeded, torch_defaults
 from .encoding import fit_encoder
+from .guard import second_plan, second_reason, warn_of_nothing_learned
 from .net import TableNet
 
 __all__ = [
@@ -83,6 +84,39 @@ def train_on(
 
 
 def train_net(
+    plan: Plan,
+    train: Rows,
+    valid: Rows | None,
+    epochs: int,
+    seeds: Sequence[int],
+    last: TableNet | None = None,
+    outputs: OutputsByEpoch | None = None,
+) -> Trained:
+    """Build a net and train it, again in another way if it learns nothing; see `_train_once`."""
+    first = _train_once(plan, train, valid, epochs, seeds, last, outputs)
+    check = first.net.check_
+    # Where training ended too early, another attempt would, too.
+    if last is not None or check is None or check.learned or first.improving:
+        return first
+    other = second_plan(plan, first.net, train)
+    if other is None:
+        return first
+    other_outputs = None if outputs is None else OutputsByEpoch()
+    try:
+        second = _train_once(other, train, valid, epochs, seeds, None, other_outputs)
+    except ValueError:  # it diverged
+        return first
+    kept, again = first, second.net.check_
+    if again is not None and again.loss < check.loss:
+        kept = second
+        if outputs is not None:
+            outputs.__dict__ = vars(other_outputs)
+    reason = second_reason(first.net, second.net, kept.net)
+    kept.net.encoder_ = replace(kept.net.encoder_, reason=reason)
+    return kept
+
+
+def _train_once(
     plan: Plan,
     train: Rows,
     valid: Rows | None,
@@ -197,7 +231,7 @@ def mean_scores(nets: Sequence[TableNet], X: Matrix, device: torch.device) -> Sc
 
 
 def warn_of_early_end(result: Trained | list[tuple], max_epochs: int) -> None:
-    """Warn if a net diverged, or if the score of held-out rows still improved at the end.
+    """Warn if a net diverged, still improved on held-out rows at the end, or learned nothing.
 
     Parameters
     ----------
@@ -217,3 +251,4 @@ def warn_of_early_end(result: Trained | list[tuple], max_epochs: int) -> None:
             "raise max_epochs or learning_rate",
             ConvergenceWarning,
         )
+    warn_of_nothing_learned([part.net for part in trained])

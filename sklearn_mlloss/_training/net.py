@@ -40,6 +40,7 @@ from .callbacks import (
 from .device import threads_for, torch_defaults
 from .fast.loop import FusedTraining, can_fuse
 from .fast.sparse import is_thin, sparse_outputs, takes_sparse
+from .guard import Check, Guard, is_checked
 from .interface import NetInterface
 from .optimizers import keep_compiler_out, make_optimizer, needs_closure
 
@@ -82,6 +83,8 @@ class TableNet(NetInterface, NeuralNet):
     not_finite_: frozenset[str] = frozenset()
     # Why the last training went back to its best weights before its end, else empty.
     divergence_: str = ""
+    # What the last training learned, where that was checked.
+    check_: Check | None = None
     # During a training: the engine without autograd if it can be used, callbacks of this training
     # only, and the outputs of the held-out rows.
     fused_: FusedTraining | None = None
@@ -163,6 +166,8 @@ class TableNet(NetInterface, NeuralNet):
         self.n_rows_ = (len(table), 0 if valid is None else len(valid))
         self.place_ = str(self.device)
         self.not_finite_, self.divergence_ = names_not_finite(self._torch_modules()), ""
+        watched = valid if self.best_weights() is not None else None
+        guard = Guard(self, table, watched) if is_checked(self, epochs, watched) else None
         self.iterator_train__generator = torch.Generator().manual_seed(seed + 1)
         self.train_split = None if valid is None else lambda train: (train, valid)
         try:
@@ -184,6 +189,7 @@ class TableNet(NetInterface, NeuralNet):
             self.iterator_train__generator = None
             self.train_split = None
             self.observers_ = self.valid_outputs_ = ()
+        self.check_ = None if guard is None or self.divergence_ else guard.check()
         rule = self.best_weights()
         if rule is None or valid is None or self.divergence_:
             return False

@@ -73,7 +73,8 @@ def test_all_of_a_net_that_stopped_early():
     assert found["network"] == f"4 - 8 - 3; {4 * 8 + 8 + 8 * 3 + 3} parameters, trained on cpu"
     assert found["training"] == (
         f"{clf.n_iter_} epochs on 135 rows, stopped after 3 epochs without a better one; epoch "
-        f"{best} kept: valid_loss {min(losses):.3g} on 15 held-out rows"
+        f"{best} kept: valid_loss {min(losses):.3g} on 15 held-out rows; held-out loss "
+        f"{min(losses):.3g}, label priors {clf.net_.check_.constant_loss:.3g}"
     )
     assert found["calibration"] == "none"
     assert found["decoder"] == "FixedThreshold(threshold=0.5)"

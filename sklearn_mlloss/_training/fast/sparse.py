@@ -75,19 +75,19 @@ class SparseRows:
         weights = torch.stack((shares, 1 - shares), dim=1).flatten().numpy()
         places = torch.stack((torch.arange(n), partners), dim=1).flatten().numpy()
         mix = sp.csr_matrix((weights, places, np.arange(0, 2 * n + 1, 2)), shape=(n, n))
-        return SparseRows.of(mix @ self._matrix())
+        return SparseRows.of(mix @ self.matrix())
 
     def encoded(self, encoding: nn.Module | None) -> SparseRows:
         """Return the rows behind an encoding that `takes_sparse`."""
         if isinstance(encoding, Flipped):
-            return SparseRows.of(encoding.sparse(self._matrix()))
+            return SparseRows.of(encoding.sparse(self.matrix()))
         return self
 
     def scaled(self, factors: Tensor) -> SparseRows:
         """Return the rows with each value multiplied by a factor."""
         return SparseRows(self.columns, self.values * factors, self.starts, self.n_features)
 
-    def _matrix(self) -> sp.csr_matrix:
+    def matrix(self) -> sp.csr_matrix:
         parts = (part.numpy() for part in (self.values, self.columns, self.starts))
         return sp.csr_matrix(tuple(parts), shape=(len(self), self.n_features), copy=False)
 
@@ -97,7 +97,7 @@ class SparseRows:
 
     def transposed_times(self, matrix: Tensor, out: Tensor) -> None:
         """Write the product of the transpose with a contiguous matrix of shape (n, k)."""
-        by_column = self._matrix().tocsc()
+        by_column = self.matrix().tocsc()
         starts = by_column.indptr
         # Most features do not occur in a batch; their rows cost nothing but zeros.
         present = np.flatnonzero(np.diff(starts))
