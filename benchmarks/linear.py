@@ -43,7 +43,7 @@ from sklearn_mlloss.metrics import label_ranking_average_precision, multilabel_l
 from sklearn_mlloss.model_selection import MultilabelStratifiedKFold
 
 # Inverse penalties, and the largest number of labels that the choice among them looks at.
-CS = (0.0005, 0.003, 0.02, 0.1, 0.6, 4, 25, 150)
+CS = (0.003, 0.02, 0.1, 0.6, 4, 25, 150)
 MOST_LABELS = 100
 MOST_PARTS = 50
 
