@@ -109,6 +109,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     mixup : float >= 0 or "auto", default="auto"
         Trains on mixtures of two encoded rows each, with shares from Beta(mixup, mixup), see
         `sklearn_mlloss.networks.Mixup`. "auto" is 2/5 of the rate of `dropout`.
+    linear_part : bool or "auto", default="auto"
+        Whether a linear model is a part of the network: see the notes. "auto" is True with
+        `early_stopping`.
     module : callable ``(n_features, n_outputs) -> torch.nn.Module``, optional
         A custom network for the encoded X instead of the built-in one, whose parameters above must
         then keep their defaults. The bias of its last linear layer with `n_outputs` outputs, if it
@@ -253,7 +256,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     - Loss and decision: `loss`, `decoder`, `calibration`
     - Inputs: `encoding`, `categorical_features`
     - Network: `hidden_layer_sizes`, `activation`, `dropout`, `normalization`, `input_dropout`,
-      `mixup`, `module`
+      `mixup`, `linear_part`, `module`
     - Optimisation: `optimizer`, `learning_rate`, `weight_decay`, `optimizer_params`,
       `lr_schedule`, `batch_size`, `warm_start`
     - Stopping: `max_epochs`, `early_stopping`, `validation_fraction`, `n_iter_no_change`, `monitor`
@@ -318,6 +321,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     normalization: str | None = None
     input_dropout: float | str = "auto"
     mixup: float | str = "auto"
+    linear_part: bool | str = "auto"
     module: Callable[[int, int], torch.nn.Module] | None = None
     optimizer: str | type[torch.optim.Optimizer] = "adamw"
     learning_rate: float | None = None
@@ -469,7 +473,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
                     net.verbose = int(self.verbose)
                     net.set_learning_rate(self.learning_rate)
                     seed = self._seeds(len(net.history))[1]
-                    train_on(net, rows, None, 1, device, seed, whole_fit=False)
+                    inputs = net.encoder_.transform(rows)
+                    train_on(net, inputs, None, 1, device, seed, whole_fit=False)
                 self._keep(nets)
         return self
 

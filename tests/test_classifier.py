@@ -212,6 +212,17 @@ def effect_of_mixup():
         assert net.fit(X, Y).net_.module_.mixup is None
 
 
+def effect_of_linear_part():
+    net = early(linear_part=True).fit(X, Y)
+    assert net.net_.module_.linear.weight.shape == (4, 3)
+    assert "best of 5 folds" in net.summary()
+    assert differ(net, early(linear_part=False).fit(X, Y))
+    for params in (dict(early_stopping=True), dict(early_stopping=False)):
+        auto = make(**params).fit(X, Y)
+        assert (auto.net_.module_.linear is not None) == params["early_stopping"]
+    assert "none without early stopping" in auto.summary()
+
+
 def effect_of_normalization():
     assert layers(make(normalization="batch").fit(X, Y), nn.BatchNorm1d)
     assert layers(make(normalization="layer").fit(X, Y), nn.LayerNorm)
@@ -473,6 +484,7 @@ OUT_OF_RANGE = {
     "normalization": ["group", 5, ["batch"]],
     "input_dropout": [1, -0.1, "a", None, NAN, "automatic"],
     "mixup": [-0.1, "a", None, NAN, float("inf"), "automatic"],
+    "linear_part": [1, "yes", None, "automatic"],
     "module": ["mlp", 5, nn.Linear(4, 3)],
     "optimizer": ["adm", 5, None],
     "learning_rate": [0, -1, "auto", NAN],
@@ -677,7 +689,7 @@ def test_rows_for_a_decoder_are_held_out_without_early_stopping():
 
 def test_convergence_warning_only_if_the_fit_still_improves():
     with pytest.warns(ConvergenceWarning, match="max_epochs=3"):
-        early(max_epochs=3).fit(X, Y)
+        early(max_epochs=3, linear_part=False).fit(X, Y)
     early().fit(X, Y)
     make(max_epochs=2).fit(X, Y)  # not detected without held-out rows
 
@@ -1423,7 +1435,8 @@ def test_a_schedule_beside_a_scheduler_among_the_callbacks():
 def test_no_advice_to_train_longer_where_it_got_worse():
     """A validation loss that has risen for long is no sign of too few epochs."""
     noise = np.random.default_rng(0).integers(0, 2, Y.shape)
-    net = make(encoding=None, early_stopping=True, max_epochs=19, learning_rate=0.1)
+    net = make(encoding=None, early_stopping=True, max_epochs=19, learning_rate=0.1,
+               linear_part=False)  # fmt: skip
     valid = net.fit(X, noise).history_["valid_loss"]
     assert np.argmin(valid) < 10, "the example is to get worse"
 

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "inspection": ("_data", "decoders", "metrics"),
     "testing": ("decoders", "losses"),
     "_decision": ("_sklearn", "_data", "calibration", "decoders", "model_selection"),
-    "_training": ("_versions", "_sklearn", "_data", "losses", "networks"),
+    "_training": ("_versions", "_sklearn", "_data", "losses", "model_selection", "networks"),
     "classifier": ("_sklearn", "_data", "_decision", "_training", "calibration", "decoders",
                    "losses", "networks"),
     "voting": ("_sklearn", "_data", "_decision"),

@@ -79,6 +79,7 @@ def describe_nets(clf: Any) -> list[tuple[str, str]]:
         ("loss", f"{with_params(loss)}; {kind}"),
         ("encoding", encoding),
         ("network", f"{several}{layers}; {n_parameters:,} parameters, trained on {net.place_}"),
+        ("linear part", _linear(clf)),
         ("training", "\n".join(_course(net) for net in clf.nets_)),
     ]
 
@@ -126,6 +127,18 @@ def _hot(categories: list[np.ndarray], n_inputs: int) -> str:
     return f"{count(number, 'column')} of {held} {gives} {count(n_inputs, 'input')}"
 
 
+def _linear(clf: Any) -> str:
+    """Return the penalties of the linear parts, and the shares that their labels have."""
+    parts = [net.linear_part() for net in clf.nets_]
+    reasons = list(dict.fromkeys(net.linear_reason_ for net in clf.nets_))
+    text = ", ".join(reasons)
+    if parts[0] is None:
+        return text
+    alphas = np.concatenate([part.alpha().detach().numpy() for part in parts])
+    low, middle, high = np.quantile(alphas, [0, 0.5, 1])
+    return f"{text}; shares {low:.2g} to {high:.2g}, median {middle:.2g}"
+
+
 def _course(net: Any) -> str:
     """Return how many epochs a net was trained for, on which rows, and why training ended."""
     n_train, n_valid = net.n_rows_
@@ -142,6 +155,8 @@ def _course(net: Any) -> str:
     if rule is None or not n_valid:
         return text + learned
     best = n_epochs - rule.epochs_ + rule.best_epoch_
+    if not 0 < best <= n_epochs:  # a callback has loaded another history
+        return text
     watched = "valid_loss" if rule.score is None else "valid_score"
     value = curves[watched][best - 1]
     if net.divergence_:

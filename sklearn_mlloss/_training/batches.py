@@ -43,6 +43,8 @@ class Table(Dataset):
     sample_weight : ndarray of shape (n_samples,) or (n_samples, n_labels), optional
         Of the dtype of X.
     device : torch.device or str
+    deviations : Tensor of shape (n_samples, n_labels), optional
+        Those of the `LinearPart` of the network for these rows.
 
     Attributes
     ----------
@@ -61,6 +63,7 @@ class Table(Dataset):
         Y: np.ndarray,
         sample_weight: np.ndarray | None = None,
         device: torch.device | str = "cpu",
+        deviations: Tensor | None = None,
     ):
         # With its number, which "cuda" leaves out.
         self.device = torch.empty(0, device=device).device
@@ -87,6 +90,7 @@ class Table(Dataset):
         else:
             self.values, self.columns, self.starts = _sparse_tensors(X, self.index_device)
         self.stays_sparse = self.device.type == "cpu" and is_thin(X)
+        self.deviations = None if deviations is None else deviations.to(self.index_device)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -124,6 +128,11 @@ class Table(Dataset):
         weight, rows = self.sample_weight, rows.to(self.index_device)
         return self._gather(self.Y, rows), None if weight is None else self._gather(weight, rows)
 
+    def known(self, rows: Tensor) -> Tensor | None:
+        """Return the deviations of the rows with these numbers, on `device`, if they are known."""
+        rows = rows.to(self.index_device)
+        return None if self.deviations is None else self._gather(self.deviations, rows)
+
     def _gather(self, tensor: Tensor, rows: Tensor) -> Tensor:
         gathered = tensor.index_select(0, rows)
         return gathered if self.resident else self._send(gathered)
@@ -149,10 +158,10 @@ class Table(Dataset):
         return X.index_put_(index, self.values[entry], accumulate=True)
 
 
-def to_tensors(rows: Rows, device: torch.device) -> Table:
+def to_tensors(rows: Rows, device: torch.device, deviations: Tensor | None = None) -> Table:
     """Return the rows as tensors."""
     weight = None if rows.weight is None else rows.weight.astype(rows.X.dtype)
-    return Table(rows.X, rows.Y, weight, device)
+    return Table(rows.X, rows.Y, weight, device, deviations)
 
 
 class Batches:
@@ -203,8 +212,9 @@ class Batches:
         return order.to(self.table.index_device)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Pass over the rows once."""
+        """Pass over the rows once; `rows` are the numbers of those of the present batch."""
         for rows in self.order().split(self.sizes()):
+            self.rows = rows
             yield self.table.batch(rows)
 
 

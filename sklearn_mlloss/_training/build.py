@@ -18,6 +18,7 @@ from .._data.rows import Rows
 from .._data.validation import is_auto, naming
 from ..losses import Criterion, FunctionLoss, Loss, get_loss
 from ..networks import MLP
+from ..networks.linear import LinearPart
 from .batches import Batches, Table, block_size
 from .callbacks import BestWeights, Schedule
 from .device import call_seeded
@@ -72,6 +73,7 @@ def build_net(
     n_held_out: int,
     seed: int,
     last: TableNet | None = None,
+    linear: LinearPart | None = None,
 ) -> TableNet:
     """Return an initialised net, on the CPU.
 
@@ -88,6 +90,8 @@ def build_net(
         Controls the randomness of the initial weights.
     last : TableNet, optional
         A net from whose weights and history training continues, with its numbers for "auto".
+    linear : LinearPart, optional
+        Of the built-in network.
 
     Returns
     -------
@@ -121,7 +125,7 @@ def build_net(
     net_params = dict(params.net_params or {})
     _check_net_params(net_params, callbacks)
     net = TableNet(
-        module=partial(make_network, network, encoder, loss.n_outputs_, dtype),
+        module=partial(make_network, network, encoder, loss.n_outputs_, dtype, linear),
         criterion=Criterion(loss),
         optimizer=optimizer,
         lr=settings.pop("lr"),

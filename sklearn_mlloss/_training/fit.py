@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
 
 from .._data.messages import warn_user
 from .._data.parallel import call_in_parallel
@@ -21,6 +22,7 @@ from .callbacks import OutputsByEpoch, Progress
 from .device import call_seeded, torch_defaults
 from .encoding import fit_encoder
 from .guard import second_plan, second_reason, warn_of_nothing_learned
+from .linear import deviations_of, fit_linear, set_first_alpha
 from .net import TableNet
 
 __all__ = [
@@ -63,15 +65,35 @@ def train_on(
     epochs: int,
     device: torch.device,
     seed: int,
+    known: Tensor | None = None,
     **options: Any,
 ) -> Trained:
-    """Train a net for at most `epochs` more; the options are those of `TableNet.train`."""
+    """Train a net for at most `epochs` more.
+
+    Parameters
+    ----------
+    net : TableNet
+    train, valid : Rows
+        Rows to train on, and held-out rows to stop early, if any; as they enter the network.
+    epochs : int
+    device : torch.device
+    seed : int
+    known : Tensor of shape (n_rows, n_labels), optional
+        Deviations of the training rows by models that have not seen them, if the network has a
+        linear part; else it computes them.
+    **options : dict
+        Those of `TableNet.train`.
+    """
     before = len(net.history)
-    train = net.encoder_.transform(train)
-    held_out = None if valid is None else to_tensors(net.encoder_.transform(valid), device)
+    linear, held_out = net.linear_part(), None
+    if linear is not None and known is None:
+        known = deviations_of(linear, train.X)
+    if valid is not None:
+        others = None if linear is None else deviations_of(linear, valid.X)
+        held_out = to_tensors(valid, device, others)
     net.to(device)
     try:
-        table = to_tensors(train, device)
+        table = to_tensors(train, device, known)
         improving = call_seeded(
             lambda: net.train(table, held_out, epochs, seed, **options), seed=seed, device=device
         )
@@ -146,12 +168,19 @@ def _train_once(
     else:
         encoder = last.encoder_
     n_held_out = 0 if valid is None else len(valid)
-    net = build_net(plan, encoder, train, n_held_out, seeds[0], last)
+    train, valid = encoder.transform(train), None if valid is None else encoder.transform(valid)
+    linear = fit_linear(plan.params, train, plan.is_categorical, seeds[0], plan.device)
+    net = build_net(plan, encoder, train, n_held_out, seeds[0], last, linear.part)
+    net.linear_reason_ = linear.reason
+    if linear.part is not None and linear.known is not None and last is None:
+        set_first_alpha(linear.part, linear.known, train, net.criterion_)
     observers = [] if outputs is None else [outputs]
     if plan.task is not None:
         observers.append(Progress(plan.task))
     try:
-        trained = train_on(net, train, valid, epochs, plan.device, seeds[1], observers=observers)
+        trained = train_on(
+            net, train, valid, epochs, plan.device, seeds[1], linear.known, observers=observers
+        )
     except ValueError as error:
         if not plan.name:
             raise

@@ -17,10 +17,10 @@ from torch import Tensor
 from .._data.messages import warn_user
 from .._data.rows import Rows
 from .._data.validation import is_auto
-from ..networks import MLP, StandardEncoding
+from ..networks import StandardEncoding
 from .batches import Table
 from .encoding import Encoder
-from .fast.sparse import sparse_outputs, takes_sparse
+from .fast.sparse import sparse_outputs
 
 if TYPE_CHECKING:
     from .build import Plan
@@ -77,7 +77,7 @@ class Guard:
     the loss, and the mean outputs of the network itself: the bias may have learned the best
     constants of a loss that is not proper, without any effect of X. Random weights may be better
     than constants by chance, so the network must also be better than before training; not so a
-    custom module, which may be pretrained.
+    custom module, which may be pretrained, and a network with a linear part, which is fitted.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class Guard:
         width = max(self.table.n_features, net.encoder_.n_outputs)
         size = min(n, ROWS, max(FEWEST, NUMBERS // width))
         self.rows = torch.from_numpy(np.linspace(0, n - 1, size).astype(np.int64))
-        random = bool(net.network_) and not net.history
+        random = bool(net.network_) and not net.history and net.linear_part() is None
         self.initial = self._outputs() if random else None
 
     @torch.no_grad()
@@ -126,7 +126,7 @@ class Guard:
         self.net._set_mode(False)
         module: Any = self.net.module_
         with torch.no_grad():
-            if self.table.stays_sparse and type(module) is MLP and takes_sparse(module.encoding):
+            if self.table.stays_sparse and self.net.takes_sparse():
                 thin = self.table.sparse_batch(self.rows)[0].matrix()
                 return next(sparse_outputs(module, thin, len(self.rows)))[0]
             X = self.table.batch(self.rows)[0]

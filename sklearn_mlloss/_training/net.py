@@ -26,6 +26,7 @@ from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor, nn
 
 from ..networks import MLP
+from ..networks.linear import LinearPart
 from .batches import Batches, Table, block_size, blocks
 from .callbacks import (
     BUILT_IN,
@@ -71,6 +72,8 @@ class TableNet(NetInterface, NeuralNet):
 
     # Arguments of the built-in network, with numbers for "auto"; empty for a custom module.
     network_: dict[str, Any]
+    # The penalty of the linear part of the network, or why it has none.
+    linear_reason_: str = "none"
     # Numbers of training and held-out rows of the last training, and its device.
     n_rows_: tuple[int, int] = (0, 0)
     place_: str = "cpu"
@@ -116,8 +119,15 @@ class TableNet(NetInterface, NeuralNet):
         if last is None:
             self._set_output_bias(bias)
             return
+        # The linear part is that of the rows of this training; its shares continue.
+        linear, before = self.linear_part(), last.linear_part()
+        parts, weights = self.module_.state_dict(), last.module_.state_dict()
+        parts = {k: v for k, v in parts.items() if linear and k.startswith("linear.")}
+        weights = {k: v for k, v in weights.items() if not (before and k.startswith("linear."))}
+        if linear and before:
+            parts["linear.share"] = before.share
         try:
-            self.module_.load_state_dict(last.module_.state_dict())
+            self.module_.load_state_dict(parts | weights)
         except RuntimeError:
             raise ValueError(
                 "warm_start=True continues from the weights of the last fit, but the network has "
@@ -295,7 +305,8 @@ class TableNet(NetInterface, NeuralNet):
             rows = len(batch[0])
             if notify:
                 self.notify("on_batch_begin", batch=batch, training=training)
-            step = step_fn(batch)
+            with self._known(batches):
+                step = step_fn(batch)
             loss = step["loss"].detach()
             if notify:
                 self.history.record_batch(prefix + "_loss", loss.item())
@@ -346,7 +357,7 @@ class TableNet(NetInterface, NeuralNet):
             module = copy.deepcopy(module).to(device)
         module.eval()
         encoder = self.encoder_
-        plain = type(module) is MLP and takes_sparse(module.encoding) and not encoder.transforms
+        plain = self.takes_sparse() and not encoder.transforms
         if on_cpu and plain and is_thin(getattr(X, "matrix", X)):
             yield from sparse_outputs(module, X, PREDICT_ROWS)
             return
@@ -480,6 +491,30 @@ class TableNet(NetInterface, NeuralNet):
         if layers and layers[-1].bias is not None:
             with torch.no_grad():
                 layers[-1].bias.copy_(torch.as_tensor(bias))
+
+    @contextmanager
+    def _known(self, batches: Batches) -> Iterator[None]:
+        """Give the linear part of the network, if there is one, the deviations of a batch."""
+        linear = self.linear_part()
+        if linear is None:
+            yield
+            return
+        linear.known = batches.table.known(batches.rows)
+        try:
+            yield
+        finally:
+            linear.known = None
+
+    def takes_sparse(self) -> bool:
+        """Return whether `sparse_outputs` takes the network."""
+        module = self.module_
+        if type(module) is not MLP or not takes_sparse(module.encoding):
+            return False
+        return module.linear is None or module.linear.takes_sparse
+
+    def linear_part(self) -> LinearPart | None:
+        """Return the linear part of the network, if there is one."""
+        return getattr(self.module_, "linear", None) if type(self.module_) is MLP else None
 
     def _plain_step(self, batch: Any) -> dict[str, Tensor]:
         for group in self.optimizer_.param_groups:

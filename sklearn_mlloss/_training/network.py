@@ -15,8 +15,9 @@ from torch.nn.parameter import is_lazy
 from .._data.messages import describe
 from .._data.validation import is_auto, naming
 from ..networks import MLP, Mixup
+from ..networks.linear import LinearPart
 from .encoding import Encoder
-from .parameters import NETWORK
+from .parameters import BESIDE_LAYERS, NETWORK
 
 __all__ = ["check_memory", "check_outputs", "make_network", "network_settings"]
 
@@ -29,10 +30,16 @@ INPUT_COLUMNS = 64
 
 
 def make_network(
-    factory: Callable[[int, int], nn.Module], encoder: Encoder, n_outputs: int, dtype: torch.dtype
+    factory: Callable[[int, int], nn.Module],
+    encoder: Encoder,
+    n_outputs: int,
+    dtype: torch.dtype,
+    linear: LinearPart | None = None,
 ) -> nn.Module:
     """Return a network that begins with the encoding, if there is one."""
     network, encoding = _call(factory, encoder.n_outputs, n_outputs), encoder.module(dtype)
+    if linear is not None:
+        network.linear = linear
     if encoding is None:
         return network
     if type(network) is MLP and network.encoding is None:
@@ -48,7 +55,7 @@ def network_settings(
 
     `n_rows` are the numbers of training and held-out rows.
     """
-    settings = {name: getattr(params, name) for name in NETWORK}
+    settings = {name: getattr(params, name) for name in NETWORK if name not in BESIDE_LAYERS}
     settings |= {name: before[name] for name in before if is_auto(settings[name])}
     if is_auto(settings["hidden_layer_sizes"]):
         # The same for folds and for one fit of all rows.

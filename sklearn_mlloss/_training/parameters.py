@@ -23,7 +23,7 @@ from .._data.validation import (
 )
 from ..networks import ACTIVATIONS, ENCODINGS, NORMALIZATIONS, Encoding
 
-__all__ = ["BUILT_IN_NAMES", "NETWORK", "PRECISIONS", "TRAINING", "check_params"]
+__all__ = ["BESIDE_LAYERS", "BUILT_IN_NAMES", "NETWORK", "PRECISIONS", "TRAINING", "check_params"]
 
 # The type of weights; "bf16" changes the products of training only.
 PRECISIONS: dict[str, Any] = {"float32": np.float32, "float64": np.float64, "bf16": np.float32}
@@ -38,7 +38,10 @@ NETWORK = {
     "normalization": None,
     "input_dropout": "auto",
     "mixup": "auto",
+    "linear_part": "auto",
 }
+# Those that the layers themselves do not know.
+BESIDE_LAYERS = ("linear_part",)
 # Parameters that the training of networks reads.
 TRAINING = (
     *NETWORK, "module", "encoding", "precision", "optimizer", "optimizer_params", "learning_rate",
@@ -184,6 +187,7 @@ NETWORK_CHECKS: dict[str, Check] = {
     ),
     "mixup": _or_auto(check_number, low=0, high=math.inf, closed="left"),
     "normalization": _check_normalization,
+    "linear_part": _or_auto(check_flag),
 }
 
 

@@ -122,6 +122,15 @@ class Scaled(nn.Module):
         z = z.clamp(-SCALED_LIMIT, SCALED_LIMIT).nan_to_num()
         return z / (1 + (z / 3).square()).sqrt()
 
+    def zeros(self) -> Tensor:
+        """Encode a row of zeros, within limits."""
+        return (-self.center * self.factor).clamp(self.low, self.high)
+
+    def stored(self, columns: Tensor, values: Tensor) -> Tensor:
+        """Encode the stored values of a sparse matrix, less what zeros are encoded as."""
+        z = (values - self.center[columns]) * self.factor[columns]
+        return z.clamp(self.low[columns], self.high[columns]) - self.zeros()[columns]
+
 
 class Quantile(nn.Module):
     """A monotone piecewise-linear function of each column, as a sum over its segments.

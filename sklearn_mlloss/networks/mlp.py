@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .._data.validation import check_choice, check_integer, check_number
+from .linear import LinearPart
 
 __all__ = ["ACTIVATIONS", "MLP", "NORMALIZATIONS", "Mixup"]
 
@@ -98,6 +99,26 @@ class Mixup(nn.Module):
         self.partners = partners = torch.from_numpy(generator.permutation(len(X))).to(X.device)
         return torch.lerp(X[partners], X, share)
 
+    def again(self, rows: Tensor) -> Tensor:
+        """Return further columns of the rows of the last batch, mixed as these were.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n, n_columns)
+            Before mixing.
+
+        Returns
+        -------
+        Tensor of shape (n, n_columns)
+        """
+        share, partners = self._last()
+        return torch.lerp(rows[partners], rows, share)
+
+    def _last(self) -> tuple[float, Tensor]:
+        if self.share is None or self.partners is None:
+            raise RuntimeError("no batch has been mixed: call the module in training mode first")
+        return self.share, self.partners
+
     def loss(
         self,
         criterion: Callable[[Tensor, Tensor, Tensor | None], Tensor],
@@ -123,9 +144,7 @@ class Mixup(nn.Module):
         Tensor
             A scalar.
         """
-        share, partners = self.share, self.partners
-        if share is None or partners is None:
-            raise RuntimeError("no batch has been mixed: call the module in training mode first")
+        share, partners = self._last()
         others = targets[partners], None if weight is None else weight[partners]
         plain = criterion(outputs, targets, weight)
         return share * plain + (1 - share) * criterion(outputs, *others)
@@ -155,6 +174,9 @@ class MLP(nn.Module):
     encoding : nn.Module, optional
         Module before the first layer that encodes rows as `n_features` columns, without trainable
         parameters, as returned by `Encoding.module`.
+    linear : LinearPart, optional
+        A fixed linear model of the rows, of which a learned share per label is added to the first
+        outputs.
 
     Examples
     --------
@@ -180,6 +202,7 @@ class MLP(nn.Module):
         input_dropout: float = 0.0,
         mixup: float = 0.0,
         encoding: nn.Module | None = None,
+        linear: LinearPart | None = None,
     ):
         super().__init__()
         for name, width in ("n_features", n_features), ("n_outputs", n_outputs):
@@ -207,9 +230,17 @@ class MLP(nn.Module):
             width = size
         layers.append(nn.Linear(width, n_outputs))
         self.layers = nn.Sequential(*layers)
+        self.linear = linear
 
     def forward(self, X: Tensor) -> Tensor:
         """Return the outputs, shape (n, n_outputs), of rows X of shape (n, n_features)."""
+        inputs = X
         for part in (self.encoding, self.mixup, self.input_dropout):
-            X = X if part is None else part(X)
-        return self.layers(X)
+            inputs = inputs if part is None else part(inputs)
+        outputs = self.layers(inputs)
+        if self.linear is None:
+            return outputs
+        deviations = self.linear(X)
+        if self.mixup is not None and self.mixup.training:
+            deviations = self.mixup.again(deviations)
+        return self.linear.added(outputs, deviations)

@@ -1,6 +1,7 @@
 """Summaries of fitted classifiers."""
 
 import html
+import re
 
 import numpy as np
 import pandas as pd
@@ -69,8 +70,15 @@ def test_all_of_a_net_that_stopped_early():
     text = clf.summary()
     assert text.splitlines()[0] == "MultiLabelNetClassifier: 3 labels, 4 features"
     found = parts(text)
-    assert list(found) == ["loss", "encoding", "network", "training", "calibration", "decoder"]
-    assert found["network"] == f"4 - 8 - 3; {4 * 8 + 8 + 8 * 3 + 3} parameters, trained on cpu"
+    lines = ["loss", "encoding", "network", "linear part", "training", "calibration", "decoder"]
+    assert list(found) == lines
+    # The last 3 are the shares of the linear part.
+    assert found["network"] == f"4 - 8 - 3; {4 * 8 + 8 + 8 * 3 + 3 + 3} parameters, trained on cpu"
+    alpha = clf.net_.module_.linear.alpha()
+    assert re.fullmatch(r"penalty [\d.]+, the best of 5 folds; .*", found["linear part"])
+    assert found["linear part"].endswith(
+        f"shares {alpha.min():.2g} to {alpha.max():.2g}, median {alpha.median():.2g}"
+    )
     assert found["training"] == (
         f"{clf.n_iter_} epochs on 135 rows, stopped after 3 epochs without a better one; epoch "
         f"{best} kept: valid_loss {min(losses):.3g} on 15 held-out rows; held-out loss "

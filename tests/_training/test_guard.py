@@ -32,7 +32,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:the validation score still impro
 def make(**params):
     defaults = dict(max_epochs=25, n_iter_no_change=8, random_state=0, device="cpu")
     if "module" not in params:
-        defaults["hidden_layer_sizes"] = (16,)
+        # A linear part learns without training.
+        defaults |= dict(hidden_layer_sizes=(16,), linear_part=False)
     return MultiLabelNetClassifier(**defaults | params)
 
 

@@ -37,6 +37,7 @@ def _tables():
 
 X, Y, CLASS, WEIGHT, HIDDEN, CODES = _tables()
 TRAIN, NEW = slice(None, N_ROWS), slice(N_ROWS, None)
+MISSING = np.vstack([np.where(HIDDEN, np.nan, Y[TRAIN]), Y[NEW]])
 
 
 class _Module(torch.nn.Module):
@@ -53,7 +54,8 @@ class _Module(torch.nn.Module):
 def net(**params):
     """Return a small network."""
     defaults = dict(hidden_layer_sizes=(8,), max_epochs=12, batch_size=32, learning_rate=0.02,
-                    n_iter_no_change=3, random_state=3, device="cpu")  # fmt: skip
+                    n_iter_no_change=3, linear_part=False, random_state=3,
+                    device="cpu")  # fmt: skip
     return MultiLabelNetClassifier(**(defaults | params))
 
 
@@ -121,7 +123,7 @@ CASES = {
     ),
     "weights and missing labels": lambda: _fit(
         net(loss="asymmetric", calibration="temperature", validation_fraction=0.3),
-        Y=np.vstack([np.where(HIDDEN, np.nan, Y[TRAIN]), Y[NEW]]),
+        Y=MISSING,
         sample_weight=WEIGHT,
     ),
     "categories, batch normalisation, mixup": lambda: _fit(
@@ -141,7 +143,9 @@ CASES = {
         Y=sp.csr_array(Y),
     ),
     "own module and transformer": lambda: _fit(
-        net(module=_Module, hidden_layer_sizes="auto", encoding=StandardScaler())
+        net(
+            module=_Module, hidden_layer_sizes="auto", linear_part="auto", encoding=StandardScaler()
+        )
     ),
     "double precision, all rows": lambda: _fit(
         net(precision="float64", early_stopping=False, decoder="expected_fbeta", dropout=0.5)
@@ -149,6 +153,12 @@ CASES = {
     "several passes": _several_passes,
     "warm start": _warm_start,
     "refitted decoder": _refitted_decoder,
+    "linear part": lambda: _fit(net(linear_part=True)),
+    "linear part, folds, missing labels, weights": lambda: _fit(
+        net(linear_part=True, cv=3, loss="focal", calibration="beta"),
+        Y=MISSING,
+        sample_weight=WEIGHT,
+    ),
     "linear model, folds": lambda: _fit(
         DecodedClassifierCV(logistic(), calibration="beta", cv=3, random_state=1)
     ),

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from ...networks import MLP, Mixup
 from ...networks.layers import FIXED
+from ...networks.linear import PACE, LinearPart
 from .sparse import SparseRows
 
-__all__ = ["HiddenLayer", "OutputLayer", "split_layers"]
+__all__ = ["HiddenLayer", "LinearShare", "OutputLayer", "split_layers"]
 
 
 class _Activation(NamedTuple):
@@ -219,6 +220,29 @@ class HiddenLayer(OutputLayer):
         return by_outputs
 
 
+class LinearShare:
+    """The shares of a `LinearPart`, whose deviations are known.
+
+    Parameters
+    ----------
+    linear : LinearPart
+        With `grad` of its parameter allocated.
+    """
+
+    def __init__(self, linear: LinearPart):
+        self.share, self.gradient = linear.share.detach(), _gradient(linear.share)
+
+    def add(self, outputs: Tensor, deviations: Tensor) -> Tensor:
+        """Add the shares to the outputs, in place."""
+        outputs[:, : len(self.share)].addcmul_(deviations, self.share, value=PACE)
+        return outputs
+
+    def learn(self, deviations: Tensor, gradient: Tensor) -> None:
+        """Write the gradient of the shares."""
+        by_row = deviations * gradient[:, : len(self.share)]
+        torch.sum(by_row, dim=0, out=self.gradient).mul_(PACE)
+
+
 # The parts of a hidden layer, in this order.
 _HIDDEN = {
     ("linear", *norm, "activation", *dropout)
@@ -237,6 +261,7 @@ def has_known_layers(network: MLP) -> bool:
     fixed = all(type(part) in FIXED for part in encoding)
     known = type(network.mixup) in (NoneType, Mixup)
     known = known and type(network.input_dropout) in (NoneType, nn.Dropout)
+    known = known and type(network.linear) in (NoneType, LinearPart)
     return fixed and known and last == ("linear",) and all(part in _HIDDEN for part in hidden)
 
 

@@ -21,13 +21,14 @@ from torch import Tensor, nn
 from ...losses import Criterion
 from ...networks import MLP
 from ..batches import Batches, Table, Targets
-from .layers import has_known_layers, split_layers
+from .layers import LinearShare, has_known_layers, split_layers
 from .parameters import FlatParameters, make_step
 from .sparse import SparseRows, takes_sparse
 
 __all__ = ["FusedTraining", "Noise", "can_fuse"]
 
-AnyBatch = tuple[Tensor | SparseRows, Targets]
+# Inputs of the first layer, targets and weights, and deviations if there is a linear part.
+AnyBatch = tuple[Tensor | SparseRows, Targets, Tensor | None]
 
 # Bytes of rows that are gathered at once, for several steps: they stay in the cache.
 CHUNK = 1 << 20
@@ -92,6 +93,7 @@ class FusedTraining:
         self.step = make_step(optimizer, self.flat)
         self.noise = Noise([(layer.dropout, len(layer.bias)) for layer in self.hidden], seed)
         self.mixup, self.input_dropout = module.mixup, module.input_dropout
+        self.linear = None if module.linear is None else LinearShare(module.linear)
         self.kept: list[AnyBatch] | None = None
         self.described = _describe(module)
         self.encoding = module.encoding
@@ -138,14 +140,15 @@ class FusedTraining:
         self._encode(table)
         for rows, sizes in _chunks(batches, widest):
             if self.encoded is None:
-                X, (targets, weight) = self._gather(table, rows)
+                X, (targets, weight), known = self._gather(table, rows)
             else:
                 X, (targets, weight) = self.encoded.index_select(0, rows), table.targets(rows)
+                known = table.known(rows)
             closed = self.closed and not targets.is_floating_point()
             closed = closed and (weight is None or weight.ndim == 1)
             if closed:
                 targets = targets.to(like.dtype)
-            X, goals = self._mix(X, targets, weight, sizes)
+            X, goals, known = self._mix(X, targets, weight, known, sizes)
             if self.input_dropout is not None:
                 X = self.noise.drop(X, self.input_dropout.p)
             logits = like.new_empty(len(X), len(self.output.bias))
@@ -153,17 +156,22 @@ class FusedTraining:
                 X.split(sizes),
                 logits.split(sizes),
                 self.noise.draw(sizes, like),
+                [None] * len(sizes) if known is None else known.split(sizes),
                 *(goal.split(sizes) for goal in goals),
                 strict=True,
             )
-            for x, outputs, masks, *sides in parts:
+            for x, outputs, masks, deviations, *sides in parts:
                 units, gradients, ones = self._buffers(len(x))
                 self._forward(x, masks, units, outputs)
+                if self.linear is not None:
+                    self.linear.add(outputs, deviations)
                 if closed:
                     g = self._gradient(outputs, sides)
                 else:
                     g, value = self._differentiate(outputs, sides)
                     total += value * len(x)
+                if self.linear is not None:
+                    self.linear.learn(deviations, g)
                 self._backward(x, masks, gradients, ones, g)
                 self.step()
             if closed:
@@ -175,20 +183,24 @@ class FusedTraining:
     def evaluate(self, batches: Batches, outputs: list[Tensor]) -> float:
         """Return the mean loss over rows that are not trained on; append outputs to the list."""
         total = torch.zeros((), dtype=torch.float64, device=self.flat.values.device)
-        for x, (targets, weight) in self._held_out(batches):
-            outputs.append(self._evaluate(x))
+        for x, (targets, weight), known in self._held_out(batches):
+            outputs.append(self._evaluate(x, known))
             total += self.criterion(outputs[-1], targets, weight) * len(x)
         return float(total) / len(batches.table)
 
     @torch.no_grad()
     def outputs(self, table: Table, rows: Tensor) -> Tensor:
         """Return the outputs of the network for some rows, as in prediction."""
-        return self._evaluate(self._gather(table, rows)[0])
+        x, _, known = self._gather(table, rows)
+        return self._evaluate(x, known)
 
-    def _evaluate(self, x: Tensor | SparseRows) -> Tensor:
+    def _evaluate(self, x: Tensor | SparseRows, known: Tensor | None) -> Tensor:
         for layer in self.hidden:
             x = layer.evaluate(x)
-        return self.output.evaluate(x)
+        outputs = self.output.evaluate(x)
+        if self.linear is None or known is None:
+            return outputs
+        return self.linear.add(outputs, known)
 
     def _held_out(self, batches: Batches) -> Iterable[AnyBatch]:
         """Return the batches; if they are small, those of the first epoch are reused."""
@@ -214,27 +226,35 @@ class FusedTraining:
 
     def _gather(self, table: Table, rows: Tensor) -> AnyBatch:
         """Return rows as they go into the first layer."""
+        known = table.known(rows)
         if table.stays_sparse and takes_sparse(self.encoding):
             thin, targets = table.sparse_batch(rows)
-            return thin.encoded(self.encoding), targets
+            return thin.encoded(self.encoding), targets, known
         X, targets = table.batch(rows)
-        return X if self.encoding is None else self.encoding(X), targets
+        return X if self.encoding is None else self.encoding(X), targets, known
 
     def _mix(
-        self, X: Tensor | SparseRows, targets: Tensor, weight: Tensor | None, sizes: list[int]
-    ) -> tuple[Tensor | SparseRows, list[Goal]]:
-        """Return the inputs, perhaps mixed within each batch, and the goals of training."""
+        self,
+        X: Tensor | SparseRows,
+        targets: Tensor,
+        weight: Tensor | None,
+        known: Tensor | None,
+        sizes: list[int],
+    ) -> tuple[Tensor | SparseRows, list[Goal], Tensor | None]:
+        """Return inputs, goals of training, and deviations, perhaps mixed within each batch."""
         if self.mixup is None:
-            return X, [Goal(targets, weight)]
+            return X, [Goal(targets, weight)], known
         pairs, shares = self.noise.pair(self.mixup.alpha, sizes)
         partners = torch.from_numpy(pairs).to(targets.device)
         others = targets[partners], None if weight is None else weight[partners]
         goals = [Goal(targets, weight, shares), Goal(*others, 1 - shares)]
         like = self.flat.values
         of_rows = torch.from_numpy(shares.repeat(sizes)).to(like.device, like.dtype)
+        if known is not None:
+            known = torch.lerp(known[partners], known, of_rows.unsqueeze(1))
         if isinstance(X, SparseRows):
-            return X.mixed(partners, of_rows), goals
-        return torch.lerp(X[partners], X, of_rows.unsqueeze(1)), goals
+            return X.mixed(partners, of_rows), goals, known
+        return torch.lerp(X[partners], X, of_rows.unsqueeze(1)), goals, known
 
     def _forward(
         self, x: Tensor | SparseRows, masks: list, units: list[Tensor], outputs: Tensor
@@ -382,7 +402,7 @@ def _numbers_for(rate: float) -> type[np.unsignedinteger]:
 
 def _describe(module: MLP) -> list:
     """Return the identities of the layers, and the rates of dropout."""
-    parts = (*module.layers, module.encoding, module.mixup, module.input_dropout)
+    parts = (*module.layers, module.encoding, module.mixup, module.input_dropout, module.linear)
     return [(id(part), getattr(part, "p", None)) for part in parts]
 
 

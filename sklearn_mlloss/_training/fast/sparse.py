@@ -13,8 +13,9 @@ from torch.nn.functional import embedding_bag
 
 from ...networks import MLP
 from ...networks.layers import Flipped
+from ...networks.linear import LinearPart
 
-__all__ = ["SparseRows", "is_thin", "sparse_outputs", "takes_sparse"]
+__all__ = ["SparseRows", "is_thin", "sparse_deviations", "sparse_outputs", "takes_sparse"]
 
 # Where fewer entries than this share are not zero, sparse products are the faster ones.
 SPARSE_SHARE = 0.25
@@ -117,16 +118,30 @@ def sparse_outputs(
     The last block is filled up with empty rows, as in `blocks`.
     """
     first: Any = network.layers[0]
+    linear, encoding = network.linear, network.encoding
     others, weight = network.layers[1:], first.weight.t().contiguous()
     for start in range(0, X.shape[0], size):
         rows: Any = X[start : start + size]
-        if isinstance(network.encoding, Flipped):
-            rows = network.encoding.sparse(rows)
-        real = rows.shape[0]
-        ends = np.pad(rows.indptr, (0, size - real), mode="edge")
-        columns, values, starts = map(torch.from_numpy, (rows.indices, rows.data, ends))
-        sums = SparseRows(columns, values, starts, X.shape[1]).times(weight)
-        yield others(sums + first.bias), real
+        encoded = encoding.sparse(rows) if isinstance(encoding, Flipped) else rows
+        outputs = others(_filled_up(encoded, size).times(weight) + first.bias)
+        if linear is not None:
+            outputs = linear.added(outputs, sparse_deviations(linear, _filled_up(rows, size)))
+        yield outputs, rows.shape[0]
+
+
+def sparse_deviations(linear: LinearPart, rows: SparseRows) -> Tensor:
+    """Return the deviations of rows by a linear part that takes sparse ones."""
+    unit: Any = linear.encoding
+    values = unit.stored(rows.columns, rows.values)
+    inputs = SparseRows(rows.columns, values, rows.starts, rows.n_features)
+    return inputs.times(linear.weight) + (linear.bias + unit.zeros() @ linear.weight)
+
+
+def _filled_up(rows: Any, size: int) -> SparseRows:
+    """Return rows and, after them, empty ones."""
+    ends = np.pad(rows.indptr, (0, size - rows.shape[0]), mode="edge")
+    columns, values, starts = map(torch.from_numpy, (rows.indices, rows.data, ends))
+    return SparseRows(columns, values, starts, rows.shape[1])
 
 
 def _weighted_sums(matrix: Tensor, rows: Tensor, weights: Tensor, starts: Tensor) -> Tensor:

@@ -112,10 +112,13 @@ def test_weights_and_curves_are_those_of_autograd(monkeypatch, fused, params):
     assert len(fused) == estimator.max_epochs
 
 
-@pytest.mark.parametrize("precision, tolerance", [("float32", 1e-4), ("float64", 1e-9)])
+@pytest.mark.parametrize(
+    "precision, tolerance, linear_part", [("float32", 1e-4, False), ("float64", 1e-9, True)]
+)
 @pytest.mark.parametrize("name", LOSSES)
-def test_all_losses(monkeypatch, fused, name, precision, tolerance):
-    fast, slow = both_ways(monkeypatch, make(loss=name, precision=precision))
+def test_all_losses(monkeypatch, fused, name, precision, tolerance, linear_part):
+    params = dict(loss=name, precision=precision, linear_part=linear_part)
+    fast, slow = both_ways(monkeypatch, make(**params))
     assert_equal(fast, slow, rtol=tolerance, atol=tolerance / 100)
     assert len(fused) == 2
 

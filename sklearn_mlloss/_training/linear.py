@@ -1,0 +1,298 @@
+"""Fitting the linear part of a network, or a linear model of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial, wraps
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor, nn
+
+from .._data.rows import Matrix, Rows, row_blocks
+from .._data.validation import is_auto
+from ..losses import Criterion
+from ..model_selection import MultilabelStratifiedKFold
+from ..networks.layers import Scaled
+from ..networks.linear import LinearPart, UnitEncoding
+from .device import call_seeded, threads_for
+from .encoding import fit_encoder
+from .fast.sparse import SPARSE_SHARE, SparseRows, is_thin, sparse_deviations
+from .logistic import LogisticFit, fit_logistic
+
+__all__ = ["FittedLinear", "deviations_of", "fit_linear", "fit_model", "set_first_alpha"]
+
+N_FOLDS = 5
+# Rows below which folds are too small.
+FEWEST_ROWS = 10
+# Multiplications for all labels, of one fit, above which "auto" leaves the linear part out: about
+# five minutes of a core.
+MOST_PRODUCTS = 2**30
+# Dense products that take as long as a sparse one, and as the derivative of a loss.
+DENSE_PER_SPARSE, DENSE_PER_LOSS = 16, 96
+# Entries of dense rows that are encoded once for all products, and otherwise at a time.
+ENCODED, BLOCK = 2**20, 2**17
+# Shares of the linear model to begin with, and the number of rows that one is chosen for.
+ALPHAS, CHECKED_ROWS = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.0), 2048
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _alone(function: Callable[P, T]) -> Callable[P, T]:
+    """Return a function that computes without gradients, whatever mode torch is in."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        # Nothing is drawn, but with the seed come the other settings.
+        given = partial(torch.no_grad()(function), *args, **kwargs)
+        return call_seeded(given, seed=0, device=torch.device("cpu"))
+
+    return call
+
+
+class FittedLinear(NamedTuple):
+    """The linear part of a network, if it has one.
+
+    Attributes
+    ----------
+    part : LinearPart or None
+    known : Tensor of shape (n_rows, n_labels), or None
+        Deviations of the rows that it was fitted on, by models without their folds.
+    reason : str
+        One line for the user: the penalty, or why there is none.
+    """
+
+    part: LinearPart | None
+    known: Tensor | None
+    reason: str
+
+
+@_alone
+def fit_linear(
+    params: Any, rows: Rows, is_categorical: np.ndarray | None, seed: int, device: torch.device
+) -> FittedLinear:
+    """Fit a linear model of all labels on the rows that train a network, if it is to have one.
+
+    Parameters
+    ----------
+    params : object
+        With the checked parameters of the network as attributes.
+    rows : Rows
+        As they enter the network.
+    is_categorical : ndarray of bool, shape (n_features,), optional
+        Columns of rows that hold codes of categories.
+    seed : int
+        Controls the randomness of the folds.
+    device : torch.device
+        Where dense products are computed.
+    """
+    reason = _why_not(params, rows)
+    if reason:
+        return FittedLinear(None, None, reason)
+    fold = np.empty(len(rows), dtype=np.int64)
+    splitter = MultilabelStratifiedKFold(N_FOLDS, random_state=seed)
+    parts = splitter.split(rows.Y, (np.nan_to_num(rows.Y) >= 0.5).astype(np.uint8))
+    for k, (_, test) in enumerate(parts):
+        fold[test] = k
+    encoding, fit = fit_model(rows, is_categorical, fold, device)
+    part = LinearPart(encoding, fit.weight, fit.bias)
+    return FittedLinear(
+        part, fit.out_of_fold, f"penalty {fit.penalty:g}, the best of {N_FOLDS} folds"
+    )
+
+
+@_alone
+def fit_model(
+    rows: Rows, is_categorical: np.ndarray | None, fold: np.ndarray, device: torch.device
+) -> tuple[nn.Module, LogisticFit]:
+    """Fit penalised logistic regressions of all labels.
+
+    Parameters
+    ----------
+    rows : Rows
+    is_categorical : ndarray of bool, shape (n_features,), optional
+        Columns of rows that hold codes of categories.
+    fold : ndarray of int, shape (n_rows,)
+        The fold of each row, counted from 0.
+    device : torch.device
+        Where dense products are computed.
+
+    Returns
+    -------
+    nn.Module
+        From rows to the inputs of the linear models.
+    LogisticFit
+        With tensors on the CPU.
+    """
+    encoder = fit_encoder(UnitEncoding(), rows, 0, is_categorical)
+    dtype = torch.float64 if rows.X.dtype == np.float64 else torch.float32
+    encoding: Any = encoder.module(dtype)
+    inputs = _inputs(encoding, rows.X, encoder.n_outputs, device)
+    weight = np.ones(rows.Y.shape, rows.X.dtype)
+    if rows.weight is not None:
+        weight *= rows.weight if rows.weight.ndim == 2 else rows.weight[:, None]
+    weight[np.isnan(rows.Y)] = 0
+    Y = np.nan_to_num(rows.Y).astype(rows.X.dtype)
+    n_folds = int(fold.max()) + 1
+    operations = 2.0 * len(rows) * encoder.n_outputs * Y.shape[1] * (n_folds + 1)
+    with threads_for(operations):
+        targets, weights, folds = (
+            torch.from_numpy(part).to(inputs.device) for part in (Y, weight, fold)
+        )
+        fit = fit_logistic(inputs, targets, weights, folds, n_folds)
+    matrix, bias, out_of_fold = (part.contiguous().cpu() for part in fit[:3])
+    # Rows of zeros are encoded as 0 where inputs are sparse.
+    if isinstance(inputs, _SparseInputs) and inputs.zeros is not None:
+        bias = bias - inputs.zeros @ matrix
+    return encoding, LogisticFit(matrix, bias, out_of_fold, fit.penalty)
+
+
+def _why_not(params: Any, rows: Rows) -> str:
+    """Return why a network gets no linear part, else an empty string."""
+    if params.module is not None:
+        return "none in a custom module"
+    if not is_auto(params.linear_part):
+        if not params.linear_part:
+            return "none, as given"
+    elif not params.early_stopping:
+        return "none without early stopping"
+    if len(rows) < FEWEST_ROWS:
+        return f"none: {len(rows)} rows are too few"
+    if is_auto(params.linear_part):
+        products = _products(rows)
+        if products > MOST_PRODUCTS:
+            return f"none: {products:.2g} products of rows and labels would take too long"
+    return ""
+
+
+def _products(rows: Rows) -> float:
+    """Return the work of a fit, in multiplications of dense matrices."""
+    matrix: Any = getattr(rows.X, "matrix", rows.X)
+    n, n_features = rows.X.shape
+    entries = n * n_features
+    if sp.issparse(matrix):
+        entries = DENSE_PER_SPARSE * matrix.nnz * (n / matrix.shape[0])
+    return rows.Y.shape[1] * (entries + DENSE_PER_LOSS * n) / DENSE_PER_SPARSE
+
+
+@_alone
+def set_first_alpha(part: LinearPart, known: Tensor, rows: Rows, criterion: Criterion) -> None:
+    """Set the share of the linear model to what is best for the loss without other layers.
+
+    Its log-odds are the outputs that a cross-entropy asks for. For other losses a part of them may
+    be better and, if the linear model is useless, nothing.
+    """
+    known = known[:CHECKED_ROWS]
+    Y, weight = torch.from_numpy(rows.Y[:CHECKED_ROWS]), None
+    if rows.weight is not None:
+        weight = torch.from_numpy(rows.weight[:CHECKED_ROWS]).to(known.dtype)
+    bias = torch.as_tensor(criterion.loss.initial_bias()).to(known.dtype)
+
+    def loss_for(alpha: float) -> float:
+        part.set_alpha(alpha)
+        return float(criterion(part.added(bias.expand(len(known), -1), known), Y, weight))
+
+    part.set_alpha(min(ALPHAS, key=loss_for))
+
+
+@_alone
+def deviations_of(part: LinearPart, X: Matrix) -> Tensor:
+    """Return the deviations of rows, on the CPU."""
+    if part.takes_sparse and is_thin(getattr(X, "matrix", X)):
+        rows: Any = X[np.arange(X.shape[0])]
+        return sparse_deviations(part, SparseRows.of(rows))
+    blocks = [part.bias.new_empty(0, len(part.bias)), *map(part, _blocks(X, len(part.weight)))]
+    return torch.cat(blocks)
+
+
+def _blocks(X: Matrix, width: int) -> Iterator[Tensor]:
+    """Yield blocks of dense rows."""
+    for some in row_blocks(X.shape[0], max(width, X.shape[1]), BLOCK):
+        rows: Any = X[np.arange(X.shape[0])[some]]
+        yield torch.from_numpy(rows.toarray() if sp.issparse(rows) else np.ascontiguousarray(rows))
+
+
+class _SparseInputs:
+    """Inputs of a linear model that are mostly 0.
+
+    Parameters
+    ----------
+    matrix : csr_array of shape (n_rows, n_inputs)
+    zeros : Tensor of shape (n_inputs,), optional
+        What must be added to the inputs, and makes no difference to a model with an intercept.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(self, matrix: sp.csr_array, zeros: Tensor | None = None):
+        self.zeros = zeros
+        self.rows, self.columns = SparseRows.of(matrix), SparseRows.of(matrix.T.tocsr())
+        mean = np.asarray(matrix.mean(axis=0)).ravel()
+        square = np.asarray(matrix.multiply(matrix).mean(axis=0)).ravel()
+        self.mean = torch.from_numpy(mean.astype(matrix.dtype))
+        self.variance = torch.from_numpy((square - mean**2).clip(min=0).astype(matrix.dtype))
+
+    def times(self, matrix: Tensor) -> Tensor:
+        """Return the product with a matrix of shape (n_inputs, k)."""
+        return self.rows.times(matrix.contiguous())
+
+    def transposed_times(self, matrix: Tensor) -> Tensor:
+        """Return the product of the transpose with a matrix of shape (n_rows, k)."""
+        return self.columns.times(matrix.contiguous())
+
+
+class _DenseInputs:
+    """Inputs of a linear model, encoded for each product if they are many."""
+
+    def __init__(self, encoding: nn.Module, X: Matrix, width: int, device: torch.device):
+        self.device, self.width, self.X = device, width, X
+        self.encoding = encoding
+        self.kept = list(self._encoded()) if X.shape[0] * width <= ENCODED else None
+        total = square = torch.zeros(width, dtype=torch.float64, device=device)
+        for block in self._blocks():
+            total = total + block.sum(dim=0)
+            square = square + block.square().sum(dim=0)
+            dtype = block.dtype
+        mean = total / X.shape[0]
+        self.mean = mean.to(dtype)
+        self.variance = (square / X.shape[0] - mean.square()).clamp(min=0).to(dtype)
+
+    def _encoded(self) -> Iterator[Tensor]:
+        for rows in _blocks(self.X, self.width):
+            yield self.encoding(rows).to(self.device)
+
+    def _blocks(self) -> Any:
+        return self._encoded() if self.kept is None else self.kept
+
+    def times(self, matrix: Tensor) -> Tensor:
+        """Return the product with a matrix of shape (n_inputs, k)."""
+        return torch.cat([block @ matrix for block in self._blocks()])
+
+    def transposed_times(self, matrix: Tensor) -> Tensor:
+        """Return the product of the transpose with a matrix of shape (n_rows, k)."""
+        total, start = matrix.new_zeros(self.width, matrix.shape[1]), 0
+        for block in self._blocks():
+            total.addmm_(block.t(), matrix[start : start + len(block)])
+            start += len(block)
+        return total
+
+
+def _inputs(
+    encoding: nn.Module, X: Matrix, width: int, device: torch.device
+) -> _SparseInputs | _DenseInputs:
+    """Return the encoded rows."""
+    if isinstance(encoding, Scaled) and is_thin(getattr(X, "matrix", X)):
+        matrix: Any = X[np.arange(X.shape[0])]
+        columns, values = torch.from_numpy(matrix.indices), torch.from_numpy(matrix.data)
+        data = encoding.stored(columns, values).numpy()
+        matrix = sp.csr_array((data, matrix.indices, matrix.indptr), matrix.shape)
+        return _SparseInputs(matrix, encoding.zeros())
+    first = encoding(next(_blocks(X, width)))
+    if torch.count_nonzero(first) > SPARSE_SHARE * first.numel():
+        return _DenseInputs(encoding, X, width, device)
+    blocks = [sp.csr_array(encoding(rows).numpy()) for rows in _blocks(X, width)]
+    return _SparseInputs(sp.csr_array(sp.vstack(blocks, format="csr")))
