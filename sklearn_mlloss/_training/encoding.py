@@ -162,7 +162,7 @@ def _fit_numbers(spec: Any, rows: Rows, seed: int, more_to_come: bool) -> Encode
             spec, reason = choose_encoding(rows.X)
         if spec is None:
             # Values may be missing, now or later. Of few rows the range is no limit.
-            spec = IdentityEncoding(clip=not few, flip=not few)
+            spec = IdentityEncoding(clip=not few, binary=not few)
     if spec is None:
         return Encoder(None, reason, n_features, n_features)
     if hasattr(spec, "transform"):
@@ -172,7 +172,7 @@ def _fit_numbers(spec: Any, rows: Rows, seed: int, more_to_come: bool) -> Encode
     encoding = clone(get_encoding(spec)).fit(rows.X, sample_weight=rows.row_weight())
     if is_auto:
         flipped = getattr(encoding, "flipped_", np.zeros(n_features, dtype=bool))
-        if type(encoding) is IdentityEncoding and encoding.mean_ is None and not flipped.any():
+        if type(encoding.module()) is nn.Identity:
             return Encoder(None, reason, n_features, n_features)
         reason += _describe_columns(flipped, encoding.constant_)
     return Encoder(encoding, reason, n_features, encoding.n_outputs_)

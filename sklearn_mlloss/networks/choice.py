@@ -53,8 +53,8 @@ def choose_encoding(X: np.ndarray | CSR) -> tuple[str | None, str]:
 
     A sparse matrix counts as sparse if less than a quarter of its entries are not 0. Text is not
     standardised, because rare words would get the largest weight. At most 10 000 rows, drawn with a
-    fixed seed, are used. For None, ``encoding="auto"`` fits ``IdentityEncoding(flip=True)``, which
-    codes the rarer value of a column of 0 and 1 as 1.
+    fixed seed, are used. For None, ``encoding="auto"`` fits ``IdentityEncoding(binary=True)``: the
+    rarer value of a column of 0 and 1 is coded as 1, and its mean may be subtracted.
 
     Parameters
     ----------

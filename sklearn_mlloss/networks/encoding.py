@@ -30,6 +30,7 @@ from .._data.registry import Registry
 from .._data.validation import check_flag, check_integer, is_auto
 from .columns import CSR, SLACK, Columns, quantiles
 from .layers import (
+    Centered,
     Filled,
     Flipped,
     PiecewiseLinear,
@@ -53,6 +54,8 @@ __all__ = [
 
 # The largest output of a quantile encoding: the normal quantile of 3 in 10 million.
 NORMAL_LIMIT = 5.0
+# Share of ones from which binary columns are centred.
+DENSE_SHARE = 0.25
 # Interquartile range of a standard normal variable.
 NORMAL_IQR = 2 * ndtri(0.75)
 
@@ -162,7 +165,7 @@ class Encoding(VersionedEstimator, ABC):
 class IdentityEncoding(Encoding):
     """No encoding, except that the mean replaces NaN: ``encoding=None``.
 
-    For a sparse X, which has no NaN, only `flip` changes values.
+    For a sparse X, which has no NaN, only `binary` changes values.
 
     Parameters
     ----------
@@ -171,10 +174,13 @@ class IdentityEncoding(Encoding):
     clip : bool, default=False
         Whether values are limited to one more range of the column beyond the training rows: 10 in
         a column of 0 and 1 becomes 2. For ``encoding="auto"``.
-    flip : bool, default=False
-        Whether columns of 0 and 1 become ``1 - x`` where more than half of the training rows are 1,
-        and 0 where all are. Otherwise many such columns together would shift all hidden units by
-        more than training can make up for. For ``encoding="auto"``.
+    binary : bool, default=False
+        Whether columns of 0 and 1 are coded for training: as ``1 - x`` where more than half of the
+        training rows are 1, as 0 where all are, and, if there are only such columns, minus their
+        means. Otherwise many of them together would shift all hidden units by more than training
+        can make up for. Means are not subtracted where less than a quarter of the coded values are
+        1 (without constant columns), as in sparse tables, which stay sparse. For
+        ``encoding="auto"``.
 
     Attributes
     ----------
@@ -184,6 +190,8 @@ class IdentityEncoding(Encoding):
         Limits of the values.
     flipped_ : ndarray of bool, shape (n_features,)
         Columns that become ``1 - x``.
+    center_ : ndarray of shape (n_features,), or None
+        Means that are subtracted.
 
     Examples
     --------
@@ -196,22 +204,35 @@ class IdentityEncoding(Encoding):
 
     missing_indicator: bool = True
     clip: bool = checked(False, check_flag)
-    flip: bool = checked(False, check_flag)
+    binary: bool = checked(False, check_flag)
 
     def _fit(self, columns: Columns) -> int:
-        self.mean_ = None if columns.sparse else columns.moments[0]
+        mean = np.zeros(columns.n_features)
+        if self.binary or not columns.sparse:
+            mean = columns.moments[0]
+        self.mean_ = None if columns.sparse else mean
         self.limits_ = reach(columns.low, columns.high) if self.clip else None
-        self.flipped_ = np.zeros(columns.n_features, dtype=bool)
-        if self.flip:
-            self.flipped_ = columns.binary & (columns.moments[0] > 0.5 + SLACK)
+        self.flipped_, self.center_ = np.zeros(columns.n_features, dtype=bool), None
+        if self.binary:
+            self.flipped_ = columns.binary & (mean > 0.5 + SLACK)
+            # Rounded, so that it is the same for 1 - x.
+            share = np.where(self.flipped_, 1 - mean, mean).round(6)
+            varying = share[~self.constant_]
+            if columns.binary.all() and varying.sum() >= DENSE_SHARE * max(1, len(varying)):
+                self.center_ = share
         return columns.n_features
 
     def _module(self, dtype: torch.dtype) -> nn.Module:
-        filled = None if self.mean_ is None else Filled(self.mean_, self.limits_, dtype)
-        if not self.flipped_.any():
-            return filled or nn.Identity()
-        flipped = Flipped(self.flipped_, self.constant_, dtype)
-        return nn.Sequential(filled, flipped) if filled else flipped
+        layers: list[nn.Module] = []
+        if self.mean_ is not None:
+            layers.append(Filled(self.mean_, self.limits_, dtype))
+        if self.flipped_.any():
+            layers.append(Flipped(self.flipped_, self.constant_, dtype))
+        if self.center_ is not None:
+            layers.append(Centered(self.center_, dtype))
+        if len(layers) > 1:
+            return nn.Sequential(*layers)
+        return layers[0] if layers else nn.Identity()
 
 
 @dataclass(eq=False, repr=False)
@@ -378,12 +399,12 @@ class PiecewiseLinearEncoding(Encoding):
 
     .. math:: e_t = \frac{x - b_{t-1}}{b_t - b_{t-1}} \text{ limited to } [0, 1]
 
-    so that a linear layer on top is a piecewise-linear function of each column. The first and last
-    continue beyond the training rows as in the reference, but by the width of one bin only: -1
-    and 2 are the limits there. Edges are quantiles, without repetitions; a column of at most
-    ``n_bins + 1`` distinct values has these as edges, so a binary column gives one output: 1 for
-    the rarer value. A constant column gives none. NaN is encoded like the median. The zeros of a
-    sparse X count.
+    minus their means over the training rows, so that a linear layer on top is a piecewise-linear
+    function of each column. The first and last continue beyond the training rows as in the
+    reference, but by the width of one bin only: -1 and 2 are the limits there. Edges are quantiles,
+    without repetitions; a column of at most ``n_bins + 1`` distinct values has these as edges, so a
+    binary column gives one output: 1 for the rarer value, minus its share. A constant column gives
+    none. NaN is encoded like the median. The zeros of a sparse X count.
 
     Parameters
     ----------
@@ -391,6 +412,9 @@ class PiecewiseLinearEncoding(Encoding):
         Maximum number of bins per column. The size of the first layer is proportional to it.
     missing_indicator : bool, default=True
         Whether each column with NaN in some of the training rows has one more output, 1 for NaN.
+    center : bool, default=True
+        Whether means are subtracted, unlike in the reference. Otherwise all outputs together shift
+        the hidden units, and training takes longer and ends with a larger loss.
 
     Attributes
     ----------
@@ -398,6 +422,8 @@ class PiecewiseLinearEncoding(Encoding):
         Increasing edges per column; fewer than two for a constant column.
     flipped_ : ndarray of bool, shape (n_features,)
         Columns of two values of which the lower one is the rarer, so that it becomes 1.
+    means_ : list of ndarray
+        The means to subtract from the outputs of each column.
     median_ : ndarray of shape (n_features,)
         Median of each column; 0 if all is missing.
 
@@ -410,7 +436,8 @@ class PiecewiseLinearEncoding(Encoding):
     --------
     >>> import numpy as np, torch
     >>> from sklearn_mlloss.networks import PiecewiseLinearEncoding
-    >>> module = PiecewiseLinearEncoding(n_bins=3).fit(np.arange(10.0)[:, None]).module()
+    >>> encoding = PiecewiseLinearEncoding(n_bins=3, center=False)
+    >>> module = encoding.fit(np.arange(10.0)[:, None]).module()
     >>> module(torch.tensor([[4.5], [9.0], [1e9]]))
     tensor([[1.0000, 0.5000, 0.0000],
             [1.0000, 1.0000, 1.0000],
@@ -419,25 +446,34 @@ class PiecewiseLinearEncoding(Encoding):
 
     n_bins: int = checked(8, check_integer, low=1)
     missing_indicator: bool = True
+    center: bool = checked(True, check_flag)
 
     def _fit(self, columns: Columns) -> int:
-        self.edges_, self.median_ = [], np.zeros(columns.n_features)
+        self.edges_, self.means_, self.median_ = [], [], np.zeros(columns.n_features)
         self.flipped_ = np.zeros(columns.n_features, dtype=bool)
         for j, (values, counts) in enumerate(columns.distinct()):
             if len(values) == 2:
                 self.flipped_[j] = counts[1] > (0.5 + SLACK) * counts.sum()
             if len(values):
                 self.median_[j] = quantiles(values, counts, np.array([0.5]))[0]
+            edges = values
             # Edges of more bins than there are values would lie between these.
             if len(values) > self.n_bins + 1:
                 fractions = np.linspace(0, 1, self.n_bins + 1)
                 # Rounded as the rows are, or an edge could lie between neighbouring numbers.
-                values = np.unique(quantiles(values, counts, fractions).astype(columns.X.dtype))
-            self.edges_.append(values.astype(np.float64))
-        return max(1, sum(max(0, len(edges) - 1) for edges in self.edges_))
+                edges = np.unique(quantiles(values, counts, fractions).astype(columns.X.dtype))
+            edges = edges.astype(np.float64)
+            self.edges_.append(edges)
+            means = np.zeros(max(0, len(edges) - 1))
+            if self.center and self.flipped_[j]:
+                means = counts[:1] / counts.sum()
+            elif self.center:
+                means = _mean_fills(values, counts, edges)
+            self.means_.append(means)
+        return max(1, sum(map(len, self.means_)))
 
     def _module(self, dtype: torch.dtype) -> nn.Module:
-        return PiecewiseLinear(self.edges_, self.flipped_, self.median_, dtype)
+        return PiecewiseLinear(self.edges_, self.flipped_, self.means_, self.median_, dtype)
 
 
 ENCODINGS: Registry[Encoding] = Registry(
@@ -487,6 +523,16 @@ def get_encoding(spec: Any) -> Encoding:
             f"along, one of {', '.join(ENCODINGS)}"
         )
     return ENCODINGS.resolve(spec)
+
+
+def _mean_fills(values: np.ndarray, counts: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return how far sorted values with these counts fill each bin on average."""
+    places = np.searchsorted(values, edges)
+    fills = np.zeros(max(0, len(edges) - 1))
+    for t, (start, stop) in enumerate(zip(places[:-1], places[1:], strict=True)):
+        inside = (values[start:stop] - edges[t]) * inverse(edges[t + 1] - edges[t])
+        fills[t] = inside @ counts[start:stop] + counts[stop:].sum()
+    return fills / counts.sum()
 
 
 def _normal_scores(counts: np.ndarray) -> np.ndarray:

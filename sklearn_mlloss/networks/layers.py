@@ -10,6 +10,7 @@ from .columns import CSR
 
 __all__ = [
     "FIXED",
+    "Centered",
     "Filled",
     "Flipped",
     "Mixed",
@@ -93,6 +94,20 @@ class Flipped(nn.Module):
         return offset + type(X)((values, X.indices, X.indptr), shape=X.shape)
 
 
+class Centered(nn.Module):
+    """``x - mean``."""
+
+    mean: Tensor
+
+    def __init__(self, mean: np.ndarray, dtype: torch.dtype):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=dtype))
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Encode rows."""
+        return X - self.mean
+
+
 class Scaled(nn.Module):
     """``(x - center) * factor`` within limits, or without them clipped smoothly to (-3, 3)."""
 
@@ -169,37 +184,39 @@ class Quantile(nn.Module):
 
 
 class PiecewiseLinear(nn.Module):
-    """How far each value fills each bin of its column."""
+    """How far each value fills each bin of its column, minus the mean over the training rows."""
 
     left: Tensor
     slope: Tensor
     low: Tensor
     high: Tensor
     feature: Tensor
+    mean: Tensor
     typical: Tensor
 
     def __init__(
         self,
         edges: list[np.ndarray],
         flipped: np.ndarray,
+        means: list[np.ndarray],
         typical: np.ndarray,
         dtype: torch.dtype,
     ):
         super().__init__()
         bins = [max(0, len(edge) - 1) for edge in edges]
-        parts = [(np.zeros(1),) * 4] if not any(bins) else []  # a layer needs an input
-        for edge, flip in zip(edges, flipped, strict=True):
+        parts = [(np.zeros(1),) * 5] if not any(bins) else []  # a layer needs an input
+        for edge, flip, mean in zip(edges, flipped, means, strict=True):
             if len(edge) > 1:
                 low, high = np.zeros(len(edge) - 1), np.ones(len(edge) - 1)
                 low[0], high[-1] = -EXTRAPOLATION, 1 + EXTRAPOLATION
                 # The one bin of a flipped column fills from above.
                 left, sign = (edge[1:], -1) if flip else (edge[:-1], 1)
-                parts.append((left, sign * inverse(np.diff(edge)), low, high))
+                parts.append((left, sign * inverse(np.diff(edge)), low, high, mean))
         # Where all columns have as many bins, broadcasting takes half the time of a gather.
         self.even = min(bins) == max(bins) > 0
         shape = (len(bins), -1) if self.even else (-1,)
         for name, part in zip(
-            ("left", "slope", "low", "high"), zip(*parts, strict=True), strict=True
+            ("left", "slope", "low", "high", "mean"), zip(*parts, strict=True), strict=True
         ):
             value = torch.tensor(np.concatenate(part), dtype=dtype)
             self.register_buffer(name, value.reshape(shape))
@@ -212,7 +229,7 @@ class PiecewiseLinear(nn.Module):
         X = torch.where(X.isnan(), self.typical, X)
         X = X.unsqueeze(-1) if self.even else X.index_select(-1, self.feature)
         # Not ``X * slope + bias``: far from 0 narrow bins would lose their digits.
-        filled = (X - self.left).mul_(self.slope).clamp(self.low, self.high)
+        filled = (X - self.left).mul_(self.slope).clamp(self.low, self.high).sub_(self.mean)
         return filled.flatten(-2) if self.even else filled
 
 
@@ -298,6 +315,7 @@ class Mixed(nn.Module):
 FIXED = (
     nn.Identity,
     nn.Sequential,
+    Centered,
     Filled,
     Flipped,
     Scaled,

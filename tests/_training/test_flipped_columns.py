@@ -41,7 +41,7 @@ def coded(X):
 
 
 def test_the_rarer_value_is_coded_as_1():
-    encoding = IdentityEncoding(flip=True).fit(X)
+    encoding = IdentityEncoding(binary=True).fit(X)
     assert encoding.flipped_.tolist() == (X.mean(axis=0) > 0.5).tolist()
     encoded = encoding.module(torch.float64)(torch.tensor(X)).numpy()
     np.testing.assert_array_equal(encoded, coded(X))
@@ -53,34 +53,68 @@ def test_the_rarer_value_is_coded_as_1():
 def test_only_columns_of_0_and_1_are_flipped():
     other = np.column_stack([X[:, 41], 2 * X[:, 41], X[:, 41] - 1, X[:, 41].clip(0.1)])
     for kind in (np.asarray, sp.csr_array):
-        encoding = IdentityEncoding(flip=True).fit(kind(other))
+        encoding = IdentityEncoding(binary=True).fit(kind(other))
         assert encoding.flipped_.tolist() == [True, False, False, False]
         assert np.array_equal(encoding.module(torch.float64)(torch.tensor(other))[:, 1:],
                               other[:, 1:])  # fmt: skip
-    with pytest.raises(TypeError, match="^flip must be True or False, got 1"):
-        IdentityEncoding(flip=1).fit(X)
+    with pytest.raises(TypeError, match="^binary must be True or False, got 1"):
+        IdentityEncoding(binary=1).fit(X)
 
 
 def test_as_many_ones_as_zeros_stay_as_they_are_also_with_weights():
     half = np.array([[0.0], [1.0], [1.0]])
     for weight in ([2, 1, 1], [0.2, 0.1, 0.1], [1 / 3, 1 / 6, 1 / 6]):
-        for encoding in (IdentityEncoding(flip=True), PiecewiseLinearEncoding()):
+        for encoding in (IdentityEncoding(binary=True), PiecewiseLinearEncoding()):
             assert not encoding.fit(half, sample_weight=weight).flipped_.any()
             assert encoding.fit(half, sample_weight=[1, 1, 1]).flipped_.all()
 
 
 def test_missing_values_of_a_flipped_column_are_flipped_means():
     holes = np.array([[1.0], [1.0], [1.0], [0.0], [np.nan]])
-    encoding = IdentityEncoding(clip=True, flip=True, missing_indicator=False).fit(holes)
+    encoding = IdentityEncoding(clip=True, binary=True, missing_indicator=False).fit(holes)
     rows = torch.tensor([[1.0], [0.0], [torch.nan], [10.0], [-10.0], [0.5]])
-    expected = [0, 1, 0.25, -1, 2, 0.5]
-    assert encoding.module()(rows).flatten().tolist() == expected
+    expected = np.array([0, 1, 0.25, -1, 2, 0.5]) - 0.25
+    assert encoding.module()(rows).flatten().tolist() == expected.tolist()
+
+
+def test_means_are_subtracted_unless_most_values_are_0():
+    balanced = (rng.random((101, 6)) < [0.3, 0.5, 0.5, 0.7, 1.1, -0.1]).astype(float)
+    encoding = IdentityEncoding(binary=True).fit(balanced)
+    encoded = encoding.module(torch.float64)(torch.tensor(balanced)).numpy()
+    flipped = coded(balanced)
+    np.testing.assert_allclose(encoded, flipped - flipped.mean(axis=0), atol=1e-6)
+    inverted = IdentityEncoding(binary=True).fit(1 - balanced)
+    np.testing.assert_array_equal(inverted.center_, encoding.center_)
+    assert IdentityEncoding(binary=True).fit(X).center_ is None
+    assert IdentityEncoding().fit(balanced).center_ is None
+    # Constant columns do not matter.
+    wide = np.hstack([balanced, np.ones((101, 90)), np.zeros((101, 90))])
+    center = IdentityEncoding(binary=True).fit(wide).center_
+    np.testing.assert_array_equal(center, np.r_[encoding.center_, np.zeros(180)])
+    numbers = np.hstack([balanced, 7 * balanced])
+    assert IdentityEncoding(binary=True).fit(numbers).center_ is None
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array])
+def test_balanced_columns_are_centered_whatever_the_container(kind):
+    balanced = np.where(rng.random(X.shape) < 0.4, 1 - X, X)
+    centered = coded(balanced)
+    centered = centered - centered.mean(axis=0)
+    expected = make(encoding=None).fit(centered, Y).predict_proba(centered)
+    net = make().fit(kind(balanced), Y)
+    np.testing.assert_allclose(net.predict_proba(kind(balanced)), expected, rtol=1e-3)
+    for other in (np.asarray, sp.csr_array):
+        np.testing.assert_array_equal(
+            net.predict_proba(other(balanced)), net.predict_proba(kind(balanced))
+        )
+    outputs = net.net_.module_(torch.tensor(balanced, dtype=torch.float32)).detach()
+    np.testing.assert_allclose(net.loss_.link(outputs), net.predict_proba(balanced), rtol=1e-5)
 
 
 @pytest.mark.parametrize("values", [(0, 1), (-1, 1), (3, 7.5)])
 def test_two_values_give_one_piecewise_linear_output_of_1_for_the_rarer(values):
     column = np.where(X[:, [41, 2]] > 0, *values[::-1])
-    encoding = PiecewiseLinearEncoding().fit(column)
+    encoding = PiecewiseLinearEncoding(center=False).fit(column)
     assert encoding.flipped_.tolist() == [True, False]
     module = encoding.module(torch.float64)
     np.testing.assert_array_equal(module(torch.tensor(column)), X[:, [41, 2]] != [1, 0])
@@ -264,7 +298,8 @@ def test_a_thousand_ones_per_row_do_no_harm(kind):
     binary = (numbers > np.median(numbers, axis=0)) * 1.0
     wide = np.hstack([binary, rng.random((len(binary), 300)) < 0.99, np.ones((len(binary), 1200))])
     train = np.arange(len(binary)) % 3 > 0
-    params = dict(max_epochs=60, early_stopping=True, dropout="auto", linear_part=False)
+    params = dict(max_epochs=60, early_stopping=True, dropout="auto", learning_rate=0.001,
+                  linear_part=False)  # fmt: skip
     scores = []
     for table, encoding in (binary, "auto"), (wide, "auto"), (wide, None):
         net = make(**params, batch_size="auto", encoding=encoding)

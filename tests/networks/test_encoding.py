@@ -182,7 +182,7 @@ def piecewise_linear(x, edges):
 @pytest.mark.parametrize("n_bins", [1, 2, 5, 16])
 def test_piecewise_linear_is_its_definition(n_bins):
     X = table(301)
-    encoding = PiecewiseLinearEncoding(n_bins=n_bins).fit(X)
+    encoding = PiecewiseLinearEncoding(n_bins=n_bins, center=False).fit(X)
     edges = [
         np.unique(np.quantile(x, np.linspace(0, 1, n_bins + 1), method="averaged_inverted_cdf"))
         for x in X.T
@@ -198,6 +198,22 @@ def test_piecewise_linear_is_its_definition(n_bins):
     encoded = encode(encoding, new)
     np.testing.assert_allclose(encoded, expected, atol=1e-9)
     assert encoding.n_outputs_ == encoded.shape[1] == sum(len(e) - 1 for e in edges)
+    centered = PiecewiseLinearEncoding(n_bins=n_bins).fit(X)
+    means = encode(encoding, X).mean(axis=0)
+    np.testing.assert_allclose(np.concatenate(centered.means_), means, atol=1e-12)
+    np.testing.assert_allclose(encode(centered, new), expected - means, atol=1e-9)
+    np.testing.assert_allclose(encode(centered, X).mean(axis=0), 0, atol=1e-9)
+
+
+def test_means_of_piecewise_linear_outputs_are_weighted_and_leave_nan_out():
+    X = np.array([[0.0, 1], [1, np.nan], [4, 0], [4, 0]])
+    encoding = PiecewiseLinearEncoding(missing_indicator=False).fit(X, sample_weight=[2, 1, 1, 0])
+    np.testing.assert_allclose(np.concatenate(encoding.means_), [2 / 4, 1 / 4, 1 / 3])
+    assert encoding.flipped_.tolist() == [False, True]
+    # NaN is encoded like the median, here the value that becomes 0.
+    np.testing.assert_allclose(encode(encoding, [[0, np.nan]]), [[-1 / 2, -1 / 4, -1 / 3]])
+    with pytest.raises(TypeError, match="^center must be True or False, got 1"):
+        PiecewiseLinearEncoding(center=1).fit(X)
 
 
 def test_piecewise_linear_is_that_of_its_authors():
@@ -219,7 +235,7 @@ def test_piecewise_linear_is_that_of_its_authors():
         [1, 0, 0, 0, 1, 0.14308, 0, 0, 1, 1, 1, 1.00001],
         [1, 0.22046, 0, 0, 1, 0.05115, 0, 0, 1, 1, 1, 0.83618],
     ]
-    encoding = PiecewiseLinearEncoding(n_bins=4).fit(X)
+    encoding = PiecewiseLinearEncoding(n_bins=4, center=False).fit(X)
     np.testing.assert_allclose(encoding.edges_, edges, atol=2e-5)
     np.testing.assert_allclose(encode(encoding, X[:5], torch.float32), rows, atol=1e-4)
 
@@ -245,8 +261,10 @@ def test_columns_with_as_many_bins_or_not_give_the_same():
 
 def test_narrow_bins_far_from_0_keep_their_digits():
     X = (10_000 + np.arange(33) / 32).astype(np.float32)[:, None]
-    encoded = encode(PiecewiseLinearEncoding(n_bins=4).fit(X), X, torch.float32)
-    np.testing.assert_allclose(encoded.sum(axis=1), np.arange(33) / 8, atol=1e-6)
+    for center, mean in (False, 0), (True, 2):
+        encoding = PiecewiseLinearEncoding(n_bins=4, center=center).fit(X)
+        encoded = encode(encoding, X, torch.float32)
+        np.testing.assert_allclose(encoded.sum(axis=1), np.arange(33) / 8 - mean, atol=1e-6)
 
 
 # --- what holds for each ------------------------------------------------------------------------
@@ -619,7 +637,8 @@ def test_module_on_a_device(name):
 def test_an_encoding_is_an_estimator(name):
     encoding = get_encoding(name)
     assert isinstance(encoding, ENCODINGS[name])
-    own = {"quantile": {"n_quantiles": 9}, "piecewise_linear": {"n_bins": 9}}.get(name, {})
+    own = {"quantile": {"n_quantiles": 9}, "piecewise_linear": {"n_bins": 9, "center": False}}
+    own = own.get(name, {})
     params = {"missing_indicator": True} | own
     assert encoding.get_params().keys() == params.keys()
     encoding.set_params(**params)
