@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial, wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -11,6 +11,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
+from .._data.folds import Fold
 from .._data.rows import Matrix, Rows, row_blocks
 from .._data.validation import is_auto
 from ..losses import Criterion
@@ -25,8 +26,8 @@ from .logistic import LogisticFit, fit_logistic
 __all__ = ["FittedLinear", "deviations_of", "fit_linear", "fit_model", "set_first_alpha"]
 
 N_FOLDS = 5
-# Rows below which folds are too small.
-FEWEST_ROWS = 10
+# Rows below which folds are too small, and from which one of them is enough to choose the penalty.
+FEWEST_ROWS, ROWS_OF_ONE_TRIAL = 10, 1000
 # Multiplications for all labels, of one fit, above which "auto" leaves the linear part out: about
 # five minutes of a core.
 MOST_PRODUCTS = 2**30
@@ -93,12 +94,10 @@ def fit_linear(
     reason = _why_not(params, rows)
     if reason:
         return FittedLinear(None, None, reason)
-    fold = np.empty(len(rows), dtype=np.int64)
     splitter = MultilabelStratifiedKFold(N_FOLDS, random_state=seed)
-    parts = splitter.split(rows.Y, (np.nan_to_num(rows.Y) >= 0.5).astype(np.uint8))
-    for k, (_, test) in enumerate(parts):
-        fold[test] = k
-    encoding, fit = fit_model(rows, is_categorical, fold, device)
+    folds = list(splitter.split(rows.Y, (np.nan_to_num(rows.Y) >= 0.5).astype(np.uint8)))
+    n_trials = 1 if len(rows) >= ROWS_OF_ONE_TRIAL else N_FOLDS
+    encoding, fit = fit_model(rows, is_categorical, folds, n_trials, device)
     part = LinearPart(encoding, fit.weight, fit.bias)
     return FittedLinear(
         part, fit.out_of_fold, f"penalty {fit.penalty:g}, the best of {N_FOLDS} folds"
@@ -107,7 +106,11 @@ def fit_linear(
 
 @_alone
 def fit_model(
-    rows: Rows, is_categorical: np.ndarray | None, fold: np.ndarray, device: torch.device
+    rows: Rows,
+    is_categorical: np.ndarray | None,
+    folds: Sequence[Fold],
+    n_trials: int,
+    device: torch.device,
 ) -> tuple[nn.Module, LogisticFit]:
     """Fit penalised logistic regressions of all labels.
 
@@ -116,8 +119,10 @@ def fit_model(
     rows : Rows
     is_categorical : ndarray of bool, shape (n_features,), optional
         Columns of rows that hold codes of categories.
-    fold : ndarray of int, shape (n_rows,)
-        The fold of each row, counted from 0.
+    folds : sequence of (train, test)
+        Numbers of rows.
+    n_trials : int
+        Number of folds, the first ones, that choose the penalty.
     device : torch.device
         Where dense products are computed.
 
@@ -137,18 +142,20 @@ def fit_model(
         weight *= rows.weight if rows.weight.ndim == 2 else rows.weight[:, None]
     weight[np.isnan(rows.Y)] = 0
     Y = np.nan_to_num(rows.Y).astype(rows.X.dtype)
-    n_folds = int(fold.max()) + 1
-    operations = 2.0 * len(rows) * encoder.n_outputs * Y.shape[1] * (n_folds + 1)
+    trained, tested = np.zeros((2, len(rows), len(folds)), dtype=bool)
+    for k, (train_rows, test_rows) in enumerate(folds):
+        trained[train_rows, k], tested[test_rows, k] = True, True
+    operations = 2.0 * len(rows) * encoder.n_outputs * Y.shape[1] * (len(folds) + 1)
     with threads_for(operations):
-        targets, weights, folds = (
-            torch.from_numpy(part).to(inputs.device) for part in (Y, weight, fold)
+        targets, weights, train, test = (
+            torch.from_numpy(part).to(inputs.device) for part in (Y, weight, trained, tested)
         )
-        fit = fit_logistic(inputs, targets, weights, folds, n_folds)
-    matrix, bias, out_of_fold = (part.contiguous().cpu() for part in fit[:3])
+        fit = fit_logistic(inputs, targets, weights, train, test, n_trials)
+    matrix, bias, prior, *means = (part.contiguous().cpu() for part in fit[:-1])
     # Rows of zeros are encoded as 0 where inputs are sparse.
     if isinstance(inputs, _SparseInputs) and inputs.zeros is not None:
         bias = bias - inputs.zeros @ matrix
-    return encoding, LogisticFit(matrix, bias, out_of_fold, fit.penalty)
+    return encoding, LogisticFit(matrix, bias, prior, means[0], means[1], fit.penalty)
 
 
 def _why_not(params: Any, rows: Rows) -> str:

@@ -1,8 +1,8 @@
 """Penalised logistic regressions of all labels at once, with a cross-validated penalty.
 
-The fits of all labels, each without one fold or on all rows, share their products with the matrix
-of inputs. Each is a problem of its own, with its own steps: those of L-BFGS, preconditioned by the
-diagonal of the Hessian at the label priors.
+The fits of all labels, each on the training rows of one split or on all rows, share their products
+with the matrix of inputs. Each is a problem of its own, with its own steps: those of L-BFGS,
+preconditioned by the diagonal of the Hessian at the label priors.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ __all__ = ["PENALTIES", "Design", "LogisticFit", "fit_logistic"]
 # Penalties to choose from, in this order: each fit starts from the last one. A penalty times half
 # of the squared norm of the weights is added to the sum of losses over rows of mean weight 1.
 PENALTIES = (1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1)
-# Number of rows from which one held-out fold is enough to choose the penalty.
-ROWS_OF_ONE_TRIAL = 1000
 # Outputs of all fits that are computed at once, unless those of one label are more.
 OUTPUTS = 2**22
 # A fit ends after so many steps, or when none lowers an objective by this share of the loss of the
@@ -60,8 +58,11 @@ class LogisticFit(NamedTuple):
     weight : Tensor of shape (n_inputs, n_labels)
     bias : Tensor of shape (n_labels,)
         Of the log-odds less those of the label prior.
-    out_of_fold : Tensor of shape (n_rows, n_labels)
-        Log-odds of each row by the fits without its fold, less those of their label priors.
+    prior : Tensor of shape (n_labels,)
+        Log-odds of the labels.
+    out_of_fold, out_of_fold_prior : Tensor of shape (n_rows, n_labels)
+        Log-odds of each row less those of the label priors, and these, both by the fits that are
+        tested on it: means, and NaN where there is none.
     penalty : float
         One for all labels: on simulated and real tables, one per label is chosen too badly to be
         better.
@@ -69,14 +70,16 @@ class LogisticFit(NamedTuple):
 
     weight: Tensor
     bias: Tensor
+    prior: Tensor
     out_of_fold: Tensor
+    out_of_fold_prior: Tensor
     penalty: float
 
 
 def fit_logistic(
-    design: Design, Y: Tensor, weight: Tensor, fold: Tensor, n_folds: int
+    design: Design, Y: Tensor, weight: Tensor, trained: Tensor, tested: Tensor, n_trials: int
 ) -> LogisticFit:
-    """Fit logistic regressions of all labels, with the penalty that is best for held-out folds.
+    """Fit logistic regressions of all labels, with the penalty that is best for held-out rows.
 
     Parameters
     ----------
@@ -85,54 +88,54 @@ def fit_logistic(
         Targets in [0, 1].
     weight : Tensor of shape (n_rows, n_labels)
         Weights >= 0, of mean 1 over observed entries; 0 for those that are not observed.
-    fold : Tensor of int, shape (n_rows,)
-        The fold of each row.
-    n_folds : int
+    trained, tested : Tensor of bool, shape (n_rows, n_splits)
+        Training and test rows of each split.
+    n_trials : int
+        Number of splits, the first ones, that choose the penalty.
 
     Returns
     -------
     LogisticFit
     """
-    # The fold that each fit leaves out. The last fit is that of all rows.
-    left_out = torch.arange(n_folds + 1, device=fold.device)
-    at_once = max(1, OUTPUTS // (len(Y) * len(left_out)))
+    # The last fit is that of all rows.
+    trained = torch.cat([trained, torch.ones_like(trained[:, :1])], dim=1)
+    tested = torch.cat([tested, torch.zeros_like(tested[:, :1])], dim=1)
+    n_fits = trained.shape[1]
+    at_once = max(1, OUTPUTS // (len(Y) * n_fits))
     labels = list(zip(Y.split(at_once, dim=1), weight.split(at_once, dim=1), strict=True))
-    n_trials = 1 if len(Y) >= ROWS_OF_ONE_TRIAL else n_folds
-    penalty, starts = _choose_penalty(design, labels, fold, left_out[:n_trials])
-    weights, biases, out_of_fold = [], [], []
+    penalty, starts = _choose_penalty(design, labels, trained[:, :n_trials], tested[:, :n_trials])
+    parts = []
     for (y, w), start in zip(labels, starts, strict=True):
-        problem = _Problem(design, y, w, fold, left_out)
-        theta, logits = problem.solve(start.repeat(1, len(left_out)), penalty)
+        problem = _Problem(design, y, w, trained, tested)
+        theta, logits = problem.solve(start.repeat(1, n_fits), penalty)
         last, prior = theta.unflatten(1, problem.bias.shape)[:, -1], problem.bias
-        rows = torch.arange(len(Y), device=fold.device)
-        weights.append(last[:-1])
-        biases.append(last[-1] - design.mean @ last[:-1] - prior[-1])
-        out_of_fold.append(logits[rows, fold] - prior[fold])
-    return LogisticFit(
-        torch.cat(weights, dim=1), torch.cat(biases), torch.cat(out_of_fold, dim=1), penalty
+        bias = last[-1] - design.mean @ last[:-1] - prior[-1]
+        means = [problem.test_means(part) for part in (logits - prior, prior.expand_as(logits))]
+        parts.append((last[:-1], bias, prior[-1], *means))
+    weights, biases, priors, held_out, held_out_priors = (
+        torch.cat(part, dim=-1) for part in zip(*parts, strict=True)
     )
+    return LogisticFit(weights, biases, priors, held_out, held_out_priors, penalty)
 
 
 def _choose_penalty(
-    design: Design, labels: list[tuple[Tensor, Tensor]], fold: Tensor, trials: Tensor
+    design: Design, labels: list[tuple[Tensor, Tensor]], trained: Tensor, tested: Tensor
 ) -> tuple[float, list[Tensor]]:
-    """Return the penalty with the least loss of some held-out folds, and parameters to start from.
+    """Return the penalty with the least loss of the test rows, and parameters to start from.
 
     Parameters
     ----------
     design : Design
     labels : list of (Tensor, Tensor)
         Targets and weights of some labels each.
-    fold : Tensor of int, shape (n_rows,)
-    trials : Tensor of int
-        The folds to hold out.
+    trained, tested : Tensor of bool, shape (n_rows, n_trials)
     """
     thetas: list[Tensor] = []
     chosen, starts, least, before = PENALTIES[0], thetas, math.inf, math.inf
     for penalty in PENALTIES:
         total, last, thetas = 0.0, thetas, []
         for k, (y, w) in enumerate(labels):
-            problem = _Problem(design, y, w, fold, trials)
+            problem = _Problem(design, y, w, trained, tested)
             theta, logits = problem.solve(last[k] if last else problem.start(), penalty)
             thetas.append(theta)
             total += problem.held_out_loss(logits)
@@ -146,7 +149,7 @@ def _choose_penalty(
 
 
 class _Problem:
-    """The logistic regressions of some labels, each without one of several folds.
+    """The logistic regressions of some labels, each on the training rows of several splits.
 
     Parameters are one matrix of shape (n_inputs + 1, n_fits * n_labels), whose last row has the
     log-odds at the mean of the inputs.
@@ -157,11 +160,11 @@ class _Problem:
         Log-odds of the labels in the rows of each fit.
     """
 
-    def __init__(self, design: Design, Y: Tensor, weight: Tensor, fold: Tensor, left_out: Tensor):
+    def __init__(self, design: Design, Y: Tensor, weight: Tensor, trained: Tensor, tested: Tensor):
         self.design, self.targets = design, Y.unsqueeze(1)
-        self.held_out = (fold.unsqueeze(1) == left_out).to(Y.dtype).unsqueeze(2)
+        self.tested = tested.to(Y.dtype).unsqueeze(2)
         self.entry_weight = weight.unsqueeze(1)
-        share = (1 - self.held_out) * self.entry_weight
+        share = trained.to(Y.dtype).unsqueeze(2) * self.entry_weight
         self.n_used = share.sum(dim=0).clamp(min=ADDED)
         rate = ((share * self.targets).sum(dim=0) + ADDED) / (self.n_used + 2 * ADDED)
         self.bias = rate.logit()
@@ -195,9 +198,13 @@ class _Problem:
         return theta, logits
 
     def held_out_loss(self, logits: Tensor) -> float:
-        """Return the sum of the losses of the rows that each fit leaves out."""
+        """Return the sum of the losses of the rows that each fit is tested on."""
         losses = softplus(logits).sub_(self.targets * logits).mul_(self.entry_weight)
-        return float(losses.mul_(self.held_out).sum())
+        return float(losses.mul_(self.tested).sum())
+
+    def test_means(self, values: Tensor) -> Tensor:
+        """Return the means of values of shape (n_rows, n_fits, n_labels) over the tests of rows."""
+        return (values * self.tested).sum(dim=1) / self.tested.sum(dim=1)
 
     def _logits(self, theta: Tensor) -> Tensor:
         """Return the log-odds of all rows, shape (n_rows, n_fits, n_labels)."""
