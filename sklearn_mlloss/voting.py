@@ -11,7 +11,6 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import Bunch, get_tags
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.validation import check_is_fitted
 
 from ._data.fitting import unchanged_on_error
 from ._data.messages import describe
@@ -27,7 +26,7 @@ from ._data.tables import as_rows
 from ._data.targets import TargetCodec, plain_targets
 from ._data.validation import check_n_jobs
 from ._data.weights import LARGEST_SUM, check_weight
-from ._decision.base import LabelClassifier
+from ._decision.base import ProbabilityClassifier
 from ._decision.members import Composition, least_log_loss
 from ._decision.routing import takes_keyword
 from ._sklearn import _raise_for_params, _routing_enabled
@@ -36,7 +35,7 @@ __all__ = ["SoftVotingClassifier"]
 
 
 @dataclass(eq=False, repr=False)
-class SoftVotingClassifier(Composition, LabelClassifier):
+class SoftVotingClassifier(Composition, ProbabilityClassifier):
     r"""Mean of the probabilities of several classifiers, for one label or many.
 
     What scikit-learn's ``VotingClassifier(voting="soft")`` does for 1-D targets and refuses for
@@ -97,10 +96,11 @@ class SoftVotingClassifier(Composition, LabelClassifier):
     a list, as forests do.
 
     Out-of-fold scores, the probabilities of each row by a model that was not trained on it, are
-    kept by `MultiLabelNetClassifier` with `cv` and `DecodedClassifierCV` around any classifier
-    (with ``store_cv_results=True``), by forests with ``oob_score=True, bootstrap=True``, and by a
-    soft-voting ensemble of such members. So weights are learned without fitting anything twice:
-    with :math:`p_k` the score of member k and Y the targets they minimise
+    kept by `MultiLabelNetClassifier` with `cv`, `MultiLabelLogisticRegressionCV`, and
+    `DecodedClassifierCV` around any classifier (with ``store_cv_results=True``), by forests with
+    ``oob_score=True, bootstrap=True``, and by a soft-voting ensemble of such members. So weights
+    are learned without fitting anything twice: with :math:`p_k` the score of member k and Y the
+    targets they minimise
 
     .. math:: -\sum_i Y_i \log \sum_k w_k p_{k,i} + (1 - Y_i) \log\Big(1 - \sum_k w_k p_{k,i}\Big),
        \quad w \ge 0, \ \sum_k w_k = 1
@@ -192,38 +192,6 @@ class SoftVotingClassifier(Composition, LabelClassifier):
             self._take(self.estimators_, "n_features_in_", "feature_names_in_")
         return self
 
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the weighted mean of the probabilities of the classifiers.
-
-        Parameters
-        ----------
-        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_labels) or (n_samples, n_classes)
-            For an indicator y the probability of each label; for a 1-D y those of the classes,
-            with rows that sum to 1.
-        """
-        scores = self._mean_scores(X)
-        return self._targets.probabilities(scores)
-
-    def predict(self, X: Any) -> Any:
-        """Return the labels whose probability is above 1/2, or the most probable class.
-
-        Parameters
-        ----------
-        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        array or sparse matrix of shape (n_samples, n_labels) or (n_samples,)
-            In the form of the y that was fitted.
-        """
-        scores = self._mean_scores(X)
-        decided = scores if self._targets.kind == "multiclass" else scores > 0.5
-        return self._targets.inverse_transform(decided)
-
     # ------------------------------------------------------------------ parameters and tags
 
     @property
@@ -299,9 +267,8 @@ class SoftVotingClassifier(Composition, LabelClassifier):
                 )
         return dict.fromkeys(names, weights)
 
-    def _mean_scores(self, X: Any) -> np.ndarray:
-        """Return the mean scores, with one column per label as `label_scores` returns them."""
-        check_is_fitted(self)
+    def _label_scores(self, X: Any) -> np.ndarray:
+        """Return the weighted mean of the probabilities of the classifiers."""
         X = as_rows(X)
         scores = [label_scores(m, X, "predict_proba", self._targets) for m in self.estimators_]
         # Rounding may leave the interval.

@@ -23,7 +23,7 @@ from ..decoders import Decoder, get_decoder
 from .decision import KEEP, Decision, HeldOut
 from .summary import describe, with_details
 
-__all__ = ["DecidingClassifier", "LabelClassifier"]
+__all__ = ["DecidingClassifier", "LabelClassifier", "ProbabilityClassifier"]
 
 
 class LabelClassifier(ClassifierMixin, VersionedEstimator, ABC):
@@ -77,6 +77,47 @@ class LabelClassifier(ClassifierMixin, VersionedEstimator, ABC):
             values = [getattr(model, name) for model in models if hasattr(model, name)]
             if values:
                 setattr(self, name, values[0])
+
+
+class ProbabilityClassifier(LabelClassifier):
+    """Base class of the classifiers that predict the labels whose probability is above 1/2."""
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each label.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_labels) or (n_samples, n_classes)
+            For an indicator y the probability of each label; for a 1-D y those of the classes,
+            with rows that sum to 1.
+        """
+        check_is_fitted(self)
+        return self._targets.probabilities(self._label_scores(X))
+
+    def predict(self, X: Any) -> Any:
+        """Return the labels whose probability is above 1/2, or the most probable class.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array or sparse matrix of shape (n_samples, n_labels) or (n_samples,)
+            In the form of the y that was fitted.
+        """
+        check_is_fitted(self)
+        scores = self._label_scores(X)
+        decided = scores if self._targets.kind == "multiclass" else scores > 0.5
+        return self._targets.inverse_transform(decided)
+
+    @abstractmethod
+    def _label_scores(self, X: Any) -> np.ndarray:
+        """Return the probabilities of rows, of shape (n_samples, n_labels)."""
 
 
 class DecidingClassifier(LabelClassifier):
