@@ -12,12 +12,14 @@ if TYPE_CHECKING:  # for editors
     from ._versions import show_versions
     from .classifier import MultiLabelNetClassifier
     from .decoded import DecodedClassifierCV
+    from .linear import MultiLabelLogisticRegressionCV
     from .voting import SoftVotingClassifier
 
 # Loaded on first use: torch and skorch take seconds to import, and the decoders need neither.
 _LAZY = {
     "DecodedClassifierCV": "decoded",
     "LossDecoderSearchCV": "_search.search",
+    "MultiLabelLogisticRegressionCV": "linear",
     "MultiLabelNetClassifier": "classifier",
     "SoftVotingClassifier": "voting",
     "show_versions": "_versions",
@@ -26,6 +28,7 @@ _LAZY = {
 __all__ = [
     "DecodedClassifierCV",
     "LossDecoderSearchCV",
+    "MultiLabelLogisticRegressionCV",
     "MultiLabelNetClassifier",
     "SoftVotingClassifier",
     "__version__",

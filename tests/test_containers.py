@@ -11,6 +11,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn_mlloss import (
     DecodedClassifierCV,
     LossDecoderSearchCV,
+    MultiLabelLogisticRegressionCV,
     MultiLabelNetClassifier,
     SoftVotingClassifier,
 )
@@ -46,7 +47,11 @@ def search(estimator=None):
     return LossDecoderSearchCV(estimator or net(), ["bce"], ["threshold"], cv=2, random_state=0)
 
 
-EVERY = pytest.mark.parametrize("make", [net, decoded, vote, search])
+def linear():
+    return MultiLabelLogisticRegressionCV(cv=2, random_state=0)
+
+
+EVERY = pytest.mark.parametrize("make", [net, decoded, vote, search, linear])
 
 
 def objects(rows):
@@ -123,7 +128,7 @@ def test_invalid_X_is_refused_before_training(make, given, message):
         def fit(self, X, y):
             raise AssertionError("trained")
 
-    estimator = make() if make in (net, search) else make(Untrained())
+    estimator = make() if make in (net, search, linear) else make(Untrained())
     with pytest.raises(ValueError, match=message):
         estimator.fit(given, Y)
     with pytest.raises(ValueError, match=message):
@@ -189,7 +194,7 @@ FORMS = {
 
 @pytest.mark.parametrize(
     "make, form",
-    [(make, form) for make in (net, decoded, vote) for form in FORMS]
+    [(make, form) for make in (net, decoded, vote, linear) for form in FORMS]
     + [(search, form) for form in ("objects", "Int64", "mixed frame")],
 )
 def test_forms_of_y_that_are_fitted_are_scored(make, form):

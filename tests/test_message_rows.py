@@ -16,6 +16,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn_mlloss import (
     DecodedClassifierCV,
     LossDecoderSearchCV,
+    MultiLabelLogisticRegressionCV,
     MultiLabelNetClassifier,
     SoftVotingClassifier,
     metrics,
@@ -102,8 +103,9 @@ def names_of(function):
         (decoded, DecodedClassifierCV),
         (voting, SoftVotingClassifier),
         (search, LossDecoderSearchCV),
+        (MultiLabelLogisticRegressionCV, MultiLabelLogisticRegressionCV),
     ],
-    ids=["net", "decoded", "voting", "search"],
+    ids=["net", "decoded", "voting", "search", "linear"],
 )
 def test_rows_in_place_of_a_parameter(make, kind, form):
     for name in names_of(kind):

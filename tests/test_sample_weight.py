@@ -11,6 +11,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn_mlloss import (
     DecodedClassifierCV,
     LossDecoderSearchCV,
+    MultiLabelLogisticRegressionCV,
     MultiLabelNetClassifier,
     SoftVotingClassifier,
 )
@@ -56,6 +57,7 @@ TAKERS = {
     "search": lambda w: LossDecoderSearchCV(net(), ["bce"], ["threshold"], cv=2).fit(
         X, Y, sample_weight=w
     ),
+    "linear": lambda w: MultiLabelLogisticRegressionCV(cv=2).fit(X, Y, sample_weight=w),
     "decoder": lambda w: GlobalThreshold().fit(P, Y, sample_weight=w),
     "label sets": lambda w: SETS.learn_sets(Y, sample_weight=w),
     "calibrator": lambda w: SigmoidCalibrator().fit(P, Y, sample_weight=w),
@@ -121,7 +123,11 @@ def test_one_weight_beyond_all_others():
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in TAKERS if name not in ("net", "net of classes", "folds", "fit_decoder")],
+    [
+        name
+        for name in TAKERS
+        if name not in ("net", "net of classes", "folds", "fit_decoder", "linear")
+    ],
 )
 @pytest.mark.parametrize(
     "weight", [1e308, with_first(1e200), 5e-324], ids=["large", "one", "small"]
@@ -141,8 +147,9 @@ def test_weights_that_are_used_as_they_are_have_a_sum(name, weight):
         net(),
         DecodedClassifierCV(FOREST, cv=2, random_state=0),
         SoftVotingClassifier([("a", FOREST)]),
+        MultiLabelLogisticRegressionCV(cv=2, random_state=0),
     ],
-    ids=["net", "decoded", "vote"],
+    ids=["net", "decoded", "vote", "linear"],
 )
 def test_forms_of_weights(estimator, make):
     weight = np.arange(N) % 3.0

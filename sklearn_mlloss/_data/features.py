@@ -26,6 +26,7 @@ CATEGORICAL = ("CategoricalDtype", "Categorical", "Enum")
 # Types of columns of times in polars; those of pandas and numpy have a kind.
 TIMES = ("Date", "Datetime", "Duration", "Time")
 UNKNOWN = -1
+BY_NAME = "encoding='auto' or another name"
 # How numpy and pandas report columns that are no numbers.
 NOT_NUMBERS = ("could not convert", "could not be promoted", "Cannot cast")
 
@@ -72,9 +73,8 @@ class InputCodec:
         if self.is_categorical_ is not None and hasattr(self.encoding, "transform"):
             raise ValueError(
                 "X has columns of categories, which do not go with encoding="
-                f"{describe(self.encoding)}: take encoding='auto' or another name, or set "
-                "categorical_features=None and put the transformer into a Pipeline, before this "
-                "classifier"
+                f"{describe(self.encoding)}: take {BY_NAME}, or set categorical_features=None and "
+                "put the transformer into a Pipeline, before this classifier"
             )
         inputs = self.transform(estimator, X, reset=True)
         # On sparse rows the network has no inputs for missing values.
@@ -196,19 +196,18 @@ class InputCodec:
         if len(missing):
             names = _feature_names(estimator, X)[missing]
             if self.encoding is not None:
-                why = "training on a sparse X left no place for missing values: use"
+                why = "training on a sparse X left no place for missing values: train"
             elif estimator.encoding is None:
-                why = "encoding=None has no place for missing values: use"
+                why = f"encoding=None has no place for missing values: use {BY_NAME}"
             else:
                 why = (
                     "The first fit was with encoding=None, which has no place for missing values, "
                     f"and encoding={describe(estimator.encoding)} was set later: refit with "
-                    "warm_start=False and"
+                    f"warm_start=False and {BY_NAME}"
                 )
             raise ValueError(
                 f"Input X contains NaN in {len(names)} column(s): {', '.join(map(str, names[:10]))}"
-                f". {why} encoding='auto' or another name on dense X, or fill them in before, with "
-                "a SimpleImputer for instance"
+                f". {why} on dense X, or fill them in before, with a SimpleImputer for instance"
             )
 
 

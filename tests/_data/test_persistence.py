@@ -15,6 +15,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn_mlloss import (
     DecodedClassifierCV,
     LossDecoderSearchCV,
+    MultiLabelLogisticRegressionCV,
     MultiLabelNetClassifier,
     SoftVotingClassifier,
 )
@@ -36,6 +37,7 @@ MAKE = {
     "decoded": lambda: DecodedClassifierCV(LINEAR, "threshold", cv=2).fit(X, Y),
     "voting": lambda: SoftVotingClassifier([("a", LINEAR)]).fit(X, Y),
     "search": lambda: LossDecoderSearchCV(NET, ["bce"], ["threshold"], cv=2).fit(X, Y),
+    "linear": lambda: MultiLabelLogisticRegressionCV(cv=2).fit(X, Y),
     "not fitted": lambda: clone(NET),
     "loss": lambda: FocalLoss().fit(Y),
     "decoder": lambda: GlobalThreshold().fit(SCORES, Y),

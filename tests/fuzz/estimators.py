@@ -28,6 +28,7 @@ from skorch.callbacks import GradientNormClipping, LRScheduler
 from sklearn_mlloss import (
     DecodedClassifierCV,
     LossDecoderSearchCV,
+    MultiLabelLogisticRegressionCV,
     MultiLabelNetClassifier,
     SoftVotingClassifier,
 )
@@ -266,6 +267,7 @@ CLASSIFIERS = [
     make_pipeline(StandardScaler(), OneVsRestClassifier(LINEAR)), RidgeClassifier(),
     OneVsRestClassifier(LinearSVC(random_state=0)), CalibratedClassifierCV(LINEAR, cv=2),
     HistGradientBoostingClassifier(max_iter=2, random_state=0), OwnClassifier(),
+    MultiLabelLogisticRegressionCV(cv=2, store_cv_results=True, random_state=0),
 ]  # fmt: skip
 
 
