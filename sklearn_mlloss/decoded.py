@@ -241,7 +241,9 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
     random_state: int | np.random.RandomState | None = None
 
     @classmethod
-    def for_metric(cls, metric: str, estimator: Any = None, **params: Any) -> Self:
+    def for_metric(
+        cls, metric: str, estimator: Any = None, *, linear: bool = True, **params: Any
+    ) -> Self:
         """Return a classifier whose decision suits a metric, averaged over ten folds.
 
         Parameters
@@ -250,16 +252,22 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
             Such as "f1_macro", "jaccard_samples", "hamming_loss" or "average_precision"; see
             `MultiLabelNetClassifier.for_metric`.
         estimator : classifier or list of (str, classifier), optional
-            None is a `SoftVotingClassifier` of the networks that suit the metric, "net", and of 50
-            extra trees per fold with at most 512 leaves, "trees", with weights that are learned on
-            out-of-fold scores, or equal ones for "average_precision" and "roc_auc": the strongest
-            in benchmarks on real tables with up to 53 labels, and as good as networks alone with
-            hundreds. The trees of all folds take up to 8 MB per label. It takes an X of numbers
-            without categories, and a dense y without NaN. torch is imported for it.
+            None is a `SoftVotingClassifier` of the networks that suit the metric, "net", of 50
+            extra trees per fold with at most 512 leaves, "trees", and of a
+            `MultiLabelLogisticRegressionCV`, "linear", with weights that are learned on out-of-fold
+            scores. For "average_precision" and "roc_auc" networks and trees have equal weights,
+            which are better there, and the linear model is left out, whose share would be too
+            large. Networks and trees are the strongest in benchmarks on real tables with up to 53
+            labels, and as good as networks alone with hundreds; the linear model helps where rows
+            are few and labels depend on single columns. The trees of all folds take up to 8 MB per
+            label. X must be numbers without categories, and y dense without NaN. torch is imported.
+        linear : bool, default=True
+            Whether the linear model is a member where weights are learned.
         **params : dict
             Parameters of this class, which take precedence. Without an `estimator`, `cv`,
-            `ensemble`, `n_jobs` and `random_state` are those of both members; a splitter that needs
-            groups is given as its splits, ``cv=list(GroupKFold().split(X, Y, groups))``.
+            `ensemble`, `n_jobs` and `random_state` are those of the members that have them; a
+            splitter that needs groups is given as its splits,
+            ``cv=list(GroupKFold().split(X, Y, groups))``.
 
         Returns
         -------
@@ -274,13 +282,14 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
         DecodedClassifierCV(cv=10, decoder='per_label_threshold', ensemble=True,
                             estimator=RandomForestClassifier(), random_state=0)
         """
+        check_flag(linear, "linear")
         preset = preset_for(metric)
         names = ("decoder", "calibration")
         decision: dict[str, Any] = {name: preset[name] for name in names if name in preset}
         folds: dict[str, Any] = {"cv": preset["cv"], "ensemble": True}
         if estimator is None:
             folds |= {name: params.pop(name) for name in (*folds, "n_jobs") if name in params}
-            estimator = _networks_and_trees(metric, folds, params.get("random_state"))
+            estimator = _members_for(metric, linear, folds, params.get("random_state"))
             folds = {"cv": "oof"}
         elif isinstance(params.get("cv"), str):
             folds = {}
@@ -625,17 +634,19 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
         return scores[0] if len(scores) == 1 else np.mean(scores, axis=0), None
 
 
-def _networks_and_trees(metric: str, folds: dict[str, Any], seed: Any) -> Any:
-    """Return the mean of networks and trees of `for_metric`, each with its own folds."""
+def _members_for(metric: str, linear: bool, folds: dict[str, Any], seed: Any) -> Any:
+    """Return the mean of the members of `for_metric`, each with its own folds."""
     # Only this needs torch, and a tenth of a second for forests.
     from sklearn.ensemble import ExtraTreesClassifier
 
     from .classifier import MultiLabelNetClassifier
+    from .linear import MultiLabelLogisticRegressionCV
 
     cv, ensemble = folds["cv"], folds["ensemble"]
     if isinstance(cv, str):
         raise ValueError(
-            f"cv={cv!r} needs an estimator: without one, cv is that of the networks and the trees"
+            f"cv={cv!r} needs an estimator: without one, cv is that of the networks and the other "
+            "members"
         )
     cv = list(cv) if np.iterable(cv) else 5 if cv is None else cv
     ensemble = True if isinstance(ensemble, str) and ensemble == "auto" else ensemble
@@ -646,4 +657,8 @@ def _networks_and_trees(metric: str, folds: dict[str, Any], seed: Any) -> Any:
     # The decision is that of the vote.
     net = MultiLabelNetClassifier.for_metric(metric, **settings, decoder="auto", calibration=None)
     members = [("net", net), ("trees", DecodedClassifierCV(trees, "threshold", **settings))]
-    return SoftVotingClassifier(members, weights=vote_for(metric))
+    weights = vote_for(metric)
+    if linear and weights == "learned":
+        model = MultiLabelLogisticRegressionCV(cv=cv, store_cv_results=True, random_state=seed)
+        members.append(("linear", model))
+    return SoftVotingClassifier(members, weights=weights)

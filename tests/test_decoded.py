@@ -40,7 +40,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier, SoftVotingClassifier
+from sklearn_mlloss import (
+    DecodedClassifierCV,
+    MultiLabelLogisticRegressionCV,
+    MultiLabelNetClassifier,
+    SoftVotingClassifier,
+)
 from sklearn_mlloss._data.responses import takes_many_labels
 from sklearn_mlloss._decision.presets import PRESETS
 from sklearn_mlloss.calibration import CALIBRATORS, BetaCalibrator, SigmoidCalibrator
@@ -483,6 +488,8 @@ def test_the_strongest_for_a_metric(metric):
     voting = clf.estimator
     assert isinstance(voting, SoftVotingClassifier) and clf.cv == "oof"
     assert voting.weights == (None if metric == "macro_ap" else "learned")
+    names = ["net", "trees", "linear"][: 2 if metric == "macro_ap" else 3]
+    assert [name for name, _ in voting.estimators] == names
     net, trees = voting.named_estimators.net, voting.named_estimators.trees
     assert isinstance(net, MultiLabelNetClassifier) and isinstance(trees, DecodedClassifierCV)
     forest = trees.estimator
@@ -494,13 +501,14 @@ def test_the_strongest_for_a_metric(metric):
         estimator__net__device="cpu",
         estimator__trees__estimator__n_estimators=5,
     ).fit(X, Y)
-    net, trees = clf.estimator_.estimators_
+    members = clf.estimator_.estimators_
+    net, trees = members[:2]
     assert len(clf.estimators_) == 1 and len(net.nets_) == len(trees.estimators_) == 2
     given = MultiLabelNetClassifier.for_metric(metric)
     assert (net.loss, net.hidden_layer_sizes) == (given.loss, given.hidden_layer_sizes)
     assert (net.decoder, net.calibration) == ("auto", None)
     weights = clf.estimator_.weights_
-    scores = np.average([net.predict_proba(X), trees.predict_proba(X)], axis=0, weights=weights)
+    scores = np.average([m.predict_proba(X) for m in members], axis=0, weights=weights)
     np.testing.assert_array_equal(clf.oof_scores_, clf.estimator_.oof_scores_)
     oof = clf.oof_scores_
     assert (clf.calibrator_ is not None) == (metric == "neg_calibration_error")
@@ -516,19 +524,26 @@ def test_the_strongest_for_a_metric(metric):
 
 def test_what_is_given_for_the_strongest_is_of_its_members():
     clf = DecodedClassifierCV.for_metric("f1_micro", cv=CV, ensemble=False, n_jobs=2)
-    net, trees = (member for _, member in clf.estimator.estimators)
+    net, trees, linear = (member for _, member in clf.estimator.estimators)
     for member in (net, trees):
         assert member.cv is CV and member.ensemble is False and member.n_jobs == 2
         assert member.random_state is None
+    assert isinstance(linear, MultiLabelLogisticRegressionCV)
+    assert linear.cv is CV and linear.store_cv_results and linear.random_state is None
     assert clf.cv == "oof" and clf.n_jobs is None
-    net, trees = (m for _, m in DecodedClassifierCV.for_metric("f1_micro").estimator.estimators)
-    assert net.cv == trees.cv == 10 and net.ensemble is trees.ensemble is True
+    members = DecodedClassifierCV.for_metric("f1_micro").estimator.estimators
+    net, trees, linear = (member for _, member in members)
+    assert net.cv == trees.cv == linear.cv == 10 and net.ensemble is trees.ensemble is True
     clf = DecodedClassifierCV.for_metric("ece", cv=None, ensemble="auto")
-    net, trees = (member for _, member in clf.estimator.estimators)
-    assert net.cv == trees.cv == 5 and net.ensemble is True
+    net, trees, linear = (member for _, member in clf.estimator.estimators)
+    assert net.cv == trees.cv == linear.cv == 5 and net.ensemble is True
     for cv in ("oof", "prefit"):
         with pytest.raises(ValueError, match=f"cv='{cv}' needs an estimator"):
             DecodedClassifierCV.for_metric("f1_macro", cv=cv)
+    clf = DecodedClassifierCV.for_metric("f1_micro", linear=False)
+    assert [name for name, _ in clf.estimator.estimators] == ["net", "trees"]
+    with pytest.raises(ValueError, match="linear must be True or False, got 'no'"):
+        DecodedClassifierCV.for_metric("f1_micro", linear="no")
     bagged = RandomForestClassifier(40, **BAGGED)
     clf = DecodedClassifierCV.for_metric("f1_macro", bagged, cv="oof").fit(X, Y)
     assert clf.estimators_[0].n_estimators == 40
@@ -649,8 +664,10 @@ def test_groups_are_for_the_estimator_where_it_has_the_folds():
             estimator__net__device="cpu",
             estimator__trees__estimator__n_estimators=5,
         )
-        net, trees = clf.fit(X, Y).estimator_.estimators_
+        net, trees, linear = clf.fit(X, Y).estimator_.estimators_
         assert len(net.nets_) == len(trees.estimators_) == 3
+        alone = MultiLabelLogisticRegressionCV(cv=splits, store_cv_results=True).fit(X, Y)
+        np.testing.assert_array_equal(linear.oof_scores_, alone.oof_scores_)
 
 
 @pytest.mark.parametrize("kind", [RandomForestClassifier, ExtraTreesClassifier])

@@ -54,7 +54,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 PRESETS.update({alias: PRESETS[name] for alias, name in _ALIASES.items()})
 # They go by the ranks of the rows within each label: forests have good ones, which log loss, and
-# with it weights that are learned, gives no credit for.
+# with it weights that are learned, gives no credit for. An equal share for a linear model, which
+# the networks have as a part, lowers them.
 _OF_RANKS_OF_ROWS = ("average_precision", "roc_auc")
 
 
@@ -85,7 +86,7 @@ def preset_for(metric: Any, folds: bool = True) -> dict[str, Any]:
 
 
 def vote_for(metric: Any) -> str | None:
-    """Return the `weights` of a `SoftVotingClassifier` of networks and trees that suit a metric.
+    """Return the `weights` of a `SoftVotingClassifier` of the members that suit a metric.
 
     For the same metrics as `preset_for`, and with its errors.
     """
