@@ -590,12 +590,15 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         def finish(model: MultiLabelNetClassifier, net: TableNet) -> None:
             model._keep([net])
             if held_out is not None and model._decision.requires_fit:
-                model._learn_decision(model._score(held_out), data)
+                scores, count = net.held_out_scores(held_out.X, plan.device)
+                scored = HeldOut(scores, held_out.Y, held_out.weight, count)
+                model._learn_decision(scored, data)
 
         if plan.task is not None:
             plan.task.finish = finish
         trained = train_cached(train_net, plan, train, valid, self.max_epochs, seeds, last)
         finish(self, trained.net)
+        trained.net.held_out_deviations_ = None
 
     def _fit_folds(self, plan: Plan, data: _Data, folds: list[Fold]) -> None:
         """Train one net per fold, and fit the decision on the out-of-fold scores."""

@@ -19,7 +19,7 @@ from ._decision.base import ProbabilityClassifier
 from ._decision.cross_fit import make_folds_of_kept
 from ._training.device import resolve_device, torch_defaults
 from ._training.linear import deviations_of, fit_model
-from .networks.linear import LinearPart
+from .networks.linear import LinearPart, UnitEncoding
 
 __all__ = ["MultiLabelLogisticRegressionCV"]
 
@@ -165,7 +165,9 @@ class MultiLabelLogisticRegressionCV(ProbabilityClassifier):
             n_tested = np.cumsum([len(test) for _, test in folds])
             n_trials = 1 + int(np.count_nonzero(n_tested[:-1] < ROWS_TO_CHOOSE))
             device = resolve_device("auto")
-            self.encoding_, fit = fit_model(rows, self.is_categorical_, folds, n_trials, device)
+            unit = UnitEncoding(n_bins=0)
+            args = rows, self.is_categorical_, unit, folds, n_trials, device
+            self.encoding_, fit = fit_model(*args)
             self._model = LinearPart(self.encoding_, fit.weight, fit.bias + fit.prior)
             self.penalty_ = fit.penalty
             self.coef_ = fit.weight.numpy().T

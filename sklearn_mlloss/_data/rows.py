@@ -86,6 +86,17 @@ class Rows:
         weight = None if self.weight is None else self.weight[rows]
         return Rows(select(self.X, rows), self.Y[rows], weight)
 
+    def with_more(self, more: Rows) -> Rows:
+        """Return these rows and, after them, those of another selection of the same table."""
+        X: Matrix
+        if isinstance(self.X, RowView) and isinstance(more.X, RowView):
+            X = RowView(self.X.matrix, np.concatenate([self.X.index, more.X.index]))
+        else:
+            X = np.concatenate([self.X, more.X])
+        weights = [part.weight for part in (self, more) if part.weight is not None]
+        weight = np.concatenate(weights) if weights else None
+        return Rows(X, np.concatenate([self.Y, more.Y]), weight)
+
     def informative(self) -> tuple[Rows, np.ndarray]:
         """Return the rows with an observed entry of positive weight, and which they are.
 

@@ -65,7 +65,7 @@ def train_on(
     epochs: int,
     device: torch.device,
     seed: int,
-    known: Tensor | None = None,
+    known: tuple[Tensor | None, Tensor | None] = (None, None),
     **options: Any,
 ) -> Trained:
     """Train a net for at most `epochs` more.
@@ -78,22 +78,25 @@ def train_on(
     epochs : int
     device : torch.device
     seed : int
-    known : Tensor of shape (n_rows, n_labels), optional
-        Deviations of the training rows by models that have not seen them, if the network has a
-        linear part; else it computes them.
+    known : pair of Tensor of shape (n_rows, n_labels), optional
+        Deviations of the training rows, and of the held-out rows, by models that have not seen
+        them, if the network has a linear part; else it computes them.
     **options : dict
         Those of `TableNet.train`.
     """
     before = len(net.history)
     linear, held_out = net.linear_part(), None
-    if linear is not None and known is None:
-        known = deviations_of(linear, train.X)
-    if valid is not None:
-        others = None if linear is None else deviations_of(linear, valid.X)
-        held_out = to_tensors(valid, device, others)
+    of_train, of_valid = known
+    if linear is not None and of_train is None:
+        of_train = deviations_of(linear, train.X)
+    if linear is not None and of_valid is None and valid is not None:
+        of_valid = deviations_of(linear, valid.X)
+    net.held_out_deviations_ = of_valid
     net.to(device)
     try:
-        table = to_tensors(train, device, known)
+        table = to_tensors(train, device, of_train)
+        if valid is not None:
+            held_out = to_tensors(valid, device, of_valid)
         improving = call_seeded(
             lambda: net.train(table, held_out, epochs, seed, **options), seed=seed, device=device
         )
@@ -169,17 +172,24 @@ def _train_once(
         encoder = last.encoder_
     n_held_out = 0 if valid is None else len(valid)
     train, valid = encoder.transform(train), None if valid is None else encoder.transform(valid)
-    linear = fit_linear(plan.params, train, plan.is_categorical, seeds[0], plan.device)
+    # The rows that a fold holds out are kept from its linear part, too: their scores are to be
+    # those of a model that has not seen them.
+    rows = train if valid is None or outputs is not None else train.with_more(valid)
+    linear = fit_linear(plan.params, rows, plan.is_categorical, seeds[0], plan.device)
     net = build_net(plan, encoder, train, n_held_out, seeds[0], last, linear.part)
     net.linear_reason_ = linear.reason
-    if linear.part is not None and linear.known is not None and last is None:
-        set_first_alpha(linear.part, linear.known, train, net.criterion_)
+    known: tuple[Tensor | None, Tensor | None] = (None, None)
+    if linear.part is not None and linear.known is not None:
+        of_train, rest = linear.known[: len(train)], linear.known[len(train) :]
+        known = of_train, rest if len(rest) else None
+        if last is None:
+            set_first_alpha(linear.part, of_train, train, net.criterion_)
     observers = [] if outputs is None else [outputs]
     if plan.task is not None:
         observers.append(Progress(plan.task))
     try:
         trained = train_on(
-            net, train, valid, epochs, plan.device, seeds[1], linear.known, observers=observers
+            net, train, valid, epochs, plan.device, seeds[1], known, observers=observers
         )
     except ValueError as error:
         if not plan.name:
@@ -237,6 +247,7 @@ def _train_fold(
     with train_part(plan, name, k - 1, epochs) as part:
         valid = None if outputs is None else test
         trained = train_net(part, train, valid, epochs, seeds, outputs=outputs)
+    trained.net.held_out_deviations_ = None
     return trained, outputs or trained.net.scores(test.X, plan.device)
 
 

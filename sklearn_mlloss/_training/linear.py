@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial, wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -26,15 +27,17 @@ from .logistic import LogisticFit, fit_logistic
 __all__ = ["FittedLinear", "deviations_of", "fit_linear", "fit_model", "set_first_alpha"]
 
 N_FOLDS = 5
-# Rows below which folds are too small, and from which one of them is enough to choose the penalty.
-FEWEST_ROWS, ROWS_OF_ONE_TRIAL = 10, 1000
+# Rows below which folds are too small, and held-out rows that are enough to choose the penalty.
+FEWEST_ROWS, TRIAL_ROWS = 10, 1000
 # Multiplications for all labels, of one fit, above which "auto" leaves the linear part out: about
 # five minutes of a core.
 MOST_PRODUCTS = 2**30
 # Dense products that take as long as a sparse one, and as the derivative of a loss.
 DENSE_PER_SPARSE, DENSE_PER_LOSS = 16, 96
 # Entries of dense rows that are encoded once for all products, and otherwise at a time.
-ENCODED, BLOCK = 2**20, 2**17
+ENCODED, BLOCK = 2**23, 2**17
+# Entries of encoded rows and of outputs up to which fits are computed in float64.
+DOUBLE = 2**21
 # Shares of the linear model to begin with, and the number of rows that one is chosen for.
 ALPHAS, CHECKED_ROWS = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.0), 2048
 
@@ -96,8 +99,8 @@ def fit_linear(
         return FittedLinear(None, None, reason)
     splitter = MultilabelStratifiedKFold(N_FOLDS, random_state=seed)
     folds = list(splitter.split(rows.Y, (np.nan_to_num(rows.Y) >= 0.5).astype(np.uint8)))
-    n_trials = 1 if len(rows) >= ROWS_OF_ONE_TRIAL else N_FOLDS
-    encoding, fit = fit_model(rows, is_categorical, folds, n_trials, device)
+    n_trials = min(N_FOLDS, math.ceil(TRIAL_ROWS * N_FOLDS / len(rows)))
+    encoding, fit = fit_model(rows, is_categorical, UnitEncoding(), folds, n_trials, device)
     part = LinearPart(encoding, fit.weight, fit.bias)
     return FittedLinear(
         part, fit.out_of_fold, f"penalty {fit.penalty:g}, the best of {N_FOLDS} folds"
@@ -108,6 +111,7 @@ def fit_linear(
 def fit_model(
     rows: Rows,
     is_categorical: np.ndarray | None,
+    encoding: UnitEncoding,
     folds: Sequence[Fold],
     n_trials: int,
     device: torch.device,
@@ -119,6 +123,8 @@ def fit_model(
     rows : Rows
     is_categorical : ndarray of bool, shape (n_features,), optional
         Columns of rows that hold codes of categories.
+    encoding : UnitEncoding
+        Of numbers; it is cloned.
     folds : sequence of (train, test)
         Numbers of rows.
     n_trials : int
@@ -133,29 +139,33 @@ def fit_model(
     LogisticFit
         With tensors on the CPU.
     """
-    encoder = fit_encoder(UnitEncoding(), rows, 0, is_categorical)
+    encoder = fit_encoder(encoding, rows, 0, is_categorical)
     dtype = torch.float64 if rows.X.dtype == np.float64 else torch.float32
-    encoding: Any = encoder.module(dtype)
-    inputs = _inputs(encoding, rows.X, encoder.n_outputs, device)
-    weight = np.ones(rows.Y.shape, rows.X.dtype)
+    module: Any = encoder.module(dtype)
+    # Rounding would end fits of the same rows in other containers after another step.
+    entries = len(rows) * max(encoder.n_outputs, (len(folds) + 1) * rows.Y.shape[1])
+    solved = torch.float64 if entries <= DOUBLE else dtype
+    inputs = _inputs(module, rows.X, encoder.n_outputs, device, solved)
+    weight = np.ones(rows.Y.shape)
     if rows.weight is not None:
         weight *= rows.weight if rows.weight.ndim == 2 else rows.weight[:, None]
     weight[np.isnan(rows.Y)] = 0
-    Y = np.nan_to_num(rows.Y).astype(rows.X.dtype)
+    Y = np.nan_to_num(rows.Y)
     trained, tested = np.zeros((2, len(rows), len(folds)), dtype=bool)
     for k, (train_rows, test_rows) in enumerate(folds):
         trained[train_rows, k], tested[test_rows, k] = True, True
     operations = 2.0 * len(rows) * encoder.n_outputs * Y.shape[1] * (len(folds) + 1)
     with threads_for(operations):
-        targets, weights, train, test = (
-            torch.from_numpy(part).to(inputs.device) for part in (Y, weight, trained, tested)
+        targets, weights = (
+            torch.from_numpy(part).to(inputs.device, solved) for part in (Y, weight)
         )
+        train, test = (torch.from_numpy(part).to(inputs.device) for part in (trained, tested))
         fit = fit_logistic(inputs, targets, weights, train, test, n_trials)
-    matrix, bias, prior, *means = (part.contiguous().cpu() for part in fit[:-1])
+    matrix, bias, prior, *means = (part.to("cpu", dtype).contiguous() for part in fit[:-1])
     # Rows of zeros are encoded as 0 where inputs are sparse.
     if isinstance(inputs, _SparseInputs) and inputs.zeros is not None:
         bias = bias - inputs.zeros @ matrix
-    return encoding, LogisticFit(matrix, bias, prior, means[0], means[1], fit.penalty)
+    return module, LogisticFit(matrix, bias, prior, means[0], means[1], fit.penalty)
 
 
 def _why_not(params: Any, rows: Rows) -> str:
@@ -255,22 +265,28 @@ class _SparseInputs:
 class _DenseInputs:
     """Inputs of a linear model, encoded for each product if they are many."""
 
-    def __init__(self, encoding: nn.Module, X: Matrix, width: int, device: torch.device):
-        self.device, self.width, self.X = device, width, X
+    def __init__(
+        self,
+        encoding: nn.Module,
+        X: Matrix,
+        width: int,
+        device: torch.device,
+        dtype: torch.dtype,
+    ):
+        self.device, self.width, self.X, self.dtype = device, width, X, dtype
         self.encoding = encoding
         self.kept = list(self._encoded()) if X.shape[0] * width <= ENCODED else None
         total = square = torch.zeros(width, dtype=torch.float64, device=device)
         for block in self._blocks():
             total = total + block.sum(dim=0)
             square = square + block.square().sum(dim=0)
-            dtype = block.dtype
         mean = total / X.shape[0]
         self.mean = mean.to(dtype)
         self.variance = (square / X.shape[0] - mean.square()).clamp(min=0).to(dtype)
 
     def _encoded(self) -> Iterator[Tensor]:
         for rows in _blocks(self.X, self.width):
-            yield self.encoding(rows).to(self.device)
+            yield self.encoding(rows).to(self.device, self.dtype)
 
     def _blocks(self) -> Any:
         return self._encoded() if self.kept is None else self.kept
@@ -289,17 +305,17 @@ class _DenseInputs:
 
 
 def _inputs(
-    encoding: nn.Module, X: Matrix, width: int, device: torch.device
+    encoding: nn.Module, X: Matrix, width: int, device: torch.device, dtype: torch.dtype
 ) -> _SparseInputs | _DenseInputs:
     """Return the encoded rows."""
     if isinstance(encoding, Scaled) and is_thin(getattr(X, "matrix", X)):
         matrix: Any = X[np.arange(X.shape[0])]
         columns, values = torch.from_numpy(matrix.indices), torch.from_numpy(matrix.data)
-        data = encoding.stored(columns, values).numpy()
+        data = encoding.stored(columns, values).to(dtype).numpy()
         matrix = sp.csr_array((data, matrix.indices, matrix.indptr), matrix.shape)
         return _SparseInputs(matrix, encoding.zeros())
     first = encoding(next(_blocks(X, width)))
     if torch.count_nonzero(first) > SPARSE_SHARE * first.numel():
-        return _DenseInputs(encoding, X, width, device)
-    blocks = [sp.csr_array(encoding(rows).numpy()) for rows in _blocks(X, width)]
+        return _DenseInputs(encoding, X, width, device, dtype)
+    blocks = [sp.csr_array(encoding(rows).to(dtype).numpy()) for rows in _blocks(X, width)]
     return _SparseInputs(sp.csr_array(sp.vstack(blocks, format="csr")))

@@ -166,9 +166,12 @@ class _Problem:
         self.entry_weight = weight.unsqueeze(1)
         share = trained.to(Y.dtype).unsqueeze(2) * self.entry_weight
         self.n_used = share.sum(dim=0).clamp(min=ADDED)
-        rate = ((share * self.targets).sum(dim=0) + ADDED) / (self.n_used + 2 * ADDED)
+        positives = (share * self.targets).sum(dim=0)
+        rate = (positives + ADDED) / (self.n_used + 2 * ADDED)
         self.bias = rate.logit()
-        self.share = share.div_(self.n_used)
+        # A label that does not vary stays at its prior, from which nothing would hold it back.
+        varies = (positives > 0) & (positives < self.n_used)
+        self.share = share.div_(self.n_used).mul_(varies)
         self.curvature = (rate * (1 - rate)).flatten()
         self.prior_loss = torch.special.entr(rate).add(torch.special.entr(1 - rate)).flatten()
 

@@ -43,6 +43,7 @@ from .fast.loop import FusedTraining, can_fuse
 from .fast.sparse import is_thin, sparse_outputs, takes_sparse
 from .guard import Check, Guard, is_checked
 from .interface import NetInterface
+from .linear import deviations_of
 from .optimizers import keep_compiler_out, make_optimizer, needs_closure
 
 __all__ = ["TableNet", "names_not_finite"]
@@ -50,6 +51,8 @@ __all__ = ["TableNet", "names_not_finite"]
 # Rows that go through the network at once: hidden activations stay in the cache.
 PREDICT_ROWS = 1024
 VALID_ROWS = 4096
+# Factor of the first output weights beside a linear part, which random ones would blur.
+BESIDE_LINEAR = 0.1
 # Rows whose outputs are checked after a training without held-out rows.
 CHECKED_ROWS = 256
 
@@ -84,6 +87,9 @@ class TableNet(NetInterface, NeuralNet):
     # Names of parameters and buffers that were not finite before the last training, such as the
     # mask of a custom module.
     not_finite_: frozenset[str] = frozenset()
+    # Deviations of the held-out rows by linear models that have not seen them, until the end of a
+    # fit: the linear part has seen them.
+    held_out_deviations_: Tensor | None = None
     # Why the last training went back to its best weights before its end, else empty.
     divergence_: str = ""
     # What the last training learned, where that was checked.
@@ -118,6 +124,10 @@ class TableNet(NetInterface, NeuralNet):
             self.initialize_optimizer()
         if last is None:
             self._set_output_bias(bias)
+            if self.linear_part() is not None:
+                layers: Any = self.module_.layers
+                with torch.no_grad():
+                    layers[-1].weight.mul_(BESIDE_LINEAR)
             return
         # The linear part is that of the rows of this training; its shares continue.
         linear, before = self.linear_part(), last.linear_part()
@@ -305,7 +315,7 @@ class TableNet(NetInterface, NeuralNet):
             rows = len(batch[0])
             if notify:
                 self.notify("on_batch_begin", batch=batch, training=training)
-            with self._known(batches):
+            with self.knowing(batches.table, batches.rows):
                 step = step_fn(batch)
             loss = step["loss"].detach()
             if notify:
@@ -387,6 +397,17 @@ class TableNet(NetInterface, NeuralNet):
                 if count is not None:
                     counts.append(count[:real].double().numpy())
         return scores, np.concatenate(counts) if counts else None
+
+    def held_out_scores(
+        self, X: Any, device: torch.device | str
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return `scores` of the rows that were held out when the net was trained."""
+        linear, known = self.linear_part(), self.held_out_deviations_
+        if linear is None or known is None:
+            return self.scores(X, device)
+        with torch._C._InferenceMode(True):
+            outputs = torch.cat([block[:real] for block, real in self.outputs(X, device)])
+            return self.link(linear.added(outputs, known - deviations_of(linear, X)))
 
     @torch.inference_mode()
     def link(self, outputs: Tensor) -> tuple[np.ndarray, np.ndarray | None]:
@@ -493,13 +514,13 @@ class TableNet(NetInterface, NeuralNet):
                 layers[-1].bias.copy_(torch.as_tensor(bias))
 
     @contextmanager
-    def _known(self, batches: Batches) -> Iterator[None]:
-        """Give the linear part of the network, if there is one, the deviations of a batch."""
+    def knowing(self, table: Table, rows: Tensor) -> Iterator[None]:
+        """Give the linear part of the network, if there is one, the deviations of some rows."""
         linear = self.linear_part()
         if linear is None:
             yield
             return
-        linear.known = batches.table.known(batches.rows)
+        linear.known = table.known(rows)
         try:
             yield
         finally:

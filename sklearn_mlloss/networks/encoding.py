@@ -456,13 +456,7 @@ class PiecewiseLinearEncoding(Encoding):
                 self.flipped_[j] = counts[1] > (0.5 + SLACK) * counts.sum()
             if len(values):
                 self.median_[j] = quantiles(values, counts, np.array([0.5]))[0]
-            edges = values
-            # Edges of more bins than there are values would lie between these.
-            if len(values) > self.n_bins + 1:
-                fractions = np.linspace(0, 1, self.n_bins + 1)
-                # Rounded as the rows are, or an edge could lie between neighbouring numbers.
-                edges = np.unique(quantiles(values, counts, fractions).astype(columns.X.dtype))
-            edges = edges.astype(np.float64)
+            edges = bin_edges(values, counts, self.n_bins, columns.X.dtype)
             self.edges_.append(edges)
             means = np.zeros(max(0, len(edges) - 1))
             if self.center and self.flipped_[j]:
@@ -533,6 +527,18 @@ def _mean_fills(values: np.ndarray, counts: np.ndarray, edges: np.ndarray) -> np
         inside = (values[start:stop] - edges[t]) * inverse(edges[t + 1] - edges[t])
         fills[t] = inside @ counts[start:stop] + counts[stop:].sum()
     return fills / counts.sum()
+
+
+def bin_edges(
+    values: np.ndarray, counts: np.ndarray, n_bins: int, dtype: np.dtype[Any]
+) -> np.ndarray:
+    """Return the edges of at most `n_bins` quantile bins of sorted values with these counts."""
+    # Edges of more bins than there are values would lie between these.
+    if len(values) > n_bins + 1:
+        # Rounded as the rows are, or an edge could lie between neighbouring numbers.
+        edges = quantiles(values, counts, np.linspace(0, 1, n_bins + 1)).astype(dtype)
+        values = np.unique(edges)
+    return values.astype(np.float64)
 
 
 def _normal_scores(counts: np.ndarray) -> np.ndarray:

@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._data.fields import checked
+from .._data.validation import check_integer
 from .columns import Columns, quantiles
-from .encoding import Encoding
-from .layers import Scaled, inverse
+from .encoding import Encoding, bin_edges
+from .layers import PiecewiseLinear, Scaled, inverse
 
 __all__ = ["LinearPart", "UnitEncoding"]
 
@@ -18,23 +20,31 @@ __all__ = ["LinearPart", "UnitEncoding"]
 FARTHEST = 4.0
 # A sparse X with a larger share of non-zeros is treated as dense.
 SPARSE_SHARE = 0.25
+# Size of the outputs for bins: the smaller, the more their weights are penalised.
+BIN_SHARE = 0.5
 # How many times as fast as the weights of the network the shares are learned.
 PACE = 10.0
 
 
 @dataclass(eq=False, repr=False)
 class UnitEncoding(Encoding):
-    r"""Centre each column and scale it by the typical size of its deviations from the median.
+    r"""Inputs of a linear model: each column on a common scale, and how far it fills its bins.
 
     .. math:: z = \frac{x - \text{mean}}{\sqrt{\text{mean of } (x - \text{median})^2
               \text{ over } x \neq \text{median}}}
 
-    within ±4. A continuous column is standardised, except that few outliers count less. A column of
-    two values, such as 0 and 1, is only centred: scaled to variance 1, rare ones would escape a
-    penalty. A sparse X, of which less than a quarter is not 0, is not centred: zeros stay zeros.
+    within ±4. A continuous column is standardised. A column of two values, such as 0 and 1, is only
+    centred: scaled to variance 1, rare ones would escape a penalty. Columns of more values also
+    have the outputs of a `PiecewiseLinearEncoding`, by half: with them the model is additive, and
+    linear where the penalty finds nothing else worth its price.
+
+    A sparse X, of which less than a quarter is not 0, is not centred, so that zeros stay zeros, and
+    has no bins.
 
     Parameters
     ----------
+    n_bins : int, default=4
+        Maximum number of bins per column; 0 for none.
     missing_indicator : bool, default=True
         Whether each column with NaN in some of the training rows has one more output, 1 for NaN.
 
@@ -44,24 +54,52 @@ class UnitEncoding(Encoding):
         Offset to subtract, and factor to multiply by, which is 0 for constant columns.
     limits_ : pair of ndarray of shape (n_features,)
         Limits of the values before scaling.
+    edges_ : list of ndarray
+        Edges of the bins of each column; empty if it has none.
+    median_ : ndarray of shape (n_features,)
     """
 
+    n_bins: int = checked(4, check_integer, low=0)
     missing_indicator: bool = True
 
     def _fit(self, columns: Columns) -> int:
-        mean, width = columns.moments[0], np.zeros(columns.n_features)
-        for j, (values, counts) in enumerate(columns.distinct()):
-            if not self.constant_[j]:
-                square = (values - quantiles(values, counts, np.array([0.5]))[0]) ** 2
-                width[j] = np.sqrt(square @ counts / counts[square > 0].sum())
         thin = columns.sparse and columns.X.nnz < SPARSE_SHARE * np.prod(columns.X.shape)
+        mean, width = columns.moments[0], np.zeros(columns.n_features)
+        self.edges_, self.median_ = [], np.zeros(columns.n_features)
+        for j, (values, counts) in enumerate(columns.distinct()):
+            edges = np.empty(0)
+            if not self.constant_[j]:
+                self.median_[j] = quantiles(values, counts, np.array([0.5]))[0]
+                square = (values - self.median_[j]) ** 2
+                width[j] = np.sqrt(square @ counts / counts[square > 0].sum())
+                if len(values) > 2 and self.n_bins and not thin:
+                    edges = bin_edges(values, counts, self.n_bins, columns.X.dtype)
+            self.edges_.append(edges)
         self.center_ = np.zeros_like(mean) if thin else mean
         self.factor_ = np.where(self.constant_, 0.0, inverse(width))
         self.limits_ = mean - FARTHEST * width, mean + FARTHEST * width
-        return columns.n_features
+        return columns.n_features + sum(max(0, len(edges) - 1) for edges in self.edges_)
 
-    def _module(self, dtype: torch.dtype) -> Scaled:
-        return Scaled(self.center_, self.factor_, self.limits_, dtype)
+    def _module(self, dtype: torch.dtype) -> nn.Module:
+        scaled = Scaled(self.center_, self.factor_, self.limits_, dtype)
+        if not any(len(edges) > 1 for edges in self.edges_):
+            return scaled
+        flipped = np.zeros(len(self.edges_), dtype=bool)
+        # The intercept takes the means.
+        means = [np.zeros(max(0, len(edges) - 1)) for edges in self.edges_]
+        return _WithBins(scaled, PiecewiseLinear(self.edges_, flipped, means, self.median_, dtype))
+
+
+class _WithBins(nn.Module):
+    """Columns, and how far they fill their bins."""
+
+    def __init__(self, scaled: nn.Module, bins: nn.Module):
+        super().__init__()
+        self.scaled, self.bins = scaled, bins
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Encode rows."""
+        return torch.cat([self.scaled(X), BIN_SHARE * self.bins(X)], dim=-1)
 
 
 class LinearPart(nn.Module):
@@ -84,7 +122,8 @@ class LinearPart(nn.Module):
     share : nn.Parameter of shape (n_labels,)
         A tenth of :math:`\alpha`, which so changes ten times as fast in steps of a given size.
     known : Tensor of shape (n, n_labels), or None
-        Deviations of the present batch in training, from models that have not seen these rows.
+        Deviations of the present batch, while a network is trained, from models that have not seen
+        its rows.
     """
 
     weight: Tensor
@@ -115,7 +154,7 @@ class LinearPart(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """Return the log-odds of rows less those of the label priors, shape (n, n_labels)."""
-        if self.known is not None and self.training:
+        if self.known is not None:
             return self.known
         return torch.addmm(self.bias, self.encoding(X), self.weight)
 

@@ -125,7 +125,10 @@ def sparse_outputs(
         encoded = encoding.sparse(rows) if isinstance(encoding, Flipped) else rows
         outputs = others(_filled_up(encoded, size).times(weight) + first.bias)
         if linear is not None:
-            outputs = linear.added(outputs, sparse_deviations(linear, _filled_up(rows, size)))
+            known = linear.known
+            if known is None:
+                known = sparse_deviations(linear, _filled_up(rows, size))
+            outputs = linear.added(outputs, known)
         yield outputs, rows.shape[0]
 
 
