@@ -398,7 +398,7 @@ def test_votes_of_votes_networks_and_rows_without_scores():
     some = [(np.arange(60), np.arange(60, 120)), (np.arange(60, 120), np.arange(20, 60))]
     net = MultiLabelNetClassifier(
         hidden_layer_sizes=(8,), max_epochs=5, cv=some, store_cv_results=True,
-        random_state=0, device="cpu", calibration="sigmoid",
+        random_state=0, device="cpu", calibration="sigmoid", linear_part=False,
     )  # fmt: skip
     inner = learned(OF_FOLDS | {"no": "drop"})
     clf = SoftVotingClassifier([("net", net), ("vote", inner)], weights="learned").fit(X, Y)
