@@ -115,6 +115,7 @@ def fit_model(
     folds: Sequence[Fold],
     n_trials: int,
     device: torch.device,
+    solved: torch.dtype | None = None,
 ) -> tuple[nn.Module, LogisticFit]:
     """Fit penalised logistic regressions of all labels.
 
@@ -131,6 +132,8 @@ def fit_model(
         Number of folds, the first ones, that choose the penalty.
     device : torch.device
         Where dense products are computed.
+    solved : torch.dtype, optional
+        Precision of the solver; by default float64 for small fits, and otherwise that of X.
 
     Returns
     -------
@@ -142,9 +145,10 @@ def fit_model(
     encoder = fit_encoder(encoding, rows, 0, is_categorical)
     dtype = torch.float64 if rows.X.dtype == np.float64 else torch.float32
     module: Any = encoder.module(dtype)
-    # Rounding would end fits of the same rows in other containers after another step.
-    entries = len(rows) * max(encoder.n_outputs, (len(folds) + 1) * rows.Y.shape[1])
-    solved = torch.float64 if entries <= DOUBLE else dtype
+    if solved is None:
+        # Rounding would end fits of the same rows in other containers after another step.
+        entries = len(rows) * max(encoder.n_outputs, (len(folds) + 1) * rows.Y.shape[1])
+        solved = torch.float64 if entries <= DOUBLE else dtype
     inputs = _inputs(module, rows.X, encoder.n_outputs, device, solved)
     weight = np.ones(rows.Y.shape)
     if rows.weight is not None:
