@@ -214,7 +214,7 @@ def effect_of_mixup():
 
 def effect_of_linear_part():
     net = early(linear_part=True).fit(X, Y)
-    assert net.net_.module_.linear.weight.shape == (4, 3)
+    assert net.net_.module_.linear.weight.shape == (4 + 4 * 4, 3)
     assert "best of 5 folds" in net.summary()
     assert differ(net, early(linear_part=False).fit(X, Y))
     for params in (dict(early_stopping=True), dict(early_stopping=False)):
@@ -618,7 +618,8 @@ def test_best_weights_are_restored():
 
 
 def test_history_marks_the_epochs_with_the_best_weights_so_far():
-    net = early(learning_rate=0.1, max_epochs=10, warm_start=True).fit(X, Y)
+    params = dict(learning_rate=0.1, max_epochs=10, linear_part=False)
+    net = early(**params, warm_start=True).fit(X, Y)
     curve, best = net.history_["valid_loss"], 1e9
     for value, is_best in zip(curve, net.history_["is_best"], strict=True):
         assert is_best == (value < best - 1e-4 * best)
@@ -634,7 +635,9 @@ def test_history_marks_the_epochs_with_the_best_weights_so_far():
 
 
 def test_validation_loss_of_the_final_weights_is_the_smallest():
-    net = early(learning_rate=0.1, dropout=0.0, hidden_layer_sizes=(32,)).fit(X, Y)
+    # A linear part is fitted to all rows, see tests/_training/test_linear.py.
+    params = dict(learning_rate=0.1, dropout=0.0, linear_part=False)
+    net = early(**params, hidden_layer_sizes=(32,)).fit(X, Y)
     curve = net.history_["valid_loss"]
     _, seen = held_out(n_iter_no_change=1)  # the same rows, by the same seed
     targets = seen[0][0]
@@ -663,7 +666,8 @@ def test_hold_out_is_deterministic_and_stratified():
 
 @pytest.mark.parametrize("schedule", [None, "plateau"])
 def test_infinite_patience_makes_all_epochs_and_keeps_the_best(schedule):
-    params = dict(max_epochs=12, learning_rate=1.0, early_stopping=True, lr_schedule=schedule)
+    params = dict(max_epochs=12, learning_rate=1.0, early_stopping=True, lr_schedule=schedule,
+                  linear_part=False)  # fmt: skip
     endless = make(**params, n_iter_no_change=np.inf).fit(X, Y)
     assert endless.n_iter_ == 12 and not endless.history_["is_best"][-1]
     np.testing.assert_array_equal(

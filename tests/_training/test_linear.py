@@ -12,8 +12,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import label_ranking_average_precision_score
 
-from sklearn_mlloss import MultiLabelNetClassifier
+from sklearn_mlloss import MultiLabelNetClassifier, classifier
 from sklearn_mlloss._data.rows import Rows, RowView
+from sklearn_mlloss._decision.decision import HeldOut
 from sklearn_mlloss._training import linear as linear_file
 from sklearn_mlloss._training import logistic
 from sklearn_mlloss._training import net as net_file
@@ -222,6 +223,22 @@ def test_the_decision_is_fitted_on_scores_that_are_not_optimistic():
     assert net.net_.held_out_deviations_ is None
     # Noise: the calibrator draws probabilities to the label priors.
     assert abs(net.predict_proba(wide) - noise.mean(axis=0)).max() < 0.3
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_held_out_scores_are_those_of_early_stopping(monkeypatch, sparse):
+    table = np.where(rng.random((N, 30)) < 0.1, 1.0, 0) if sparse else X
+    labels = (table[:, :L] > 0).astype(int)
+    scored = []
+
+    class Seen(HeldOut):
+        def __init__(self, scores, Y, *args, **kwargs):
+            scored.append(-np.log(np.where(Y == 1, scores, 1 - scores)).mean())
+            super().__init__(scores, Y, *args, **kwargs)
+
+    monkeypatch.setattr(classifier, "HeldOut", Seen)
+    net = make(decoder="global_threshold").fit(sp.csr_array(table) if sparse else table, labels)
+    assert scored[0] == pytest.approx(min(net.history_["valid_loss"]), rel=1e-3)
 
 
 @pytest.mark.parametrize("params", [
