@@ -110,8 +110,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         Trains on mixtures of two encoded rows each, with shares from Beta(mixup, mixup), see
         `sklearn_mlloss.networks.Mixup`. "auto" is 2/5 of the rate of `dropout`.
     linear_part : bool or "auto", default="auto"
-        Whether a linear model is a part of the network: see the notes. "auto" is True with
-        `early_stopping`.
+        Whether a penalised linear model is a part of the network, see the notes. "auto" is True
+        with `early_stopping`, unless rows and labels are so many that it would take minutes.
     module : callable ``(n_features, n_outputs) -> torch.nn.Module``, optional
         A custom network for the encoded X instead of the built-in one, whose parameters above must
         then keep their defaults. The bias of its last linear layer with `n_outputs` outputs, if it
@@ -285,6 +285,23 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     is kept, `encoding_reason_` reports it, and a `ConvergenceWarning` is raised if it has learned
     nothing either.
 
+    The linear part is an additive logistic regression of each label, fitted to its optimum before
+    training: of the standardised columns and, unless X is sparse, of four bins of each, of
+    categories, and of indicators of missing values, with an L2 penalty that is chosen by five
+    folds. The output of label :math:`l` is
+
+    .. math:: f_l(x) + \\alpha_l \\, (g_l(x) - g_l),
+
+    where :math:`f` are the layers of the network, :math:`g_l(x)` is the log-odds by the linear
+    model, and :math:`g_l` that of the label prior; :math:`\\alpha_l` is trained with the layers,
+    with ten times their learning rate. In training, :math:`g_l(x)` comes from fits without the fold
+    of the row, and so do the scores that calibrator and decoder are fitted on. Where labels depend
+    on columns one by one, which layers and early stopping learn less well from few rows, the
+    network is as good as the linear model; where they do not, layers and shares correct it [2]_.
+    `summary()` has the penalty and the shares. There is no linear part in a custom `module`, after
+    `partial_fit` alone, and, by "auto", without early stopping, so that such a fit depends on rows
+    and weights only and not on folds.
+
     With scikit-learn 1.9, ``set_callbacks`` takes `ProgressBar` and other callbacks, for each fold
     and each epoch of `fit`. At the end of an epoch (not of a fold's) `fitted_estimator` is what the
     fit would be if it had ended there, with a fitted decision. A callback may end training by
@@ -294,6 +311,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     ----------
     .. [1] Y. Gorishniy, I. Rubachev, A. Babenko. "On embeddings for numerical features in tabular
        deep learning". NeurIPS 2022.
+    .. [2] H.-T. Cheng et al. "Wide & deep learning for recommender systems". DLRS 2016. There, the
+       linear model is trained with the layers.
 
     Examples
     --------
