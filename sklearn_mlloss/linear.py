@@ -48,8 +48,7 @@ class MultiLabelLogisticRegressionCV(ProbabilityClassifier):
         Folds on which the penalty is chosen. An int (None is 5) is their number, stratified by
         label. Rows of groups are kept together by splits:
         ``cv=list(GroupKFold().split(X, Y, groups))``.
-    categorical_features : "from_dtype", None or array-like of bool, int or str, \
-            default="from_dtype"
+    categorical_features : "from_dtype", None or array-like, default="from_dtype"
         Which columns of X are categorical, as for `MultiLabelNetClassifier`.
     store_cv_results : bool, default=False
         Whether to keep the out-of-fold scores in `oof_scores_`.
