@@ -77,8 +77,6 @@ def expected_failed_checks(estimator):
         reason = "weight 2 and a repeated row give other minibatches and another hold-out"
         expected["check_sample_weight_equivalence_on_dense_data"] = reason
         expected["check_sample_weight_equivalence_on_sparse_data"] = reason
-    if estimator.categorical_features == [0]:
-        expected["check_classifiers_train"] = "nearly every row is a category of its own"
     decoder = estimator.decoder
     if decoder == "auto":
         decoder = get_loss(estimator.loss).default_decoder
