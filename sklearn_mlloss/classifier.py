@@ -19,6 +19,7 @@ from ._data.fitting import draw_entropy, unchanged_on_error
 from ._data.folds import Fold
 from ._data.rows import Rows
 from ._data.targets import TargetCodec
+from ._data.validation import check_flag
 from ._decision.base import DecidingClassifier
 from ._decision.cross_fit import CrossFit, hold_out, make_folds_of_kept
 from ._decision.decision import Decision, HeldOut, make_decision, reserve
@@ -290,10 +291,10 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     categories, and of indicators of missing values, with an L2 penalty that is chosen by five
     folds. The output of label :math:`l` is
 
-    .. math:: f_l(x) + \\alpha_l \\, (g_l(x) - g_l),
+    .. math:: f_l(x) + a_l (g_l(x) - g_l),
 
     where :math:`f` are the layers of the network, :math:`g_l(x)` is the log-odds by the linear
-    model, and :math:`g_l` that of the label prior; :math:`\\alpha_l` is trained with the layers,
+    model, and :math:`g_l` that of the label prior; :math:`a_l` is trained with the layers,
     with ten times their learning rate. In training, :math:`g_l(x)` comes from fits without the fold
     of the row, and so do the scores that calibrator and decoder are fitted on. Where labels depend
     on columns one by one, which layers and early stopping learn less well from few rows, the
@@ -416,6 +417,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         MultiLabelNetClassifier
             The fitted estimator. If anything fails, it is left as it was.
         """
+        check_flag(self.warm_start, "warm_start")
         with unchanged_on_error(self), callbacks_torn_down(self), torch_defaults():
             last = getattr(self, "net_", None) if self.warm_start else None
             loss, data = self._begin(X, y, sample_weight, last)
@@ -609,7 +611,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         def finish(model: MultiLabelNetClassifier, net: TableNet) -> None:
             model._keep([net])
             if held_out is not None and model._decision.requires_fit:
-                scores, count = net.held_out_scores(held_out.X, plan.device)
+                scores, count = net.held_out_scores(held_out, plan.device)
                 scored = HeldOut(scores, held_out.Y, held_out.weight, count)
                 model._learn_decision(scored, data)
 

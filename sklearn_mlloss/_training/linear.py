@@ -28,7 +28,7 @@ __all__ = ["FittedLinear", "deviations_of", "fit_linear", "fit_model", "set_firs
 
 N_FOLDS = 5
 # Rows below which folds are too small, and held-out rows that are enough to choose the penalty.
-FEWEST_ROWS, TRIAL_ROWS = 10, 1000
+FEWEST_ROWS, TRIAL_ROWS = 10, 500
 # Multiplications for all labels, of one fit, above which "auto" leaves the linear part out: about
 # five minutes of a core.
 MOST_PRODUCTS = 2**30
@@ -37,7 +37,7 @@ DENSE_PER_SPARSE, DENSE_PER_LOSS = 16, 96
 # Entries of dense rows that are encoded once for all products, and otherwise at a time.
 ENCODED, BLOCK = 2**23, 2**17
 # Entries of encoded rows and of outputs up to which fits are computed in float64.
-DOUBLE = 2**21
+DOUBLE = 2**17
 # Shares of the linear model to begin with, and the number of rows that one is chosen for.
 ALPHAS, CHECKED_ROWS = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.0), 2048
 

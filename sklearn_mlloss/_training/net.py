@@ -25,6 +25,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor, nn
 
+from .._data.rows import Rows
 from ..networks import MLP
 from ..networks.linear import LinearPart
 from .batches import Batches, Table, block_size, blocks
@@ -399,15 +400,16 @@ class TableNet(NetInterface, NeuralNet):
         return scores, np.concatenate(counts) if counts else None
 
     def held_out_scores(
-        self, X: Any, device: torch.device | str
+        self, rows: Rows, device: torch.device | str
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Return `scores` of the rows that were held out when the net was trained."""
         linear, known = self.linear_part(), self.held_out_deviations_
         if linear is None or known is None:
-            return self.scores(X, device)
+            return self.scores(rows.X, device)
+        seen = deviations_of(linear, self.encoder_.transform(rows).X)
         with torch._C._InferenceMode(True):
-            outputs = torch.cat([block[:real] for block, real in self.outputs(X, device)])
-            return self.link(linear.added(outputs, known - deviations_of(linear, X)))
+            outputs = torch.cat([block[:real] for block, real in self.outputs(rows.X, device)])
+            return self.link(linear.added(outputs, known - seen))
 
     @torch.inference_mode()
     def link(self, outputs: Tensor) -> tuple[np.ndarray, np.ndarray | None]:

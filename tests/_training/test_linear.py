@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
+from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import label_ranking_average_precision_score
@@ -411,3 +412,11 @@ def test_a_table_of_noise_still_warns():
     check = net.net_.check_
     told = any("nothing beyond the label priors" in str(one.message) for one in caught)
     assert told or check.loss < check.constant_loss
+
+
+def test_a_transformer_and_a_calibration():
+    net = make(encoding=PCA(2), calibration="temperature").fit(X, Y)
+    assert net.net_.module_.linear.weight.shape[0] == net.net_.module_.linear.encoding(
+        torch.zeros(1, 2)
+    ).shape[1]  # fmt: skip
+    assert np.isfinite(net.predict_proba(X)).all()
