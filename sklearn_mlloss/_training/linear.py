@@ -98,9 +98,17 @@ def fit_linear(
     if reason:
         return FittedLinear(None, None, reason)
     splitter = MultilabelStratifiedKFold(N_FOLDS, random_state=seed)
-    folds = list(splitter.split(rows.Y, (np.nan_to_num(rows.Y) >= 0.5).astype(np.uint8)))
+    folds = []
+    for _, test_rows in splitter.split(rows.Y, (np.nan_to_num(rows.Y) >= 0.5).astype(np.uint8)):
+        test = np.zeros(len(rows), dtype=bool)  # a fifth of the memory of row numbers
+        test[test_rows] = True
+        folds.append((~test, test))
     n_trials = min(N_FOLDS, math.ceil(TRIAL_ROWS * N_FOLDS / len(rows)))
-    encoding, fit = fit_model(rows, is_categorical, UnitEncoding(), folds, n_trials, device)
+    unit = UnitEncoding()
+    if len(rows) * rows.X.shape[1] * (1 + unit.n_bins) > ENCODED:
+        # To encode bins for each product would take minutes, and of many rows layers learn them.
+        unit.n_bins = 0
+    encoding, fit = fit_model(rows, is_categorical, unit, folds, n_trials, device)
     part = LinearPart(encoding, fit.weight, fit.bias)
     return FittedLinear(
         part, fit.out_of_fold, f"penalty {fit.penalty:g}, the best of {N_FOLDS} folds"
@@ -127,7 +135,7 @@ def fit_model(
     encoding : UnitEncoding
         Of numbers; it is cloned.
     folds : sequence of (train, test)
-        Numbers of rows.
+        Numbers of rows, or masks.
     n_trials : int
         Number of folds, the first ones, that choose the penalty.
     device : torch.device
@@ -150,7 +158,7 @@ def fit_model(
         entries = len(rows) * max(encoder.n_outputs, (len(folds) + 1) * rows.Y.shape[1])
         solved = torch.float64 if entries <= DOUBLE else dtype
     inputs = _inputs(module, rows.X, encoder.n_outputs, device, solved)
-    weight = np.ones(rows.Y.shape)
+    weight = np.ones(rows.Y.shape, rows.X.dtype)
     if rows.weight is not None:
         weight *= rows.weight if rows.weight.ndim == 2 else rows.weight[:, None]
     weight[np.isnan(rows.Y)] = 0
@@ -225,6 +233,7 @@ def deviations_of(part: LinearPart, X: Matrix) -> Tensor:
     """Return the deviations of rows, on the CPU."""
     if part.takes_sparse and is_thin(getattr(X, "matrix", X)):
         rows: Any = X[np.arange(X.shape[0])]
+        rows.sum_duplicates()
         return sparse_deviations(part, SparseRows.of(rows))
     blocks = [part.bias.new_empty(0, len(part.bias)), *map(part, _blocks(X, len(part.weight)))]
     return torch.cat(blocks)
@@ -314,6 +323,7 @@ def _inputs(
     """Return the encoded rows."""
     if isinstance(encoding, Scaled) and is_thin(getattr(X, "matrix", X)):
         matrix: Any = X[np.arange(X.shape[0])]
+        matrix.sum_duplicates()
         columns, values = torch.from_numpy(matrix.indices), torch.from_numpy(matrix.data)
         data = encoding.stored(columns, values).to(dtype).numpy()
         matrix = sp.csr_array((data, matrix.indices, matrix.indptr), matrix.shape)

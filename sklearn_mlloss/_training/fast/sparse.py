@@ -122,6 +122,10 @@ def sparse_outputs(
     others, weight = network.layers[1:], first.weight.t().contiguous()
     for start in range(0, X.shape[0], size):
         rows: Any = X[start : start + size]
+        if linear is not None and not rows.has_canonical_format:
+            # Limits are those of the sums.
+            rows = rows.copy()
+            rows.sum_duplicates()
         encoded = encoding.sparse(rows) if isinstance(encoding, Flipped) else rows
         outputs = others(_filled_up(encoded, size).times(weight) + first.bias)
         if linear is not None:

@@ -204,11 +204,17 @@ def test_columns_that_a_row_has_twice(monkeypatch):
     indptr = 3 * np.arange(len(X) + 1)
     indices = np.tile([5, 1, 5], len(X))
     twice = sp.csr_matrix((X[:, :3].ravel(), indices, indptr), shape=(len(X), 30))
-    fast, slow = both_ways(monkeypatch, make(), X=twice)
+    fast, slow = both_ways(monkeypatch, make(linear_part=False), X=twice)
     assert_equal(fast, slow)
-    dense = make(encoding=None).fit(twice.toarray(), Y)
+    dense = make(encoding=None, linear_part=False).fit(twice.toarray(), Y)
     proba = dense.predict_proba(twice.toarray())
     np.testing.assert_allclose(fast.predict_proba(twice), proba, rtol=1e-4)
+    # A linear part limits the sums, not the values.
+    once = sp.csr_matrix(twice.toarray())
+    expected = make(linear_part=True).fit(once, Y).predict_proba(once)
+    for table in (twice, once):
+        proba = make(linear_part=True).fit(table, Y).predict_proba(twice)
+        np.testing.assert_allclose(proba, expected, rtol=1e-4)
 
 
 class EachBatch(Callback):
