@@ -287,7 +287,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     nothing either.
 
     The linear part is an additive logistic regression of each label, fitted to its optimum before
-    training: of the standardised columns and, unless X is sparse, of four bins of each, of
+    training: of the standardised columns and, unless X is sparse or large, of four bins of each, of
     categories, and of indicators of missing values, with an L2 penalty that is chosen by five
     folds. The output of label :math:`l` is
 
