@@ -146,7 +146,7 @@ class TrainingCurveDisplay:
         >>> from sklearn.datasets import make_multilabel_classification
         >>> from sklearn_mlloss import MultiLabelNetClassifier
         >>> from sklearn_mlloss.inspection import TrainingCurveDisplay
-        >>> X, Y = make_multilabel_classification(n_classes=3, random_state=0)
+        >>> X, Y = make_multilabel_classification(300, n_classes=3, random_state=0)
         >>> net = MultiLabelNetClassifier("focal", hidden_layer_sizes=(8,), learning_rate=0.1,
         ...     cv=3, random_state=0)
         >>> display = TrainingCurveDisplay.from_estimator(net.fit(X, Y))
