@@ -288,16 +288,16 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
 
     The linear part is an additive logistic regression of each label, fitted to its optimum before
     training: of the standardised columns and, unless X is sparse or large, of four bins of each, of
-    categories, and of indicators of missing values, with an L2 penalty that is chosen by five
-    folds. The output of label :math:`l` is
+    categories, and of indicators of missing values, with an L2 penalty that is chosen on up to
+    five folds. The output of label :math:`l` is
 
     .. math:: f_l(x) + a_l (g_l(x) - g_l),
 
     where :math:`f` are the layers of the network, :math:`g_l(x)` is the log-odds by the linear
     model, and :math:`g_l` that of the label prior; :math:`a_l` is trained with the layers,
-    with ten times their learning rate. In training, :math:`g_l(x)` comes from fits without the fold
-    of the row, and so do the scores that calibrator and decoder are fitted on. Where labels depend
-    on columns one by one, which layers and early stopping learn less well from few rows, the
+    with ten times their learning rate under adamw and the like. In training, :math:`g_l(x)` comes
+    from fits without the fold of the row, and so do the scores that calibrator and decoder are
+    fitted on. Where labels depend on columns one by one, which layers and early stopping learn less well from few rows, the
     network is as good as the linear model; where they do not, layers and shares correct it [2]_.
     `summary()` has the penalty and the shares. There is no linear part in a custom `module`, after
     `partial_fit` alone, and, by "auto", without early stopping, so that such a fit depends on rows

@@ -111,7 +111,7 @@ def fit_linear(
     encoding, fit = fit_model(rows, is_categorical, unit, folds, n_trials, device)
     part = LinearPart(encoding, fit.weight, fit.bias)
     return FittedLinear(
-        part, fit.out_of_fold, f"penalty {fit.penalty:g}, the best of {N_FOLDS} folds"
+        part, fit.out_of_fold, f"penalty {fit.penalty:g}, the best of {n_trials} folds"
     )
 
 
