@@ -34,6 +34,14 @@ __all__ = ["Plan", "build_net", "check_accepts", "make_loss"]
 
 # Parameters of skorch.NeuralNet that work and that the estimator has no parameters for.
 NET_PARAMS = ("optimizer__param_groups", "torch_load_kwargs")
+# Optimisers whose steps do not depend on the size of the gradient.
+ADAPTIVE = (
+    torch.optim.Adam,
+    torch.optim.AdamW,
+    torch.optim.NAdam,
+    torch.optim.RMSprop,
+    torch.optim.Adagrad,
+)
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,9 @@ def build_net(
         params.optimizer_params,
         plan.device,
     )
+    adaptive = isinstance(optimizer, type) and issubclass(optimizer, ADAPTIVE)
+    if linear is not None and not adaptive:
+        linear.pace = 1.0
     dtype = torch.float64 if params.precision == "float64" else torch.float32
     try_optimizer(optimizer, settings, plan.device, dtype)
     network, arguments = params.module, {}

@@ -136,7 +136,7 @@ class TableNet(NetInterface, NeuralNet):
         parts = {k: v for k, v in parts.items() if linear and k.startswith("linear.")}
         weights = {k: v for k, v in weights.items() if not (before and k.startswith("linear."))}
         if linear and before:
-            parts["linear.share"] = before.share
+            parts["linear.share"] = before.alpha().detach() / linear.pace
         try:
             self.module_.load_state_dict(parts | weights)
         except RuntimeError:

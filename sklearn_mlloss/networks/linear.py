@@ -120,7 +120,10 @@ class LinearPart(nn.Module):
     Attributes
     ----------
     share : nn.Parameter of shape (n_labels,)
-        A tenth of :math:`\alpha`, which so changes ten times as fast in steps of a given size.
+        :math:`\alpha` divided by `pace`.
+    pace : float
+        10 for optimisers whose steps do not depend on the size of the gradient; 1 for others, such
+        as SGD, whose steps it would multiply by 100.
     known : Tensor of shape (n, n_labels), or None
         Deviations of the present batch, while a network is trained, from models that have not seen
         its rows.
@@ -135,6 +138,7 @@ class LinearPart(nn.Module):
         self.encoding = encoding
         self.register_buffer("weight", weight)
         self.register_buffer("bias", bias)
+        self.pace = PACE
         self.share = nn.Parameter(torch.full_like(bias, 1 / PACE))
         self.known = None
 
@@ -146,11 +150,11 @@ class LinearPart(nn.Module):
     @torch.no_grad()
     def set_alpha(self, value: float) -> None:
         """Set the shares of all labels."""
-        self.share.fill_(value / PACE)
+        self.share.fill_(value / self.pace)
 
     def alpha(self) -> Tensor:
         """Return the share of the linear model in the output of each label."""
-        return PACE * self.share
+        return self.pace * self.share
 
     def forward(self, X: Tensor) -> Tensor:
         """Return the log-odds of rows less those of the label priors, shape (n, n_labels)."""

@@ -404,6 +404,20 @@ def test_a_linear_truth_is_learned_as_well_as_by_a_logistic_regression():
     assert loss(net.predict_proba(table[test])) < loss(without.predict_proba(table[test])) - 0.03
 
 
+def test_large_steps_of_sgd_do_no_harm():
+    params = dict(optimizer="sgd", optimizer_params={"momentum": 0.9}, weight_decay=5e-4)
+    net = make(**params, learning_rate=0.5, max_epochs=20).fit(X, Y)
+    alpha = net.net_.module_.linear.alpha()
+    assert net.net_.module_.linear.pace == 1 and abs(alpha).max() < 5
+    assert min(net.history_["valid_loss"]) < net.net_.check_.constant_loss
+    assert make().fit(X, Y).net_.module_.linear.pace == 10
+    # The shares stay what they are for another optimiser.
+    net = make(warm_start=True, max_epochs=1).fit(X, Y)
+    before = net.net_.module_.linear.alpha().detach().clone()
+    net.set_params(optimizer="sgd", learning_rate=1e-9).fit(X, Y)
+    torch.testing.assert_close(net.net_.module_.linear.alpha().detach(), before)
+
+
 def test_a_table_of_noise_still_warns():
     noise = np.random.default_rng(3).integers(0, 2, size=Y.shape)
     with warnings.catch_warnings(record=True) as caught:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ...networks import MLP, Mixup
 from ...networks.layers import FIXED
-from ...networks.linear import PACE, LinearPart
+from ...networks.linear import LinearPart
 from .sparse import SparseRows
 
 __all__ = ["HiddenLayer", "LinearShare", "OutputLayer", "split_layers"]
@@ -231,16 +231,17 @@ class LinearShare:
 
     def __init__(self, linear: LinearPart):
         self.share, self.gradient = linear.share.detach(), _gradient(linear.share)
+        self.pace = linear.pace
 
     def add(self, outputs: Tensor, deviations: Tensor) -> Tensor:
         """Add the shares to the outputs, in place."""
-        outputs[:, : len(self.share)].addcmul_(deviations, self.share, value=PACE)
+        outputs[:, : len(self.share)].addcmul_(deviations, self.share, value=self.pace)
         return outputs
 
     def learn(self, deviations: Tensor, gradient: Tensor) -> None:
         """Write the gradient of the shares."""
         by_row = deviations * gradient[:, : len(self.share)]
-        torch.sum(by_row, dim=0, out=self.gradient).mul_(PACE)
+        torch.sum(by_row, dim=0, out=self.gradient).mul_(self.pace)
 
 
 # The parts of a hidden layer, in this order.
