@@ -297,8 +297,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     model, and :math:`g_l` that of the label prior; :math:`a_l` is trained with the layers,
     with ten times their learning rate under adamw and the like. In training, :math:`g_l(x)` comes
     from fits without the fold of the row, and so do the scores that calibrator and decoder are
-    fitted on. Where labels depend on columns one by one, which layers and early stopping learn less well from few rows, the
-    network is as good as the linear model; where they do not, layers and shares correct it [2]_.
+    fitted on. Where labels depend on columns one by one, which layers and early stopping learn less
+    well from few rows, the network is as good as the linear model; where they do not, layers and
+    shares correct it [2]_.
     `summary()` has the penalty and the shares. There is no linear part in a custom `module`, after
     `partial_fit` alone, and, by "auto", without early stopping, so that such a fit depends on rows
     and weights only and not on folds.
