@@ -378,6 +378,23 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
         """Return the logarithm of `predict_proba`, for the same X and of the same shape."""
         return super().predict_log_proba(X)
 
+    @available_if(_has_proba)
+    def predict_frame(self, X: Any) -> Any:
+        """Return probabilities and predicted labels with their names, as a DataFrame.
+
+        Only where there is `predict_proba`; `predict_labels` is always there.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        pandas.DataFrame or polars.DataFrame
+            As `MultiLabelNetClassifier.predict_frame` returns it.
+        """
+        return super().predict_frame(X)
+
     # ------------------------------------------------------------------ parameters and tags
 
     def get_metadata_routing(self) -> MetadataRouter:

@@ -18,6 +18,7 @@ __all__ = [
     "check_labels_of",
     "check_same_columns",
     "columns_of",
+    "frame_like",
     "is_frame",
 ]
 
@@ -128,6 +129,36 @@ def columns_of(values: Any) -> np.ndarray | None:
     if is_frame(values):
         return np.asarray(values.columns)
     return np.asarray(values.column_names) if _is_of_arrow(values) else None
+
+
+def frame_like(X: Any, names: list, parts: dict[str, np.ndarray]) -> Any:
+    """Return values of labels as a DataFrame, of polars if X is, else of pandas.
+
+    Parameters
+    ----------
+    X : object
+        As the user passed it, whose index is taken if it has one.
+    names : list
+        Names of the labels.
+    parts : dict of str to ndarray of shape (n_samples, n_labels)
+        The values that become the columns of a first level, or structs of polars.
+    """
+    kind = type(X)
+    if is_frame(X) and not hasattr(kind, "iloc"):
+        fields = [str(name) for name in names]
+        frames = {part: kind(values, schema=fields, orient="row") for part, values in parts.items()}
+        return kind([frame.to_struct(part) for part, frame in frames.items()])
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError(
+            f"a DataFrame for X of type {kind.__name__} is one of pandas, which is not installed: "
+            "pip install 'sklearn_mlloss[examples]', give X as a DataFrame of polars, or call "
+            "predict_labels"
+        ) from error
+    index = X.index if hasattr(kind, "iloc") else None
+    frames = {part: pd.DataFrame(values, index, names) for part, values in parts.items()}
+    return pd.concat(frames, axis=1)
 
 
 def check_labels_of(estimator: Any, y: Any, name: str = "y") -> None:

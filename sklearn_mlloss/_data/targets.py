@@ -223,6 +223,12 @@ class TargetCodec:
         position = decisions[:, 0] if self.kind == "binary" else decisions.argmax(1)
         return self.classes_[position.astype(np.intp)]
 
+    def decisions_by_name(self, decisions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return names of labels, or classes, and which of them each row has, for `decisions`."""
+        if self.kind == "multilabel":
+            return self.label_names_, decisions.astype(bool, copy=False)
+        return self.classes_, self.inverse_transform(decisions)[:, None] == self.classes_
+
 
 def plain_targets(y: Any) -> Any:
     """Return y as other estimators and scorers take it: numbers of one type that numpy has.

@@ -16,6 +16,7 @@ from .._data.containers import to_float
 from .._data.fitting import unchanged_on_error
 from .._data.messages import without_rows
 from .._data.persistence import VersionedEstimator
+from .._data.tables import as_frame, frame_like
 from .._data.targets import TargetCodec
 from .._data.validation import check_integer, check_nested, is_auto
 from ..calibration import Calibrator, get_calibrator
@@ -36,9 +37,65 @@ class LabelClassifier(ClassifierMixin, VersionedEstimator, ABC):
 
     _targets: TargetCodec
 
-    @abstractmethod
     def predict(self, X: Any) -> Any:
-        """Return the predicted labels in the form of the y that was fitted."""
+        """Return the predicted labels in the form of the y that was fitted.
+
+        Parameters
+        ----------
+        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array or sparse matrix of shape (n_samples, n_labels) or (n_samples,)
+        """
+        check_is_fitted(self)
+        return self._targets.inverse_transform(self._scores_and_decisions(X)[1])
+
+    def predict_labels(self, X: Any) -> list[tuple]:
+        """Return the names of the predicted labels of each row.
+
+        Parameters
+        ----------
+        X : see `predict`
+
+        Returns
+        -------
+        list of tuples
+            One tuple per row with the names of its labels, in the order of `label_names_`, as
+            ``MultiLabelBinarizer.inverse_transform`` returns them. Labels without names are
+            numbers from 0; for a 1-D y each tuple holds the class.
+        """
+        check_is_fitted(self)
+        names, decisions = self._targets.decisions_by_name(self._scores_and_decisions(X)[1])
+        names = names.tolist()
+        return [tuple(names[j] for j in row.nonzero()[0].tolist()) for row in decisions]
+
+    def predict_frame(self, X: Any) -> Any:
+        """Return probabilities and predicted labels with their names, as a DataFrame.
+
+        Parameters
+        ----------
+        X : see `predict`
+
+        Returns
+        -------
+        pandas.DataFrame or polars.DataFrame
+            One row per row of X. Of pandas, unless X is of polars: with the index of X, and with
+            columns of two levels, so that ``frame["probability"]`` and ``frame["decision"]`` are
+            DataFrames with one column per label. Of polars: with two columns of structs of these
+            names, with one field per label: ``frame.unnest("decision")``. For a 1-D y there is one
+            label per class. Probabilities are those of `predict_proba`, decisions are bool.
+        """
+        check_is_fitted(self)
+        X = as_frame(X, "X")
+        scores, decisions = self._scores_and_decisions(X)
+        names, chosen = self._targets.decisions_by_name(decisions)
+        parts = {"probability": self._targets.probabilities(scores), "decision": chosen}
+        return frame_like(X, names.tolist(), parts)
+
+    @abstractmethod
+    def _scores_and_decisions(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the scores of rows, shape (n_samples, n_labels), and which labels they have."""
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the share of rows with all labels as in y, or with the class of a 1-D y.
@@ -80,7 +137,10 @@ class LabelClassifier(ClassifierMixin, VersionedEstimator, ABC):
 
 
 class ProbabilityClassifier(LabelClassifier):
-    """Base class of the classifiers that predict the labels whose probability is above 1/2."""
+    """Base class of the classifiers that predict the labels whose probability is above 1/2.
+
+    Of the classes of a 1-D y they predict the most probable one.
+    """
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each label.
@@ -98,22 +158,10 @@ class ProbabilityClassifier(LabelClassifier):
         check_is_fitted(self)
         return self._targets.probabilities(self._label_scores(X))
 
-    def predict(self, X: Any) -> Any:
-        """Return the labels whose probability is above 1/2, or the most probable class.
-
-        Parameters
-        ----------
-        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        array or sparse matrix of shape (n_samples, n_labels) or (n_samples,)
-            In the form of the y that was fitted.
-        """
-        check_is_fitted(self)
+    def _scores_and_decisions(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         scores = self._label_scores(X)
-        decided = scores if self._targets.kind == "multiclass" else scores > 0.5
-        return self._targets.inverse_transform(decided)
+        # Of exclusive classes the most probable one is decided.
+        return scores, scores if self._targets.kind == "multiclass" else scores > 0.5
 
     @abstractmethod
     def _label_scores(self, X: Any) -> np.ndarray:
@@ -137,20 +185,6 @@ class DecidingClassifier(LabelClassifier):
     _advice = "decoder='global_threshold', or more rows"
 
     # ------------------------------------------------------------------ predicting
-
-    def predict(self, X: Any) -> Any:
-        """Return the predicted labels in the form of the y that was fitted.
-
-        Parameters
-        ----------
-        X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        array or sparse matrix of shape (n_samples, n_labels) or (n_samples,)
-        """
-        check_is_fitted(self)
-        return self._decide(*self._scores(X))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the score of each label, a probability where the loss gives one.
@@ -218,7 +252,8 @@ class DecidingClassifier(LabelClassifier):
         width = 2 if self._targets.kind == "binary" else self.n_labels_
         if proba.shape[1] != width:
             raise ValueError(f"proba must have {width} columns, got {proba.shape[1]}")
-        return self._decide(proba[:, -self.n_labels_ :], count)
+        scores = proba[:, -self.n_labels_ :]
+        return self._targets.inverse_transform(self._decision.decide(scores, count))
 
     # ------------------------------------------------------------------ another decision
 
@@ -358,8 +393,9 @@ class DecidingClassifier(LabelClassifier):
         scores, count = self._raw_scores(self._check_X(X))
         return self._decision.calibrate(scores), count
 
-    def _decide(self, scores: np.ndarray, count: np.ndarray | None) -> Any:
-        return self._targets.inverse_transform(self._decision.decide(scores, count))
+    def _scores_and_decisions(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        scores, count = self._scores(X)
+        return scores, self._decision.decide(scores, count)
 
     # ------------------------------------------------------------------ what a classifier adds
 

@@ -62,8 +62,7 @@ class ScoredRows(LabelClassifier):
 
     def predict(self, X: Any = None) -> Any:
         """Return the decisions in the form of y."""
-        self._check_n_rows(X)
-        return self.targets.inverse_transform(self.decisions)
+        return super().predict(X)
 
     def predict_proba(self, X: Any = None) -> np.ndarray:
         """Return the scores in the form of `predict_proba` of the classifier."""
@@ -78,6 +77,10 @@ class ScoredRows(LabelClassifier):
         """Return the log-odds of the scores."""
         self._check_n_rows(X)
         return self.targets.log_odds(self.scores)
+
+    def _scores_and_decisions(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        self._check_n_rows(X)
+        return self.scores, self.decisions
 
     def _check_n_rows(self, X: Any) -> None:
         if X is not None and _num_samples(X) != len(self.scores):

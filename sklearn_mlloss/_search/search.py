@@ -383,6 +383,25 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
         check_is_fitted(self)
         return self.best_estimator_.predict(as_rows(X))
 
+    @available_if(_refitted_has("predict_labels"))
+    def predict_labels(self, X: Any) -> list[tuple]:
+        """Return the names of the labels of the refitted estimator, for X as in `predict`.
+
+        One tuple per row, as ``MultiLabelBinarizer.inverse_transform`` returns them. Not if the
+        estimator is a pipeline.
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.predict_labels(as_rows(X))
+
+    @available_if(_refitted_has("predict_frame"))
+    def predict_frame(self, X: Any) -> Any:
+        """Return probabilities and labels by name as a DataFrame, for X as in `predict`.
+
+        See `MultiLabelNetClassifier.predict_frame`. Not if the estimator is a pipeline.
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.predict_frame(as_rows(X))
+
     @available_if(_refitted_has("predict_proba"))
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the calibrated scores of the refitted estimator, for X as in `predict`."""
