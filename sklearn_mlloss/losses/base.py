@@ -28,6 +28,8 @@ __all__ = ["Criterion", "Loss", "SeparableLoss"]
 # Weights computed from label frequencies stay below this: beyond it one rare label would dominate
 # training.
 MAX_WEIGHT = 100.0
+# Beyond these logits both slopes of a loss lose their digits to rounding of the sigmoid.
+MAX_LOGIT = 30.0
 # Targets counted at a time, so that a large table needs little memory.
 BLOCK_ENTRIES = 2**17
 
@@ -359,9 +361,16 @@ class SeparableLoss(Loss):
     def eta(self, s: Tensor) -> Tensor:
         """Return the probability at which the expected loss has its minimum at logit `s`.
 
-        Computed by differentiating `positive` and `negative`; override it by a closed form.
+        From `slope`, or else by differentiating `positive` and `negative`; override it by a simpler
+        closed form.
         """
-        return stationary_probability(self.positive, self.negative, s)
+        logits = s.clamp(-MAX_LOGIT, MAX_LOGIT)
+        slope = partial(type(self).slope, self)
+        positive = slope(logits, torch.ones_like(logits))
+        negative = slope(logits, torch.zeros_like(logits))
+        if positive is None or negative is None:
+            return stationary_probability(self.positive, self.negative, logits)
+        return probability_of_slopes(positive, negative)
 
     def objective(
         self,
@@ -543,12 +552,16 @@ def stationary_probability(
     """Return the probability of a present label at which the expected loss is stationary."""
     # The caller may be in inference mode, where enable_grad alone has no effect.
     with torch.inference_mode(False), torch.enable_grad():
-        # Beyond +-30 both slopes lose their digits to rounding of the sigmoid.
-        logits = s.detach().clone().clamp(-30, 30).requires_grad_()
+        logits = s.detach().clone().requires_grad_()
         (slope1,) = torch.autograd.grad(positive(logits).sum(), logits)
         (slope0,) = torch.autograd.grad(negative(logits).sum(), logits)
-    pull = slope0 - slope1
-    return torch.where(pull > 0, slope0 / pull, 0.5).clamp(0, 1)
+    return probability_of_slopes(slope1, slope0)
+
+
+def probability_of_slopes(positive: Tensor, negative: Tensor) -> Tensor:
+    """Return the same, given the slopes of the loss of a present and of an absent label."""
+    pull = negative - positive
+    return torch.where(pull > 0, negative / pull, 0.5).clamp(0, 1)
 
 
 def per_label(value: Any, name: str, n_labels: int, words: str, closed: str = "left") -> np.ndarray:

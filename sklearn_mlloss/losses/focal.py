@@ -11,7 +11,7 @@ from torch.nn.functional import softplus
 from .._data.fields import checked
 from .._data.validation import check_flag, check_integer, check_number
 from ._slopes import ONE, focal_slope
-from .base import SeparableLoss, stationary_probability
+from .base import MAX_LOGIT, SeparableLoss, probability_of_slopes
 
 __all__ = [
     "AsymmetricLoss",
@@ -413,7 +413,9 @@ class SPLCLoss(SeparableLoss):
 
     def eta(self, s: Tensor) -> Tensor:
         """Return the link of the uncorrected loss."""
-        return stationary_probability(self.positive, lambda z: self._focal(-z), s)
+        logits = s.clamp(-MAX_LOGIT, MAX_LOGIT)
+        present = focal_slope((logits - self.margin).sigmoid().sub_(1), self.gamma)
+        return probability_of_slopes(present, focal_slope(logits.sigmoid(), self.gamma))
 
     def _focal(self, s: Tensor) -> Tensor:
         return torch.exp(-self.gamma * softplus(s)) * softplus(-s)

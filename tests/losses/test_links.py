@@ -32,6 +32,7 @@ from sklearn_mlloss.losses import (
     SquaredHingeLoss,
     WithCount,
 )
+from sklearn_mlloss.losses.base import stationary_probability
 from sklearn_mlloss.losses.counts import COUNT_LINKS, FORMS
 from sklearn_mlloss.losses.links import softmax_scores, strictly_increasing
 
@@ -96,6 +97,17 @@ def test_eta_undoes_risk_minimisation(loss):
         best = (probability * present + (1 - probability) * absent).argmin()
         assert 0 < best < len(GRID) - 1, "the grid is too short"
         assert loss.link(grid[best][None]).item() == pytest.approx(probability, abs=1e-3)
+
+
+SEPARABLE = [loss for loss in [*LOSSES_WITH_ETA, HingeLoss()] if isinstance(loss, SeparableLoss)]
+
+
+@pytest.mark.parametrize("loss", SEPARABLE, ids=str)
+def test_links_need_no_autograd(loss, monkeypatch):
+    s = torch.linspace(-30, 30, 6001, dtype=torch.float64)[:, None]
+    by_autograd = stationary_probability(loss.fit(ONE).positive, loss.negative, s)
+    monkeypatch.setattr(torch.autograd, "grad", None)
+    torch.testing.assert_close(loss.eta(s), by_autograd, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("probability", [0.05, 0.3, 0.45, 0.55, 0.8])
