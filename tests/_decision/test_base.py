@@ -3,7 +3,7 @@
 import copy
 import inspect
 import warnings
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ LINEAR = OneVsRestClassifier(LogisticRegression())
 
 def net(decoder="global_threshold", **params):
     defaults = dict(hidden_layer_sizes=(8,), max_epochs=6, batch_size=32, learning_rate=0.02,
-                    random_state=0, device="cpu", cv=3)  # fmt: skip
+                    random_state=0, device="cpu", cv=3, linear_part=False)  # fmt: skip
     return MultiLabelNetClassifier(decoder=decoder, **(defaults | params))
 
 
@@ -235,8 +235,13 @@ def fitted_by(make, decoder, calibration, X, Y, weight):
     return make(decoder, calibration=calibration).fit(X, Y, sample_weight=weight)
 
 
+@cache
+def fitted_once(make):
+    return make("threshold").fit(X0, Y0)
+
+
 def refitted(make, decoder, calibration, X, Y, weight):
-    clf = make("threshold").fit(X0, Y0)
+    clf = copy.deepcopy(fitted_once(make))
     return clf.fit_decoder(X, Y, decoder, calibration, sample_weight=weight)
 
 

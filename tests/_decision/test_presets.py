@@ -14,7 +14,7 @@ from sklearn_mlloss.metrics import multilabel_scorers
 rng = np.random.default_rng(0)
 X = rng.normal(size=(200, 4))
 Y = (2 * X @ rng.normal(size=(4, 3)) + rng.normal(size=(200, 3)) > 0.5).astype(int)
-SMALL = dict(hidden_layer_sizes=(8,), max_epochs=3, random_state=0, device="cpu")
+SMALL = dict(hidden_layer_sizes=(8,), max_epochs=3, linear_part=False, random_state=0, device="cpu")
 
 
 def test_presets_are_parameters():

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 rng = np.random.default_rng(0)
 X = rng.normal(size=(90, 4))
 Y = (2 * X @ rng.normal(size=(4, 3)) + rng.normal(size=(90, 3)) > 0.7).astype(int)
-NET = MultiLabelNetClassifier(hidden_layer_sizes=(8,), max_epochs=3, random_state=0, device="cpu")
+NET = MultiLabelNetClassifier(
+    hidden_layer_sizes=(8,), max_epochs=3, linear_part=False, random_state=0, device="cpu"
+)
 
 
 def search(estimator=NET, losses=("bce", "focal"), **params):

@@ -15,6 +15,7 @@ X = rng.normal(size=(90, 4))
 Y = (2 * X @ rng.normal(size=(4, 3)) + rng.normal(size=(90, 3)) > 0.7).astype(int)
 NET = MultiLabelNetClassifier(
     hidden_layer_sizes=(8,), max_epochs=3, learning_rate=0.03, random_state=0, device="cpu",
+    linear_part=False,
     batch_size=32,
 )  # fmt: skip
 

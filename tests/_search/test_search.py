@@ -62,12 +62,13 @@ class Net(MultiLabelNetClassifier):
     def __init__(
         self, loss="bce", decoder="auto", *, calibration=None, hidden_layer_sizes=(8,),
         max_epochs=3, learning_rate=0.03, random_state=0, device="cpu", batch_size=32,
-        early_stopping=True,
+        early_stopping=True, linear_part=False,
     ):  # fmt: skip
         super().__init__(
             loss, decoder, calibration=calibration, hidden_layer_sizes=hidden_layer_sizes,
             max_epochs=max_epochs, learning_rate=learning_rate, random_state=random_state,
             device=device, batch_size=batch_size, early_stopping=early_stopping,
+            linear_part=linear_part,
         )  # fmt: skip
 
     def fit(self, X, y, sample_weight=None):
@@ -231,7 +232,7 @@ def test_histories_are_those_of_each_setting_and_fold():
 
 
 def test_histories_of_an_estimator_with_inner_folds():
-    net = MultiLabelNetClassifier(hidden_layer_sizes=(8,), max_epochs=3, cv=2)
+    net = MultiLabelNetClassifier(hidden_layer_sizes=(8,), max_epochs=3, cv=2, linear_part=False)
     fitted = search(estimator=net, losses=["bce"], decoders=["threshold"], refit=False).fit(X, Y)
     assert [len(nets) for nets in fitted.histories_[0]] == [2] * 3
     assert all(len(curve["train_loss"]) == 3 for nets in fitted.histories_[0] for curve in nets)
@@ -389,7 +390,7 @@ def test_rows_that_may_serve_nothing_else():
 
 
 def test_an_estimator_with_inner_folds():
-    net = MultiLabelNetClassifier(hidden_layer_sizes=(8,), max_epochs=3, cv=2)
+    net = MultiLabelNetClassifier(hidden_layer_sizes=(8,), max_epochs=3, cv=2, linear_part=False)
     fitted = search(estimator=net, losses=["bce"]).fit(X, Y)
     assert len(fitted.best_estimator_.nets_) == 2
 

@@ -16,7 +16,11 @@ pytestmark = [
 ]
 
 NET = MultiLabelNetClassifier(
-    hidden_layer_sizes=(16,), learning_rate=0.06, max_epochs=7, n_iter_no_change=8, random_state=0,
+    hidden_layer_sizes=(16,),
+    learning_rate=0.06,
+    max_epochs=7,
+    n_iter_no_change=8,
+    random_state=0,
     linear_part=False,
 )
 # With the encoding that "auto" chooses it decides as the check demands, which is chance.

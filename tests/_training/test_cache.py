@@ -32,7 +32,8 @@ pytestmark = [
 
 
 def make(memory=None, **params):
-    defaults = dict(hidden_layer_sizes=(8,), max_epochs=3, random_state=0, memory=memory)
+    defaults = dict(hidden_layer_sizes=(8,), max_epochs=3, random_state=0, memory=memory,
+                    linear_part=False)  # fmt: skip
     return MultiLabelNetClassifier(**{**defaults, **params})
 
 
@@ -43,7 +44,7 @@ def trained():
         yield lambda: built.call_count
 
 
-@pytest.mark.parametrize("params", [{}, {"cv": 3}, {"cv": 3, "ensemble": False}])
+@pytest.mark.parametrize("params", [{"linear_part": True}, {"cv": 3}, {"cv": 3, "ensemble": False}])
 def test_another_decoder_needs_no_training(tmp_path, trained, params):
     decisions = [
         {"decoder": "global_threshold"},
@@ -71,6 +72,7 @@ def test_another_decoder_needs_no_training(tmp_path, trained, params):
         {"encoding": "quantile"},
         {"validation_fraction": 0.3},
         {"precision": "float64"},
+        {"linear_part": True},
     ],
     ids=str,
 )

@@ -1,11 +1,13 @@
 """Results do not depend on the settings of torch in the process, and forked processes compute."""
 
+import copy
 import os
 import pickle
 import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from functools import cache
 
 import joblib
 import numpy as np
@@ -71,8 +73,10 @@ def bare(**params):
 NETS = {
     "net": net(),
     "bf16": net(precision="bf16"),
-    "own loss": net(loss=OwnLoss()),
-    "own link": net(loss=FunctionLoss(torch.nn.BCEWithLogitsLoss, own_link), cv=2),
+    "own loss": net(loss=OwnLoss(), linear_part=False),
+    "own link": net(
+        loss=FunctionLoss(torch.nn.BCEWithLogitsLoss, own_link), cv=2, linear_part=False
+    ),
     "own module": bare(loss="focal"),
     "quantile": net(encoding="quantile", optimizer="rmsprop", calibration="beta"),
 }
@@ -107,10 +111,15 @@ def settings():
     )
 
 
+@cache
+def fitted_once(kind):
+    return clone(NETS[kind]).fit(X, Y)
+
+
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("kind", NETS)
 def test_settings_of_torch_do_not_matter(kind, setting):
-    plain = clone(NETS[kind]).fit(X, Y)
+    plain = copy.deepcopy(fitted_once(kind))
     proba = plain.predict_proba(X)
     with SETTINGS[setting]():
         before = settings()
@@ -135,23 +144,29 @@ def test_settings_of_torch_do_not_matter_for_a_stream(make, setting):
         np.testing.assert_array_equal(other.predict_proba(X), plain.predict_proba(X))
 
 
+AROUND = {
+    "DecodedClassifierCV": DecodedClassifierCV(bare(), "threshold", cv=3, random_state=0),
+    "SoftVotingClassifier": SoftVotingClassifier(
+        [("a", net()), ("b", bare()), ("c", net(loss=OwnLoss(), linear_part=False))]
+    ),
+    "LossDecoderSearchCV": LossDecoderSearchCV(
+        bare(), ["bce", OwnLoss()], ["threshold"], cv=2, random_state=0
+    ),
+}
+
+
+@cache
+def usual_probabilities(name):
+    return clone(AROUND[name]).fit(X, Y).predict_proba(X)
+
+
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("backend", ["sequential", "threading"])
-@pytest.mark.parametrize(
-    "around",
-    [
-        DecodedClassifierCV(bare(), "threshold", cv=3),
-        SoftVotingClassifier([("a", net()), ("b", bare()), ("c", net(loss=OwnLoss()))]),
-        LossDecoderSearchCV(bare(), ["bce", OwnLoss()], ["threshold"], cv=2),
-    ],
-    ids=lambda around: type(around).__name__,
-)
-def test_settings_of_torch_do_not_matter_around_networks(around, backend, setting):
-    if "random_state" in around.get_params(deep=False):
-        around = clone(around).set_params(random_state=0)
-    proba = clone(around).fit(X, Y).predict_proba(X)
+@pytest.mark.parametrize("name", AROUND)
+def test_settings_of_torch_do_not_matter_around_networks(name, backend, setting):
+    proba = usual_probabilities(name)
     with SETTINGS[setting](), joblib.parallel_config(backend, n_jobs=2):
-        other = clone(around).fit(X, Y)
+        other = clone(AROUND[name]).fit(X, Y)
         np.testing.assert_array_equal(other.predict_proba(X), proba)
 
 

@@ -48,7 +48,7 @@ def two_layers(n_features, n_outputs):
 
 def search():
     return LossDecoderSearchCV(
-        make(), losses=["bce"], decoders=["threshold"], cv=2, error_score="raise"
+        make(linear_part=False), losses=["bce"], decoders=["threshold"], cv=2, error_score="raise"
     )
 
 
@@ -56,8 +56,8 @@ FITTED = make(early_stopping=False).fit(X, Y)
 ACTIONS = {
     "fit": lambda: make().fit(X, Y),
     "fit a module": lambda: make(module=two_layers, early_stopping=False).fit(X, Y),
-    "fit in bf16": lambda: make(precision="bf16").fit(X, Y),
-    "fit with cv": lambda: make(cv=2, max_epochs=1).fit(X, Y),
+    "fit in bf16": lambda: make(precision="bf16", linear_part=False).fit(X, Y),
+    "fit with cv": lambda: make(cv=2, max_epochs=1, linear_part=False).fit(X, Y),
     "partial_fit": lambda: make().partial_fit(X, Y),
     "predict": lambda: FITTED.predict(X),
     "net_": lambda: FITTED.net_.predict(X),

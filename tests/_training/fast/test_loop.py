@@ -36,6 +36,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 def make(**params):
     defaults = dict(hidden_layer_sizes=(16, 12), max_epochs=2, batch_size=16, random_state=0,
                     dropout=0.0, learning_rate=0.01, device="cpu")  # fmt: skip
+    if params.get("module") is None:
+        defaults["linear_part"] = False
     return MultiLabelNetClassifier(**{**defaults, **params})
 
 
