@@ -19,11 +19,11 @@ from .._data.validation import is_auto, naming
 from ..losses import Criterion, FunctionLoss, Loss, get_loss
 from ..networks import MLP
 from ..networks.linear import LinearPart
-from .batches import Batches, Table, block_size
+from .batches import Table, block_size
 from .callbacks import BestWeights, Schedule
 from .device import call_seeded
 from .encoding import Encoder
-from .net import VALID_ROWS, TableNet
+from .net import FIXED, VALID_ROWS, TableNet
 from .network import check_memory, check_outputs, make_network, network_settings
 from .optimizers import check_groups, get_schedule, optimizer_settings
 from .parameters import BUILT_IN_NAMES, PRECISIONS
@@ -142,16 +142,10 @@ def build_net(
         lr=settings.pop("lr"),
         max_epochs=int(params.max_epochs),
         batch_size=batch_size,
-        iterator_train=Batches,
-        iterator_train__shuffle=True,
-        iterator_valid=Batches,
         iterator_valid__batch_size=block_size(VALID_ROWS, encoder.n_outputs),
-        train_split=None,
         callbacks=callbacks,
         verbose=int(params.verbose),
-        # Outputs for a training batch are of mixed rows and of earlier weights.
-        use_caching=False,
-        device="cpu",
+        **FIXED,
         **{f"optimizer__{name}": value for name, value in settings.items()},
         **net_params,
     )

@@ -47,7 +47,7 @@ from .interface import NetInterface
 from .linear import deviations_of
 from .optimizers import keep_compiler_out, make_optimizer, needs_closure
 
-__all__ = ["TableNet", "names_not_finite"]
+__all__ = ["FIXED", "TableNet", "names_not_finite"]
 
 # Rows that go through the network at once: hidden activations stay in the cache.
 PREDICT_ROWS = 1024
@@ -56,6 +56,17 @@ VALID_ROWS = 4096
 BESIDE_LINEAR = 0.1
 # Rows whose outputs are checked after a training without held-out rows.
 CHECKED_ROWS = 256
+
+# Arguments that all nets have.
+FIXED: dict[str, Any] = {
+    "iterator_train": Batches,
+    "iterator_train__shuffle": True,
+    "iterator_valid": Batches,
+    "train_split": None,
+    # Outputs for a training batch are of mixed rows and of earlier weights.
+    "use_caching": False,
+    "device": "cpu",
+}
 
 # The curves of `history_`, and their values in epochs without such an entry.
 CURVES = {
@@ -151,6 +162,20 @@ class TableNet(NetInterface, NeuralNet):
             for group in self.optimizer_.param_groups:
                 group.setdefault("initial_lr", group["lr"])
         self.n_rows_, self.epochs_before_ = last.n_rows_, last.epochs_before_
+
+    @classmethod
+    def restored(
+        cls,
+        module: nn.Module,
+        callbacks: list[tuple[str, Callback]],
+        settings: dict[str, Any],
+        fitted: dict[str, Any],
+    ) -> TableNet:
+        """Return a net of the parts and attributes of a trained one, with a new optimiser."""
+        net = cls(module=module, callbacks=callbacks, **FIXED, **settings)
+        NeuralNet.initialize(net)
+        net.__dict__.update(fitted)
+        return net
 
     def train(
         self,
