@@ -48,10 +48,12 @@ MAY_IMPORT = {
                 "linear", "voting"),
     "_search": ("_sklearn", "_data", "_decision", "_training", "calibration", "classifier",
                 "decoders", "losses", "metrics", "model_selection"),
+    "persistence": ("_versions", "_data", "_decision", "_training"),
 }  # fmt: skip
 WITHOUT_TORCH = (
     "_sklearn", "_data", "datasets", "model_selection", "metrics", "decoders", "calibration",
-    "inspection", "_decision", "voting", "decoded",
+    "inspection", "_decision", "voting", "decoded", "persistence/__init__", "persistence/card",
+    "persistence/classes", "persistence/files", "persistence/members", "persistence/state",
 )  # fmt: skip
 LARGEST_HOUSE, MOST_FLOORS = 21, 8
 

@@ -1,7 +1,9 @@
-"""Estimators that store the package version in pickles, and warn if another one loads them."""
+"""Estimators with the version of the package in pickles, and with a file as state elsewhere."""
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+from importlib import import_module
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -10,9 +12,11 @@ from sklearn.exceptions import InconsistentVersionWarning
 from .._versions import __version__
 from .messages import warn_user
 
-__all__ = ["VersionedEstimator"]
+__all__ = ["FileEstimator", "VersionedEstimator"]
 
 KEY = "_sklearn_mlloss_version"
+# Whether pickle, or copy, asks for the state.
+_PICKLED: ContextVar[bool] = ContextVar("pickled", default=False)
 
 
 class VersionedEstimator(BaseEstimator):
@@ -38,3 +42,36 @@ class VersionedEstimator(BaseEstimator):
                 )
             )
         super().__setstate__({name: value for name, value in state.items() if name != KEY})
+
+
+class FileEstimator(VersionedEstimator):
+    """An estimator whose state is a file of `sklearn_mlloss.persistence`, but for pickle and copy.
+
+    skops, which MLflow uses as well, asks for the state and needs to trust the type of everything
+    in it. A file is bytes, so that there is nothing to trust but the estimator itself.
+    """
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Return what pickle and copy ask for, with the attributes as state."""
+        token = _PICKLED.set(True)
+        try:
+            return super().__reduce_ex__(protocol)
+        finally:
+            _PICKLED.reset(token)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes for pickle and copy, and otherwise a file."""
+        if _PICKLED.get():
+            return super().__getstate__()
+        return {"file": _files().dumps(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore the state that `__getstate__` returned."""
+        if state.keys() == {"file"}:
+            state = vars(_files().loads(state["file"]))
+        super().__setstate__(state)
+
+
+def _files() -> Any:
+    """Return the module that knows all parts of estimators, which import this one."""
+    return import_module("sklearn_mlloss.persistence.files")

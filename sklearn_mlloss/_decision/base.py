@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._data.containers import to_float
 from .._data.fitting import unchanged_on_error
 from .._data.messages import without_rows
-from .._data.persistence import VersionedEstimator
+from .._data.persistence import FileEstimator
 from .._data.tables import as_frame, frame_like
 from .._data.targets import TargetCodec
 from .._data.validation import check_integer, check_nested, is_auto
@@ -27,7 +27,7 @@ from .summary import describe, with_details
 __all__ = ["DecidingClassifier", "LabelClassifier", "ProbabilityClassifier"]
 
 
-class LabelClassifier(ClassifierMixin, VersionedEstimator, ABC):
+class LabelClassifier(ClassifierMixin, FileEstimator, ABC):
     """Base class of everything with labels and `predict`: it knows the form of y.
 
     Attributes

@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["describe", "count", "describe_nets", "shown", "with_details", "with_params"]
+__all__ = [
+    "count",
+    "describe",
+    "describe_nets",
+    "fitted_parameters",
+    "shown",
+    "with_details",
+    "with_params",
+]
 
 # Where scikit-learn's diagram has its own style, this follows it by colours that it inherits.
 DETAILS = '<details><summary>summary()</summary><pre style="overflow-x: auto">{}</pre></details>'
@@ -31,7 +39,7 @@ def describe(clf: Any, model: Sequence[tuple[str, str]], n_rows: int | None) -> 
     columns: dict[str, np.ndarray] = {}
     for name, part in parts.items():
         text = ["none" if part is None else with_params(part)]
-        for attribute, value in _learned(part):
+        for attribute, value in fitted_parameters(part):
             if np.ndim(value) == 0:
                 text.append(f"{attribute} {_number(value)}")
             elif value.shape == (clf.n_labels_,):
@@ -173,12 +181,12 @@ def _course(net: Any) -> str:
     )
 
 
-def _learned(part: Any) -> Iterator[tuple[str, Any]]:
+def fitted_parameters(part: Any) -> Iterator[tuple[str, Any]]:
     """Yield the fitted parameters of a decoder or a calibrator, or of the decoder that it wraps."""
     for name in getattr(part, "learned", ()):
         value = getattr(part, name, None)
         if hasattr(value, "learned"):
-            yield from _learned(value)
+            yield from fitted_parameters(value)
         elif value is not None:
             yield name, value
 
