@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
+from torch.overrides import handle_torch_function, has_torch_function
 
 from .._data.fields import checked
 from .._data.validation import check_choice, check_number
@@ -173,7 +174,7 @@ class FactorizedLoss(_CountTimesDistribution):
         """Return scores that add up to the count; see `Loss.link`."""
         outputs = outputs.double()
         log_p = outputs[..., :-1].log_softmax(-1)
-        log_rate = _log_rates(log_p, self._log_count(outputs[..., -1]))
+        log_rate = log_rates(log_p, self._log_count(outputs[..., -1]))
         return self._scores(outputs, log_rate)
 
     def initial_bias(self) -> np.ndarray:
@@ -275,23 +276,17 @@ def log_exp_count_slope(c: Tensor) -> Tensor:
     return (c - (MAX_LOG_COUNT - 1)).clamp_(min=1).reciprocal_()
 
 
-def _log_rates(log_p: Tensor, log_count: Tensor) -> Tensor:
+def log_rates(log_p: Tensor, log_count: Tensor) -> Tensor:
     """Return log(theta p) such that ``sum(1 - exp(-theta p))`` over the labels is the count.
 
     Newton's method on the logarithms of theta and of the sum, which is nearly linear there, inside
     a bracket that is halved where a step would leave it.
     """
+    if has_torch_function((log_p, log_count)):  # the steps depend on the values
+        return handle_torch_function(log_rates, (log_p, log_count), log_p, log_count)
     shape, n_labels = log_p.shape, log_p.shape[-1]
     log_p, log_count = log_p.reshape(-1, n_labels), log_count.reshape(-1)
-    # Below e^-40 the sum is theta to the last digit.
-    tiny = (log_count + 40).clamp(max=0)
-    count = (log_count - tiny).exp()
-    # The sum only tends to n_labels: cap the count below it, smoothly so that its order is kept.
-    beyond = (count - (n_labels - ROOM)).clamp(min=0)
-    log_target = (count - beyond - ROOM * torch.expm1(-beyond / ROOM) * (1 - 1e-6)).log()
-    low = log_target
-    # Here every label is certain, so that the root lies between.
-    high = low - log_p.amin(-1) + math.log(40) + 1
+    log_target, low, high, tiny = bracket(log_p, log_count)
     log_theta = low.clone()
     active = torch.arange(len(log_theta), device=log_theta.device)
     for _ in range(100):
@@ -311,3 +306,15 @@ def _log_rates(log_p: Tensor, log_count: Tensor) -> Tensor:
             break
         active, low, high = active[going], low[going], high[going]
     return ((log_theta + tiny).unsqueeze(-1) + log_p).reshape(shape)
+
+
+def bracket(log_p: Tensor, log_count: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the log of the sum to reach, two logs of theta around it, and what to add to them."""
+    # Below e^-40 the sum is theta to the last digit.
+    tiny = (log_count + 40).clamp(max=0)
+    count = (log_count - tiny).exp()
+    # The sum only tends to n_labels: cap the count below it, smoothly so that its order is kept.
+    beyond = (count - (log_p.shape[-1] - ROOM)).clamp(min=0)
+    log_target = (count - beyond - ROOM * torch.expm1(-beyond / ROOM) * (1 - 1e-6)).log()
+    # At the higher end every label is certain, so that the root lies between.
+    return log_target, log_target, log_target - log_p.amin(-1) + math.log(40) + 1, tiny

@@ -147,7 +147,7 @@ class FunctionLoss(Loss):
         if link == "softmax":
             return softmax_scores(outputs)
         scores = outputs if link == "identity" else link(outputs)
-        if not isinstance(scores, Tensor):
+        if not isinstance(scores, Tensor | type(outputs)):  # of another type when it is traced
             raise TypeError(f"link must return a torch tensor, got {type(scores).__name__}")
         if scores.shape != outputs.shape:
             raise ValueError(
