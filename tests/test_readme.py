@@ -12,6 +12,7 @@ PAGES = {
     for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 }
 MAX_EPOCHS = 2
+NEEDED = {"onnx.md": ("onnx", "onnxruntime")}
 PAGES = {name: blocks for name, blocks in PAGES.items() if blocks}
 
 
@@ -23,6 +24,8 @@ def test_there_are_blocks():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("name", PAGES)
 def test_blocks_run(name, monkeypatch):
+    for package in NEEDED.get(name, ()):
+        pytest.importorskip(package)
     fit_loop = skorch.NeuralNet.fit_loop
 
     def short_fit_loop(net, X, y=None, epochs=None, **params):

@@ -48,7 +48,8 @@ MAY_IMPORT = {
                 "linear", "voting"),
     "_search": ("_sklearn", "_data", "_decision", "_training", "calibration", "classifier",
                 "decoders", "losses", "metrics", "model_selection"),
-    "persistence": ("_versions", "_data", "_decision", "_training"),
+    "persistence": ("_versions", "_data", "_decision", "_training", "calibration", "classifier",
+                    "decoded", "decoders", "linear", "losses", "networks", "voting"),
 }  # fmt: skip
 WITHOUT_TORCH = (
     "_sklearn", "_data", "datasets", "model_selection", "metrics", "decoders", "calibration",

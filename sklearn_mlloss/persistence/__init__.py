@@ -1,6 +1,6 @@
-"""Saving fitted models in files that contain no code, and model cards.
+"""Saving fitted models in files that contain no code, model cards, and export to ONNX.
 
-A file is a safetensors file. Its tensors are all arrays of the model: weights of networks,
+A saved file is a safetensors file. Its tensors are all arrays of the model: weights of networks,
 statistics of labels, parameters of encodings, calibrators and decoders. Its metadata are texts:
 
 "format"
@@ -29,11 +29,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for editors
     from .files import describe, load, save
     from .members import SKOPS_TYPES
+    from .onnx import to_onnx
 
 # Loaded on first use.
-_LAZY = {"SKOPS_TYPES": "members", "describe": "files", "load": "files", "save": "files"}
+_LAZY = {
+    "SKOPS_TYPES": "members",
+    "describe": "files",
+    "load": "files",
+    "save": "files",
+    "to_onnx": "onnx",
+}
 
-__all__ = ["SKOPS_TYPES", "describe", "load", "save"]
+__all__ = ["SKOPS_TYPES", "describe", "load", "save", "to_onnx"]
 
 
 def __getattr__(name: str) -> Any:
