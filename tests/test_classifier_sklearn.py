@@ -37,36 +37,34 @@ pytestmark = [
 ]
 
 SMALL = dict(
-    hidden_layer_sizes=(16,), learning_rate=0.06, max_epochs=10, n_iter_no_change=8, random_state=0
-)
+    hidden_layer_sizes=(16,), learning_rate=0.06, max_epochs=10, n_iter_no_change=8,
+    linear_part=False, random_state=0,
+)  # fmt: skip
 # Without minibatches, dropout and held-out rows a weight is a repetition, to the last digits.
 EXACT = dict(
     dropout=0, early_stopping=False, batch_size=10000, precision="float64", max_epochs=20
 )  # fmt: skip
 CONFIGURATIONS = [
-    dict(),
-    dict(encoding="standard"),
-    dict(encoding=IdentityEncoding()),
+    dict(linear_part="auto"),
     # Numbers as categories, without sparse X.
-    dict(categorical_features=[0], encoding="standard", learning_rate=0.02, max_epochs=30),
+    dict(categorical_features=[0], encoding="standard", learning_rate=0.02, max_epochs=30,
+         linear_part="auto"),
     # With its own encoding it decides as the check demands, which is chance.
     dict(loss="focal", decoder="per_label_threshold", encoding=None),
     dict(loss="asymmetric", decoder="global_threshold", early_stopping=False),
     # Its own decoder is a tuned one, which decides as the check demands or not by chance.
     dict(loss="factorized", decoder="threshold", early_stopping=False),
-    dict(loss="softmax_ce"),
-    dict(loss="zlpr", early_stopping=False, normalization="layer"),
-    dict(cv=2, calibration="beta"),
+    dict(loss="softmax_ce", encoding="standard"),
+    dict(loss="zlpr", early_stopping=False, normalization="layer", encoding=IdentityEncoding()),
+    dict(cv=2, calibration="beta", linear_part="auto"),
     # With its own encoding it decides as the check demands, too.
     dict(loss="focal", decoder="global_threshold", cv=2, ensemble=False, calibration="sigmoid",
          encoding=None),
     dict(EXACT),
-    dict(loss="asymmetric", **EXACT),
-    dict(cv=2, **EXACT),
-    dict(encoding=None, **EXACT),
+    dict(loss="asymmetric", encoding=None, **EXACT),
     dict(encoding="piecewise_linear", **EXACT),
     dict(encoding="quantile", **EXACT),
-    dict(encoding="robust", **EXACT),
+    dict(cv=2, encoding="robust", **EXACT),
 ]  # fmt: skip
 
 
