@@ -170,11 +170,7 @@ def dumps(model: Any, scores: Mapping[str, Any] | None = None) -> bytes:
         "model": _compact(tree),
         "card": _compact(make_card(model, scores, sorted(writer.custom))),
     }
-    head, tensors = _split(safetensors.save(writer.arrays, texts))
-    head["__metadata__"]["sha256"] = _checksum(head, tensors)
-    text = json.dumps(head, separators=(",", ":"), sort_keys=True).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + tensors
+    return _joined(*_split(safetensors.save(writer.arrays, texts)))
 
 
 def loads(data: bytes, custom: Iterable[Any] = (), name: str = "data") -> Any:
@@ -202,6 +198,16 @@ def _split(data: bytes) -> tuple[dict[str, Any], memoryview]:
     return json.loads(data[8 : 8 + length]), memoryview(data)[8 + length :]
 
 
+def _joined(head: dict[str, Any], tensors: memoryview) -> bytes:
+    """Return the file of a head, to which the checksum is added, and the bytes of its tensors."""
+    texts = head["__metadata__"]
+    texts["sha256"] = ""
+    texts["sha256"] = _checksum(head, tensors)
+    text = json.dumps(head, separators=(",", ":"), sort_keys=True).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + tensors
+
+
 def _texts(data: bytes) -> dict[str, str]:
     """Return the texts of an intact file."""
     head, tensors = _split(data)
@@ -209,7 +215,8 @@ def _texts(data: bytes) -> dict[str, str]:
     family, _, number = texts.get("format", "").partition(" ")
     if family != FORMAT:
         raise Damaged("it is of another program")
-    if texts.pop("sha256", "") != _checksum(head, tensors):
+    checksum, texts["sha256"] = texts["sha256"], ""
+    if checksum != _checksum(head, tensors):
         raise Damaged("its checksum is wrong")
     if int(number) > NUMBER:
         raise _Refused(

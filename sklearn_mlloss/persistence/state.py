@@ -34,6 +34,7 @@ from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import numpy as np
+import sklearn
 from sklearn.isotonic import IsotonicRegression
 from sklearn.utils import Bunch
 
@@ -244,6 +245,8 @@ class Writer:
         attributes = vars(value)
         if isinstance(value, LabelClassifier):
             attributes = _of_estimator(attributes, path)
+        if isinstance(value, IsotonicRegression):
+            attributes = value.__getstate__()  # without its function
         return {
             "is": "object",
             "id": number,
@@ -368,7 +371,8 @@ class Reader:
             # A cache is files of pickles: no file may choose it.
             value.memory = None
         if isinstance(value, IsotonicRegression):
-            value.__setstate__(vars(value))  # makes its function
+            # Makes its function; without a version it would warn.
+            value.__setstate__({**vars(value), "_sklearn_version": sklearn.__version__})
         return value
 
     def _skops(self, node: dict[str, Any]) -> Any:
