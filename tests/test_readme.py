@@ -12,7 +12,7 @@ PAGES = {
     for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 }
 MAX_EPOCHS = 2
-NEEDED = {"onnx.md": ("onnx", "onnxruntime")}
+NEEDED = {"onnx.md": ("onnx", "onnxruntime"), "saving.md": ("safetensors", "skops")}
 PAGES = {name: blocks for name, blocks in PAGES.items() if blocks}
 
 

@@ -105,6 +105,7 @@ def load(path: str | os.PathLike[str], custom: Iterable[Any] = ()) -> Any:
     Parameters
     ----------
     path : str or path-like
+        The file.
     custom : iterable of classes and functions, optional
         Those of your own that the file names, such as the class of a loss or the `module`. They are
         found by ``__name__``.
@@ -121,6 +122,12 @@ def load(path: str | os.PathLike[str], custom: Iterable[Any] = ()) -> Any:
         something that `custom` lacks. The message names the file and what is wrong.
     OSError
         If the file cannot be read.
+
+    Examples
+    --------
+    For a complete example see `save`. With a loss of your own:
+
+    >>> load("model.safetensors", custom=[MyLoss])  # doctest: +SKIP
     """
     return loads(Path(path).read_bytes(), custom, name=os.fspath(path))
 
@@ -133,6 +140,7 @@ def describe(path: str | os.PathLike[str], *, as_dict: bool = False) -> Any:
     Parameters
     ----------
     path : str or path-like
+        The file.
     as_dict : bool, default=False
         Whether to return a dict, which JSON can hold, instead of Markdown.
 
@@ -148,6 +156,21 @@ def describe(path: str | os.PathLike[str], *, as_dict: bool = False) -> Any:
         If the file is no saved model or is damaged.
     OSError
         If the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn.datasets import make_multilabel_classification
+    >>> from sklearn_mlloss import MultiLabelLogisticRegressionCV
+    >>> from sklearn_mlloss.persistence import describe, save
+    >>> X, Y = make_multilabel_classification(n_samples=300, n_classes=4, random_state=0)
+    >>> clf = MultiLabelLogisticRegressionCV(random_state=0).fit(X, Y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(clf, Path(folder) / "model.safetensors", scores={"f1_macro": (0.61, 0.58, 0.64)})
+    ...     card = describe(Path(folder) / "model.safetensors", as_dict=True)
+    >>> card["labels"]["number"], card["scores"]
+    (4, {'f1_macro': [0.61, 0.58, 0.64]})
     """
     data = Path(path).read_bytes()
     with _naming(os.fspath(path)):
