@@ -1,9 +1,9 @@
 """Predictive performance of this package and of other classifiers, on official splits.
 
 Each contender is fitted on the training part with several seeds and evaluated on the test part.
-Other classifiers (peers) use their default settings, with scaled inputs for those that need them,
-and are also evaluated in a `DecodedClassifierCV`, to separate the effect of the decoder from that
-of the model. With fitted decoders, each metric has its own:
+Other classifiers (peers, `peers.py`) use their default settings, with scaled inputs for those that
+need them, and are also evaluated in a `DecodedClassifierCV`, to separate the effect of the decoder
+from that of the model. With fitted decoders, each metric has its own:
 
     hamming threshold of 1/2 | accuracy label_set | f1_micro global_threshold
     f1_macro per_label_threshold | f1_samples expected_fbeta | jaccard expected_jaccard
@@ -44,17 +44,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse as sp
 from contenders import print_machine
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.multiclass import OneVsRestClassifier
-from sklearn.multioutput import ClassifierChain
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+from peers import NEEDS, NO_SEED, PEERS, dense, threads
 from tables import read_table
 
 from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier
@@ -89,88 +80,6 @@ METRICS = [*DECODERS, *SCORES]
 RESAMPLES = 30
 
 
-class Chains(ClassifierMixin, BaseEstimator):
-    """An ensemble of classifier chains of logistic regressions, in random orders."""
-
-    def __init__(self, n_chains=10, random_state=None):
-        self.n_chains = n_chains
-        self.random_state = random_state
-
-    def fit(self, X, y):
-        """Fit all labels."""
-        seeds = np.random.default_rng(self.random_state).integers(2**31, size=self.n_chains)
-        base = LogisticRegression(max_iter=1000)
-        self.classes_ = np.tile([0, 1], (y.shape[1], 1))
-        self.chains_ = [
-            ClassifierChain(base, order="random", random_state=int(seed)).fit(X, y)
-            for seed in seeds
-        ]
-        return self
-
-    def predict_proba(self, X):
-        """Return an array of shape (n_samples, n_labels)."""
-        return np.mean([chain.predict_proba(X) for chain in self.chains_], axis=0)
-
-    def predict(self, X):
-        """Return labels, with a threshold of 1/2."""
-        return (self.predict_proba(X) >= 0.5).astype(int)
-
-
-class Boosting(ClassifierMixin, BaseEstimator):
-    """CatBoost with its multi-label loss and the interface of scikit-learn."""
-
-    def __init__(self, iterations=300, random_state=None):
-        self.iterations = iterations
-        self.random_state = random_state
-
-    def fit(self, X, y):
-        """Fit all labels."""
-        from catboost import CatBoostClassifier
-
-        self.classes_ = np.tile([0, 1], (y.shape[1], 1))
-        self.model_ = CatBoostClassifier(
-            loss_function="MultiLogloss", iterations=self.iterations, verbose=0,
-            random_seed=self.random_state, thread_count=threads(), allow_writing_files=False,
-        ).fit(dense(X), y)  # fmt: skip
-        return self
-
-    def predict_proba(self, X):
-        """Return an array of shape (n_samples, n_labels)."""
-        return self.model_.predict_proba(dense(X))
-
-    def predict(self, X):
-        """Return labels, with a threshold of 1/2."""
-        return self.model_.predict(dense(X))
-
-
-def dense(X):
-    return X.toarray() if sp.issparse(X) else X
-
-
-def threads():
-    return int(os.environ.get("OMP_NUM_THREADS", os.cpu_count()))
-
-
-def scaled(estimator, X):
-    return make_pipeline(MaxAbsScaler() if sp.issparse(X) else StandardScaler(), estimator)
-
-
-# Functions that create each peer from the training rows and a seed.
-PEERS = {
-    "CatBoost": lambda X, seed: Boosting(random_state=seed),
-    "random forest": lambda X, seed: RandomForestClassifier(
-        500, random_state=seed, n_jobs=threads()
-    ),
-    "extra trees": lambda X, seed: ExtraTreesClassifier(500, random_state=seed, n_jobs=threads()),
-    "chains": lambda X, seed: scaled(Chains(random_state=seed), X),
-    "logistic": lambda X, seed: scaled(OneVsRestClassifier(LogisticRegression(max_iter=1000)), X),
-    "MLP": lambda X, seed: scaled(MLPClassifier(random_state=seed), X),
-    "MLP, early stopping": lambda X, seed: scaled(
-        MLPClassifier(random_state=seed, early_stopping=True), X
-    ),
-    "nearest neighbours": lambda X, seed: scaled(KNeighborsClassifier(), X),
-}
-NO_SEED = ("logistic", "nearest neighbours")
 TOGETHER = "mlloss and trees"
 OURS = {
     "mlloss": {},
@@ -179,7 +88,6 @@ OURS = {
     "mlloss, as it is": None,
     TOGETHER: {},
 }
-NEEDS = {"CatBoost": "catboost"}
 
 
 def matrix(proba, classes):
