@@ -136,6 +136,6 @@ def _codes(values: Any, levels: np.ndarray, dtype: torch.dtype) -> Tensor:
     is_whole = keys == keys.floor()
     is_same = is_whole & (values == keys) | ~is_whole & (values.float() == keys.float())
     found = torch.where(
-        is_same.any(-1, keepdim=True), is_same.argmax(-1, keepdim=True).double(), UNKNOWN
+        is_same.any(-1, keepdim=True), is_same.double().argmax(-1, keepdim=True).double(), UNKNOWN
     )
     return convert(torch.where(values.isnan(), torch.nan, found), dtype)

@@ -197,7 +197,7 @@ def _max_gap(decoder: Any, scores: Tensor, count: Tensor | None) -> Tensor:
     gaps = ranked[..., :-1] - ranked[..., 1:]
     largest = gaps.amax(-1, keepdim=True)
     tie = torch.minimum(rows._TIE * ranked.abs().amax(-1, keepdim=True), largest / 2)
-    first = (gaps >= largest - tie).argmax(-1, keepdim=True)
+    first = (gaps >= largest - tie).double().argmax(-1, keepdim=True)
     return _first(ranking, first.double() + 1) | (largest == 0)
 
 
@@ -239,7 +239,7 @@ def _label_set(decoder: Any, scores: Tensor, count: Tensor | None) -> Tensor:
     if not len(decoder.label_sets_):
         return scores >= 0.5
     posterior = _log_posterior(decoder, scores)
-    best = (posterior >= posterior.amax(-1, keepdim=True) - sets._TIE).argmax(-1)
+    best = (posterior >= posterior.amax(-1, keepdim=True) - sets._TIE).double().argmax(-1)
     return torch.tensor(decoder.label_sets_)[best]
 
 

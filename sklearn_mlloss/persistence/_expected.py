@@ -20,7 +20,7 @@ __all__ = ["best_length", "fbeta_values", "gfm_chosen", "gfm_gains", "gfm_values
 def best_length(values: Tensor) -> Tensor:
     """Return the first index of the maximum of each row, as a column."""
     best = values.amax(-1, keepdim=True)
-    return (values >= best - expected._TIE * best).argmax(-1, keepdim=True).double()
+    return (values >= best - expected._TIE * best).double().argmax(-1, keepdim=True).double()
 
 
 def fbeta_values(p: Tensor, beta: float, empty: float) -> Tensor:

@@ -102,7 +102,7 @@ class Symbol:
         name = func.__name__
         if name in OPERATIONS:
             return OPERATIONS[name](*args, **(kwargs or {}))
-        raise NotImplementedError(f"{name} of torch has no counterpart in ONNX here")
+        raise _unknown(name)
 
     def __getattr__(self, name: str) -> Any:
         """Return a method of tensors."""
@@ -115,7 +115,7 @@ class Symbol:
             )
         if name.startswith("_"):
             raise AttributeError(name)
-        raise NotImplementedError(f"{name} of torch has no counterpart in ONNX here")
+        raise _unknown(name)
 
     def dim(self) -> int:
         """Return the number of axes."""
@@ -154,6 +154,10 @@ class Symbol:
     # fmt: on
 
 
+def _unknown(name: str) -> NotImplementedError:
+    return NotImplementedError(f"{name} of torch has no counterpart in ONNX here")
+
+
 def numpy_type(dtype: torch.dtype) -> np.dtype[Any]:
     """Return the type of numpy that a type of torch stands for."""
     return torch.empty(0, dtype=dtype).numpy().dtype
@@ -188,6 +192,14 @@ def graph_of(*values: Any) -> Graph:
 def shape_of(value: Any) -> tuple[int, ...]:
     """Return the shape of a symbol, a tensor or a number."""
     return tuple(value.shape) if isinstance(value, Symbol) else np.shape(value)
+
+
+def axis_of(x: Symbol, dim: int, last: bool = True) -> int:
+    """Return the number of an axis from the end; raise if it is that of rows, or not the last."""
+    axis = dim - x.dim() if dim >= 0 else dim
+    if axis == -x.dim() or (last and axis != -1):
+        raise NotImplementedError(f"axis {dim} of {x.dim()} has no counterpart in ONNX here")
+    return axis
 
 
 def name_of(graph: Graph, value: Any, dtype: torch.dtype) -> str:

@@ -19,6 +19,7 @@ from ._graph import (
     OPERATIONS,
     Graph,
     Symbol,
+    axis_of,
     broadcast,
     common_type,
     convert,
@@ -199,14 +200,16 @@ def _same(x: Symbol, p: float = 0, training: bool = False, inplace: bool = False
 # ---------------------------------------------------------------------- reductions
 
 
-def _reduce(op: str, x: Symbol, dim: int = -1, keepdim: bool = False, **attributes: Any) -> Symbol:
-    shape = list(x.shape)
-    shape[dim : len(shape) if dim == -1 else dim + 1] = [1] if keepdim else []
+def _reduce(op: str, x: Symbol, dim: int, keepdim: bool = False) -> Symbol:
+    axis = axis_of(x, dim, last=False) + x.dim()
+    shape = (*x.shape[:axis], *[1] * keepdim, *x.shape[axis + 1 :])
+    axes: dict[str, Any]
+    # A sum takes its axes as an input, in this version of ONNX.
     if op == "ReduceSum":
-        inputs = [x.name, x.graph.constant([dim], np.int64)]
+        inputs, axes = [x.name, x.graph.constant([axis], np.int64)], {}
     else:
-        inputs, attributes = [x.name], attributes | {"axes": [dim]}
-    name = x.graph.append(op, inputs, keepdims=int(keepdim), **attributes)
+        inputs, axes = [x.name], {"axes": [axis]}
+    name = x.graph.append(op, inputs, keepdims=int(keepdim), **axes)
     return x.graph.symbol(name, shape, x.dtype)
 
 
@@ -217,46 +220,47 @@ operation("amin")(partial(_reduce, "ReduceMin"))
 
 
 @operation("any")
-def _any(x: Symbol, dim: int = -1, keepdim: bool = False) -> Symbol:
+def _any(x: Symbol, dim: int, keepdim: bool = False) -> Symbol:
     return convert(x, torch.float32).amax(dim, keepdim) > 0
 
 
 @operation("argmax")
-def _argmax(x: Symbol, dim: int = -1, keepdim: bool = False) -> Symbol:
-    x = convert(x, torch.float32) if x.dtype == torch.bool else x
-    shape = x.shape[:-1] + ((1,) if keepdim else ())
-    name = x.graph.append("ArgMax", [x.name], axis=dim, keepdims=int(keepdim))
+def _argmax(x: Symbol, dim: int, keepdim: bool = False) -> Symbol:
+    shape = (*x.shape[:-1], *[1] * keepdim)
+    name = x.graph.append("ArgMax", [x.name], axis=axis_of(x, dim), keepdims=int(keepdim))
     return x.graph.symbol(name, shape, torch.int64)
 
 
 @operation("logsumexp")
-def _logsumexp(x: Symbol, dim: int = -1, keepdim: bool = False) -> Symbol:
-    top = x.amax(dim, keepdim=True)
+def _logsumexp(x: Symbol, dim: int, keepdim: bool = False) -> Symbol:
+    top = x.amax(axis_of(x, dim), keepdim=True)
     value = top + (x - top).exp().sum(dim, keepdim=True).log()
     return value if keepdim else value[..., 0]
 
 
 @operation("log_softmax")
-def _log_softmax(x: Symbol, dim: int = -1) -> Symbol:
+def _log_softmax(x: Symbol, dim: int) -> Symbol:
     return x - x.logsumexp(dim, keepdim=True)
 
 
 @operation("softmax")
-def _softmax(x: Symbol, dim: int = -1) -> Symbol:
+def _softmax(x: Symbol, dim: int) -> Symbol:
     return x.log_softmax(dim).exp()
 
 
 @operation("cumsum")
 def _cumsum(x: Symbol, dim: int) -> Symbol:
-    name = x.graph.append("CumSum", [x.name, x.graph.constant(dim, np.int64)])
+    name = x.graph.append("CumSum", [x.name, x.graph.constant(axis_of(x, dim), np.int64)])
     return x.graph.symbol(name, x.shape, x.dtype)
 
 
 @operation("sort")
-def _sort(x: Symbol, descending: bool, stable: bool) -> tuple[Symbol, Symbol]:
-    """Return the values of each row and their places, ties by place."""
-    k = x.graph.constant([x.shape[-1]], np.int64)
-    values, places = x.graph.append("TopK", [x.name, k], 2, axis=-1, largest=int(descending))
+def _sort(
+    x: Symbol, dim: int = -1, descending: bool = False, stable: bool = False
+) -> tuple[Symbol, Symbol]:
+    """Return the sorted values and their places; equal ones keep their order."""
+    k, largest = x.graph.constant([x.shape[-1]], np.int64), int(descending)
+    values, places = x.graph.append("TopK", [x.name, k], 2, axis=axis_of(x, dim), largest=largest)
     return x.graph.symbol(values, x.shape, x.dtype), x.graph.symbol(places, x.shape, torch.int64)
 
 
@@ -265,6 +269,8 @@ def _sort(x: Symbol, descending: bool, stable: bool) -> tuple[Symbol, Symbol]:
 
 @operation("matmul")
 def _matmul(x: Any, y: Any) -> Symbol:
+    if isinstance(y, Symbol):
+        axis_of(y, -2, last=False)
     graph, dtype = graph_of(x, y), common_type(x, y)
     name = graph.append("MatMul", [name_of(graph, value, dtype) for value in (x, y)])
     left, right = shape_of(x), shape_of(y)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._graph import Graph, Symbol, convert, graph_of, name_of, operation, shape_of
+from ._graph import ROWS, Graph, Symbol, axis_of, convert, graph_of, name_of, operation, shape_of
 
 __all__: list[str] = []
 
@@ -58,7 +58,9 @@ def _expand(
 
 @operation("unsqueeze")
 def _unsqueeze(x: Symbol, dim: int) -> Symbol:
-    place = dim % (len(x.shape) + 1)
+    place = dim % (x.dim() + 1)
+    if place == 0:
+        raise NotImplementedError("an axis before that of rows has no counterpart in ONNX here")
     name = x.graph.append("Unsqueeze", [x.name, x.graph.constant([place], np.int64)])
     return x.graph.symbol(name, (*x.shape[:place], 1, *x.shape[place:]), x.dtype)
 
@@ -68,6 +70,8 @@ def _reshape(x: Symbol, *shape: Any) -> Symbol:
     sizes = tuple(shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
     if sizes == x.shape:
         return x
+    if sizes[0] != ROWS or math.prod(sizes[1:]) != math.prod(x.shape[1:]):
+        raise NotImplementedError("a change of the number of rows has no counterpart in ONNX here")
     name = x.graph.append("Reshape", [x.name, x.graph.constant(sizes, np.int64)])
     return x.graph.symbol(name, sizes, x.dtype)
 
@@ -87,11 +91,11 @@ def _split(x: Symbol, size: int) -> tuple[Symbol]:
 def _cat(parts: Sequence[Any], dim: int = 0) -> Symbol:
     if len(parts) == 1:
         return parts[0]
-    graph = graph_of(*parts)
+    graph, shape = graph_of(*parts), list(shape_of(parts[0]))
     dtype = next(part.dtype for part in parts if isinstance(part, Symbol))
-    name = graph.append("Concat", [name_of(graph, part, dtype) for part in parts], axis=dim)
-    shape = list(shape_of(parts[0]))
-    shape[dim] = sum(shape_of(part)[dim] for part in parts)
+    axis = axis_of(next(part for part in parts if isinstance(part, Symbol)), dim, last=False)
+    name = graph.append("Concat", [name_of(graph, part, dtype) for part in parts], axis=axis)
+    shape[axis] = sum(shape_of(part)[axis] for part in parts)
     return graph.symbol(name, shape, dtype)
 
 
@@ -105,7 +109,8 @@ def _pad(x: Symbol, sizes: tuple[int, int], mode: str = "constant", value: Any =
 
 @operation("index_select")
 def _index_select(x: Symbol, dim: int, index: Tensor) -> Symbol:
-    name = x.graph.append("Gather", [x.name, name_of(x.graph, index, torch.int64)], axis=dim)
+    inputs = [x.name, name_of(x.graph, index, torch.int64)]
+    name = x.graph.append("Gather", inputs, axis=axis_of(x, dim))
     return x.graph.symbol(name, (*x.shape[:-1], len(index)), x.dtype)
 
 
@@ -115,7 +120,7 @@ def _getitem(x: Any, index: Any) -> Symbol:
         inputs = [name_of(index.graph, x, x.dtype), index.name]
         shape = (*index.shape, *x.shape[1:])
         return index.graph.symbol(index.graph.append("Gather", inputs), shape, x.dtype)
-    dots, last = index
+    dots, last = index if isinstance(index, tuple) and len(index) == 2 else (None, None)
     if dots is not ... or not isinstance(last, int | slice):
         raise NotImplementedError(f"an index {index} has no counterpart in ONNX here")
     if isinstance(last, int):
@@ -132,5 +137,7 @@ def _scatter(x: Symbol, dim: int, index: Symbol, value: Any) -> Symbol:
     updates = value
     if not isinstance(value, Symbol):
         updates = _expand(x.graph, name_of(x.graph, value, x.dtype), x, index.shape, x.dtype)
-    name = x.graph.append("ScatterElements", [x.name, index.name, updates.name], axis=dim)
+    name = x.graph.append(
+        "ScatterElements", [x.name, index.name, updates.name], axis=axis_of(x, dim)
+    )
     return x.graph.symbol(name, x.shape, x.dtype)

@@ -18,6 +18,7 @@ from torch import Tensor
 from .._data.messages import describe
 from .._data.responses import inside
 from .._data.validation import check_flag
+from .._training.device import torch_defaults
 from .._versions import __version__
 from ..classifier import MultiLabelNetClassifier
 from ..decoded import DecodedClassifierCV
@@ -116,7 +117,9 @@ def to_onnx(model: Any, path: str | os.PathLike[str], *, labels: bool = True) ->
             f"got {describe(model)}: of a search, give best_estimator_"
         )
     check_is_fitted(model)
-    onnx.save(_model(model, labels), os.fspath(path))
+    with torch_defaults():
+        proto = _model(model, labels)
+    onnx.save(proto, os.fspath(path))
 
 
 CLASSIFIERS = (MultiLabelNetClassifier, DecodedClassifierCV, SoftVotingClassifier)
@@ -291,7 +294,7 @@ def _labels(model: Any, scores: Any, count: Tensor | None) -> Tensor:
         chosen = decided(model.decoder_, scores, count)
     if kind == "multilabel":
         return convert(chosen, torch.int64)
-    place = convert(chosen, torch.int64)[..., 0] if kind == "binary" else chosen.argmax(-1)
+    place = convert(chosen, torch.int64)[..., 0] if kind == "binary" else chosen.double().argmax(-1)
     classes = model.classes_
     is_text = classes.dtype.kind in "OU"
     if is_text and not all(isinstance(label, str) for label in classes.tolist()):

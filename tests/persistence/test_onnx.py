@@ -46,11 +46,10 @@ from sklearn_mlloss.losses import (
     WithCount,
 )
 from sklearn_mlloss.networks import ACTIVATIONS
+from sklearn_mlloss.persistence import to_onnx
 
 pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
-
-from sklearn_mlloss.persistence import to_onnx  # noqa: E402  # needs onnx
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -431,6 +430,13 @@ def test_members_that_saw_other_classes_are_refused(export):
         model.fit(X[:300], y)
     with pytest.raises(NotImplementedError, match="fewer classes"):
         export(model)
+
+
+def test_defaults_of_torch_do_not_matter(export):
+    model = net("focal").fit(X[TRAIN], Y[TRAIN])
+    with torch.device("meta"), torch.inference_mode():
+        session = export(model)
+    assert_equal(session, model, X)
 
 
 def test_unfitted_models(export):
