@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .._data.features import UNKNOWN, InputCodec
 from .._data.messages import describe
-from ._graph import ROWS, Graph, convert, numpy_type
+from ._graph import ROWS, TEXT, Graph, convert, info_of
 
 __all__ = ["Columns"]
 
@@ -56,26 +56,18 @@ class Columns:
         self._numbers = None
         if not self._is_categorical.all():
             wide = any(model._dtype == np.float64 for model in models)
-            dtype = torch.float64 if wide else torch.float32
             places = np.flatnonzero(~self._is_categorical)
-            self._numbers = self._input(NUMBERS, len(places), numpy_type(dtype))
-            self.description.append({"name": NUMBERS, "columns": [names[j] for j in places]})
+            self._numbers = self._input(
+                NUMBERS, [names[j] for j in places], torch.float64 if wide else torch.float32
+            )
         taken = {NUMBERS, "probabilities", "labels", "count"}
         for number, j in enumerate(np.flatnonzero(self._is_categorical).tolist()):
-            known = sorted(
-                {level for codec in codecs for level in codec.categories_[number]}, key=str
-            )
-            kind = _kind(known, names[j])
+            levels = {level for codec in codecs for level in codec.categories_[number]}
             name = names[j] if named and names[j] not in taken else f"x{j}"
             taken.add(name)
-            self._categories[j] = self._input(name, 1, kind)
-            self.description.append(
-                {
-                    "name": name,
-                    "columns": [names[j]],
-                    "categories": [_plain(level) for level in known],
-                }
-            )
+            self._categories[j] = self._input(name, [names[j]], _kind(levels, names[j]))
+            known = [level if isinstance(level, str) else float(level) for level in levels]
+            self.description[-1]["categories"] = sorted(known)
 
     def of_model(self, model: Any) -> Tensor:
         """Return the rows as the networks of a model take them."""
@@ -89,15 +81,12 @@ class Columns:
             order = np.append(order, j)
         return torch.cat(parts, -1).index_select(-1, torch.tensor(np.argsort(order)))
 
-    def _input(self, name: str, width: int, dtype: Any) -> Tensor:
-        from onnx import TensorProto, helper
-
-        is_text = dtype is str
-        kind = TensorProto.STRING if is_text else helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        self.infos.append(helper.make_tensor_value_info(name, kind, ["rows", width]))
-        # No type of torch stands for strings.
-        of_torch = torch.uint8 if is_text else torch.from_numpy(np.empty(0, dtype)).dtype
-        return self.graph.symbol(name, (ROWS, width), of_torch)
+    def _input(self, name: str, columns: list[Any], dtype: torch.dtype) -> Any:
+        """Add an input and return its symbol."""
+        values = self.graph.symbol(name, (ROWS, len(columns)), dtype)
+        self.infos.append(info_of(name, values))
+        self.description.append({"name": name, "columns": columns})
+        return values
 
 
 def _mask(codec: InputCodec, n_features: int) -> np.ndarray:
@@ -106,25 +95,23 @@ def _mask(codec: InputCodec, n_features: int) -> np.ndarray:
     return codec.is_categorical_
 
 
-def _kind(levels: list[Any], name: Any) -> type:
+def _kind(levels: set[Any], name: Any) -> torch.dtype:
+    """Return the type of the input for a column with these categories."""
     if all(isinstance(level, str) for level in levels):
-        return str
+        return TEXT
     if all(isinstance(level, Real | np.bool_) for level in levels):
-        return float
+        return torch.float64
     raise NotImplementedError(
         f"column {name!r} of X has categories that are neither all strings nor all numbers, such "
-        f"as {describe(levels[:3])}, and cannot be exported to ONNX: make them strings before fit"
+        f"as {describe(sorted(levels, key=str)[:3])}, and cannot be exported to ONNX: make them "
+        "strings before fit"
     )
-
-
-def _plain(level: Any) -> Any:
-    return level if isinstance(level, str) else float(level)
 
 
 def _codes(values: Any, levels: np.ndarray, dtype: torch.dtype) -> Tensor:
     """Return the codes of the values of a column, as `InputCodec` does."""
     graph = values.graph
-    if values.dtype == torch.uint8:
+    if values.dtype == TEXT:
         codes = {MISSING: np.nan} | {level: float(code) for code, level in enumerate(levels)}
         name = graph.append(
             "LabelEncoder", [values.name], domain="ai.onnx.ml", keys_strings=list(codes),
@@ -135,7 +122,6 @@ def _codes(values: Any, levels: np.ndarray, dtype: torch.dtype) -> Tensor:
     # Fractions are compared as float32, in which large whole numbers would not be apart.
     is_whole = keys == keys.floor()
     is_same = is_whole & (values == keys) | ~is_whole & (values.float() == keys.float())
-    found = torch.where(
-        is_same.any(-1, keepdim=True), is_same.double().argmax(-1, keepdim=True).double(), UNKNOWN
-    )
+    place = is_same.double().argmax(-1, keepdim=True).double()
+    found = torch.where(is_same.any(-1, keepdim=True), place, UNKNOWN)
     return convert(torch.where(values.isnan(), torch.nan, found), dtype)

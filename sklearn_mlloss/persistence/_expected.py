@@ -74,7 +74,8 @@ def _one_more(pmf: Tensor, p: Tensor) -> Tensor:
 def gfm_gains(decoder: Any, posterior: Tensor) -> Tensor:
     """Return what each label adds to a set of size k = 1..L, of shape (n, L, n_labels)."""
     n_labels, size = decoder.label_sets_.shape[1], decoder.label_sets_.sum(axis=1)
-    sizes = np.unique(size[size > 0])
+    # If all sets are empty, no label adds anything to a set of any size.
+    sizes = np.unique(size[size > 0]) if size.any() else np.ones(1)
     square, k = decoder.beta**2, np.arange(1, n_labels + 1)
     joint = []
     for s in sizes:

@@ -14,10 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["ROWS", "Graph", "Symbol", "operation"]
+__all__ = ["ROWS", "TEXT", "Graph", "Symbol", "convert", "info_of", "operation"]
 
 # The size of the axis of rows, which is known only when the graph runs.
 ROWS = -1
+
+# Stands for strings, for which torch has no type.
+TEXT = torch.uint8
 
 # Functions of torch by name; those that change a tensor in place are the same with "_" appended.
 OPERATIONS: dict[str, Callable[..., Any]] = {}
@@ -163,6 +166,23 @@ def numpy_type(dtype: torch.dtype) -> np.dtype[Any]:
     return torch.empty(0, dtype=dtype).numpy().dtype
 
 
+def onnx_type(dtype: torch.dtype) -> int:
+    """Return the number that ONNX has for a type."""
+    from onnx import TensorProto, helper
+
+    return (
+        TensorProto.STRING if dtype == TEXT else helper.np_dtype_to_tensor_dtype(numpy_type(dtype))
+    )
+
+
+def info_of(name: str, symbol: Any) -> Any:
+    """Return the description of an input or output with the type and shape of a symbol."""
+    from onnx import helper
+
+    shape = ["rows" if size == ROWS else size for size in symbol.shape]
+    return helper.make_tensor_value_info(name, onnx_type(symbol.dtype), shape)
+
+
 def common_type(*values: Any) -> torch.dtype:
     """Return the type that torch gives the result of an operation on values."""
     plain = [
@@ -212,12 +232,10 @@ def name_of(graph: Graph, value: Any, dtype: torch.dtype) -> str:
 
 def convert(x: Any, dtype: torch.dtype) -> Any:
     """Return a symbol of another type."""
-    from onnx import helper
-
     if x.dtype == dtype:
         return x
-    to = helper.np_dtype_to_tensor_dtype(numpy_type(dtype))
-    return x.graph.symbol(x.graph.append("Cast", [x.name], to=to), x.shape, dtype)
+    name = x.graph.append("Cast", [x.name], to=onnx_type(dtype))
+    return x.graph.symbol(name, x.shape, dtype)
 
 
 def elementwise(op: str, *values: Any, result: torch.dtype | None = None) -> Any:

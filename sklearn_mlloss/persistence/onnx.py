@@ -28,7 +28,7 @@ from ..voting import SoftVotingClassifier
 from . import _operations, _shapes  # noqa: F401  # they register the functions of torch
 from ._columns import Columns
 from ._decisions import calibrated, decided
-from ._graph import ROWS, Graph, convert, numpy_type
+from ._graph import TEXT, Graph, convert, info_of
 
 __all__ = ["to_onnx"]
 
@@ -135,12 +135,15 @@ def _model(model: Any, with_labels: bool) -> Any:
     graph = Graph()
     columns = Columns(graph, list(_leaves(model)))
     scores, count = _scores(model, columns)
-    outputs = {"probabilities": _probabilities(model, scores)}
+    outputs: dict[str, Any] = {"probabilities": _probabilities(model, scores)}
     if with_labels:
         outputs["labels"] = _labels(model, scores, count)
     if count is not None:
         outputs["count"] = count
-    infos = [_named(graph, symbol, name) for name, symbol in outputs.items()]
+    infos = []
+    for name, symbol in outputs.items():
+        graph.nodes.append(helper.make_node("Identity", [symbol.name], [name]))
+        infos.append(info_of(name, symbol))
     inner = helper.make_graph(graph.nodes, "sklearn_mlloss", columns.infos, infos, graph.constants)
     proto = helper.make_model(
         inner, producer_name="sklearn_mlloss", producer_version=__version__, ir_version=IR_VERSION,
@@ -163,19 +166,6 @@ def _metadata(model: Any, columns: Columns) -> dict[str, str]:
     if isinstance(model, MultiLabelNetClassifier):
         values["loss"] = repr(model.loss_)
     return {name: json.dumps(value, default=str) for name, value in values.items()}
-
-
-def _named(graph: Graph, symbol: Any, name: str) -> Any:
-    """Give an output its name, and return its type and shape."""
-    from onnx import TensorProto, helper
-
-    graph.nodes.append(helper.make_node("Identity", [symbol.name], [name]))
-    if symbol.dtype == torch.uint8:
-        kind = TensorProto.STRING
-    else:
-        kind = helper.np_dtype_to_tensor_dtype(numpy_type(symbol.dtype))
-    shape = ["rows" if size == ROWS else size for size in symbol.shape]
-    return helper.make_tensor_value_info(name, kind, shape)
 
 
 # ---------------------------------------------------------------------- scores
@@ -303,7 +293,6 @@ def _labels(model: Any, scores: Any, count: Tensor | None) -> Tensor:
             "numbers, or labels=False"
         )
     name = scores.graph.constant(classes, object if is_text else classes.dtype)
-    # No type of torch stands for strings.
-    dtype = torch.uint8 if is_text else torch.from_numpy(classes[:0].copy()).dtype
+    dtype = TEXT if is_text else torch.from_numpy(classes[:0].copy()).dtype
     name = scores.graph.append("Gather", [name, place.name])
     return scores.graph.symbol(name, place.shape, dtype)

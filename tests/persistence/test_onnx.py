@@ -453,6 +453,13 @@ def test_other_objects(export):
         export(net(), labels="yes")
 
 
+def test_gfm_that_saw_empty_sets_only(wide, export):
+    rows, model = wide
+    decoder = GFMDecoder(empty=1)
+    model.fit_decoder(rows[300:400], np.zeros_like(Y[300:400]), decoder, None)
+    assert_equal(export(model), model, rows)
+
+
 def test_missing_package(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r"pip install 'sklearn_mlloss\[onnx\]'"):
