@@ -193,6 +193,8 @@ def dumps(model: Any, scores: Mapping[str, Any] | None = None) -> bytes:
         "model": _compact(tree),
         "card": _compact(make_card(model, scores, sorted(writer.custom))),
     }
+    if not writer.arrays:  # an unfitted model, of which some versions of safetensors make no file
+        return _joined({"__metadata__": texts}, memoryview(b""))
     return _joined(*_split(safetensors.save(writer.arrays, texts)))
 
 

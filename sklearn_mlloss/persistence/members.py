@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from inspect import signature
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from .._decision.base import LabelClassifier
 from .state import Damaged, NotInstalled, refusal
@@ -50,18 +52,20 @@ def restore(data: bytes) -> Any:
     if not stored or sum(entry.file_size for entry in entries) > len(data):
         raise Damaged("a member is compressed, which no saved member is")
     member = skops.loads(data, trusted=[*SKOPS_TYPES, TREE])
-    for tree in _trees(member, set()):
-        _check_tree(tree)
+    for part in _parts(member, set()):
+        if isinstance(part, BaseEstimator):
+            _complete(part)
+        elif type(part).__name__ == "Tree":
+            _check_tree(part)
     return member
 
 
-def _trees(value: Any, seen: set[int]) -> Iterator[Any]:
-    """Yield the trees within a member."""
+def _parts(value: Any, seen: set[int]) -> Iterator[Any]:
+    """Yield the objects within a member."""
     if id(value) in seen or isinstance(value, str | bytes | LabelClassifier):
         return
     seen.add(id(value))
-    if type(value).__name__ == "Tree":
-        yield value
+    yield value
     parts: Any = ()
     if isinstance(value, list | tuple | set):
         parts = value
@@ -72,7 +76,14 @@ def _trees(value: Any, seen: set[int]) -> Iterator[Any]:
     elif hasattr(value, "__dict__"):
         parts = vars(value).values()
     for part in parts:
-        yield from _trees(part, seen)
+        yield from _parts(part, seen)
+
+
+def _complete(estimator: BaseEstimator) -> None:
+    """Give an estimator of another version of scikit-learn the parameters that it lacks here."""
+    for name, parameter in signature(type(estimator)).parameters.items():
+        if not hasattr(estimator, name) and parameter.default is not parameter.empty:
+            setattr(estimator, name, parameter.default)
 
 
 def _check_tree(tree: Any) -> None:

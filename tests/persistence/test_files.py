@@ -204,6 +204,14 @@ def test_a_member_may_not_be_compressed_or_of_another_type():
         restore(zip_bomb())
 
 
+def test_parameters_of_another_version_of_scikit_learn_get_their_defaults():
+    skops = pytest.importorskip("skops.io")
+    model = make_pipeline(LogisticRegression(C=3.0)).fit(X, Y[:, 0])
+    del model[0].tol
+    loaded = restore(skops.dumps(model))
+    assert (loaded[0].tol, loaded[0].C) == (LogisticRegression().tol, 3.0)
+
+
 @pytest.mark.parametrize("part", ["children_left", "children_right", "feature"])
 def test_trees_are_checked(part):
     from types import SimpleNamespace
