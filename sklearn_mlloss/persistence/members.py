@@ -25,9 +25,17 @@ SKOPS_TYPES = [
     "sklearn_mlloss.voting.SoftVotingClassifier",
 ]
 
-# skops does not trust it, since compiled code follows its numbers without checking them: they are
-# checked here.
-TREE = "sklearn.tree._tree.Tree"
+# skops does not trust trees, since compiled code follows their numbers without checking them: they
+# are checked here. The other types only have attributes.
+TRUSTED = [
+    *SKOPS_TYPES,
+    "numpy.dtype",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    "sklearn.tree._tree.Tree",
+]
 
 
 def dump(value: Any, path: str) -> bytes:
@@ -35,7 +43,7 @@ def dump(value: Any, path: str) -> bytes:
     skops = _skops(f"to save {type(value).__name__}")
     try:
         data = skops.dumps(value)
-        unknown = sorted({*skops.get_untrusted_types(data=data)} - {*SKOPS_TYPES, TREE})
+        unknown = sorted({*skops.get_untrusted_types(data=data)} - {*TRUSTED})
     except Exception as error:  # whatever a member raises
         raise refusal(path, value, f"skops fails: {error}") from error
     if unknown:
@@ -51,7 +59,7 @@ def restore(data: bytes) -> Any:
     stored = all(entry.compress_type == ZIP_STORED for entry in entries)
     if not stored or sum(entry.file_size for entry in entries) > len(data):
         raise Damaged("a member is compressed, which no saved member is")
-    member = skops.loads(data, trusted=[*SKOPS_TYPES, TREE])
+    member = skops.loads(data, trusted=TRUSTED)
     for part in _parts(member, set()):
         if isinstance(part, BaseEstimator):
             _complete(part)

@@ -8,6 +8,7 @@ import resource
 import sys
 import warnings
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklearn_mlloss import (
     DecodedClassifierCV,
@@ -198,10 +199,18 @@ def test_a_later_format_is_refused(data, tmp_path):
     assert "has format 2" in message and "update sklearn_mlloss" in message
 
 
-def test_a_member_may_not_be_compressed_or_of_another_type():
+def test_a_member_may_not_be_compressed():
     pytest.importorskip("skops")
     with pytest.raises(Exception, match="compressed"):
         restore(zip_bomb())
+
+
+def test_a_member_of_another_type_is_not_made():
+    skops = pytest.importorskip("skops.io")
+    for hostile in partial(Bomb.ran.append, 1), make_pipeline(FunctionTransformer(print)):
+        with pytest.raises(Exception, match="[Uu]ntrusted"):
+            restore(skops.dumps(hostile))
+    assert not Bomb.ran
 
 
 def test_parameters_of_another_version_of_scikit_learn_get_their_defaults():
