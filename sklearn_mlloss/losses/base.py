@@ -13,6 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function
 
 from .._data.containers import to_array
 from .._data.fields import check_fields, checked
@@ -550,6 +551,9 @@ def stationary_probability(
     positive: Callable[[Tensor], Tensor], negative: Callable[[Tensor], Tensor], s: Tensor
 ) -> Tensor:
     """Return the probability of a present label at which the expected loss is stationary."""
+    if has_torch_function((s,)):  # what is traced has no gradient
+        args = positive, negative, s
+        return handle_torch_function(stationary_probability, (s,), *args)
     # The caller may be in inference mode, where enable_grad alone has no effect.
     with torch.inference_mode(False), torch.enable_grad():
         logits = s.detach().clone().requires_grad_()

@@ -74,7 +74,9 @@ class Graph:
         from onnx import helper
 
         outputs = [self.name() for _ in range(n_outputs)]
-        self.nodes.append(helper.make_node(op, list(inputs), outputs, **attributes))
+        # Optimisers of some versions of onnxruntime confuse nodes without names.
+        node = helper.make_node(op, list(inputs), outputs, name=f"{op} {outputs[0]}", **attributes)
+        self.nodes.append(node)
         return outputs[0] if n_outputs == 1 else outputs
 
     def symbol(self, name: str, shape: Sequence[int], dtype: torch.dtype) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..losses.base import MAX_LOGIT, stationary_probability
 from ..losses.counts import bracket
 from ._graph import (
     OPERATIONS,
@@ -34,6 +35,9 @@ __all__: list[str] = []
 
 # Halvings of an interval of hundreds to the last digits.
 HALVINGS = 64
+
+# Distance of logits in the table of a link: straight lines between them are right to 1e-7.
+TABLE_STEP = 2.0**-9
 
 OPERATORS = {
     "abs": "Abs",
@@ -304,7 +308,24 @@ def _layer_norm(
     return centred / (centred.square().mean(-1, keepdim=True) + eps).sqrt() * weight + bias
 
 
-# ---------------------------------------------------------------------- loops
+# ---------------------------------------------------------------------- tables and loops
+
+
+@operation("stationary_probability")
+def _stationary_probability(
+    positive: Callable[[Tensor], Tensor], negative: Callable[[Tensor], Tensor], s: Symbol
+) -> Any:
+    """Interpolate in a table of the probability, which needs gradients."""
+    n_labels, n_bins = s.shape[-1], round(2 * MAX_LOGIT / TABLE_STEP)
+    grid = torch.linspace(-MAX_LOGIT, MAX_LOGIT, n_bins + 1, dtype=torch.float64)
+    table = stationary_probability(positive, negative, grid[:, None].repeat(1, n_labels))
+    # One column will do where labels do not differ.
+    width = 1 if bool((table == table[:, :1]).all()) else n_labels
+    values = table[:, :width].flatten()
+    place = (s.clamp(-MAX_LOGIT, MAX_LOGIT) + MAX_LOGIT) / TABLE_STEP
+    low = place.floor().clamp(max=n_bins - 1)
+    at = (low * width).long() + torch.arange(width)
+    return torch.lerp(values[at], values[at + width], place - low)
 
 
 @operation("log_rates")

@@ -85,8 +85,8 @@ def to_onnx(model: Any, path: str | os.PathLike[str], *, labels: bool = True) ->
         If the package onnx is not installed.
     NotImplementedError
         If a part has no counterpart: a custom `module`, a transformer as `encoding`, another
-        member, a custom decoder or calibrator, or a custom loss whose link needs autograd or
-        functions that are unknown here.
+        member, a custom decoder or calibrator, or a custom loss whose link needs functions of torch
+        that are unknown here.
     TypeError
         If `model` is another object.
 
@@ -94,7 +94,8 @@ def to_onnx(model: Any, path: str | os.PathLike[str], *, labels: bool = True) ->
     -----
     Networks compute in float32, as they do here, and everything behind them in float64.
     Probabilities agree with `predict_proba` to about 1e-6; labels agree unless a score is that near
-    to a threshold.
+    to a threshold. The link of a custom loss without `slope` or `eta` is a table, of which the
+    rounding is 1e-7 where it is smooth.
 
     Examples
     --------
@@ -231,8 +232,8 @@ def _of_nets(model: MultiLabelNetClassifier, X: Tensor) -> Scores:
             of_nets.append((loss.link(outputs), loss.count(outputs)))
         except (NotImplementedError, AttributeError, TypeError) as error:
             raise NotImplementedError(
-                f"the link of loss={describe(loss)} cannot be exported to ONNX ({error}): give a "
-                "custom loss a slope or an eta in closed form"
+                f"the link of loss={describe(loss)} cannot be exported to ONNX ({error}): "
+                "write it with other functions of torch, or leave eta to SeparableLoss"
             ) from error
     scores, counts = zip(*of_nets, strict=True)
     return _mean(scores), None if counts[0] is None else _mean(counts)

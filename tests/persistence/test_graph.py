@@ -96,7 +96,7 @@ def test_functions(function):
     expected = function(GRID.clone())
     value = run(function)
     assert value.dtype == expected.numpy().dtype and value.shape == expected.shape
-    np.testing.assert_allclose(value, expected.numpy(), rtol=1e-13, atol=0)
+    np.testing.assert_allclose(value, expected.numpy(), rtol=1e-13, atol=1e-300)
 
 
 def test_missing_values_pass_limits():

@@ -363,14 +363,28 @@ class NoSlope(SeparableLoss):
         return torch.nn.functional.softplus(s)
 
 
+class PerLabel(NoSlope):
+    def positive(self, s):
+        return torch.nn.functional.softplus(torch.linspace(-1, 1, 4, dtype=s.dtype) - s)
+
+
 class WithEta(NoSlope):
     def eta(self, s):
         return s.sigmoid()
 
 
-def test_custom_loss_with_a_closed_form(export):
-    model = net(WithEta()).fit(X[TRAIN], Y[TRAIN])
-    assert_equal(export(model), model, X)
+class Unknown(NoSlope):
+    def eta(self, s):
+        return torch.special.ndtr(s)
+
+
+@pytest.mark.parametrize("loss", [NoSlope(), PerLabel(label_smoothing=0.1), WithEta()], ids=str)
+def test_custom_losses(loss, export):
+    rows = X.astype(np.float64)
+    model = net(loss, precision="float64").fit(rows[TRAIN], Y[TRAIN])
+    with torch.no_grad():
+        model.net_.module_.layers[-1].weight *= 30
+    assert_equal(export(model), model, rows, atol=2e-7)
 
 
 def test_labels_may_be_left_out(export):
@@ -389,7 +403,7 @@ class Linear(torch.nn.Linear):
 @pytest.mark.parametrize(
     "model, message",
     [
-        (net(NoSlope()), r"loss=NoSlope\(\) .* a slope or an eta in closed form"),
+        (net(Unknown()), r"loss=Unknown\(\) .*special_ndtr .* other functions of torch"),
         (net(calibration=Same()), r"calibration=Same\(\) .*CALIBRATORS"),
         (net(encoding=StandardScaler()), r"encoding=StandardScaler\(\) .* encoding='auto'"),
         (
