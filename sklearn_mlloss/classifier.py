@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -294,13 +294,15 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     .. math:: f_l(x) + a_l (g_l(x) - g_l),
 
     where :math:`f` are the layers of the network, :math:`g_l(x)` is the log-odds by the linear
-    model, and :math:`g_l` that of the label prior; :math:`a_l` is trained with the layers,
+    model, and :math:`g_l` that of the label prior; :math:`a_l` is trained with the layers from 0,
     with ten times their learning rate under adamw and the like. In training, :math:`g_l(x)` comes
     from fits without the fold of the row, and so do the scores that calibrator and decoder are
-    fitted on. Where labels depend on columns one by one, which layers and early stopping learn less
-    well from few rows, the network is as good as the linear model; where they do not, layers and
-    shares correct it [2]_.
-    `summary()` has the penalty and the shares. There is no linear part in a custom `module`, after
+    fitted on. Early stopping then also compares the network with the linear model alone, and with
+    mixtures of their outputs, on the held-out rows, and keeps the best. Where labels depend on
+    columns one by one, which layers and early stopping learn less well from few rows, the network
+    is about as good as the linear model; where they do not, it corrects it [2]_.
+    `summary()` has the penalty, the shares, and how much of the outputs is the linear model
+    alone. There is no linear part in a custom `module`, after
     `partial_fit` alone, and, by "auto", without early stopping, so that such a fit depends on rows
     and weights only and not on folds.
 
@@ -631,6 +633,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         nets = [trained.net for trained in fitted.models]
         if not self.ensemble:
             epochs = max(1, int(np.median([trained.n_epochs for trained in fitted.models])))
+            share = float(np.median([net.network_share_ for net in nets]))
+            plan = replace(plan, network_share=share)
             with train_part(plan, "all rows", len(folds), epochs) as part:
                 nets = [train_cached(train_net, part, rows, None, epochs, self._seeds(0)).net]
         self._keep(nets)

@@ -144,7 +144,9 @@ def _linear(clf: Any) -> str:
         return text
     alphas = np.concatenate([part.alpha().detach().numpy() for part in parts])
     low, middle, high = np.quantile(alphas, [0, 0.5, 1])
-    return f"{text}; shares {low:.2g} to {high:.2g}, median {middle:.2g}"
+    text = f"{text}; shares {low:.2g} to {high:.2g}, median {middle:.2g}"
+    alone = 1 - np.mean([net.network_share_ for net in clf.nets_])
+    return f"{text}; {alone:.0%} of the outputs are from the linear part alone" if alone else text
 
 
 def _course(net: Any) -> str:

@@ -14,7 +14,16 @@ from torch.utils.data import Dataset
 from .._data.rows import Matrix, Rows, RowView
 from .fast.sparse import SparseRows, is_thin
 
-__all__ = ["Batch", "Batches", "Targets", "Table", "block_size", "blocks", "to_tensors"]
+__all__ = [
+    "Batch",
+    "Batches",
+    "Targets",
+    "Table",
+    "block_size",
+    "blocks",
+    "checked_rows",
+    "to_tensors",
+]
 
 # Targets and weights.
 Targets = tuple[Tensor, Tensor | None]
@@ -25,6 +34,8 @@ BLOCK_ENTRIES = 2**24
 
 # Entries of X that are copied at a time where some of its rows go to another device.
 MOVED_ENTRIES = 2**22
+# Rows that are checked; of wide ones, as many as have this many numbers, and at least so many.
+CHECKED_ROWS, NUMBERS, FEWEST = 2048, 2**26, 64
 
 
 class Table(Dataset):
@@ -216,6 +227,20 @@ class Batches:
         for rows in self.order().split(self.sizes()):
             self.rows = rows
             yield self.table.batch(rows)
+
+
+def checked_rows(table: Table, n_outputs: int) -> Tensor:
+    """Return the numbers of some rows on which a trained network can be checked.
+
+    Parameters
+    ----------
+    table : Table
+    n_outputs : int
+        Columns of its rows after encoding.
+    """
+    size = max(FEWEST, NUMBERS // max(table.n_features, n_outputs))
+    size = min(len(table), CHECKED_ROWS, size)
+    return torch.from_numpy(np.linspace(0, len(table) - 1, size).astype(np.int64))
 
 
 def block_size(rows: int, n_features: int) -> int:

@@ -63,6 +63,8 @@ class Plan:
         The training, if callbacks of scikit-learn follow it.
     name : str, default=""
         Which of several nets is trained, for error messages.
+    network_share : float, optional
+        In the mixture with the linear part, if there are no held-out rows to choose it.
     """
 
     params: Any
@@ -72,6 +74,7 @@ class Plan:
     exclusive: bool = False
     task: Task | None = None
     name: str = ""
+    network_share: float | None = None
 
 
 def build_net(

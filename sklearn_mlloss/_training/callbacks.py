@@ -213,6 +213,7 @@ class OutputsByEpoch(Callback):
     def __init__(self) -> None:
         self.n_epochs, self._step = 0, 1
         self._outputs: dict[int, Tensor] = {}
+        self._linear: Tensor | None = None
 
     def on_epoch_end(self, net, **kwargs):
         """Record the outputs of the epoch."""
@@ -230,9 +231,17 @@ class OutputsByEpoch(Callback):
             self._step *= 2
             self._outputs = {e: o for e, o in self._outputs.items() if e % self._step == 0}
 
-    def at(self, epoch: int) -> Tensor:
-        """Return the outputs after an epoch, or after the nearest one that was kept."""
-        return self._outputs[min(self._outputs, key=lambda kept: (abs(kept - epoch), kept))]
+    def mix_with(self, linear: Tensor | None) -> None:
+        """Set the outputs of the linear part alone, if there is one."""
+        self._linear = linear
+
+    def at(self, epoch: int, share: float = 1.0) -> Tensor:
+        """Return the outputs after an epoch, or after the nearest one that was kept.
+
+        Of their mixture with those of the linear part alone, they are this share.
+        """
+        outputs = self._outputs[min(self._outputs, key=lambda kept: (abs(kept - epoch), kept))]
+        return outputs if self._linear is None else torch.lerp(self._linear, outputs, share)
 
 
 class Progress(Callback):

@@ -22,13 +22,13 @@ from .callbacks import OutputsByEpoch, Progress
 from .device import call_seeded, torch_defaults
 from .encoding import fit_encoder
 from .guard import second_plan, second_reason, warn_of_nothing_learned
-from .linear import deviations_of, fit_linear, set_first_alpha
+from .linear import deviations_of, fit_linear
 from .net import TableNet
 
 __all__ = [
     "Trained",
-    "epochs_of_others",
     "mean_scores",
+    "medians_of_others",
     "train_folds",
     "train_net",
     "train_on",
@@ -182,14 +182,20 @@ def _train_once(
     if linear.part is not None and linear.known is not None:
         of_train, rest = linear.known[: len(train)], linear.known[len(train) :]
         known = of_train, rest if len(rest) else None
-        if last is None:
-            set_first_alpha(linear.part, of_train, train, net.criterion_)
     observers = [] if outputs is None else [outputs]
     if plan.task is not None:
         observers.append(Progress(plan.task))
     try:
         trained = train_on(
-            net, train, valid, epochs, plan.device, seeds[1], known, observers=observers
+            net,
+            train,
+            valid,
+            epochs,
+            plan.device,
+            seeds[1],
+            known,
+            observers=observers,
+            network_share=plan.network_share,
         )
     except ValueError as error:
         if not plan.name:
@@ -197,6 +203,9 @@ def _train_once(
         raise ValueError(f"{plan.name}: {error}") from error
     # The moments of a finished training have no use, and triple the size of a pickle.
     net.optimizer_.state.clear()
+    if outputs is not None:
+        outputs.mix_with(net.linear_outputs_)
+    net.linear_outputs_ = None
     return trained
 
 
@@ -218,17 +227,18 @@ def train_folds(
     -------
     list of (Trained, scores, count)
         For each fold the net, and the scores and counts of its held-out rows. With early stopping
-        these are from the epoch that the other folds chose, see `epochs_of_others`.
+        these have the epoch and the share of the linear part that the other folds chose.
     """
     jobs = (
         (plan, rows, fold, f"fold {k}/{len(folds)}", entropy, k) for k, fold in enumerate(folds, 1)
     )
     results = call_in_parallel(_train_fold, jobs, plan.params.n_jobs)
     if plan.params.early_stopping:
-        epochs = epochs_of_others([trained.n_epochs for trained, _ in results])
+        epochs = medians_of_others([trained.n_epochs for trained, _ in results])
+        shares = medians_of_others([trained.net.network_share_ for trained, _ in results])
         results = [
-            (trained, trained.net.link(outputs.at(epoch)))
-            for (trained, outputs), epoch in zip(results, epochs, strict=True)
+            (trained, trained.net.link(outputs.at(int(epoch), share)))
+            for (trained, outputs), epoch, share in zip(results, epochs, shares, strict=True)
         ]
     return [(trained, *scores) for trained, scores in results]
 
@@ -251,14 +261,14 @@ def _train_fold(
     return trained, outputs or trained.net.scores(test.X, plan.device)
 
 
-def epochs_of_others(epochs: Sequence[int]) -> list[int]:
-    """Return for each fold the median of the best epochs of the other folds.
+def medians_of_others(values: Sequence[float]) -> list[float]:
+    """Return for each fold the median of the values of the other folds.
 
     A single fold gets its own.
     """
-    if len(epochs) == 1:
-        return list(epochs)
-    return [int(np.median(np.delete(epochs, k))) for k in range(len(epochs))]
+    if len(values) == 1:
+        return list(values)
+    return [float(np.median(np.delete(values, k))) for k in range(len(values))]
 
 
 def mean_scores(nets: Sequence[TableNet], X: Matrix, device: torch.device) -> Scores:

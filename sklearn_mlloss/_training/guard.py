@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,9 +18,8 @@ from .._data.messages import warn_user
 from .._data.rows import Rows
 from .._data.validation import is_auto
 from ..networks import StandardEncoding
-from .batches import Table
+from .batches import Table, checked_rows
 from .encoding import Encoder
-from .fast.sparse import sparse_outputs
 
 if TYPE_CHECKING:
     from .build import Plan
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Check", "Guard", "second_plan", "second_reason", "warn_of_nothing_learned"]
 
-# Rows that are checked; of wide ones, as many as have this many numbers, and at least so many.
-ROWS, NUMBERS, FEWEST = 2048, 2**26, 64
 # Relative improvement of the loss below which nothing was learned: random weights, and the best of
 # many epochs, are better than constant outputs by some thousandths.
 LEAST = 5e-3
@@ -91,17 +88,14 @@ class Guard:
     def __init__(self, net: TableNet, table: Table, valid: Table | None):
         self.net, self.held_out = net, valid is not None
         self.table = table if valid is None else valid
-        n = len(self.table)
-        width = max(self.table.n_features, net.encoder_.n_outputs)
-        size = min(n, ROWS, max(FEWEST, NUMBERS // width))
-        self.rows = torch.from_numpy(np.linspace(0, n - 1, size).astype(np.int64))
+        self.rows = checked_rows(self.table, net.encoder_.n_outputs)
         random = bool(net.network_) and not net.history and net.linear_part() is None
-        self.initial = self._outputs() if random else None
+        self.initial = net.outputs_of(self.table, self.rows) if random else None
 
     @torch.no_grad()
     def check(self) -> Check:
         """Return what the network has learned; it has the weights that are kept."""
-        loss, outputs = self.net.criterion_.loss, self._outputs()
+        loss, outputs = self.net.criterion_.loss, self.net.outputs_of(self.table, self.rows)
         bias = torch.as_tensor(loss.initial_bias(), dtype=outputs.dtype, device=outputs.device)
         constants = [row.expand_as(outputs).contiguous() for row in (bias, outputs.mean(dim=0))]
         targets, weight = self.table.targets(self.rows)
@@ -120,17 +114,6 @@ class Guard:
             varies = outputs.std(dim=0, correction=0) > 1e-6 * outputs.abs().mean(dim=0)
             learned = rule.best_epoch_ > 1 and bool(varies.any())
         return Check(value, constant, self.held_out, learned)
-
-    def _outputs(self) -> Tensor:
-        """Return the outputs of the network for the checked rows."""
-        self.net._set_mode(False)
-        module: Any = self.net.module_
-        with torch.no_grad(), self.net.knowing(self.table, self.rows):
-            if self.table.stays_sparse and self.net.takes_sparse():
-                thin = self.table.sparse_batch(self.rows)[0].matrix()
-                return next(sparse_outputs(module, thin, len(self.rows)))[0]
-            X = self.table.batch(self.rows)[0]
-            return module(X).to(X.dtype)
 
 
 def second_plan(plan: Plan, net: TableNet, train: Rows) -> Plan | None:

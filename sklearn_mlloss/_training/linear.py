@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial, wraps
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,16 +15,25 @@ from torch import Tensor, nn
 from .._data.folds import Fold
 from .._data.rows import Matrix, Rows, row_blocks
 from .._data.validation import is_auto
-from ..losses import Criterion
 from ..model_selection import MultilabelStratifiedKFold
 from ..networks.layers import Scaled
 from ..networks.linear import LinearPart, UnitEncoding
+from .batches import Table, checked_rows
 from .device import call_seeded, threads_for
 from .encoding import fit_encoder
 from .fast.sparse import SPARSE_SHARE, SparseRows, is_thin, sparse_deviations
 from .logistic import LogisticFit, fit_logistic
 
-__all__ = ["FittedLinear", "deviations_of", "fit_linear", "fit_model", "set_first_alpha"]
+if TYPE_CHECKING:
+    from .net import TableNet
+
+__all__ = [
+    "FittedLinear",
+    "deviations_of",
+    "fit_linear",
+    "fit_model",
+    "mix_with_linear",
+]
 
 N_FOLDS = 5
 # Rows below which folds are too small, and held-out rows that are enough to choose the penalty.
@@ -38,8 +47,10 @@ DENSE_PER_SPARSE, DENSE_PER_LOSS = 16, 96
 ENCODED, BLOCK = 2**23, 2**17
 # Entries of encoded rows and of outputs up to which fits are computed in float64.
 DOUBLE = 2**17
-# Shares of the linear model to begin with, and the number of rows that one is chosen for.
-ALPHAS, CHECKED_ROWS = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.0), 2048
+# Shares of a network in its mixture with the linear model alone, of this one's log-odds in its
+# outputs, and the number of rows for which the latter is chosen.
+SHARES, ALPHAS = (1.0, 0.75, 0.5, 0.25, 0.0), (1.0, 0.5, 0.25, 0.125, 0.0625, 0.0)
+CHECKED_ROWS = 2048
 
 
 P = ParamSpec("P")
@@ -209,23 +220,56 @@ def _products(rows: Rows) -> float:
 
 
 @_alone
-def set_first_alpha(part: LinearPart, known: Tensor, rows: Rows, criterion: Criterion) -> None:
-    """Set the share of the linear model to what is best for the loss without other layers.
+def mix_with_linear(net: TableNet, table: Table, by: Table | float) -> None:
+    """Replace the outputs of a trained network by a mixture with those of its linear part alone.
 
-    Its log-odds are the outputs that a cross-entropy asks for. For other losses a part of them may
-    be better and, if the linear model is useless, nothing.
+    On few rows, and where the truth is linear, nothing that the layers learn may be better than
+    the linear model alone: its log-odds, or for losses that ask for other outputs than a
+    cross-entropy, the share of them that is best for the training rows.
+
+    Parameters
+    ----------
+    net : TableNet
+        Its last layer and the shares of its linear part are changed; `network_share_` and, with
+        held-out rows, `linear_outputs_` are set.
+    table : Table
+        Rows that it was trained on.
+    by : Table or float
+        Held-out rows that choose the share of the network, or this share.
     """
-    known = known[:CHECKED_ROWS]
-    Y, weight = torch.from_numpy(rows.Y[:CHECKED_ROWS]), None
-    if rows.weight is not None:
-        weight = torch.from_numpy(rows.weight[:CHECKED_ROWS]).to(known.dtype)
-    bias = torch.as_tensor(criterion.loss.initial_bias()).to(known.dtype)
+    part: Any = net.linear_part()
+    criterion: Any = net.criterion_
+    module: Any = net.module_
+    last = module.layers[-1]
+    bias = torch.as_tensor(criterion.loss.initial_bias()).to(last.bias)
 
-    def loss_for(alpha: float) -> float:
-        part.set_alpha(alpha)
-        return float(criterion(part.added(bias.expand(len(known), -1), known), Y, weight))
+    def alone(alpha: float, deviations: Any) -> Tensor:
+        return part.added(bias.expand(len(deviations), -1), deviations, alpha)
 
-    part.set_alpha(min(ALPHAS, key=loss_for))
+    rows = torch.arange(min(len(table), CHECKED_ROWS))
+    known, targets = table.known(rows), table.targets(rows)
+    alpha = min(ALPHAS, key=lambda alpha: float(criterion(alone(alpha, known), *targets)))
+    trained = [part.share.clone(), last.weight.clone(), last.bias.clone()]
+
+    def mix(share: float) -> None:
+        part.share.copy_(share * trained[0] + (1 - share) * (alpha / part.pace))
+        last.weight.copy_(share * trained[1])
+        last.bias.copy_(share * trained[2] + (1 - share) * bias)
+
+    def loss_of(share: float, valid: Table) -> float:
+        mix(share)
+        rule = net.best_weights()
+        if rule is not None and rule.score is not None:
+            return -rule.score(net, valid)
+        rows = checked_rows(valid, net.encoder_.n_outputs)
+        return float(criterion(net.outputs_of(valid, rows), *valid.targets(rows)))
+
+    if isinstance(by, Table):
+        net.network_share_ = min(SHARES, key=lambda share: loss_of(share, by))
+        net.linear_outputs_ = alone(alpha, by.known(torch.arange(len(by)))).cpu()
+    else:
+        net.network_share_ = by
+    mix(net.network_share_)
 
 
 @_alone

@@ -44,7 +44,7 @@ from .fast.loop import FusedTraining, can_fuse
 from .fast.sparse import is_thin, sparse_outputs, takes_sparse
 from .guard import Check, Guard, is_checked
 from .interface import NetInterface
-from .linear import deviations_of
+from .linear import deviations_of, mix_with_linear
 from .optimizers import keep_compiler_out, make_optimizer, needs_closure
 
 __all__ = ["FIXED", "TableNet", "names_not_finite"]
@@ -99,9 +99,13 @@ class TableNet(NetInterface, NeuralNet):
     # Names of parameters and buffers that were not finite before the last training, such as the
     # mask of a custom module.
     not_finite_: frozenset[str] = frozenset()
+    # Share of the network in its mixture with the linear part alone, see `mix_with_linear`.
+    network_share_: float = 1.0
     # Deviations of the held-out rows by linear models that have not seen them, until the end of a
     # fit: the linear part has seen them.
     held_out_deviations_: Tensor | None = None
+    # And the outputs that the linear part alone would have for them.
+    linear_outputs_: Tensor | None = None
     # Why the last training went back to its best weights before its end, else empty.
     divergence_: str = ""
     # What the last training learned, where that was checked.
@@ -185,6 +189,7 @@ class TableNet(NetInterface, NeuralNet):
         seed: int,
         whole_fit: bool = True,
         observers: Sequence[Callback] = (),
+        network_share: float | None = None,
     ) -> bool:
         """Train for at most `epochs`, in an order of the rows that `seed` determines.
 
@@ -198,6 +203,8 @@ class TableNet(NetInterface, NeuralNet):
             Whether a learning rate schedule runs over these epochs.
         observers : sequence of Callback
             Callbacks of this training only.
+        network_share : float, optional
+            In the mixture with the linear part, if there are no held-out rows to choose it.
 
         Returns
         -------
@@ -235,6 +242,9 @@ class TableNet(NetInterface, NeuralNet):
             self.iterator_train__generator = None
             self.train_split = None
             self.observers_ = self.valid_outputs_ = ()
+        chosen_by = network_share if watched is None else watched
+        if chosen_by is not None and self.linear_part() is not None:
+            mix_with_linear(self, table, chosen_by)
         self.check_ = None if guard is None or self.divergence_ else guard.check()
         rule = self.best_weights()
         if rule is None or valid is None or self.divergence_:
@@ -380,6 +390,18 @@ class TableNet(NetInterface, NeuralNet):
         with torch.no_grad():
             outputs = self.module_(X)
             return {"loss": self.get_loss(outputs, targets), "y_pred": outputs}
+
+    @torch.no_grad()
+    def outputs_of(self, table: Table, rows: Tensor) -> Tensor:
+        """Return the outputs of the network for the rows of a table with these numbers."""
+        self._set_mode(False)
+        module: Any = self.module_
+        with self.knowing(table, rows):
+            if table.stays_sparse and self.takes_sparse():
+                thin = table.sparse_batch(rows)[0].matrix()
+                return next(sparse_outputs(module, thin, len(rows)))[0]
+            X = table.batch(rows)[0]
+            return module(X).to(X.dtype)
 
     def outputs(self, X: Any, device: torch.device | str) -> Iterator[tuple[Tensor, int]]:
         """Yield the outputs of the network for blocks of rows of X, and how many rows are real.

@@ -108,7 +108,8 @@ class LinearPart(nn.Module):
     .. math:: \alpha_l \, (\text{weight}_l \cdot \text{encoding}(x) + \text{bias}_l)
 
     is added to the first outputs of a network. The linear model is fixed, and :math:`\alpha` is
-    trained with the network.
+    trained with the network, from 0: beside a linear model that is there from the beginning, layers
+    get worse before they get better, and early stopping may end training before that.
 
     Parameters
     ----------
@@ -139,18 +140,13 @@ class LinearPart(nn.Module):
         self.register_buffer("weight", weight)
         self.register_buffer("bias", bias)
         self.pace = PACE
-        self.share = nn.Parameter(torch.full_like(bias, 1 / PACE))
+        self.share = nn.Parameter(torch.zeros_like(bias))
         self.known = None
 
     @property
     def takes_sparse(self) -> bool:
         """Whether rows can be encoded by their stored values."""
         return type(self.encoding) is Scaled
-
-    @torch.no_grad()
-    def set_alpha(self, value: float) -> None:
-        """Set the shares of all labels."""
-        self.share.fill_(value / self.pace)
 
     def alpha(self) -> Tensor:
         """Return the share of the linear model in the output of each label."""
@@ -162,8 +158,10 @@ class LinearPart(nn.Module):
             return self.known
         return torch.addmm(self.bias, self.encoding(X), self.weight)
 
-    def added(self, outputs: Tensor, deviations: Tensor) -> Tensor:
+    def added(
+        self, outputs: Tensor, deviations: Tensor, alpha: Tensor | float | None = None
+    ) -> Tensor:
         """Return outputs with the share of deviations; outputs beyond the labels stay."""
-        share = self.alpha() * deviations
+        share = (self.alpha() if alpha is None else alpha) * deviations
         more = outputs.shape[-1] - share.shape[-1]
         return outputs + (nn.functional.pad(share, (0, more)) if more else share)

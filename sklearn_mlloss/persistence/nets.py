@@ -20,7 +20,7 @@ SETTINGS = ("optimizer", "lr", "max_epochs", "batch_size", "iterator_valid__batc
 # What training leaves in a net. A file without one of them leaves the default of the class.
 FITTED = (
     "encoder_", "half_products_", "network_", "exclusive_", "linear_reason_", "n_rows_", "place_",
-    "epochs_before_", "not_finite_", "divergence_", "check_", "whole_fit_",
+    "epochs_before_", "not_finite_", "divergence_", "check_", "whole_fit_", "network_share_",
 )  # fmt: skip
 # What a net gets when it is made, has during a training only, or has as other forms in the file.
 MADE = (
@@ -30,7 +30,7 @@ MADE = (
     "device", "compile", "use_caching", "torch_load_kwargs", "initialized_", "virtual_params_",
     "init_context_", "prefixes_", "cuda_dependent_attributes_", "_params_to_validate", "_modules",
     "_criteria", "_optimizers", "_kwargs", "held_out_deviations_", "observers_", "plain_steps_",
-    "may_fuse_", "fused_", "valid_outputs_",
+    "may_fuse_", "fused_", "valid_outputs_", "linear_outputs_",
 )  # fmt: skip
 # Attributes that every module has.
 OF_ALL = frozenset(vars(nn.Module()))

@@ -76,13 +76,16 @@ def test_all_of_a_net_that_stopped_early():
     assert found["network"] == f"4 - 8 - 3; {4 * 8 + 8 + 8 * 3 + 3 + 3} parameters, trained on cpu"
     alpha = clf.net_.module_.linear.alpha()
     assert re.fullmatch(r"penalty [\d.]+, the best of 5 folds; .*", found["linear part"])
+    shares = f"shares {alpha.min():.2g} to {alpha.max():.2g}, median {alpha.median():.2g}"
+    alone = 1 - clf.net_.network_share_
+    assert alone > 0 and clf.net_.check_.loss < min(losses)
     assert found["linear part"].endswith(
-        f"shares {alpha.min():.2g} to {alpha.max():.2g}, median {alpha.median():.2g}"
+        f"{shares}; {alone:.0%} of the outputs are from the linear part alone"
     )
     assert found["training"] == (
         f"{clf.n_iter_} epochs on 135 rows, stopped after 3 epochs without a better one; epoch "
         f"{best} kept: valid_loss {min(losses):.3g} on 15 held-out rows; held-out loss "
-        f"{min(losses):.3g}, label priors {clf.net_.check_.constant_loss:.3g}"
+        f"{clf.net_.check_.loss:.3g}, label priors {clf.net_.check_.constant_loss:.3g}"
     )
     assert found["calibration"] == "none"
     assert found["decoder"] == "FixedThreshold(threshold=0.5)"

@@ -44,7 +44,7 @@ from skorch.utils import noop
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss._training.callbacks import OutputsByEpoch, is_request
-from sklearn_mlloss._training.fit import epochs_of_others
+from sklearn_mlloss._training.fit import medians_of_others
 from sklearn_mlloss._training.net import TableNet
 
 rng = np.random.default_rng(0)
@@ -315,7 +315,7 @@ def test_early_stopping_by_a_score(load_best):
     stop = EarlyStopping("f1_micro", patience=3, lower_is_better=False, load_best=load_best,
                          sink=noop)  # fmt: skip
     rule = dict(early_stopping=True, max_epochs=40, learning_rate=0.05, n_iter_no_change=40,
-                validation_fraction=0.4)  # fmt: skip
+                validation_fraction=0.4, linear_part=False)  # fmt: skip
     net = make(score, stop, **rule).fit(X, Y)
     values = net.net_.history[:, "f1_micro"]
     assert net.n_iter_ < 40 and len(values) == net.n_iter_
@@ -342,7 +342,8 @@ class LastIsBest:
 def test_a_checkpoint_by_a_score(tmp_path):
     score = EpochScoring("f1_micro", lower_is_better=False)
     checkpoint = Checkpoint("f1_micro_best", dirname=tmp_path, load_best=True, f_pickle="net.pkl")
-    net = make(score, checkpoint, early_stopping=True, max_epochs=8, learning_rate=0.05).fit(X, Y)
+    rule = dict(early_stopping=True, max_epochs=8, learning_rate=0.05, linear_part=False)
+    net = make(score, checkpoint, **rule).fit(X, Y)
     history = net.net_.history
     assert history[-1, "f1_micro_best"] and net.summary()
     saved = pickle.loads((tmp_path / "net.pkl").read_bytes())
@@ -548,7 +549,7 @@ def test_a_few_epochs_are_kept_for_any_size(monkeypatch):
 
 @pytest.mark.parametrize(
     ("best", "expected"),
-    [([4], [4]), ([4, 9], [9, 4]), ([1, 5, 20], [12, 10, 3]), ([3, 4, 5, 6], [5, 5, 4, 4])],
+    [([4], [4]), ([4, 9], [9, 4]), ([1, 5, 20], [12.5, 10.5, 3]), ([3, 4, 5, 6], [5, 5, 4, 4])],
 )
 def test_each_fold_has_the_median_of_the_others(best, expected):
-    assert epochs_of_others(best) == expected
+    assert medians_of_others(best) == expected

@@ -14,7 +14,7 @@ from sklearn.metrics import label_ranking_average_precision_score as lrap
 from skorch.callbacks import Callback
 
 from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier
-from sklearn_mlloss._training import fit, guard
+from sklearn_mlloss._training import batches, fit, guard
 from sklearn_mlloss.losses import LOSSES
 from sklearn_mlloss.networks import PiecewiseLinearEncoding, StandardEncoding
 
@@ -145,11 +145,11 @@ def test_labels_without_variation_are_not_checked():
 
 
 def test_only_some_rows_of_large_tables_are_checked(monkeypatch):
-    monkeypatch.setattr(guard, "ROWS", 7)
+    monkeypatch.setattr(batches, "CHECKED_ROWS", 7)
     net, found = fitted(make())
     assert not found and net.net_.check_.learned
-    monkeypatch.setattr(guard, "FEWEST", 3)
-    monkeypatch.setattr(guard, "NUMBERS", 1)
+    monkeypatch.setattr(batches, "FEWEST", 3)
+    monkeypatch.setattr(batches, "NUMBERS", 1)
     assert fitted(make(**DEAD))[1]
 
 
