@@ -9,12 +9,17 @@ metrics: log loss, Hamming loss, ranking loss, 1 - LRAP, 1 - macro-averaged prec
 F1 per row of `expected_fbeta`; mean over metrics and data sets. Errors are means over splits. The
 other columns are the mean calibration error and the total seconds of `fit`.
 
+A second table shows whether the choice fits these data sets only: for each of them the gain of the
+setting that is best for the other ones, and that of the setting that is best for all. Their
+difference is what a data set gained from having had a say.
+
     python benchmarks/defaults.py --data FOLDER --jobs 2 --out defaults.jsonl
     python benchmarks/defaults.py --data FOLDER --vary dropout --tables sim-7500 sim-30000
     python benchmarks/defaults.py --data FOLDER --settings '{"mixup": "auto"}' '{"dropout": 0.1}'
 
-Data sets are FOLDER/NAME.npz. Every fit is appended to the file of results, and a later run
-continues it; another number of rows, or another share of test rows, needs another file.
+Data sets are FOLDER/NAME.npz, the families of `families.py` and simulated ones, see `--tables`.
+Every fit is appended to the file of results, and a later run continues it; another number of rows,
+or another share of test rows, needs another file.
 """
 
 import argparse
@@ -25,6 +30,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from families import FAMILIES, make
 from joblib import Parallel, delayed
 from sklearn.metrics import f1_score
 from tables import read_table
@@ -112,10 +119,14 @@ def read(name, folder, rows=2000):
     """Return `rows` rows of the training part of a data set, and its labels that occur."""
     if name in SIMULATED or name in LARGER:
         return (SIMULATED | LARGER)[name]()
-    X, Y, _, _ = read_table(folder, name)
+    X, Y = (make(name, 0) if name in FAMILIES else read_table(folder, name))[:2]
     some = np.sort(np.random.default_rng(0).permutation(len(Y))[:rows])
-    X, Y = X[some], Y[some]
-    return X, Y[:, Y.sum(axis=0) >= 3]
+    Y = Y[some]
+    return part(X, some), Y[:, Y.sum(axis=0) >= 3]
+
+
+def part(X, rows):
+    return X.iloc[rows] if isinstance(X, pd.DataFrame) else X[rows]
 
 
 def errors(Y, scores):
@@ -143,14 +154,14 @@ def measure(name, params, split, folder, rows=2000, test_size=1 / 3):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         start = time.perf_counter()
-        net.fit(X[train], Y[train])
+        net.fit(part(X, train), Y[train])
         seconds = time.perf_counter() - start
-        scores = net.predict_proba(X[test])
+        scores = net.predict_proba(part(X, test))
         metrics = errors(Y[test], scores)
         metrics["calibration"] = expected_calibration_error(Y[test], scores)
         if len(net.nets_) > 1:
-            rows = net._check_X(X[test])
-            parts = [part.scores(rows, "cpu")[0].clip(1e-9, 1 - 1e-9) for part in net.nets_]
+            rows = net._check_X(part(X, test))
+            parts = [one.scores(rows, "cpu")[0].clip(1e-9, 1 - 1e-9) for one in net.nets_]
             logits = np.mean([np.log(p / (1 - p)) for p in parts], axis=0)
             metrics["of_logits"] = errors(Y[test], 1 / (1 + np.exp(-logits)))
     return {
@@ -237,7 +248,24 @@ def print_gains(results, settings, base, title):
         print(f"| {changed} | {100 * means[key(params)]:+.2f} "
               f"| {np.nanmean(results.means(params, 'calibration')):.4f} "
               f"| {np.nansum(results.means(params, 'seconds')):.1f} | {tables} |")  # fmt: skip
+    print_left_out(results.options.tables, settings, gains)
     return means
+
+
+def print_left_out(tables, settings, gains):
+    """Print for each data set the gain of the setting that is chosen without it, and with it."""
+    by_table = np.stack([gains[key(params)].mean(axis=1) for params in settings])
+    if len(tables) < 2 or np.isnan(by_table).any():
+        return
+    chosen = by_table.mean(axis=1).argmax()
+    without = [np.delete(by_table, k, axis=1).mean(axis=1).argmax() for k in range(len(tables))]
+    columns = by_table[without, np.arange(len(tables))], by_table[chosen]
+    print("\n| data set | chosen without it, gain % | with it |\n| --- | --- | --- |")
+    for table, *values in zip(
+        [*tables, "mean"], *(np.append(c, c.mean()) for c in columns), strict=True
+    ):
+        print(f"| {table} | {' | '.join(f'{100 * value:+.2f}' for value in values)} |")
+    print(f"\nThe same setting in {np.sum(np.equal(without, chosen))} of {len(tables)} cases.")
 
 
 def main():
