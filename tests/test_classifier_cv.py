@@ -148,7 +148,9 @@ def test_the_last_net_of_all_rows_makes_the_median_of_the_best_epochs():
 @pytest.mark.parametrize("calibration", CALIBRATORS)
 @pytest.mark.parametrize("params", [dict(), dict(cv=None), dict(ensemble=False)], ids=str)
 def test_calibration_comes_before_the_decoder(calibration, params):
-    net = make(calibration=calibration, decoder="global_threshold", **params).fit(X, Y)
+    net = make(
+        calibration=calibration, decoder="global_threshold", linear_part=False, **params
+    ).fit(X, Y)
     proba = net.predict_proba(X)
     assert 0 < proba.min() and proba.max() < 1
     np.testing.assert_array_equal(net.predict(X), proba >= net.decoder_.threshold_)
@@ -181,7 +183,7 @@ def test_label_sets_are_those_of_all_rows(decoder, params):
     own = np.random.default_rng(0)
     partly = np.where(own.random(Y.shape) < 0.05, np.nan, Y)
     weight = own.uniform(0, 2, len(X)) * (np.arange(len(X)) % 7 > 0)
-    net = make(decoder=decoder, max_epochs=2, **params).fit(X, partly, weight)
+    net = make(decoder=decoder, max_epochs=2, linear_part=False, **params).fit(X, partly, weight)
     inner = getattr(net.decoder_, "decoder_", net.decoder_)
     expected = LabelSetDecoder().fit(np.zeros(Y.shape), partly, weight)
     np.testing.assert_array_equal(inner.label_sets_, expected.label_sets_)
@@ -325,7 +327,7 @@ def test_risk_control_gets_reserved_rows_when_the_decision_is_refitted():
 
 @pytest.mark.parametrize("decoder", ["expected_fbeta", "threshold"])
 def test_decoders_that_need_probabilities_warn_where_there_are_none(decoder):
-    given = dict(decoder=decoder, cv=None, max_epochs=2)
+    given = dict(decoder=decoder, cv=None, max_epochs=2, linear_part=False)
     with pytest.warns(UserWarning, match="takes scores for probabilities"):
         make(loss="lsep", **given).fit(X, Y)
     # Warnings are errors here: a calibration makes probabilities, and focal has them by its link.

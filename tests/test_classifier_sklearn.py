@@ -112,13 +112,14 @@ def table(n_labels, n=120, n_features=5):
     return X, (logits > 0).astype(int)
 
 
-@pytest.fixture(params=[1, 2, 3, 14], ids=lambda n: f"L={n}")
+@pytest.fixture(scope="module", params=[1, 2, 3, 14], ids=lambda n: f"L={n}")
 def data(request):
     return table(request.param)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def net(data):
+    """Return a fitted classifier, which no test may change."""
     return small().fit(*data)
 
 

@@ -38,8 +38,8 @@ def linear(n_train=500):
 TABLES = {
     "yeast": yeast,
     "linear": linear,
-    "yeast, all rows": lambda: yeast(1500),
-    "linear, more rows": lambda: linear(1500),
+    "yeast, more rows": lambda: yeast(1000),
+    "linear, more rows": lambda: linear(1000),
 }
 SMALL = ("yeast", "linear")
 

@@ -458,7 +458,7 @@ def nowhere():
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_default_device_of_torch_does_not_matter(nowhere, loss):
-    clf = net(loss=loss, decoder="threshold", cv=None)
+    clf = net(loss=loss, decoder="threshold", linear_part=loss == "bce")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FixedThreshold, "needs_probabilities", False)
         found = clf.fit(X, Y).predict_proba(X)
