@@ -39,7 +39,7 @@ def test_blocks_run(name, monkeypatch):
         rows = slice(MAX_ROWS if params["subset"] == "train" else None)
         return tuple(part[rows] for part in load_yeast(**params))
 
-    # That the code of a page runs shows after a few epochs of few rows; README.md runs as it stands.
+    # That the code of a page runs shows after few epochs of few rows; README.md runs as it stands.
     if name != "README.md":
         monkeypatch.setattr(skorch.NeuralNet, "fit_loop", short_fit_loop)
         monkeypatch.setattr(datasets, "load_yeast", few_rows)
