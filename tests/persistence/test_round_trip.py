@@ -350,6 +350,16 @@ def test_training_and_decision_go_on(case, tmp_path):
         loaded.set_params(warm_start=loaded.cv is None).fit(X, y)
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_model_of_a_gpu_is_loaded_for_the_cpu(tmp_path):
+    model = net(device="cuda", cv=2).fit(X, Y)
+    save(model, tmp_path / "model")
+    loaded = load(tmp_path / "model").set_params(device="cpu")
+    np.testing.assert_allclose(loaded.predict_proba(X), model.predict_proba(X), atol=1e-5)
+    loaded.set_params(device="cuda").partial_fit(X, Y)
+
+
 def test_a_loaded_model_is_pickled_cloned_and_saved_again(tmp_path):
     model, X, _, _ = fitted("auto")
     save(model, tmp_path / "model")
