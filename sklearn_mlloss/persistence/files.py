@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._data.messages import describe as shown
 from .._data.messages import describe_error, warn_user
+from .._data.validation import check_flag
 from .._decision.base import LabelClassifier
 from .card import as_markdown, make_card
 from .state import Damaged, NotInstalled, Reader, Writer
@@ -29,13 +30,14 @@ def save(
     path: str | os.PathLike[str],
     *,
     scores: Mapping[str, float | tuple[float, float, float]] | None = None,
+    optimizer_state: bool = False,
 ) -> None:
     """Save a fitted estimator of this package in a file that contains no code.
 
     Predictions of the loaded model are the same, bit by bit on the same machine with the same
-    versions, and `partial_fit` and `fit_decoder` go on. Not saved are out-of-fold scores, callbacks
-    and the moments of the optimiser after `partial_fit`; the parameters `memory` and `callbacks`
-    become None, and `cv` becomes the number of folds if it lists rows.
+    versions, and `partial_fit` and `fit_decoder` go on. Not saved are out-of-fold scores and
+    callbacks; the parameters `memory` and `callbacks` become None, and `cv` becomes the number of
+    folds if it lists rows.
 
     Parameters
     ----------
@@ -49,6 +51,10 @@ def save(
     scores : dict of str to float or (float, float, float), optional
         Scores on test rows for the model card: a value, or a value with the limits of its
         confidence interval.
+    optimizer_state : bool, default=False
+        Whether to save the moments of the optimiser, which a model has after `partial_fit`, so that
+        the next call continues exactly; for adamw they take twice as much as the weights. Without
+        them, it starts with new ones.
 
     Raises
     ------
@@ -86,7 +92,8 @@ def save(
     """
     check_is_fitted(model)
     target = Path(path)
-    data = dumps(model, scores)
+    check_flag(optimizer_state, "optimizer_state")
+    data = dumps(model, scores, optimizer_state)
     if getattr(model, "callbacks", None):
         warn_user("callbacks are not saved: the loaded model has callbacks=None")
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
@@ -178,7 +185,9 @@ def describe(path: str | os.PathLike[str], *, as_dict: bool = False) -> Any:
         return card if as_dict else as_markdown(card)
 
 
-def dumps(model: Any, scores: Mapping[str, Any] | None = None) -> bytes:
+def dumps(
+    model: Any, scores: Mapping[str, Any] | None = None, optimizer_state: bool = False
+) -> bytes:
     """Return what `save` writes; the model may also be unfitted."""
     if not isinstance(model, LabelClassifier):
         raise TypeError(
@@ -186,7 +195,7 @@ def dumps(model: Any, scores: Mapping[str, Any] | None = None) -> bytes:
             "best_estimator_ of a search, and the parts of a Pipeline one by one"
         )
     safetensors = _safetensors()
-    writer = Writer()
+    writer = Writer(bool(optimizer_state))
     tree = writer.write(model, "")
     texts = {
         "format": f"{FORMAT} {NUMBER}",

@@ -73,7 +73,12 @@ def read(reader: Reader, node: dict[str, Any]) -> Any:
 
 def _write_net(writer: Writer, net: TableNet, path: str) -> dict[str, Any]:
     of_optimizer = [name for name in vars(net) if name.startswith("optimizer__")]
+    moments = {}
+    if writer.optimizer_state:
+        states = [net.optimizer_.state.get(each, {}) for each in _parameters(net)]
+        moments["moments"] = writer.write([dict(state) for state in states], f"{path}.optimizer_")
     return {
+        **moments,
         "is": "net",
         "settings": {
             name: writer.write(getattr(net, name), f"{path}.{name}")
@@ -108,12 +113,20 @@ def _read_net(reader: Reader, node: dict[str, Any]) -> TableNet:
         {name: reader.read(value) for name, value in state.items()},
     )
     _read_history(reader, node["history"], net.history)
+    if "moments" in node:
+        states = zip(_parameters(net), reader.read(node["moments"]), strict=True)
+        net.optimizer_.state.update({each: state for each, state in states if state})
     # Each column has at least a byte in the file.
     widths = net.encoder_.n_inputs, net.encoder_.n_outputs, net.criterion_.loss.n_outputs_
     if not all(isinstance(width, int) and 0 < width <= reader.size for width in widths):
         raise Damaged(f"a net has {widths} columns")
     check_outputs(net.module_, widths[0], widths[2])
     return reader.keep(node, net)
+
+
+def _parameters(net: TableNet) -> list[Tensor]:
+    """Return what the optimiser of a net trains, in its order."""
+    return [each for group in net.optimizer_.param_groups for each in group["params"]]
 
 
 def _write_history(writer: Writer, history: list[dict], path: str) -> dict[str, Any]:

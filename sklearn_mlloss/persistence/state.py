@@ -75,6 +75,11 @@ class NotInstalled(ImportError):
 class Writer:
     """Describes values as JSON, and collects their arrays.
 
+    Parameters
+    ----------
+    optimizer_state : bool, default=False
+        Whether to write the moments of the optimisers of nets.
+
     Attributes
     ----------
     arrays : dict of str to ndarray
@@ -83,7 +88,8 @@ class Writer:
         Classes and functions that the file needs and the closed list lacks, by name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, optimizer_state: bool = False) -> None:
+        self.optimizer_state = optimizer_state
         self.arrays: dict[str, np.ndarray] = {}
         self.custom: dict[str, Any] = {}
         self._ids: dict[int, int] = {}

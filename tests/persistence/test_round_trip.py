@@ -350,6 +350,20 @@ def test_training_and_decision_go_on(case, tmp_path):
         loaded.set_params(warm_start=loaded.cv is None).fit(X, y)
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_training_continues_exactly_with_the_state_of_the_optimiser(optimizer, tmp_path):
+    momentum = {"momentum": 0.9} if optimizer == "sgd" else None
+    model = small(optimizer=optimizer, optimizer_params=momentum)
+    model.partial_fit(X, Y).partial_fit(X, Y)
+    for state in False, True:
+        save(model, tmp_path / f"{state}", optimizer_state=state)
+    without, exact = (load(tmp_path / f"{state}") for state in (False, True))
+    for each in model, without, exact:
+        each.partial_fit(X, Y)
+    assert equal(exact.predict_proba(X), model.predict_proba(X))
+    assert not equal(without.predict_proba(X), model.predict_proba(X))
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_model_of_a_gpu_is_loaded_for_the_cpu(tmp_path):
