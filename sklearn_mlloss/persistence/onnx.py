@@ -70,9 +70,9 @@ def to_onnx(model: Any, path: str | os.PathLike[str], *, labels: bool = True) ->
 
     Parameters
     ----------
-    model : MultiLabelNetClassifier, DecodedClassifierCV or SoftVotingClassifier
-        Fitted. Members of the latter two must be such classifiers, too, or
-        `MultiLabelLogisticRegressionCV`.
+    model : MultiLabelNetClassifier, MultiLabelLogisticRegressionCV, DecodedClassifierCV or \
+            SoftVotingClassifier
+        Fitted. Members of the latter two must be such classifiers, too.
     path : str or path-like
         Where to write the file, such as "model.onnx".
     labels : bool, default=True
@@ -114,8 +114,8 @@ def to_onnx(model: Any, path: str | os.PathLike[str], *, labels: bool = True) ->
     check_flag(labels, "labels")
     if not isinstance(model, CLASSIFIERS):
         raise TypeError(
-            "model must be a MultiLabelNetClassifier, DecodedClassifierCV or SoftVotingClassifier, "
-            f"got {describe(model)}: of a search, give best_estimator_"
+            f"model must be a classifier of sklearn_mlloss, got {describe(model)}: of a search, "
+            "give best_estimator_; of a Pipeline, export the steps separately"
         )
     check_is_fitted(model)
     with torch_defaults():
@@ -123,7 +123,9 @@ def to_onnx(model: Any, path: str | os.PathLike[str], *, labels: bool = True) ->
     onnx.save(proto, os.fspath(path))
 
 
-CLASSIFIERS = (MultiLabelNetClassifier, DecodedClassifierCV, SoftVotingClassifier)
+# Those that predict labels whose probability is above 1/2, without a decoder.
+WITHOUT_DECODER = SoftVotingClassifier, MultiLabelLogisticRegressionCV
+CLASSIFIERS = MultiLabelNetClassifier, DecodedClassifierCV, *WITHOUT_DECODER
 
 # Scores of each label, and counts if there are any.
 Scores = tuple[Tensor, Tensor | None]
@@ -278,7 +280,7 @@ def _probabilities(model: Any, scores: Tensor) -> Tensor:
 def _labels(model: Any, scores: Any, count: Tensor | None) -> Tensor:
     """Return what `predict` returns, with integers for an indicator."""
     kind = model._targets.kind
-    if isinstance(model, SoftVotingClassifier):
+    if isinstance(model, WITHOUT_DECODER):
         chosen = scores if kind == "multiclass" else scores > 0.5
     else:
         check_is_fitted(model.decoder_)
@@ -287,8 +289,8 @@ def _labels(model: Any, scores: Any, count: Tensor | None) -> Tensor:
         return convert(chosen, torch.int64)
     place = convert(chosen, torch.int64)[..., 0] if kind == "binary" else chosen.double().argmax(-1)
     classes = model.classes_
-    is_text = classes.dtype.kind in "OU"
-    if is_text and not all(isinstance(label, str) for label in classes.tolist()):
+    is_text = all(isinstance(label, str) for label in classes.tolist())
+    if not is_text and classes.dtype.kind not in "biuf":
         raise NotImplementedError(
             f"classes {describe(classes.tolist()[:3])} cannot be exported to ONNX: use strings or "
             "numbers, or labels=False"

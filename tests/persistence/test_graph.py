@@ -8,7 +8,15 @@ from torch.nn.functional import pad, softplus
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
+from sklearn_mlloss.calibration import IsotonicCalibrator  # noqa: E402
+from sklearn_mlloss.decoders import (  # noqa: E402
+    ExpectedFBeta,
+    GFMDecoder,
+    LabelSetDecoder,
+    MaxGapCut,
+)
 from sklearn_mlloss.persistence import _operations, _shapes  # noqa: E402, F401
+from sklearn_mlloss.persistence._decisions import calibrated, decided  # noqa: E402
 from sklearn_mlloss.persistence._graph import ROWS, Graph  # noqa: E402
 
 GRID = torch.tensor(
@@ -130,3 +138,29 @@ def test_equal_values_keep_their_order():
 def test_what_has_no_counterpart_is_refused(function):
     with pytest.raises(NotImplementedError, match="no counterpart in ONNX"):
         function(symbol())
+
+
+@pytest.mark.parametrize(
+    "decoder, n_labels",
+    [
+        (ExpectedFBeta(empty=1), 510),  # ratios of expectations
+        (GFMDecoder(), 3),
+        (LabelSetDecoder(), 3),
+        (MaxGapCut(), 1),
+    ],
+    ids=str,
+)
+def test_decoders_in_special_cases(decoder, n_labels):
+    scores = np.random.default_rng(0).uniform(0, 0.1, (50, n_labels))
+    scores[::5] *= 9
+    # No complete row to learn label sets from.
+    decoder.fit(scores, np.where(np.arange(n_labels) > 0, scores > 0.05, np.nan))
+    chosen = run(lambda x: decided(decoder, x, None), torch.tensor(scores))
+    np.testing.assert_array_equal(chosen, decoder.decode(scores))
+
+
+def test_isotonic_calibrator_of_one_step():
+    scores = np.linspace(0.1, 0.9, 9)[:, None]
+    calibrator = IsotonicCalibrator(min_positives=0).fit(scores, scores < 0.5)
+    value = run(lambda x: calibrated(calibrator, x), torch.tensor(scores))
+    np.testing.assert_allclose(value, calibrator.transform(scores), rtol=1e-12)

@@ -297,15 +297,18 @@ CLASSES = {
 
 
 @pytest.mark.parametrize("y", CLASSES.values(), ids=CLASSES)
-@pytest.mark.parametrize("kind", ["net", "decoded", "vote"])
+@pytest.mark.parametrize("kind", ["net", "decoded", "vote", "linear"])
 def test_targets(y, kind, export):
     model = net("focal", "threshold" if y.ndim == 2 else "auto")
     if kind == "decoded":
         model = DecodedClassifierCV(model, cv=2, calibration="sigmoid")
     if kind == "vote":
         model = SoftVotingClassifier([("a", model), ("b", net("bce", "auto"))], weights=[1, 2])
-    model.fit(X[TRAIN], y[TRAIN])
-    found = assert_equal(export(model), model, X)
+    if kind == "linear":
+        model = MultiLabelLogisticRegressionCV(cv=2, random_state=0)
+    rows = X.astype(np.float64) if kind == "linear" else X
+    model.fit(rows[TRAIN], y[TRAIN])
+    found = assert_equal(export(model), model, rows)
     assert found["labels"].shape == y.shape
 
 
@@ -432,6 +435,22 @@ def test_categories_of_several_kinds_are_refused(export):
     table = pd.DataFrame({"a": np.array(["x", 1, "y"] * 100, dtype=object)})
     model = net(categorical_features=["a"]).fit(table, Y[TRAIN])
     with pytest.raises(NotImplementedError, match="column 'a' .* make them strings"):
+        export(model)
+
+
+def test_classes_that_are_dates_are_refused(export):
+    dates = np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[D]")[Y[TRAIN, 0]]
+    model = net(decoder="auto").fit(X[TRAIN], dates)
+    with pytest.raises(NotImplementedError, match="classes .* use strings or numbers"):
+        export(model)
+    assert set(outputs(export(model, labels=False), {"X": X})) == {"probabilities"}
+
+
+def test_members_with_other_categories_are_refused(export):
+    codes = np.hstack([X[:, :2], Y[:, :1]])[TRAIN]
+    members = [("a", net(categorical_features=[2])), ("b", net())]
+    model = SoftVotingClassifier(members).fit(codes, Y[TRAIN])
+    with pytest.raises(NotImplementedError, match="different columns of categories"):
         export(model)
 
 
