@@ -262,7 +262,9 @@ def _texts(data: bytes) -> dict[str, str]:
 
 def _checksum(head: dict[str, Any], tensors: memoryview) -> str:
     """Return the checksum of all that a file holds."""
-    return hashlib.sha256(json.dumps(head, sort_keys=True).encode() + tensors).hexdigest()
+    digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+    digest.update(tensors)
+    return digest.hexdigest()
 
 
 def _compact(value: Any) -> str:

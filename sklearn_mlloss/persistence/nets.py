@@ -68,7 +68,9 @@ def write(writer: Writer, value: Any, path: str) -> dict[str, Any] | None:
 
 def read(reader: Reader, node: dict[str, Any]) -> Any:
     """Return what `write` described."""
-    return _READ[node["is"]](reader, node)
+    # Tensors of inference mode cannot be trained.
+    with torch.inference_mode(False):
+        return _READ[node["is"]](reader, node)
 
 
 def _write_net(writer: Writer, net: TableNet, path: str) -> dict[str, Any]:

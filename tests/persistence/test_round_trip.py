@@ -364,6 +364,21 @@ def test_training_continues_exactly_with_the_state_of_the_optimiser(optimizer, t
     assert not equal(without.predict_proba(X), model.predict_proba(X))
 
 
+@pytest.mark.parametrize("case", ["no encoding", "adagrad class"])
+def test_settings_of_torch_have_no_effect(case, tmp_path):
+    model, X, Y, _ = fitted(case)
+    save(model, tmp_path / "model")
+    with torch.inference_mode(), torch.device("meta"):
+        torch.set_default_dtype(torch.float64)
+        try:
+            loaded = load(tmp_path / "model")
+        finally:
+            torch.set_default_dtype(torch.float32)
+    for each in model, loaded:
+        each.partial_fit(X, Y)
+    assert equal(loaded.predict_proba(X), model.predict_proba(X))
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_model_of_a_gpu_is_loaded_for_the_cpu(tmp_path):
