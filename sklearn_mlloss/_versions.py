@@ -12,7 +12,17 @@ __all__ = ["__version__", "show_versions"]
 __version__ = "0.1.0.dev0"
 
 NEEDED = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "joblib")
-OPTIONAL = ("matplotlib", "pandas", "river", "dask", "distributed", "safetensors", "skops")
+OPTIONAL = (
+    "matplotlib",
+    "pandas",
+    "river",
+    "dask",
+    "distributed",
+    "safetensors",
+    "skops",
+    "onnx",
+    "onnxruntime",
+)
 
 
 def show_versions() -> None:

@@ -46,7 +46,7 @@ from sklearn_mlloss.losses import (
     WithCount,
 )
 from sklearn_mlloss.networks import ACTIVATIONS
-from sklearn_mlloss.persistence import to_onnx
+from sklearn_mlloss.persistence import load, save, to_onnx
 
 pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -330,6 +330,14 @@ def test_weights_of_members(export):
     members = [("bce", net()), ("zlpr", net("zlpr"))]
     model = DecodedClassifierCV(members, "max_gap", weights=[1, 3], cv=2).fit(X[TRAIN], Y[TRAIN])
     assert_equal(export(model), model, X)
+
+
+def test_loaded_models(export, tmp_path):
+    pytest.importorskip("safetensors")
+    table = frame(300)
+    model = net("factorized", "gfm", calibration="beta", cv=2).fit(table, Y[TRAIN])
+    save(model, tmp_path / "model")
+    assert_equal(export(load(tmp_path / "model")), model, table, feed_of(table))
 
 
 def test_metadata(export):
