@@ -26,16 +26,21 @@ class RegistryTable(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Write the table in reST, and let Sphinx read it."""
         module, _, name = self.arguments[0].rpartition(".")
-        further = self.columns.get(name, [])
+        further, value = self.columns.get(name, []), getattr(import_module(module), name)
         lines = [f".. py:data:: {name}", f"   :module: {module}", ""]
+        if isinstance(value, list):
+            return self._parsed([*lines, *(f"* ``{item}``" for item in value)])
         lines += [".. list-table::", "   :header-rows: 1", ""]
         lines += self._row(["name", "class", *(title for title, _ in further), "what it is"])
-        for key, cls in sorted(getattr(import_module(module), name).items()):
+        for key, cls in sorted(value.items()):
             own = cls.__module__.startswith("sklearn_mlloss")
             summary = cls.__doc__.strip().splitlines()[0] if own else ""
             link = f":py:class:`~{module}.{cls.__name__}`" if own else f"``{cls.__qualname__}``"
             cells = [f"``{key}``", link]
             lines += self._row([*cells, *(show(cls) for _, show in further), summary])
+        return self._parsed(lines)
+
+    def _parsed(self, lines):
         holder = nodes.Element()
         self.state.nested_parse(StringList(lines, source=self.arguments[0]), 0, holder)
         return holder.children
