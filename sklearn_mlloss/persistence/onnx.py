@@ -54,15 +54,15 @@ def to_onnx(model: Any, path: str | os.PathLike[str], *, labels: bool = True) ->
                       as unknown
     ================  ====================================================================
 
-    ================  ====================================================================
-    output            values
-    ================  ====================================================================
-    ``probabilities`` float64, what `predict_proba` returns
-    ``labels``        what `predict` returns: int64 of shape (n, n_labels), or the classes
-                      of a 1-D y
-    ``count``         float64 of shape (n,), what `predict_count` returns, for a loss that
-                      predicts a number of labels
-    ================  ====================================================================
+    =================  ====================================================================
+    output             values
+    =================  ====================================================================
+    ``probabilities``  float64, what `predict_proba` returns
+    ``labels``         what `predict` returns: int64 of shape (n, n_labels), or the classes
+                       of a 1-D y
+    ``count``          float64 of shape (n,), what `predict_count` returns, for a loss that
+                       predicts a number of labels
+    =================  ====================================================================
 
     The metadata of the file have JSON values: "label_names", "inputs" (the columns of each input,
     and their categories), "decoder", "calibration", "loss", "model" and "version" (of this
