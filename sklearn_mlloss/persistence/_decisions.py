@@ -35,7 +35,10 @@ def calibrated(calibrator: Calibrator, scores: Tensor) -> Tensor:
     """Return the scores as the calibrator transforms them."""
     function = CALIBRATORS.get(type(calibrator))
     if function is None:
-        raise _unknown("calibration", calibrator)
+        raise NotImplementedError(
+            f"calibration={describe(calibrator)} cannot be exported to ONNX: use one of "
+            "sklearn_mlloss.calibration.CALIBRATORS, or None"
+        )
     identity = np.isin(np.arange(calibrator.n_labels_), calibrator.identity_labels_)
     proba = torch.where(torch.tensor(identity), scores, function(calibrator, scores))
     return proba.clamp(np.finfo(np.float64).tiny, np.nextafter(1.0, 0.0))
@@ -45,19 +48,11 @@ def decided(decoder: Decoder, scores: Tensor, count: Tensor | None) -> Tensor:
     """Return the labels that the decoder predicts from calibrated scores, of type bool."""
     function = DECODERS.get(type(decoder))
     if function is None:
-        raise _unknown("decoder", decoder)
-    return function(decoder, scores, count)
-
-
-def _unknown(name: str, part: Any) -> NotImplementedError:
-    return NotImplementedError(
-        f"{name}={describe(part)} cannot be exported to ONNX: "
-        + (
-            "set labels=False to export probabilities, and decode them elsewhere"
-            if name == "decoder"
-            else "use one of sklearn_mlloss.calibration.CALIBRATORS, or None"
+        raise NotImplementedError(
+            f"decoder={describe(decoder)} cannot be exported to ONNX: set labels=False to export "
+            "probabilities, and decode them elsewhere"
         )
-    )
+    return function(decoder, scores, count)
 
 
 # ---------------------------------------------------------------------- calibrators
