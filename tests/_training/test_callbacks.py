@@ -282,7 +282,9 @@ names = [getattr(scoring, "__name__", scoring) for scoring in SCORES]
 @pytest.mark.parametrize("on_train", [False, True])
 @pytest.mark.parametrize("use_caching", [True, False])
 def test_scores_are_those_computed_by_hand(scoring, on_train, use_caching):
-    params = dict(early_stopping=True, validation_fraction=0.5, dropout=0.5, mixup=0.2)
+    params = dict(
+        early_stopping=True, validation_fraction=0.5, dropout=0.5, mixup=0.2, linear_part=False
+    )
     callbacks = [
         EpochScoring(scoring, on_train=on_train, use_caching=use_caching, name="skorch"),
         ByHand(SCORES[scoring], on_train),
