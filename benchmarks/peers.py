@@ -8,9 +8,10 @@ optional (``pip install -e ".[peers]"``):
 * TabM (Gorishniy et al., 2025): 32 networks with shared weights. The package has the network only;
   `TabM` trains it as its authors do, with early stopping on a fifth of the rows;
 * RealMLP of pytabkit (Holzmüller et al., 2024), a regression on labels of 0 and 1, because its
-  classifier takes one label.
-
-BOOMER (mlrl-boomer 0.12) requires scikit-learn before 1.8 and is not among them.
+  classifier takes one label;
+* BOOMER of mlrl-boomer (Rapp et al., 2020), boosted rules for several labels. Version 0.12 requires
+  scikit-learn before 1.8, so that it needs an environment of its own (``pip install mlrl-boomer``
+  after this package) and is not in the extra.
 """
 
 import os
@@ -185,6 +186,27 @@ class RealMLP(Peer):
         return np.clip(predicted.reshape(-1, len(self.classes_)), 0, 1)
 
 
+class Boomer(Peer):
+    """BOOMER with its default rules."""
+
+    def __init__(self, random_state=0):
+        self.random_state = random_state
+
+    def _fit(self, X, y):
+        from mlrl.boosting import BoomerClassifier
+
+        # It takes seeds from 1.
+        self.model_ = BoomerClassifier(random_state=self.random_state + 1).fit(dense(X), y)
+
+    def predict_proba(self, X):
+        """Return an array of shape (n_samples, n_labels)."""
+        return self.model_.predict_proba(dense(X))
+
+    def predict(self, X):
+        """Return labels as BOOMER decides them."""
+        return self.model_.predict(dense(X)).astype(int)
+
+
 def scaled(estimator, X):
     return make_pipeline(MaxAbsScaler() if sp.issparse(X) else StandardScaler(), estimator)
 
@@ -195,6 +217,7 @@ PEERS = {
     "XGBoost": lambda X, seed: XGBoost(random_state=seed),
     "TabM": lambda X, seed: scaled(TabM(random_state=seed), X),
     "RealMLP": lambda X, seed: RealMLP(random_state=seed),
+    "BOOMER": lambda X, seed: Boomer(random_state=seed),
     "random forest": lambda X, seed: RandomForestClassifier(
         500, random_state=seed, n_jobs=threads()
     ),
@@ -209,4 +232,10 @@ PEERS = {
 }
 NO_SEED = ("logistic", "nearest neighbours")
 # The packages that peers need.
-NEEDS = {"CatBoost": "catboost", "XGBoost": "xgboost", "TabM": "tabm", "RealMLP": "pytabkit"}
+NEEDS = {
+    "CatBoost": "catboost",
+    "XGBoost": "xgboost",
+    "TabM": "tabm",
+    "RealMLP": "pytabkit",
+    "BOOMER": "mlrl",
+}
