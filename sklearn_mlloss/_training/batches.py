@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from .._data.rows import Matrix, Rows, RowView
 from .fast.sparse import SparseRows, is_thin
+from .fast.tiles import tiles
 
 __all__ = [
     "Batch",
@@ -248,15 +249,15 @@ def block_size(rows: int, n_features: int) -> int:
     return max(1, min(rows, BLOCK_ENTRIES // n_features))
 
 
-def blocks(X: Matrix, size: int, device: torch.device | str) -> Iterator[tuple[Tensor, int]]:
-    """Yield the rows of X in blocks of exactly `size` rows, with the number that are real.
+def blocks(
+    X: Matrix, sizes: Sequence[int], device: torch.device | str
+) -> Iterator[tuple[Tensor, int]]:
+    """Yield the rows of X in blocks of these sizes, with the number that are real.
 
-    The last block is filled up with zeros: kernels for other shapes add up in another order, and
-    a row's result would depend on its neighbours.
+    The last block is filled up with zeros, see `tiles`.
     """
-    n = X.shape[0]
-    for start in range(0, n, size):
-        rows: Any = X[start : start + size]
+    for part, size in tiles(X.shape[0], sizes):
+        rows: Any = X[part]
         if sp.issparse(rows):
             rows = rows.toarray()
         real = rows.shape[0]

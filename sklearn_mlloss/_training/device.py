@@ -58,16 +58,18 @@ def resolve_device(device: str | torch.device, fall_back: bool = False) -> torch
 
 
 @contextmanager
-def threads_for(operations: float) -> Iterator[None]:
+def threads_for(operations: float, few: float = FEW_OPERATIONS) -> Iterator[None]:
     """Compute on one thread where steps are too small to share, and leave torch as it was.
 
     Parameters
     ----------
     operations : float
         Floating point operations of a step.
+    few : float
+        Fewer operations are computed on one thread.
     """
     threads = torch.get_num_threads()
-    if threads == 1 or operations >= FEW_OPERATIONS:
+    if threads == 1 or operations >= few:
         yield
         return
     try:

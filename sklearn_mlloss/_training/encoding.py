@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from .._data.validation import naming
 from ..networks import Encoding, IdentityEncoding, OneHotEncoding, choose_encoding, get_encoding
 from ..networks.layers import Mixed
 from .batches import BLOCK_ENTRIES
+from .fast.tiles import tiles
 
 __all__ = ["Encoder", "fit_encoder"]
 
@@ -80,17 +81,17 @@ class Encoder:
         return Rows(X, rows.Y, rows.weight)
 
     def blocks(
-        self, X: Matrix, size: int, device: torch.device | str
+        self, X: Matrix, sizes: Sequence[int], device: torch.device | str
     ) -> Iterator[tuple[Tensor, int]]:
-        """Yield rows for the network in blocks of exactly `size`, and how many rows are real.
+        """Yield rows for the network in blocks of these sizes, and how many rows are real.
 
         As `batches.blocks` for a transformer, but filled up with the last row: a transformer may
         not take zeros.
         """
-        for start in range(0, X.shape[0], size):
-            places = np.arange(start, start + size).clip(max=X.shape[0] - 1)
+        for part, size in tiles(X.shape[0], sizes):
+            places = np.arange(part.start, part.start + size).clip(max=part.stop - 1)
             rows = _transform(self.fitted, X[places], self.n_inputs).astype(X.dtype)
-            yield torch.from_numpy(rows).to(device), min(size, X.shape[0] - start)
+            yield torch.from_numpy(rows).to(device), part.stop - part.start
 
 
 class _SomeColumns:

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from .._data.rows import Rows
 from ..networks import MLP
 from ..networks.linear import LinearPart
-from .batches import Batches, Table, block_size, blocks
+from .batches import Batches, Table, block_size
 from .callbacks import (
     BUILT_IN,
     BestWeights,
@@ -41,16 +41,16 @@ from .callbacks import (
 )
 from .device import threads_for, torch_defaults
 from .fast.loop import FusedTraining, can_fuse
-from .fast.sparse import is_thin, sparse_outputs, takes_sparse
+from .fast.sparse import sparse_outputs, takes_sparse
+from .fast.tiles import SMALL_PREDICTION
 from .guard import Check, Guard, is_checked
 from .interface import NetInterface
 from .linear import deviations_of, mix_with_linear
 from .optimizers import keep_compiler_out, make_optimizer, needs_closure
+from .outputs import block_sizes, outputs_of_blocks
 
 __all__ = ["FIXED", "TableNet", "names_not_finite"]
 
-# Rows that go through the network at once: hidden activations stay in the cache.
-PREDICT_ROWS = 1024
 VALID_ROWS = 4096
 # Factor of the first output weights beside a linear part, which random ones would blur.
 BESIDE_LINEAR = 0.1
@@ -399,7 +399,7 @@ class TableNet(NetInterface, NeuralNet):
         with self.knowing(table, rows):
             if table.stays_sparse and self.takes_sparse():
                 thin = table.sparse_batch(rows)[0].matrix()
-                return next(sparse_outputs(module, thin, len(rows)))[0]
+                return next(sparse_outputs(module, thin, [len(rows)]))[0]
             X = table.batch(rows)[0]
             return module(X).to(X.dtype)
 
@@ -409,42 +409,44 @@ class TableNet(NetInterface, NeuralNet):
         To be called in inference mode. The tensors are on the CPU. The network stays where it is:
         on another device a copy of it computes.
         """
-        module: Any = self.module_
-        on_cpu = torch.device(device).type == "cpu"
-        if not on_cpu:
-            module = copy.deepcopy(module).to(device)
-        module.eval()
-        encoder = self.encoder_
-        plain = self.takes_sparse() and not encoder.transforms
-        if on_cpu and plain and is_thin(getattr(X, "matrix", X)):
-            yield from sparse_outputs(module, X, PREDICT_ROWS)
-            return
-        size = block_size(PREDICT_ROWS, max(X.shape[1], encoder.n_outputs))
-        for rows, real in (encoder.blocks if encoder.transforms else blocks)(X, size, device):
-            yield module(rows).cpu(), real
+        return outputs_of_blocks(self, X, device, block_sizes(self, X, device))
 
     @torch_defaults()
     def scores(self, X: Any, device: torch.device | str) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the scores of each label in float64, and the counts if the loss has them."""
-        loss = self.criterion_.loss
-        scores, counts, start = np.empty((X.shape[0], loss.n_labels_)), [], 0
+        sizes, n_labels = block_sizes(self, X, device), self.criterion_.loss.n_labels_
+        scores, counts, start = np.empty((X.shape[0], n_labels)), [], 0
+        # Blocks of a single size are computed on as many threads, however many they are.
+        n_rows = X.shape[0] if len(sizes) > 1 else sizes[0]
+        n_weights = sum(parameter.numel() for parameter in self.module_.parameters())
         # As `torch.inference_mode`, but left without code of Python, which could be interrupted.
-        with torch._C._InferenceMode(True):
-            # The link, too, is computed for whole blocks: the last digit of vectorised functions
-            # depends on the position of a row in its array.
-            for outputs, real in self.outputs(X, device):
-                # The sum is finite, and fast, unless something is not or is huge.
-                if not outputs.sum().isfinite() and not outputs[:real].isfinite().all():
-                    raise ValueError(
-                        "the network's outputs are not finite for some rows: X holds values far "
-                        "beyond those that it was trained on"
-                    )
-                scores[start : start + real] = loss.link(outputs)[:real].numpy()
+        with (
+            threads_for(2.0 * n_rows * n_weights, SMALL_PREDICTION),
+            torch._C._InferenceMode(True),
+        ):
+            for outputs, real in outputs_of_blocks(self, X, device, sizes):
+                scores[start : start + real], count = self.scored(outputs, real)
                 start += real
-                count = loss.count(outputs)
                 if count is not None:
-                    counts.append(count[:real].double().numpy())
+                    counts.append(count)
         return scores, np.concatenate(counts) if counts else None
+
+    def scored(self, outputs: Tensor, real: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the scores and the counts of the first rows of a block; raise unless finite.
+
+        The link, too, is computed for whole blocks: the last digit of vectorised functions depends
+        on the position of a row in its array.
+        """
+        # The sum is finite, and fast, unless something is not or is huge.
+        if not outputs.sum().isfinite() and not outputs[:real].isfinite().all():
+            raise ValueError(
+                "the network's outputs are not finite for some rows: X holds values far beyond "
+                "those that it was trained on"
+            )
+        loss = self.criterion_.loss
+        count = loss.count(outputs)
+        scores = loss.link(outputs)[:real].numpy()
+        return scores, None if count is None else count[:real].double().numpy()
 
     def held_out_scores(
         self, rows: Rows, device: torch.device | str

@@ -64,7 +64,7 @@ def test_all_rows_are_x_itself():
 
 @kinds
 def test_blocks_of_a_view(kind):
-    stacked = [block[:real] for block, real in blocks(select(kind(DENSE), CHOSEN), 8, "cpu")]
+    stacked = [block[:real] for block, real in blocks(select(kind(DENSE), CHOSEN), [8], "cpu")]
     np.testing.assert_array_equal(torch.cat(stacked), DENSE[CHOSEN])
 
 

@@ -93,7 +93,7 @@ def test_order_of_the_rows_is_drawn_from_the_generator():
 @pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix, sp.csr_array])
 def test_blocks_have_one_shape(kind):
     X = np.arange(1, 15, dtype=np.float32).reshape(7, 2)
-    made = list(blocks(kind(X), 3, "cpu"))
+    made = list(blocks(kind(X), [3], "cpu"))
     assert [block.shape for block, _ in made] == [(3, 2)] * 3
     assert [real for _, real in made] == [3, 3, 1]
     stacked = torch.cat([block[:real] for block, real in made])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch.nn.functional import embedding_bag
 from ...networks import MLP
 from ...networks.layers import Flipped
 from ...networks.linear import LinearPart
+from .tiles import apply, tiles
 
 __all__ = ["SparseRows", "is_thin", "sparse_deviations", "sparse_outputs", "takes_sparse"]
 
@@ -96,6 +97,12 @@ class SparseRows:
         """Return the product with a contiguous matrix of shape (n_features, k)."""
         return _weighted_sums(matrix, self.columns, self.values, self.starts)
 
+    def times_columns_of(self, weight: Tensor) -> Tensor:
+        """Return the product with the transpose of a matrix of shape (k, n_features)."""
+        used = weight.index_select(1, self.columns).t().contiguous()
+        places = torch.arange(len(used), dtype=self.columns.dtype)
+        return _weighted_sums(used, places, self.values, self.starts)
+
     def transposed_times(self, matrix: Tensor, out: Tensor) -> None:
         """Write the product of the transpose with a contiguous matrix of shape (n, k)."""
         by_column = self.matrix().tocsc()
@@ -111,23 +118,29 @@ class SparseRows:
 
 
 def sparse_outputs(
-    network: MLP, X: sp.csr_matrix | sp.csr_array, size: int
+    network: MLP, X: sp.csr_matrix | sp.csr_array, sizes: Sequence[int]
 ) -> Iterator[tuple[Tensor, int]]:
-    """Yield the outputs for blocks of exactly `size` rows, and how many of them are real.
+    """Yield the outputs for blocks of rows of these sizes, and how many rows are real.
 
-    The last block is filled up with empty rows, as in `blocks`.
+    The last block is filled up with empty rows, see `tiles`.
     """
     first: Any = network.layers[0]
     linear, encoding = network.linear, network.encoding
-    others, weight = network.layers[1:], first.weight.t().contiguous()
-    for start in range(0, X.shape[0], size):
-        rows: Any = X[start : start + size]
+    others, whole = network.layers[1:], None
+    for part, size in tiles(X.shape[0], sizes):
+        rows: Any = X[part]
         if linear is not None and not rows.has_canonical_format:
             # Limits are those of the sums.
             rows = rows.copy()
             rows.sum_duplicates()
         encoded = encoding.sparse(rows) if isinstance(encoding, Flipped) else rows
-        outputs = others(_filled_up(encoded, size).times(weight) + first.bias)
+        inputs = _filled_up(encoded, size)
+        if encoded.nnz < encoded.shape[1]:  # of few rows most weights have no use
+            product = inputs.times_columns_of(first.weight)
+        else:
+            whole = first.weight.t().contiguous() if whole is None else whole
+            product = inputs.times(whole)
+        outputs = apply(others, product + first.bias)
         if linear is not None:
             known = linear.known
             if known is None:
