@@ -31,7 +31,8 @@ from ._training.cache import train_cached
 from ._training.callbacks import check_callbacks
 from ._training.device import resolve_device, torch_defaults
 from ._training.encoding import fit_encoder
-from ._training.fit import mean_scores, train_folds, train_net, train_on, train_part
+from ._training.ensemble import mean_scores
+from ._training.fit import train_folds, train_net, train_on, train_part
 from ._training.net import TableNet
 from ._training.parameters import NETWORK, PRECISIONS, TRAINING, check_params
 from ._training.progress import Task, begin_fit, callbacks_torn_down

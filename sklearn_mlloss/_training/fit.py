@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .._data.messages import warn_user
 from .._data.parallel import call_in_parallel
-from .._data.rows import Matrix, Rows
+from .._data.rows import Rows
 from .batches import to_tensors
 from .build import Plan, build_net
 from .callbacks import OutputsByEpoch, Progress
@@ -27,7 +27,6 @@ from .net import TableNet
 
 __all__ = [
     "Trained",
-    "mean_scores",
     "medians_of_others",
     "train_folds",
     "train_net",
@@ -269,15 +268,6 @@ def medians_of_others(values: Sequence[float]) -> list[float]:
     if len(values) == 1:
         return list(values)
     return [float(np.median(np.delete(values, k))) for k in range(len(values))]
-
-
-def mean_scores(nets: Sequence[TableNet], X: Matrix, device: torch.device) -> Scores:
-    """Return the means over nets of their scores and, if they have such, of their counts."""
-    of_nets = [net.scores(X, device) for net in nets]
-    if len(of_nets) == 1:
-        return of_nets[0]
-    scores, counts = zip(*of_nets, strict=True)
-    return np.mean(scores, axis=0), None if counts[0] is None else np.mean(counts, axis=0)
 
 
 def warn_of_early_end(result: Trained | list[tuple], max_epochs: int) -> None:
