@@ -35,9 +35,9 @@ def save(
     """Save a fitted estimator of this package in a file that contains no code.
 
     Predictions of the loaded model are the same, bit by bit on the same machine with the same
-    versions, and `partial_fit` and `fit_decoder` go on. Not saved are out-of-fold scores and
-    callbacks; the parameters `memory` and `callbacks` become None, and `cv` becomes the number of
-    folds if it lists rows.
+    versions, and `partial_fit` and `fit_decoder` continue to work. Not saved are out-of-fold scores
+    and callbacks; the parameters `memory` and `callbacks` become None, and `cv` becomes the number
+    of folds if it lists rows.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from inspect import getattr_static
-from types import BuiltinFunctionType, FunctionType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -135,8 +135,9 @@ class Writer:
         listed = name_of(value)
         if listed is not None:
             return {"is": "listed", "name": listed}
-        name = getattr(value, "__name__", None)
-        if not isinstance(name, str) or not name.isidentifier():
+        name, owner = getattr(value, "__name__", None), getattr(value, "__self__", None)
+        of_object = owner is not None and not isinstance(owner, ModuleType | type)
+        if not isinstance(name, str) or not name.isidentifier() or of_object:
             raise refusal(path, value, "it has no name: define it as a class or with def")
         if self.custom.setdefault(name, value) is not value:
             raise refusal(path, value, f"another one is called {name}, too: rename one")
