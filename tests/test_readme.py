@@ -15,7 +15,11 @@ PAGES = {
     for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 }
 MAX_EPOCHS, MAX_ROWS = 2, 400
-NEEDED = {"onnx.md": ("onnx", "onnxruntime"), "saving.md": ("safetensors", "skops")}
+NEEDED = {
+    "deployment.md": ("onnx", "onnxruntime", "safetensors"),
+    "onnx.md": ("onnx", "onnxruntime"),
+    "saving.md": ("safetensors", "skops"),
+}
 PAGES = {name: blocks for name, blocks in PAGES.items() if blocks}
 
 

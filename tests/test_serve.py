@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -112,6 +113,14 @@ def test_one_row(url, model, X, row):
     status, predictions = post(url, records(X))
     assert status == 200
     check_predictions(predictions, model, X)
+
+
+def test_requests_at_the_same_time(url, model, X):
+    rows = records(X)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda row: post(url, [row]), rows[:40]))
+    assert [answer[0] for answer in answers] == [200] * 40
+    check_predictions([answer[1][0] for answer in answers], model, X[:40])
 
 
 def test_unknown_categories(url, model):
