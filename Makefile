@@ -62,6 +62,7 @@ docs: .venv/docs-installed
 bench: .venv/installed
 	$(BIN)/python benchmarks/fit.py --quick --repeats 3
 	$(BIN)/python benchmarks/predict.py --repeats 1
+	$(BIN)/python benchmarks/latency.py --repeats 20
 	$(BIN)/python benchmarks/losses.py --shapes small --repeats 5
 	$(BIN)/python benchmarks/decoders.py --repeats 1
 	$(BIN)/python benchmarks/memory.py --repeats 1

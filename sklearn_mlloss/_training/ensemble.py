@@ -21,19 +21,19 @@ __all__ = ["mean_scores"]
 Scores = tuple[np.ndarray, np.ndarray | None]
 
 
-@torch_defaults()
 def mean_scores(nets: Sequence[TableNet], X: Matrix, device: torch.device) -> Scores:
     """Return the means over nets of their scores and, if they have such, of their counts."""
+    if len(nets) == 1:
+        return nets[0].scores(X, device)
     of_nets = _together(nets, X, device) or [net.scores(X, device) for net in nets]
-    if len(of_nets) == 1:
-        return of_nets[0]
     scores, counts = zip(*of_nets, strict=True)
     return np.mean(scores, axis=0), None if counts[0] is None else np.mean(counts, axis=0)
 
 
+@torch_defaults()
 def _together(nets: Sequence[TableNet], X: Any, device: torch.device) -> list[Scores]:
     """Return the scores by each net of a few dense rows, or nothing if it takes more than that."""
-    if len(nets) == 1 or not isinstance(X, np.ndarray):
+    if not isinstance(X, np.ndarray):
         return []
     *few, _ = block_sizes(nets[0], X, device)
     if not few or len(X) > few[-1] or any(net.encoder_.transforms for net in nets):

@@ -438,7 +438,7 @@ class TableNet(NetInterface, NeuralNet):
         on the position of a row in its array.
         """
         # The sum is finite, and fast, unless something is not or is huge.
-        if not outputs.sum().isfinite() and not outputs[:real].isfinite().all():
+        if not math.isfinite(outputs.sum()) and not outputs[:real].isfinite().all():
             raise ValueError(
                 "the network's outputs are not finite for some rows: X holds values far beyond "
                 "those that it was trained on"
