@@ -298,12 +298,11 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     model, and :math:`g_l` that of the label prior; :math:`a_l` is trained with the layers from 0,
     with ten times their learning rate under adamw and the like. In training, :math:`g_l(x)` comes
     from fits without the fold of the row, and so do the scores that calibrator and decoder are
-    fitted on. Early stopping then also compares the network with the linear model alone, and with
-    mixtures of their outputs, on the held-out rows, and keeps the best. Where labels depend on
-    columns one by one, which layers and early stopping learn less well from few rows, the network
-    is about as good as the linear model; where they do not, it corrects it [2]_.
-    `summary()` has the penalty, the shares, and how much of the outputs is the linear model
-    alone. There is no linear part in a custom `module`, after
+    fitted on. After training, the loss on the held-out rows chooses between the network, the linear
+    model alone and mixtures of their outputs. Where labels depend on columns one by one, which
+    layers and early stopping learn less well from few rows, the network is about as good as the
+    linear model; where they do not, it corrects it [2]_. `summary()` has the penalty, the shares,
+    and how much of the outputs is the linear model alone. There is no linear part in a custom `module`, after
     `partial_fit` alone, and, by "auto", without early stopping, so that such a fit depends on rows
     and weights only and not on folds.
 

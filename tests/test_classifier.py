@@ -314,8 +314,7 @@ def held_out(**params):
         seen.append((targets, scores))
         return 0.0
 
-    # A linear part would be compared with the network, by the monitor, after training.
-    net = early(monitor=monitor, linear_part=False, **params).fit(X, Y)
+    net = early(monitor=monitor, **params).fit(X, Y)
     return net, seen
 
 

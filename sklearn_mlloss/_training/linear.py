@@ -235,7 +235,7 @@ def mix_with_linear(net: TableNet, table: Table, by: Table | float) -> None:
     table : Table
         Rows that it was trained on.
     by : Table or float
-        Held-out rows that choose the share of the network, or this share.
+        Held-out rows whose loss chooses the share of the network, or this share.
     """
     part: Any = net.linear_part()
     criterion: Any = net.criterion_
@@ -258,9 +258,6 @@ def mix_with_linear(net: TableNet, table: Table, by: Table | float) -> None:
 
     def loss_of(share: float, valid: Table) -> float:
         mix(share)
-        rule = net.best_weights()
-        if rule is not None and rule.score is not None:
-            return -rule.score(net, valid)
         rows = checked_rows(valid, net.encoder_.n_outputs)
         return float(criterion(net.outputs_of(valid, rows), *valid.targets(rows)))
 

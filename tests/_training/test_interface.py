@@ -130,7 +130,7 @@ def test_steps_by_hand():
 
 
 def test_dropout_without_mixtures():
-    net = make(dropout=0.5, mixup=0.4).fit(X, Y).net_
+    net = make(dropout=0.5, mixup=0.4, linear_part=False).fit(X, Y).net_
     torch.manual_seed(0)
     drawn = [net.forward(X, training=True) for _ in range(60)]
     assert not torch.equal(drawn[0], drawn[1]) and drawn[0].requires_grad

@@ -327,19 +327,6 @@ def test_held_out_rows_choose_the_mixture(monkeypatch):
     assert net.check_.loss == min(losses.values()) == losses[net.network_share_]
 
 
-def test_a_monitor_chooses_the_mixture(monkeypatch):
-    values = []
-
-    def monitor(targets, scores):
-        values.append(label_ranking_average_precision_score(targets, scores))
-        return values[-1]
-
-    net = mixed(monkeypatch, linear_file.SHARES, monitor=monitor)
-    of_shares = values[-len(linear_file.SHARES) :]
-    assert len(set(of_shares)) > 1
-    assert net.network_share_ == linear_file.SHARES[np.argmax(of_shares)]
-
-
 @pytest.mark.filterwarnings("ignore:.*nothing beyond the label priors")
 def test_out_of_fold_scores_have_the_share_that_the_other_folds_chose(monkeypatch):
     monkeypatch.setattr(fit_file, "second_plan", lambda *args: None)
