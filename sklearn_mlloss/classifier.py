@@ -302,9 +302,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     model alone and mixtures of their outputs. Where labels depend on columns one by one, which
     layers and early stopping learn less well from few rows, the network is about as good as the
     linear model; where they do not, it corrects it [2]_. `summary()` has the penalty, the shares,
-    and how much of the outputs is the linear model alone. There is no linear part in a custom `module`, after
-    `partial_fit` alone, and, by "auto", without early stopping, so that such a fit depends on rows
-    and weights only and not on folds.
+    and how much of the outputs is the linear model alone. There is no linear part in a custom
+    `module`, after `partial_fit` alone, and, by "auto", without early stopping, so that such a fit
+    depends on rows and weights only and not on folds.
 
     With scikit-learn 1.9, ``set_callbacks`` takes `ProgressBar` and other callbacks, for each fold
     and each epoch of `fit`. At the end of an epoch (not of a fold's) `fitted_estimator` is what the
