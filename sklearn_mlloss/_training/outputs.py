@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..networks import MLP
 from .batches import block_size, blocks
 from .fast.sparse import is_thin, sparse_outputs
-from .fast.tiles import PREDICT_ROWS, forward, sizes_for, weight_shapes
+from .fast.tiles import PREDICT_ROWS, forward, is_plain, sizes_for, weight_shapes
 
 __all__ = ["block_sizes", "outputs_of_blocks"]
 
@@ -22,7 +21,7 @@ def block_sizes(net: Any, X: Any, device: torch.device | str) -> tuple[int, ...]
     module, size, sparse = net.module_, PREDICT_ROWS, _stays_sparse(net, X, device)
     if not sparse:
         size = block_size(size, max(X.shape[1], net.encoder_.n_outputs))
-    if type(module) is not MLP or torch.device(device).type != "cpu" or size < PREDICT_ROWS:
+    if not is_plain(module) or torch.device(device).type != "cpu" or size < PREDICT_ROWS:
         return (size,)
     few = sizes_for(weight_shapes(module, sparse), torch.get_num_threads())
     return (*(n for n in few if n < size), size)
@@ -38,7 +37,7 @@ def outputs_of_blocks(
         module = copy.deepcopy(module).to(device)
     if module.training:
         module.eval()
-    encoder, plain = net.encoder_, on_cpu and type(module) is MLP
+    encoder, plain = net.encoder_, on_cpu and is_plain(module)
     if _stays_sparse(net, X, device):
         yield from sparse_outputs(module, X, sizes)
         return
@@ -49,4 +48,4 @@ def outputs_of_blocks(
 def _stays_sparse(net: Any, X: Any, device: torch.device | str) -> bool:
     if torch.device(device).type != "cpu" or not is_thin(getattr(X, "matrix", X)):
         return False
-    return net.takes_sparse() and not net.encoder_.transforms
+    return net.takes_sparse() and is_plain(net.module_) and not net.encoder_.transforms

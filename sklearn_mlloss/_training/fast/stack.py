@@ -27,7 +27,7 @@ from ...networks.layers import (
     WithIndicator,
 )
 from ...networks.linear import LinearPart, _WithBins
-from .tiles import batched_product
+from .tiles import batched_product, is_altered, is_plain
 
 __all__ = ["Stack", "stack_of"]
 
@@ -35,7 +35,8 @@ __all__ = ["Stack", "stack_of"]
 ENCODINGS = (nn.Sequential, nn.Identity, Centered, Filled, Flipped, Mixed, OneHot, PiecewiseLinear,
              Scaled, WithIndicator, _WithBins)  # fmt: skip
 # What the stacks of the first networks of ensembles were made of, and these stacks. Weights change
-# in further training; neither copies nor pickles of a model have a stack.
+# in further training; neither copies nor pickles of a model have a stack. Torch does not count
+# changes through `Tensor.data` or numpy: they go unnoticed.
 _STACKS: WeakKeyDictionary[nn.Module, tuple[tuple, Stack | None]] = WeakKeyDictionary()
 
 
@@ -96,12 +97,15 @@ class Stack:
 @torch.no_grad()
 def stack_of(networks: Sequence[nn.Module]) -> Stack | None:
     """Return the networks as a stack, which is made once for the same weights, or None."""
-    if any(type(network) is not MLP for network in networks):
+    if not all(map(is_plain, networks)):
         return None
-    tensors = [tensor for network in networks for tensor in _weights(network)]
+    parts = [part for network in networks for part in network.modules() if part is not network]
+    if any(map(is_altered, parts)):
+        return None
+    tensors = [tensor for part in parts for tensor in _tensors(part)]
     if any(tensor.is_inference() or tensor.device.type != "cpu" for tensor in tensors):
         return None
-    made_of = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
+    made_of = *parts, *((tensor.data_ptr(), tensor._version) for tensor in tensors)
     known = _STACKS.get(networks[0])
     if known is None or known[0] != made_of:
         stack = None
@@ -115,13 +119,12 @@ def stack_of(networks: Sequence[nn.Module]) -> Stack | None:
     return known[1]
 
 
-def _weights(network: Any) -> Iterator[Tensor]:
-    for layer in network.layers:
-        if type(layer) is nn.Linear:
-            yield from layer.parameters()
-    if network.linear is not None:
-        yield network.linear.weight
-        yield network.linear.share
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    """Yield the parameters and buffers of a module itself; faster than torch's methods."""
+    for tensors in (module._parameters, module._buffers):
+        for tensor in tensors.values():
+            if tensor is not None:
+                yield tensor
 
 
 def _stacked(modules: Sequence[Any]) -> Any:

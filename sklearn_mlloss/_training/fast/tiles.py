@@ -23,6 +23,8 @@ __all__ = [
     "apply",
     "batched_product",
     "forward",
+    "is_altered",
+    "is_plain",
     "sizes_for",
     "tiles",
     "weight_shapes",
@@ -56,6 +58,24 @@ def tiles(n: int, sizes: Sequence[int]) -> Iterator[tuple[slice, int]]:
     for start in range(0, n, sizes[-1]):
         real = min(sizes[-1], n - start)
         yield slice(start, start + real), next(size for size in sizes if size >= real)
+
+
+def is_plain(network: nn.Module) -> bool:
+    """Return whether `forward` does what a call of the network does.
+
+    It does not call some parts of the network, which may have hooks.
+    """
+    if type(network) is not MLP:
+        return False
+    linear = (layer for layer in network.layers if type(layer) is nn.Linear)
+    return not any(map(is_altered, (network, network.layers, network.linear, *linear)))
+
+
+def is_altered(module: nn.Module | None) -> bool:
+    """Return whether a call of a module does more than its class says."""
+    if module is None:
+        return False
+    return bool(module._forward_hooks or module._forward_pre_hooks) or "forward" in vars(module)
 
 
 def weight_shapes(network: MLP, sparse: bool = False) -> tuple[Shape, ...]:

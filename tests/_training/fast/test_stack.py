@@ -99,6 +99,54 @@ def test_a_stack_is_made_once_for_the_same_weights():
     )
 
 
+def encoding(module):
+    for buffer in module.encoding.buffers():
+        if buffer.is_floating_point():
+            buffer.mul_(1.5)
+
+
+def linear_bias(module):
+    module.linear.bias.add_(1)
+
+
+def activation(module):
+    module.layers[1] = torch.nn.Tanh()
+
+
+def hook_of_a_layer(module):
+    module.layers[-1].register_forward_hook(lambda layer, inputs, outputs: outputs + 1)
+
+
+def hook_of_an_activation(module):
+    module.layers[1].register_forward_hook(lambda layer, inputs, outputs: outputs + 1)
+
+
+def hook_of_the_network(module):
+    module.register_forward_hook(lambda module, inputs, outputs: outputs + 1)
+
+
+CHANGES = (
+    encoding,
+    linear_bias,
+    activation,
+    hook_of_a_layer,
+    hook_of_an_activation,
+    hook_of_the_network,
+)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changes_of_a_network_by_the_user_show_in_predictions_of_few_rows(change):
+    model = fit(X)
+    for module in modules(model):  # so that the hidden units matter
+        torch.nn.init.constant_(module.layers[-1].weight, 0.1)
+    before = model.predict_proba(X[:3])
+    change(modules(model)[1])
+    after = model.predict_proba(X[:3])
+    assert np.abs(after - before).max() > 1e-5
+    np.testing.assert_allclose(after, one_by_one(model, X)[:3], rtol=0, atol=1e-7)
+
+
 def test_a_stack_is_no_part_of_the_model():
     model = fit(X)
     before = pickle.dumps(model)
