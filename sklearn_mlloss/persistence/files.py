@@ -90,6 +90,7 @@ def save(
     >>> bool((loaded.predict_proba(X) == clf.predict_proba(X)).all())
     True
     """
+    _check_model(model)
     check_is_fitted(model)
     target = Path(path)
     check_flag(optimizer_state, "optimizer_state")
@@ -100,6 +101,8 @@ def save(
     try:
         temporary.write_bytes(data)
         os.replace(temporary, target)
+    except OSError as error:  # of a name that the user does not know
+        raise OSError(error.errno, error.strerror, os.fspath(target)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -189,11 +192,7 @@ def dumps(
     model: Any, scores: Mapping[str, Any] | None = None, optimizer_state: bool = False
 ) -> bytes:
     """Return what `save` writes; the model may also be unfitted."""
-    if not isinstance(model, LabelClassifier):
-        raise TypeError(
-            f"model must be an estimator of sklearn_mlloss, got {shown(model)}: save "
-            "best_estimator_ of a search, and the parts of a Pipeline one by one"
-        )
+    _check_model(model)
     safetensors = _safetensors()
     writer = Writer(bool(optimizer_state))
     tree = writer.write(model, "")
@@ -218,6 +217,14 @@ def loads(data: bytes, custom: Iterable[Any] = (), name: str = "data") -> Any:
             raise _Refused(f"needs {these}, not of this package: load(path, custom=[{these}])")
         arrays = safetensors.load(data)
         return Reader(arrays, known).read(json.loads(texts["model"]))
+
+
+def _check_model(model: Any) -> None:
+    if not isinstance(model, LabelClassifier):
+        raise TypeError(
+            f"model must be an estimator of sklearn_mlloss, got {shown(model)}: save "
+            "best_estimator_ of a search, and the parts of a Pipeline one by one"
+        )
 
 
 class _Refused(Exception):
@@ -284,6 +291,8 @@ def _safetensors() -> Any:
 
 def _by_name(custom: Iterable[Any]) -> dict[str, Any]:
     known: dict[str, Any] = {}
+    if isinstance(custom, type) or not isinstance(custom, Iterable):
+        raise TypeError(f"custom must be a list of classes and functions, got {shown(custom)}")
     for value in custom:
         name = getattr(value, "__name__", None)
         if not isinstance(name, str):

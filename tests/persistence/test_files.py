@@ -192,6 +192,17 @@ def test_missing_files_and_folders_raise_what_the_system_does(tmp_path):
         describe(tmp_path)
 
 
+def test_errors_of_the_system_name_the_path_of_the_user(model, tmp_path):
+    for path, error in (
+        (tmp_path / "no" / "model", FileNotFoundError),
+        (tmp_path, IsADirectoryError),
+    ):
+        with pytest.raises(error) as raised:
+            save(model, path)
+        assert raised.value.filename == str(path) and raised.value.filename2 is None
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_later_format_is_refused(data, tmp_path):
     head, tensors = _split(data)
     texts = {**head["__metadata__"], "format": "sklearn_mlloss 2"}
@@ -259,6 +270,9 @@ def test_what_is_missing_in_custom_is_named(tmp_path):
     assert "`Named`" in describe(tmp_path / "model")
     with pytest.raises(TypeError, match="custom must hold classes and functions, got 'Named'"):
         load(tmp_path / "model", custom=["Named"])
+    for custom in (Named, None):
+        with pytest.raises(TypeError, match="custom must be a list of classes and functions, got"):
+            load(tmp_path / "model", custom=custom)
     other = type("Named", (Named,), {})
     with pytest.raises(ValueError, match="two objects of the name 'Named'"):
         load(tmp_path / "model", custom=[Named, other])
@@ -274,6 +288,9 @@ def test_what_cannot_be_saved_is_refused_before_anything_is_written(model, tmp_p
         save(link, path)
     with pytest.raises(NotFittedError):
         save(NET, path)
+    for other in {}, MultiLabelNetClassifier:
+        with pytest.raises(TypeError, match="model must be an estimator of sklearn_mlloss, got"):
+            save(other, path)
     search = LossDecoderSearchCV(NET, ["bce"], ["threshold"], cv=2)
     with pytest.raises(TypeError, match="best_estimator_"):
         dumps(search)
