@@ -63,7 +63,7 @@ class Columns:
         taken = {NUMBERS, "probabilities", "labels", "count"}
         for number, j in enumerate(np.flatnonzero(self._is_categorical).tolist()):
             levels = {level for codec in codecs for level in codec.categories_[number]}
-            name = names[j] if named and names[j] not in taken else f"x{j}"
+            name = names[j] if named and names[j] and names[j] not in taken else f"x{j}"
             taken.add(name)
             self._categories[j] = self._input(name, [names[j]], _kind(levels, names[j]))
             known = [level if isinstance(level, str) else float(level) for level in levels]
@@ -100,6 +100,11 @@ def _kind(levels: set[Any], name: Any) -> torch.dtype:
     if all(isinstance(level, str) for level in levels):
         return TEXT
     if all(isinstance(level, Real | np.bool_) for level in levels):
+        if any(float(level) != level for level in levels):
+            raise NotImplementedError(
+                f"column {name!r} of X has categories that float64 cannot represent, such as "
+                f"{max(levels)}, and cannot be exported to ONNX: make them strings before fit"
+            )
         return torch.float64
     raise NotImplementedError(
         f"column {name!r} of X has categories that are neither all strings nor all numbers, such "

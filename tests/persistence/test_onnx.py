@@ -285,6 +285,20 @@ def test_empty_string_may_be_a_category(export):
     assert_equal(export(model), model, table, {"a": table.to_numpy()})
 
 
+def test_columns_without_a_name(export):
+    table = pd.DataFrame({"a": X[TRAIN, 0], "": pd.Categorical(np.array(list("xyz") * 100))})
+    model = net().fit(table, Y[TRAIN])
+    feed = {"X": X[TRAIN, :1], "x1": table[[""]].to_numpy(object)}
+    assert_equal(export(model), model, table, feed)
+
+
+def test_categories_beyond_float64_are_refused(tmp_path):
+    table = pd.DataFrame({"id": pd.Categorical(np.array([2**60, 2**60 + 1, 5] * 100))})
+    model = net().fit(table, Y[TRAIN])
+    with pytest.raises(NotImplementedError, match="'id'.*float64.*1152921504606846977.*strings"):
+        to_onnx(model, tmp_path / "model.onnx")
+
+
 CLASSES = {
     "strings": np.array(["no", "maybe", "yes"])[Y[:, 0] + Y[:, 1]],
     "integers": Y[:, 0] + Y[:, 1] + 5,
