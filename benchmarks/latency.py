@@ -3,7 +3,8 @@
 All networks are trained for one epoch. "plain" has the layers of `MLPClassifier`; "default" has the
 default encoding and a linear part in addition, "cv=5" is an ensemble of five of these, and "plain
 cv=5" of five plain ones. "products" are the matrix products of five plain networks alone, one after
-the other, in 16 rows at least. Contenders take turns, in another order each round; ratios are
+the other, in 16 rows at least. "onnx" are the files of `to_onnx` in onnxruntime, if both are
+installed, without any checks of X. Contenders take turns, in another order each round; ratios are
 medians of those within each round. With `--busy`, other processes keep all cores but one busy.
 
     python benchmarks/latency.py
@@ -15,10 +16,13 @@ import multiprocessing
 import os
 import random
 import statistics
+import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,6 +32,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._testing import ignore_warnings
 
 from sklearn_mlloss import MultiLabelNetClassifier
+from sklearn_mlloss.persistence import to_onnx
 
 ROWS = (1, 10, 100)
 AIM = 3.0  # for "plain"
@@ -93,6 +98,27 @@ def fit_all(task):
     }
 
 
+# Outputs of the exported file for the methods.
+OUTPUTS = {"predict_proba": "probabilities", "predict": "labels"}
+
+
+def make_sessions(fitted, n_threads):
+    """Return sessions of onnxruntime for the networks, if it is installed."""
+    if not (find_spec("onnx") and find_spec("onnxruntime")):
+        return {}
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = n_threads
+    sessions = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("plain", "default", "cv=5"):
+            path = Path(folder) / "model.onnx"
+            to_onnx(fitted[name], path)
+            sessions[f"onnx {name}"] = onnxruntime.InferenceSession(path, options)
+    return sessions
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -109,9 +135,10 @@ def main():
     task = replace(TASKS["XL"], n_rows=2048)
     X, _ = make_table(task)
     fitted = fit_all(task)
+    sessions = make_sessions(fitted, options.threads)
     n_busy = max(1, (os.cpu_count() or 2) - 1) if options.busy else 0
     print(f"\n{task.n_features} columns, hidden {task.hidden}, {n_busy} busy neighbour(s)")
-    print(f"{'rows':<6}{'method':<16}{'contender':<12}{'ms':>9}{'x sklearn':>11}{'aim':>6}")
+    print(f"{'rows':<6}{'method':<16}{'contender':<14}{'ms':>9}{'x sklearn':>11}{'aim':>6}")
     with neighbours(n_busy):
         for method in ("predict_proba", "predict"):
             for n in ROWS:
@@ -119,13 +146,17 @@ def main():
                 runs = {
                     name: partial(getattr(model, method), rows) for name, model in fitted.items()
                 }
+                runs |= {
+                    name: partial(session.run, [OUTPUTS[method]], {"X": rows})
+                    for name, session in sessions.items()
+                }
                 runs["products"] = make_products(task, n)
                 take_turns(runs, 10)
                 seconds = take_turns(runs, options.repeats)
                 for name, times in seconds.items():
                     ms, x = 1e3 * statistics.median(times), ratio(times, seconds["sklearn"])
                     aim = f"{AIM:>6.1f}" if name == "plain" else ""
-                    print(f"{n:<6}{method:<16}{name:<12}{ms:>9.3f}{x:>11.2f}{aim}")
+                    print(f"{n:<6}{method:<16}{name:<14}{ms:>9.3f}{x:>11.2f}{aim}")
 
 
 if __name__ == "__main__":
