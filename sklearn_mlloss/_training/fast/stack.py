@@ -103,7 +103,7 @@ def stack_of(networks: Sequence[nn.Module]) -> Stack | None:
     if any(map(is_altered, parts)):
         return None
     tensors = [tensor for part in parts for tensor in _tensors(part)]
-    if any(tensor.is_inference() or tensor.device.type != "cpu" for tensor in tensors):
+    if any(tensor.is_inference() or not tensor.is_cpu for tensor in tensors):
         return None
     made_of = *parts, *((tensor.data_ptr(), tensor._version) for tensor in tensors)
     known = _STACKS.get(networks[0])
