@@ -13,6 +13,7 @@ from torch import nn
 import sklearn_mlloss
 from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
 from sklearn_mlloss._training import device
+from sklearn_mlloss._training.fast import tiles
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(40, 4))
@@ -53,13 +54,22 @@ def search():
 
 
 FITTED = make(early_stopping=False).fit(X, Y)
+
+
+def predict():
+    # Else only the first prediction of a process would choose the sizes of blocks.
+    for cached in (tiles.sizes_for, tiles._same_bits):
+        cached.cache_clear()
+    return FITTED.predict(X)
+
+
 ACTIONS = {
     "fit": lambda: make().fit(X, Y),
     "fit a module": lambda: make(module=two_layers, early_stopping=False).fit(X, Y),
     "fit in bf16": lambda: make(precision="bf16", linear_part=False).fit(X, Y),
     "fit with cv": lambda: make(cv=2, max_epochs=1, linear_part=False).fit(X, Y),
     "partial_fit": lambda: make().partial_fit(X, Y),
-    "predict": lambda: FITTED.predict(X),
+    "predict": predict,
     "net_": lambda: FITTED.net_.predict(X),
     "search": lambda: search().fit(X, Y),
 }
