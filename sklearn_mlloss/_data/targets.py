@@ -223,11 +223,18 @@ class TargetCodec:
         position = decisions[:, 0] if self.kind == "binary" else decisions.argmax(1)
         return self.classes_[position.astype(np.intp)]
 
-    def decisions_by_name(self, decisions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return names of labels, or classes, and which of them each row has, for `decisions`."""
-        if self.kind == "multilabel":
-            return self.label_names_, decisions.astype(bool, copy=False)
-        return self.classes_, self.inverse_transform(decisions)[:, None] == self.classes_
+    def decisions_by_name(self, decisions: np.ndarray, names: Any) -> tuple[list[Any], np.ndarray]:
+        """Return `names`, or classes, and which of them each row has, for `decisions`."""
+        if self.kind != "multilabel":
+            chosen = self.inverse_transform(decisions)[:, None] == self.classes_
+            return self.classes_.tolist(), chosen
+        names = np.asarray(names).tolist()  # the user may have set them
+        if not isinstance(names, list) or len(names) != self.n_labels_:
+            raise ValueError(
+                f"label_names_ must hold {self.n_labels_} names, one per label, got "
+                f"{describe(names)}"
+            )
+        return names, decisions.astype(bool, copy=False)
 
 
 def plain_targets(y: Any) -> Any:

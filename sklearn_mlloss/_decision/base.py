@@ -63,11 +63,11 @@ class LabelClassifier(ClassifierMixin, FileEstimator, ABC):
         list of tuples
             One tuple per row with the names of its labels, in the order of `label_names_`, as
             ``MultiLabelBinarizer.inverse_transform`` returns them. Labels without names are
-            numbers from 0; for a 1-D y each tuple holds the class.
+            numbers from 0, unless you set `label_names_`; for a 1-D y each tuple holds the class.
         """
         check_is_fitted(self)
-        names, decisions = self._targets.decisions_by_name(self._scores_and_decisions(X)[1])
-        names = names.tolist()
+        decisions = self._scores_and_decisions(X)[1]
+        names, decisions = self._targets.decisions_by_name(decisions, self.label_names_)
         return [tuple(names[j] for j in row.nonzero()[0].tolist()) for row in decisions]
 
     def predict_frame(self, X: Any) -> Any:
@@ -89,9 +89,9 @@ class LabelClassifier(ClassifierMixin, FileEstimator, ABC):
         check_is_fitted(self)
         X = as_frame(X, "X")
         scores, decisions = self._scores_and_decisions(X)
-        names, chosen = self._targets.decisions_by_name(decisions)
+        names, chosen = self._targets.decisions_by_name(decisions, self.label_names_)
         parts = {"probability": self._targets.probabilities(scores), "decision": chosen}
-        return frame_like(X, names.tolist(), parts)
+        return frame_like(X, names, parts)
 
     @abstractmethod
     def _scores_and_decisions(self, X: Any) -> tuple[np.ndarray, np.ndarray]:

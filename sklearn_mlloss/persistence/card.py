@@ -140,6 +140,11 @@ def _checked(scores: Any) -> dict[str, list[float]]:
                 "scores must map names to a finite number or to (value, lower limit, upper limit), "
                 f"got {describe(name)}: {describe(value)}"
             )
+        if len(values) == 3 and not values[1] <= values[0] <= values[2]:
+            raise ValueError(
+                f"scores[{name!r}] must lie between its limits, (value, lower limit, upper limit), "
+                f"got {describe(value)}"
+            )
         lists[name] = [float(v) for v in values]
     return lists
 

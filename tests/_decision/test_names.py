@@ -91,6 +91,19 @@ def test_labels_without_names_are_numbers():
     assert frame.unnest("decision").columns == ["probability", "0", "1", "2"]
 
 
+def test_names_may_be_set_after_the_fit():
+    model = SoftVotingClassifier([("a", LINEAR)]).fit(X, Y.to_numpy())
+    expected = SoftVotingClassifier([("a", LINEAR)]).fit(X, Y)
+    for names in (list(LABELS), np.array(LABELS), Y.columns):
+        model.label_names_ = names
+        assert model.predict_labels(X) == expected.predict_labels(X)
+        pd.testing.assert_frame_equal(model.predict_frame(X), expected.predict_frame(X))
+    for names in (["a", "b"], "abc", None):
+        model.label_names_ = names
+        with pytest.raises(ValueError, match="label_names_ must hold 3 names, one per label, got"):
+            model.predict_labels(X)
+
+
 def test_names_of_a_binarizer():
     tags = [tuple(Y.columns[row == 1]) for row in Y.to_numpy()]
     for sparse, frame in (

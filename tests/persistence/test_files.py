@@ -296,6 +296,8 @@ def test_what_cannot_be_saved_is_refused_before_anything_is_written(model, tmp_p
         dumps(search)
     with pytest.raises(ValueError, match="scores must map names"):
         save(model, path, scores={"f1": (0.1, 0.2)})
+    with pytest.raises(ValueError, match=r"scores\['f1'\] must lie between its limits"):
+        save(model, path, scores={"f1": (0.6, 0.7, 0.5)})
     noted = copy.copy(model)
     noted.note = object()
     with pytest.raises(TypeError, match="note cannot be saved"):
