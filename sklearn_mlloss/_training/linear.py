@@ -249,24 +249,19 @@ def mix_with_linear(net: TableNet, table: Table, by: Table | float) -> None:
     rows = torch.arange(min(len(table), CHECKED_ROWS))
     known, targets = table.known(rows), table.targets(rows)
     alpha = min(ALPHAS, key=lambda alpha: float(criterion(alone(alpha, known), *targets)))
-    trained = [part.share.clone(), last.weight.clone(), last.bias.clone()]
-
-    def mix(share: float) -> None:
-        part.share.copy_(share * trained[0] + (1 - share) * (alpha / part.pace))
-        last.weight.copy_(share * trained[1])
-        last.bias.copy_(share * trained[2] + (1 - share) * bias)
-
-    def loss_of(share: float, valid: Table) -> float:
-        mix(share)
-        rows = checked_rows(valid, net.encoder_.n_outputs)
-        return float(criterion(net.outputs_of(valid, rows), *valid.targets(rows)))
-
     if isinstance(by, Table):
-        net.network_share_ = min(SHARES, key=lambda share: loss_of(share, by))
         net.linear_outputs_ = alone(alpha, by.known(torch.arange(len(by)))).cpu()
-    else:
-        net.network_share_ = by
-    mix(net.network_share_)
+        rows = checked_rows(by, net.encoder_.n_outputs)
+        own, linear, targets = (
+            net.outputs_of(by, rows),
+            alone(alpha, by.known(rows)),
+            by.targets(rows),
+        )
+        by = min(SHARES, key=lambda share: float(criterion(linear.lerp(own, share), *targets)))
+    net.network_share_ = share = by
+    part.share.mul_(share).add_((1 - share) * alpha / part.pace)
+    last.weight.mul_(share)
+    last.bias.mul_(share).add_(bias, alpha=1 - share)
 
 
 @_alone
