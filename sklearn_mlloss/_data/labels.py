@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from .containers import to_float
+from .messages import did_you_mean
 from .sparse import as_csr
 from .tables import check_same_columns, columns_of
 
-__all__ = ["check_label_values", "check_labels", "check_predictions", "find_names", "to_dense"]
+__all__ = [
+    "check_label_values",
+    "check_labels",
+    "check_predictions",
+    "find_label",
+    "find_names",
+    "to_dense",
+]
+
+# How many names a message shows.
+N_SHOWN = 20
 
 # Which predictions of each kind are valid, what they must be, and what to do about others.
 KINDS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str, str]] = {
@@ -109,3 +121,36 @@ def find_names(Y: Any, label_names: Sequence[Any] | None, n_labels: int) -> list
             f"label_names must have one name for each of the {n_labels} labels, got {len(names)}"
         )
     return names
+
+
+def find_label(label: Any, names: list[Any], start: str, kind: str = "label") -> int:
+    """Return the number of a label by its name or number; a number that is a name is the name.
+
+    Parameters
+    ----------
+    label : object
+        Negative numbers count from the end.
+    names : list
+    start : str
+        Beginning of the message.
+    kind : str, default="label"
+        What the names are of, for messages.
+
+    Raises
+    ------
+    ValueError
+        If there is no such label.
+    """
+    try:
+        known = label in names
+    except ValueError:  # an array has no truth value
+        known = False
+    if known:
+        return names.index(label)
+    n = len(names)
+    if isinstance(label, Integral) and not isinstance(label, bool) and -n <= int(label) < n:
+        return int(label) % n
+    shown = ", ".join(map(repr, names[:N_SHOWN])) + (", ..." if n > N_SHOWN else "")
+    many = f"the {n} {'classes' if kind == 'class' else 'labels'}"
+    near = did_you_mean(label, [name for name in names if isinstance(name, str)])
+    raise ValueError(f"{start} neither a name nor an index of {many}; the names are: {shown}{near}")

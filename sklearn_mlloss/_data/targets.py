@@ -13,6 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array
 
 from .containers import is_missing, stack_rows, to_array, to_float, type_of
+from .labels import find_label
 from .messages import describe, warn_user
 from .sparse import as_csr
 from .tables import as_frame, check_same_columns, columns_of, is_frame
@@ -223,18 +224,31 @@ class TargetCodec:
         position = decisions[:, 0] if self.kind == "binary" else decisions.argmax(1)
         return self.classes_[position.astype(np.intp)]
 
-    def decisions_by_name(self, decisions: np.ndarray, names: Any) -> tuple[list[Any], np.ndarray]:
-        """Return `names`, or classes, and which of them each row has, for `decisions`."""
+    def names(self, names: Any) -> list[Any]:
+        """Return the classes of a 1-D y, else `names`, which the user may have set."""
         if self.kind != "multilabel":
-            chosen = self.inverse_transform(decisions)[:, None] == self.classes_
-            return self.classes_.tolist(), chosen
-        names = np.asarray(names).tolist()  # the user may have set them
+            return self.classes_.tolist()
+        names = np.asarray(names).tolist()
         if not isinstance(names, list) or len(names) != self.n_labels_:
             raise ValueError(
                 f"label_names_ must hold {self.n_labels_} names, one per label, got "
                 f"{describe(names)}"
             )
-        return names, decisions.astype(bool, copy=False)
+        return names
+
+    def find(self, label: Any, names: Any) -> tuple[int, Any]:
+        """Return number and name of a label, or of a class of a 1-D y, see `find_label`."""
+        names = self.names(names)
+        kind = "label" if self.kind == "multilabel" else "class"
+        index = find_label(label, names, f"label={describe(label)} is", kind)
+        return index, names[index]
+
+    def decisions_by_name(self, decisions: np.ndarray, names: Any) -> tuple[list[Any], np.ndarray]:
+        """Return `names`, or classes, and which of them each row has, for `decisions`."""
+        if self.kind != "multilabel":
+            chosen = self.inverse_transform(decisions)[:, None] == self.classes_
+            return self.names(names), chosen
+        return self.names(names), decisions.astype(bool, copy=False)
 
 
 def plain_targets(y: Any) -> Any:

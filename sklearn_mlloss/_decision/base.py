@@ -22,6 +22,7 @@ from .._data.validation import check_integer, check_nested, is_auto
 from ..calibration import Calibrator, get_calibrator
 from ..decoders import Decoder, get_decoder
 from .decision import KEEP, Decision, HeldOut
+from .label import LabelView
 from .summary import describe, with_details
 
 __all__ = ["DecidingClassifier", "LabelClassifier", "ProbabilityClassifier"]
@@ -92,6 +93,45 @@ class LabelClassifier(ClassifierMixin, FileEstimator, ABC):
         names, chosen = self._targets.decisions_by_name(decisions, self.label_names_)
         parts = {"probability": self._targets.probabilities(scores), "decision": chosen}
         return frame_like(X, names, parts)
+
+    def label(self, label: Any) -> LabelView:
+        """Return one label as a fitted binary classifier, for scikit-learn's tools.
+
+        Parameters
+        ----------
+        label : str or int
+            A name of `label_names_`, or the number of a label. An integer that is a name stands
+            for this name, wherever its column is. For a 1-D y, a class or its number: the view
+            then separates this class from all others.
+
+        Returns
+        -------
+        LabelView
+            With `predict`, `predict_proba` of shape (n_samples, 2), `decision_function` where this
+            classifier has one, and ``classes_`` 0 and 1. `partial_dependence`,
+            `permutation_importance`, `RocCurveDisplay`, `CalibrationDisplay` and other tools of
+            scikit-learn take it with a 1-D y of 0 and 1. It shares the fitted model, and `fit`
+            raises an error.
+
+        Raises
+        ------
+        ValueError
+            If there is no such label.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_multilabel_classification
+        >>> from sklearn.inspection import partial_dependence
+        >>> from sklearn.tree import DecisionTreeClassifier
+        >>> from sklearn_mlloss import DecodedClassifierCV
+        >>> X, Y = make_multilabel_classification(n_classes=3, random_state=0)
+        >>> model = DecodedClassifierCV(DecisionTreeClassifier(max_depth=3), cv=2).fit(X, Y)
+        >>> curve = partial_dependence(model.label(2), X, features=[0], grid_resolution=5)
+        >>> curve["average"].shape
+        (1, 5)
+        """
+        check_is_fitted(self)
+        return LabelView(self, *self._targets.find(label, self.label_names_))
 
     @abstractmethod
     def _scores_and_decisions(self, X: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -22,6 +22,7 @@ from .._data.tables import as_rows
 from .._data.targets import plain_targets
 from .._data.validation import check_choice, check_flag, check_integer, check_n_jobs, check_number
 from .._decision.decision import KEEP
+from .._decision.label import LabelView
 from .._sklearn import (
     CallbackSupportMixin,
     _MultimetricScorer,
@@ -401,6 +402,25 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
         """
         check_is_fitted(self)
         return self.best_estimator_.predict_frame(as_rows(X))
+
+    @available_if(_refitted_has("predict"))
+    def label(self, label: Any) -> LabelView:
+        """Return one label of the refitted estimator as a binary classifier.
+
+        See `MultiLabelNetClassifier.label`.
+
+        Parameters
+        ----------
+        label : str or int
+            A name or the number of a label, or a class of a 1-D y.
+
+        Returns
+        -------
+        LabelView
+        """
+        check_is_fitted(self)
+        model = last_step(self.best_estimator_)
+        return LabelView(self, *model._targets.find(label, model.label_names_))
 
     @available_if(_refitted_has("predict_proba"))
     def predict_proba(self, X: Any) -> np.ndarray:

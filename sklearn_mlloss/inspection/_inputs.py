@@ -1,12 +1,11 @@
 """Inputs of the displays: true labels, the labels to show, and probabilities of estimators."""
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from .._data.labels import check_labels
+from .._data.labels import check_labels, find_label
 from .._data.messages import describe
 from .._data.scores import predict_matrix
 from .._data.tables import check_labels_of
@@ -32,18 +31,9 @@ def select_labels(
             f"labels must be a sequence of names or indices, got {describe(labels)}; write "
             f"[{describe(labels)}]."
         )
-    picked = []
-    for label in labels:
-        if label in names:
-            picked.append(names.index(label))
-        elif isinstance(label, Integral) and -len(names) <= int(label) < len(names):
-            picked.append(int(label) % len(names))
-        else:
-            shown = ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
-            raise ValueError(
-                f"labels has {describe(label)}, which is neither a name nor an index of the "
-                f"{len(names)} labels; the names are: {shown}."
-            )
+    picked = [
+        find_label(label, names, f"labels has {describe(label)}, which is") for label in labels
+    ]
     if not picked:
         raise ValueError("labels is empty; name at least one label, or give None.")
     return picked
