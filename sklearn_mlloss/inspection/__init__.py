@@ -1,4 +1,6 @@
-"""Plots per label of thresholds, calibration and metrics; of training curves and of searches.
+"""Feature importance per label, and plots of thresholds, calibration, metrics and searches.
+
+`permutation_importance` measures how much each column of X matters for each label.
 
 The displays have scikit-learn's interface: ``from_estimator(estimator, X, y)``,
 ``from_predictions(y_true, ...)`` and ``from_search(search)`` compute and draw, the constructor
@@ -10,16 +12,19 @@ Pass held-out rows, on which neither the model nor its decoder was fitted.
 from ._curves import ThresholdCurve
 from .calibration import CalibrationDisplay, ReliabilityCurve
 from .comparison import LossComparisonDisplay
+from .importance import LabelImportances, permutation_importance
 from .report import LabelReportDisplay
 from .thresholds import ThresholdDisplay
 from .training import TrainingCurveDisplay
 
 __all__ = [
     "CalibrationDisplay",
+    "LabelImportances",
     "LabelReportDisplay",
     "LossComparisonDisplay",
     "ReliabilityCurve",
     "ThresholdCurve",
     "ThresholdDisplay",
     "TrainingCurveDisplay",
+    "permutation_importance",
 ]

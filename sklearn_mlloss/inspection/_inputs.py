@@ -8,7 +8,8 @@ import numpy as np
 from .._data.labels import check_labels, find_label
 from .._data.messages import describe
 from .._data.scores import predict_matrix
-from .._data.tables import check_labels_of
+from .._data.tables import check_labels_of, columns_of
+from .._data.targets import TargetCodec
 
 # A page of panels is still readable.
 MAX_PANELS = 12
@@ -47,3 +48,37 @@ def label_probabilities(estimator: Any, X: Any, n_labels: int) -> np.ndarray:
             "its scores to from_predictions."
         )
     return predict_matrix(estimator, X, "predict_proba", n_labels)
+
+
+def read_targets(estimator: Any, y: Any) -> tuple[TargetCodec, list[Any]]:
+    """Return the kind of y and the names of its labels, of a fitted estimator where it has some."""
+    classes = getattr(estimator, "classes_", None)
+    of_classes = isinstance(classes, np.ndarray) and classes.ndim == 1
+    one_column = len(getattr(y, "shape", None) or np.shape(y)) == 1
+    # Some rows may lack classes.
+    targets = TargetCodec().fit(y, classes if of_classes and one_column else None)
+    check_labels_of(estimator, y)
+    names = np.asarray(getattr(estimator, "label_names_", targets.label_names_)).tolist()
+    if targets.kind != "multilabel" or len(names) != targets.n_labels_:
+        names = targets.label_names_.tolist()
+    return targets, names
+
+
+def feature_names(estimator: Any, X: Any) -> list[Any]:
+    """Return the names of the columns of X, or those that the estimator has seen, or numbers."""
+    names = columns_of(X)
+    if names is None:
+        names = getattr(estimator, "feature_names_in_", np.arange(X.shape[1]))
+    return np.asarray(names).tolist()
+
+
+def import_pandas(name: str) -> Any:
+    """Return pandas; if it is not installed, raise an error for the function of this name."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(
+            f"{name} returns a DataFrame, and pandas is not installed: "
+            "pip install 'sklearn_mlloss[examples]'"
+        ) from error
+    return pandas
