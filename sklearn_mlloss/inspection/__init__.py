@@ -13,7 +13,7 @@ from ._curves import ThresholdCurve
 from .calibration import CalibrationDisplay, ReliabilityCurve
 from .comparison import LossComparisonDisplay
 from .importance import LabelImportances, permutation_importance
-from .report import LabelReportDisplay
+from .label_report import LabelReportDisplay
 from .thresholds import ThresholdDisplay
 from .training import TrainingCurveDisplay
 
