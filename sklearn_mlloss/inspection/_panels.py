@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,10 @@ GREY = "0.45"
 POINTS: dict[str, Any] = {"linestyle": "", "markeredgecolor": "white"}
 # Characters of a name that fit above a panel.
 _NAME_LENGTH = 22
-# Inches per entry of the legend.
-_ENTRY_WIDTH = 2.0
+# Inches that an entry of the legend takes, apart from its text, and a character of it.
+_KEY, _LETTER = 0.6, 0.085
+# Points between a panel and its title: for a note of one line, and for each further one.
+_NOTE_PAD, _NOTE_LINE = 16, 11
 
 
 def check_matplotlib(caller: str) -> None:
@@ -97,16 +100,19 @@ def name_rows(
 
 
 def name_panel(ax: Axes, name: Any, positives: int, note: str = "") -> None:
-    """Write the label and its number of positives above its panel."""
+    """Write the label, its number of positives and a note above its panel."""
     noun = "positive" if positives == 1 else "positives"
-    title_panel(ax, shorten(name), f"{positives} {noun}{', ' if note else ''}{note}")
+    lines = [f"{positives} {noun}", *([note] if note else [])]
+    title_panel(ax, shorten(name), "\n".join(lines))
 
 
 def title_panel(ax: Axes, title: str, note: str) -> None:
     """Write a title above a panel, and a note in grey, unless it is empty."""
-    ax.set_title(title, fontsize="medium", loc="left", pad=16 if note else None)
     if not note:
+        ax.set_title(title, fontsize="medium", loc="left")
         return
+    pad = _NOTE_PAD + _NOTE_LINE * note.count("\n")
+    ax.set_title(title, fontsize="medium", loc="left", pad=pad)
     ax.annotate(
         note, (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points",
         fontsize="small", color=GREY,
@@ -133,27 +139,83 @@ def label_first(kinds: Sequence[tuple[Sequence[Any], str]]) -> list[Any]:
 
 
 def finish(
-    axes: np.ndarray, is_new: bool, handles: Sequence[Any], xlabel: str, ylabel: str, corner: str
+    axes: np.ndarray,
+    is_new: bool,
+    handles: Sequence[Any],
+    xlabel: str,
+    ylabel: str,
+    corner: str,
+    note: str = "",
 ) -> None:
     """Name the axes and add a legend, outside the panels if the figure is new.
 
-    On existing axes, the legend is in a corner of the first one.
+    On existing axes, the legend is in a corner of the first one. A note, such as on what is not
+    shown, stands below the panels.
     """
     if is_new:
         figure = axes[0].figure
-        figure.supxlabel(xlabel, fontsize="medium")
+        figure.supxlabel(f"{xlabel}\n{note}" if note else xlabel, fontsize="medium")
         figure.supylabel(ylabel, fontsize="medium")
-        n_rows = max(1, -(-len(handles) // int(figure.get_figwidth() // _ENTRY_WIDTH)))
-        figure.legend(
-            handles=handles,
-            loc="outside upper center",
-            ncols=max(1, -(-len(handles) // n_rows)),
-            frameon=False,
-        )
+        n_columns = legend_columns(handles, figure.get_figwidth())
+        figure.legend(handles=handles, loc="outside upper center", ncols=n_columns, frameon=False)
         return
     for ax in axes:
         ax.set(xlabel=xlabel, ylabel=ylabel)
-    axes[0].legend(handles=handles, fontsize="small", loc=corner)
+    if note:
+        axes[-1].set_xlabel(f"{xlabel}\n{note}")
+    if handles:
+        axes[0].legend(handles=handles, fontsize="small", loc=corner)
+    keep_inside(axes)
+
+
+def legend_columns(handles: Sequence[Any], width: float) -> int:
+    """Return the number of columns of a legend that is at most so many inches wide."""
+    entry = _KEY + _LETTER * max((len(handle.get_label()) for handle in handles), default=0)
+    n_rows = max(1, -(-len(handles) // max(1, int(width // entry))))
+    return max(1, -(-len(handles) // n_rows))
+
+
+def axes_width(ax: Axes) -> float:
+    """Return the width of axes in inches."""
+    return float(ax.get_window_extent().width / ax.figure.dpi)
+
+
+def keep_inside(axes: Sequence[Axes] | np.ndarray) -> None:
+    """Shrink existing axes whose labels or legend would leave the figure or overlap other axes.
+
+    Figures with a layout engine do so by themselves, and axes that the user has placed by hand
+    stay where they are.
+    """
+    from matplotlib.figure import Figure
+
+    figure = axes[0].figure
+    engine = type(figure.get_layout_engine()).__name__
+    placed = [ax for ax in figure.axes if ax.get_subplotspec() is None]
+    if engine not in ("NoneType", "PlaceHolderLayoutEngine") or placed:
+        return
+    if not isinstance(figure, Figure):  # but a part of one
+        return
+    figure.draw_without_rendering()
+    edges = figure.bbox
+    found = {ax: ax.get_tightbbox() for ax in figure.axes}
+    boxes = {ax: box for ax, box in found.items() if box is not None}
+    for ax in axes:
+        box = boxes.pop(ax, edges)
+        within = edges.x0 <= box.x0 and edges.y0 <= box.y0
+        within = within and box.x1 <= edges.x1 and box.y1 <= edges.y1
+        if not within or any(box.overlaps(other) for other in boxes.values()):
+            with warnings.catch_warnings():
+                # Where there is not enough room, as much as possible is visible.
+                warnings.filterwarnings("ignore", "Tight layout not applied")
+                figure.tight_layout()
+            return
+
+
+def note_hidden(n_shown: int, n_labels: int | None) -> str:
+    """Return a note on the labels that are not shown; empty if all are, or the user chose."""
+    if n_labels is None or n_labels <= n_shown:
+        return ""
+    return f"The {n_shown} labels with the most positives of {n_labels}."
 
 
 def name_value(key: str, value: Any) -> str:
@@ -165,4 +227,5 @@ def name_value(key: str, value: Any) -> str:
 def shorten(name: Any, length: int = _NAME_LENGTH) -> str:
     """Cut a name that would overlap its neighbour's."""
     text = str(name)
-    return text if len(text) <= length else text[: length - 1] + "…"
+    text = text if len(text) <= length else text[: length - 1] + "…"
+    return text.replace("$", r"\$")  # of no formula

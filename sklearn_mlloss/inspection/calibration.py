@@ -22,6 +22,7 @@ from ._panels import (
     label_first,
     make_panels,
     name_panel,
+    note_hidden,
     say_empty,
 )
 
@@ -97,10 +98,13 @@ class CalibrationDisplay:
         Their numbers of positives.
     confidence : float, default=0.9
         Coverage of the intervals, named in the legend.
+    n_labels : int, default=None
+        Number of all labels, if those with the most positives are shown: the figure then says how
+        many are not. None if the labels were chosen.
 
     Attributes
     ----------
-    curves, label_names, positives, confidence
+    curves, label_names, positives, confidence, n_labels
         The parameters.
     axes_ : ndarray of Axes, shape (n_shown,)
         The panels. Set by `plot`, like the attributes below.
@@ -115,7 +119,8 @@ class CalibrationDisplay:
 
     See Also
     --------
-    sklearn_mlloss.metrics.expected_calibration_error : ECE in the titles, in the order of the sets.
+    sklearn_mlloss.metrics.expected_calibration_error : The error in the titles, in the
+        order of the sets.
     sklearn.calibration.CalibrationDisplay : The same for one binary problem.
 
     Examples
@@ -136,11 +141,13 @@ class CalibrationDisplay:
         label_names: Sequence[Any],
         positives: Sequence[int],
         confidence: float = 0.9,
+        n_labels: int | None = None,
     ) -> None:
         self.curves = curves
         self.label_names = label_names
         self.positives = positives
         self.confidence = confidence
+        self.n_labels = n_labels
 
     @classmethod
     def from_estimator(
@@ -236,7 +243,8 @@ class CalibrationDisplay:
             ``{"raw": p, "calibrated": q}``, up to 6 of them.
         labels : sequence of names or indices, default=None
             Labels to show, in this order; names take precedence over indices. None shows the 12
-            labels with the most positives, as many as are readable on a page.
+            labels with the most positives, as many as are readable on a page, and the figure says
+            how many others there are.
         label_names : sequence of length n_labels, default=None
             None takes the columns of a DataFrame, else numbers.
         n_bins : int, default=10
@@ -293,6 +301,7 @@ class CalibrationDisplay:
             label_names=[names[k] for k in shown],
             positives=positives[shown].tolist(),
             confidence=confidence,
+            n_labels=len(names) if labels is None else None,
         ).plot(ax=ax, zoom=zoom)
 
     def plot(self, ax: Any = None, *, zoom: bool = False) -> Self:
@@ -332,7 +341,7 @@ class CalibrationDisplay:
             of_label = [curves[i] for curves in self.curves.values()]
             drawn = [curve for curve in of_label if curve is not None]
             errors = " / ".join(f"{curve.ece:.3f}" for curve in drawn)
-            name_panel(panel, label, positives, f"ECE {errors}" if drawn else "")
+            name_panel(panel, label, positives, f"calibration error {errors}" if drawn else "")
             low, high = _range(drawn) if zoom and drawn else (0.0, 1.0)
             size = high - low
             panel.set(
@@ -355,8 +364,9 @@ class CalibrationDisplay:
         handles = label_first(
             [(diagonals, "as predicted"), *((lines, name) for name, lines in self.lines_.items())]
         )
-        ylabel = f"observed share, with {self.confidence:.0%} interval"
-        finish(self.axes_, is_new, handles, "predicted probability", ylabel, "upper left")
+        ylabel = f"observed share\n({self.confidence:.0%} interval)"
+        note = note_hidden(len(self.label_names), self.n_labels)
+        finish(self.axes_, is_new, handles, "predicted probability", ylabel, "upper left", note)
         return self
 
 

@@ -15,7 +15,10 @@ from ._panels import (
     GREY,
     POINTS,
     VERMILLION,
+    axes_width,
     check_matplotlib,
+    keep_inside,
+    legend_columns,
     make_axes,
     name_rows,
     name_value,
@@ -30,8 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["LossComparisonDisplay"]
 
 _KINDS = ("heatmap", "dots")
-# Verdicts on candidates that may be as good as the best.
+# Verdicts on candidates that may be as good as the best, and how both plots name them.
 _AS_GOOD = ("equivalent", "not significantly different")
+_TIE = "not significantly different from the best"
 # Characters of a name beside the plot.
 _NAME_LENGTH = 28
 # Inches that a character of a name, a digit in a cell and a line of text take.
@@ -42,10 +46,11 @@ _CONFIDENCE = 0.95
 class LossComparisonDisplay:
     """Scores of all candidates (pairs of loss and decoder), and which tie with the best.
 
-    The heat map has one row per loss and one column per decoder, the best first. If a search has
-    several calibrations or hyperparameters, a cell shows the best of them, with a note in the
-    title. The dot plot has one row per candidate: its paired difference to the best on the same
-    folds, with the interval of the corrected t-test. Failed candidates are marked with a cross.
+    The heat map has one row per loss and one column per decoder, the best first; a dot marks cells
+    that are not significantly different from the best one. If a search has several calibrations or
+    hyperparameters, a cell shows the best of them, with a note in the title. The dot plot has one
+    row per candidate: its paired difference to the best on the same folds, with the interval of the
+    corrected t-test. Failed candidates are marked with a cross.
 
     Use `from_search` to make one.
 
@@ -249,10 +254,9 @@ class LossComparisonDisplay:
         handles = self._frame(ax, table, cells)
         alike = [cell for cell, pair in pair_of.items() if table["verdict"][pair] in _AS_GOOD]
         if alike:  # in the corner of the cell, where no digit is
-            rows, columns = (np.array(alike) + [-0.33, 0.41]).T
+            rows, columns = (np.array(alike) + [-0.32, 0.4]).T
             handles += ax.plot(
-                columns, rows, linestyle="", marker="o", color="white", markeredgecolor="black",
-                markersize=5, label="not significantly different",
+                columns, rows, color=BLUE, marker="o", markersize=6, label=_TIE, **POINTS
             )  # fmt: skip
         failed = [cell for cell in pair_of if not np.isfinite(scores[cell])]
         if failed:
@@ -318,7 +322,7 @@ class LossComparisonDisplay:
             half = student.ppf((1 + _CONFIDENCE) / 2, freedom) * shown["std_error"]
         kinds = {
             "best": (verdict == "best", VERMILLION, "D", "best"),
-            "alike": (np.isin(verdict, _AS_GOOD), BLUE, "o", "not significantly different"),
+            "alike": (np.isin(verdict, _AS_GOOD), BLUE, "o", _TIE),
             "worse": (verdict == "worse", "0.35", "s", "worse"),
             "": (verdict == "", BLUE, "o", "one split, no test"),
         }
@@ -358,11 +362,15 @@ class LossComparisonDisplay:
         """Add a legend above a new figure, or below the ticks of existing axes."""
         marks: dict[str, Any] = {"handles": handles, "frameon": False, "fontsize": "small"}
         if handles and is_new:
-            self.figure_.legend(loc="outside upper center", ncols=len(handles), **marks)
+            n_columns = legend_columns(handles, self.figure_.get_figwidth())
+            self.figure_.legend(loc="outside upper center", ncols=n_columns, **marks)
         elif handles:
             ax.legend(
-                loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=pad, ncols=2, **marks
-            )
+                loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=pad,
+                ncols=legend_columns(handles, axes_width(ax)), **marks,
+            )  # fmt: skip
+        if not is_new:
+            keep_inside([ax])
 
 
 def _check(kind: Any, max_pairs: Any) -> None:

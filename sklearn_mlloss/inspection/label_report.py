@@ -13,7 +13,19 @@ from .._data.messages import describe
 from .._data.validation import check_integer
 from ..metrics import multilabel_report
 from ._inputs import check_true, label_probabilities
-from ._panels import COLOURS, GREY, MARKERS, POINTS, check_matplotlib, make_axes, name_rows, shorten
+from ._panels import (
+    COLOURS,
+    GREY,
+    MARKERS,
+    POINTS,
+    axes_width,
+    check_matplotlib,
+    keep_inside,
+    legend_columns,
+    make_axes,
+    name_rows,
+    shorten,
+)
 
 if TYPE_CHECKING:
     import pandas
@@ -22,6 +34,8 @@ __all__ = ["LabelReportDisplay"]
 
 _OF_DECISIONS = ("precision", "recall", "f1")
 _OF_PROBABILITIES = ("average_precision", "roc_auc", "ece", "mean_proba")
+# How the legend writes metrics.
+_NAMES = {"f1": "F1", "roc_auc": "ROC AUC", "ece": "calibration error"}
 
 
 class LabelReportDisplay:
@@ -244,7 +258,11 @@ class LabelReportDisplay:
         for column, dots, marker, colour in zip(
             self.columns, values.T, MARKERS, COLOURS, strict=False
         ):
-            style = {"color": colour, "marker": marker, "label": column.replace("_", " ")}
+            style = {
+                "color": colour,
+                "marker": marker,
+                "label": _NAMES.get(column, column.replace("_", " ")),
+            }
             self.lines_ += ax.plot(dots, rows, markersize=7, alpha=0.9, **POINTS, **style)
         for row in np.flatnonzero(labels["support"] == 0):
             ax.text(0.03, row, "no positives", va="center", fontsize="small", color=GREY)
@@ -258,15 +276,16 @@ class LabelReportDisplay:
                 f"The {len(labels)} labels with the most positives of {len(labels) + hidden}",
                 fontsize="medium",
             )
-        marks: dict[str, Any] = {
-            "handles": [*self.lines_, self.priors_],
-            "ncols": 5,
-            "frameon": False,
-        }
+        handles = [*self.lines_, self.priors_]
+        n_columns = legend_columns(
+            handles, self.figure_.get_figwidth() if is_new else axes_width(ax)
+        )
+        marks: dict[str, Any] = {"handles": handles, "ncols": n_columns, "frameon": False}
         if is_new:
             self.figure_.legend(loc="outside upper center", **marks)
         else:  # below the ticks
             ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=2.5, **marks)
+            keep_inside([ax])
         return self
 
 

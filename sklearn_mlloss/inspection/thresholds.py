@@ -24,6 +24,7 @@ from ._panels import (
     label_first,
     make_panels,
     name_panel,
+    note_hidden,
     say_empty,
 )  # fmt: skip
 
@@ -61,10 +62,13 @@ class ThresholdDisplay:
         Name of the metric, on the axis and in the legend.
     confidence : float, default=0.9
         Coverage of the intervals, named in the legend.
+    n_labels : int, default=None
+        Number of all labels, if those with the most positives are shown: the figure then says how
+        many are not. None if the labels were chosen.
 
     Attributes
     ----------
-    curves, label_names, positives, chosen, metric_name, confidence
+    curves, label_names, positives, chosen, metric_name, confidence, n_labels
         The parameters.
     axes_ : ndarray of Axes, shape (n_shown,)
         The panels. Set by `plot`, like the attributes below.
@@ -108,6 +112,7 @@ class ThresholdDisplay:
         chosen: ArrayLike | None = None,
         metric_name: str = "metric",
         confidence: float = 0.9,
+        n_labels: int | None = None,
     ) -> None:
         self.curves = curves
         self.label_names = label_names
@@ -115,6 +120,7 @@ class ThresholdDisplay:
         self.chosen = chosen
         self.metric_name = metric_name
         self.confidence = confidence
+        self.n_labels = n_labels
 
     @classmethod
     def from_estimator(
@@ -226,7 +232,8 @@ class ThresholdDisplay:
             ``best_threshold_``), or the numbers. None marks none.
         labels : sequence of names or indices, default=None
             Labels to show, in this order; names take precedence over indices. None shows the 12
-            labels with the most positives, as many as are readable on a page.
+            labels with the most positives, as many as are readable on a page, and the figure says
+            how many others there are.
         label_names : sequence of length n_labels, default=None
             None takes the columns of a DataFrame, else numbers.
         metric : str or callable, default="f1"
@@ -307,6 +314,7 @@ class ThresholdDisplay:
             chosen=None if decoder is None else chosen[shown],
             metric_name=metric_name,
             confidence=confidence,
+            n_labels=len(names) if labels is None else None,
         ).plot(ax=ax, zoom=zoom)
 
     def plot(self, ax: Any = None, *, zoom: bool = False) -> Self:
@@ -353,7 +361,9 @@ class ThresholdDisplay:
         self.lines_, self.bands_, self.best_, self.intervals_, self.chosen_ = map(
             list, zip(*artists, strict=True)
         )
-        finish(self.axes_, is_new, self._handles(), "threshold", self.metric_name, "upper right")
+        note = note_hidden(len(self.curves), self.n_labels)
+        handles = self._handles()
+        finish(self.axes_, is_new, handles, "threshold", self.metric_name, "upper right", note)
         return self
 
     def _handles(self) -> list[Any]:
@@ -361,9 +371,9 @@ class ThresholdDisplay:
         share = f"{self.confidence:.0%} interval"
         kinds = [
             (self.lines_, self.metric_name),
-            (self.bands_, share),
+            (self.bands_, f"{share} of {self.metric_name}"),
             (self.best_, "best threshold"),
-            (self.intervals_, f"{share} of it"),
+            (self.intervals_, f"{share} of the best threshold"),
             (self.chosen_, "chosen threshold"),
         ]
         return label_first(kinds)

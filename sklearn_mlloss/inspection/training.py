@@ -17,6 +17,7 @@ from ._panels import (
     GREY,
     POINTS,
     VERMILLION,
+    axes_width,
     check_matplotlib,
     finish,
     label_first,
@@ -273,13 +274,14 @@ class TrainingCurveDisplay:
             if not any(networks):
                 _say_failed(panel, "" if self.errors is None else self.errors[number])
         self.train_, self.valid_, self.folds_, self.best_ = map(list, zip(*artists, strict=True))
-        xlabel = "epoch"
-        if is_new and len(self.histories) > max_panels:
-            width = int(_LETTERS * self.figure_.get_figwidth())
-            note = self._note_hidden(max_panels)
-            xlabel += "\n" + textwrap.fill(note, width, max_lines=3, placeholder=" …")
+        note = ""
+        if len(self.histories) > max_panels:
+            inches = self.figure_.get_figwidth() if is_new else axes_width(self.axes_[-1])
+            width = max(20, int(_LETTERS * inches))
+            text = self._note_hidden(max_panels)
+            note = textwrap.fill(text, width, max_lines=3, placeholder=" …")
         ylabel = "loss" if curve == "loss" else "validation score"
-        finish(self.axes_, is_new, self._handles(), xlabel, ylabel, "best")
+        finish(self.axes_, is_new, self._handles(), "epoch", ylabel, "best", note)
         return self
 
     def _note_hidden(self, n_shown: int) -> str:

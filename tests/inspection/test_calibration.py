@@ -87,7 +87,19 @@ def test_the_error_is_that_of_the_metric_and_the_report():
     np.testing.assert_allclose(errors, expected_calibration_error(Y, proba, average=None))
     np.testing.assert_allclose(errors, multilabel_report(Y, proba, proba > 0.5)["ece"][:3])
     texts = [text.get_text() for text in display.axes_[1].texts]
-    assert texts == [f"{int(np.nansum(Y[:, 1]))} positives, ECE {errors[1]:.3f}"]
+    assert texts == [f"{int(np.nansum(Y[:, 1]))} positives\ncalibration error {errors[1]:.3f}"]
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_the_figure_says_how_many_labels_are_not_drawn(is_new):
+    Y, proba = table(n_labels=14)
+    axes = None if is_new else Figure(layout="constrained").subplots(3, 4)
+    display = CalibrationDisplay.from_predictions(Y, proba, ax=axes)
+    last = display.axes_[-1].get_xlabel()
+    text = display.figure_.get_supxlabel() if is_new else last
+    assert text == "predicted probability\nThe 12 labels with the most positives of 14."
+    chosen = CalibrationDisplay.from_predictions(Y, proba, labels=[3])
+    assert chosen.figure_.get_supxlabel() == "predicted probability"
 
 
 def test_several_sets_are_drawn_together():

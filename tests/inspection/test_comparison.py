@@ -98,7 +98,9 @@ def test_cells_are_the_scores_and_the_best_comes_first():
 
 def test_best_failed_and_not_significantly_different_are_marked():
     display = LossComparisonDisplay(SMALL).plot()
-    assert legend(display.figure_) == ["best", "not significantly different", "failed"]
+    assert legend(display.figure_) == [
+        "best", "not significantly different from the best", "failed",
+    ]  # fmt: skip
     (frame,) = display.ax_.patches
     assert frame.get_xy() == (-0.5, -0.5)
     alike, failed = display.ax_.lines

@@ -48,7 +48,8 @@ def test_dots_are_the_metrics_of_scikit_learn():
         micro = measure(Y.ravel(), guess.ravel())
         expected = [*per_label[order], micro, per_label.mean()]
         np.testing.assert_allclose(line.get_xdata(), expected, atol=1e-12)
-        assert line.get_label() == column.replace("_", " ")
+        names = {"f1": "F1", "roc_auc": "ROC AUC"}
+        assert line.get_label() == names.get(column, column.replace("_", " "))
     prior = Y.mean(axis=0)
     np.testing.assert_allclose(
         display.priors_.get_xdata(), [*prior[order], prior.mean(), prior.mean()]
@@ -138,6 +139,22 @@ def test_existing_axes_are_used_and_nothing_global_changes():
     assert display.plot() is display
     assert display.ax_ is not ax
     assert dict(matplotlib.rcParams) == before
+
+
+def test_long_names_and_the_legend_are_inside_a_figure_without_a_layout():
+    Y, proba = table()
+    names = [f"the rather long $name of label {k}" for k in range(4)]
+    figure = Figure()
+    ax, other = figure.subplots(1, 2)
+    LabelReportDisplay.from_predictions(Y, proba > 0.5, label_names=names, ax=ax)
+    figure.draw_without_rendering()
+    box = ax.get_tightbbox()
+    assert box.x0 >= 0 and box.y0 >= 0 and not box.overlaps(other.get_tightbbox())
+    assert ax.get_yticklabels()[0].get_text().startswith(r"the rather long \$name")
+    # Axes that the user has placed stay there.
+    placed = figure.add_axes((0.5, 0.5, 0.2, 0.2))
+    LabelReportDisplay.from_predictions(Y, proba > 0.5, label_names=names, ax=placed)
+    np.testing.assert_allclose(placed.get_position().bounds, (0.5, 0.5, 0.2, 0.2))
 
 
 Y2 = [[0, 1], [1, 0]]
