@@ -1,6 +1,7 @@
 """Feature importance per label, and plots of thresholds, calibration, metrics and searches.
 
-`permutation_importance` measures how much each column of X matters for each label.
+`permutation_importance` measures how much each column of X matters for each label, and `explain`
+how much each contributes to single predictions of a network.
 
 The displays have scikit-learn's interface: ``from_estimator(estimator, X, y)``,
 ``from_predictions(y_true, ...)`` and ``from_search(search)`` compute and draw, the constructor
@@ -12,6 +13,7 @@ Pass held-out rows, on which neither the model nor its decoder was fitted.
 from ._curves import ThresholdCurve
 from .calibration import CalibrationDisplay, ReliabilityCurve
 from .comparison import LossComparisonDisplay
+from .explanation import Explanation, explain
 from .importance import LabelImportances, permutation_importance
 from .label_report import LabelReportDisplay
 from .thresholds import ThresholdDisplay
@@ -19,6 +21,7 @@ from .training import TrainingCurveDisplay
 
 __all__ = [
     "CalibrationDisplay",
+    "Explanation",
     "LabelImportances",
     "LabelReportDisplay",
     "LossComparisonDisplay",
@@ -26,5 +29,6 @@ __all__ = [
     "ThresholdCurve",
     "ThresholdDisplay",
     "TrainingCurveDisplay",
+    "explain",
     "permutation_importance",
 ]
