@@ -128,9 +128,7 @@ def test_a_product_is_shared_by_its_factors(encoding):
     np.testing.assert_allclose(second, np.column_stack([zero, zero, z[:, 2]]), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("column", "value"), [("heat", 2.5), ("wind", np.nan), ("site", "south")]
-)
+@pytest.mark.parametrize(("column", "value"), [("heat", 2.5), ("wind", np.nan), ("site", "south")])
 def test_a_single_changed_column_contributes_everything(fitted, column, value):
     baseline = X[1:2].assign(site="north")
     other = baseline.assign(**{column: [value]})
