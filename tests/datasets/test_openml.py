@@ -1,89 +1,14 @@
 import gzip
 import hashlib
 import json
-import sys
 from urllib.error import HTTPError, URLError
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.datasets import fetch_openml
 from sklearn.utils import Bunch
 
-from sklearn_mlloss import datasets
-from sklearn_mlloss.datasets import fetch, load_yeast
-
-TRAIN_COUNTS = [476, 645, 598, 532, 441, 378, 261, 289, 98, 161, 198, 1128, 1116, 21]
-TEST_COUNTS = [286, 393, 385, 330, 281, 219, 167, 191, 80, 92, 91, 688, 683, 13]
-
-
-@pytest.fixture(scope="module")
-def yeast():
-    return load_yeast()
-
-
-def test_all_rows(yeast):
-    assert yeast.data.shape == (2417, 103) and yeast.data.dtype == np.float64
-    assert yeast.target.shape == (2417, 14) and yeast.target.dtype == np.int64
-    assert set(np.unique(yeast.target)) == {0, 1}
-    assert np.isfinite(yeast.data).all()
-    assert yeast.feature_names == [f"Att{i}" for i in range(1, 104)]
-    assert yeast.target_names == [f"Class{i}" for i in range(1, 15)]
-    assert yeast.frame is None
-    assert "Elisseeff" in yeast.DESCR
-    assert (yeast.target.sum(axis=1) > 0).all()
-
-
-def test_official_split(yeast):
-    assert yeast.train.dtype == bool and yeast.train.sum() == 1500
-    assert yeast.target[yeast.train].sum(axis=0).tolist() == TRAIN_COUNTS
-    assert yeast.target[~yeast.train].sum(axis=0).tolist() == TEST_COUNTS
-
-
-@pytest.mark.parametrize("subset, n_rows", [("train", 1500), ("test", 917)])
-def test_subset_holds_the_rows_of_the_mask(yeast, subset, n_rows):
-    part = load_yeast(subset=subset)
-    wanted = yeast.train == (subset == "train")
-    assert len(part.data) == n_rows
-    np.testing.assert_array_equal(part.data, yeast.data[wanted])
-    np.testing.assert_array_equal(part.target, yeast.target[wanted])
-    np.testing.assert_array_equal(part.train, np.full(n_rows, subset == "train"))
-
-
-def test_values(yeast):
-    """Frozen numbers: a change of river's file must not pass unnoticed."""
-    train = yeast.data[yeast.train]
-    assert train[0, :3].tolist() == [0.0937, 0.139771, 0.062774]
-    np.testing.assert_allclose(np.abs(train).sum(), 11736.090274, rtol=1e-9)
-
-
-def test_as_frame(yeast):
-    frames = load_yeast(subset="test", as_frame=True)
-    assert list(frames.data.columns) == yeast.feature_names
-    assert list(frames.target.columns) == yeast.target_names
-    assert frames.frame.shape == (917, 117)
-    assert (frames.target.dtypes == np.int64).all()
-    np.testing.assert_array_equal(frames.data.to_numpy(), yeast.data[~yeast.train])
-    pd.testing.assert_frame_equal(frames.frame[yeast.target_names], frames.target)
-
-
-def test_return_X_y(yeast):
-    X, Y = load_yeast(return_X_y=True)
-    np.testing.assert_array_equal(X, yeast.data)
-    np.testing.assert_array_equal(Y, yeast.target)
-    X, Y = load_yeast(return_X_y=True, as_frame=True, subset="train")
-    assert isinstance(X, pd.DataFrame) and isinstance(Y, pd.DataFrame) and len(X) == 1500
-
-
-def test_unknown_subset():
-    with pytest.raises(ValueError, match="subset must be .* got 'validation'"):
-        load_yeast(subset="validation")
-
-
-def test_without_river(monkeypatch):
-    monkeypatch.setitem(sys.modules, "river.datasets", None)
-    with pytest.raises(ImportError, match=r'pip install "sklearn_mlloss\[examples\]"'):
-        load_yeast()
+from sklearn_mlloss.datasets import fetch, openml
 
 
 def test_unknown_tables():
@@ -94,8 +19,6 @@ def test_unknown_tables():
     with pytest.raises(ValueError, match="subset must be .* got None"):
         fetch("scene", subset=None)
 
-
-# ---------------------------------------------------------------- fetch: OpenML
 
 MUSIC = ["amazed.suprised", "happy.pleased", "relaxing.calm", "quiet.still", "sad.lonely", "angry"]
 
@@ -195,7 +118,7 @@ def test_another_table_than_the_one_that_was_asked_for(tmp_path, other):
 
 def answer(name="scene", categories=None, **changes):
     """Return a data set as fetch_openml does."""
-    _, n_samples, n_labels = datasets._OPENML[name]
+    _, n_samples, n_labels = openml._OPENML[name]
     target = np.full((n_samples, n_labels), "FALSE", dtype=object)
     target[::3] = "TRUE"
     found = Bunch(
@@ -210,16 +133,16 @@ def answer(name="scene", categories=None, **changes):
     return Bunch(**{**found, **changes})
 
 
-@pytest.mark.parametrize("name", datasets._OPENML)
+@pytest.mark.parametrize("name", openml._OPENML)
 def test_each_table_is_asked_for_by_its_id(monkeypatch, name):
     asked = []
     monkeypatch.setattr(
-        datasets, "fetch_openml", lambda **kwargs: asked.append(kwargs) or answer(name)
+        openml, "fetch_openml", lambda **kwargs: asked.append(kwargs) or answer(name)
     )
     found = fetch(name, data_home="there", n_retries=2, delay=0.5)
-    assert found.target.shape == datasets._OPENML[name][1:]
+    assert found.target.shape == openml._OPENML[name][1:]
     assert found.target[:, 0].tolist() == (np.arange(len(found.target)) % 3 == 0).tolist()
-    assert asked[0]["data_id"] == datasets._OPENML[name].data_id
+    assert asked[0]["data_id"] == openml._OPENML[name].data_id
     assert [asked[0][key] for key in ("data_home", "n_retries", "delay")] == ["there", 2, 0.5]
 
 
@@ -232,7 +155,7 @@ def test_each_table_is_asked_for_by_its_id(monkeypatch, name):
     ],
 )
 def test_downloads_are_checked(monkeypatch, changes, message):
-    monkeypatch.setattr(datasets, "fetch_openml", lambda **_: answer(**changes))
+    monkeypatch.setattr(openml, "fetch_openml", lambda **_: answer(**changes))
     with pytest.raises(ValueError, match=message):
         fetch("scene")
 
@@ -250,7 +173,7 @@ def test_without_network(monkeypatch, error):
     def fail(**_):
         raise error
 
-    monkeypatch.setattr(datasets, "fetch_openml", fail)
+    monkeypatch.setattr(openml, "fetch_openml", fail)
     message = r"'scene' could not be fetched from OpenML \(data_id=40595\).*data_home="
     with pytest.raises(OSError, match=message) as caught:
         fetch("scene")
@@ -267,7 +190,7 @@ def test_tries_without_network_do_not_warn(monkeypatch, tmp_path):
         raise URLError("no network")
 
     monkeypatch.setattr("sklearn.datasets._openml.urlopen", refuse)
-    assert datasets.fetch_openml is fetch_openml
+    assert openml.fetch_openml is fetch_openml
     with pytest.raises(OSError, match="no network"):
         fetch("scene", data_home=tmp_path, n_retries=1, delay=0.01)
     assert len(calls) > 1

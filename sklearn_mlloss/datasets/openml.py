@@ -1,8 +1,7 @@
-"""Real multi-label data sets for examples and experiments."""
+"""Multi-label data sets of OpenML."""
 
 from __future__ import annotations
 
-import gzip
 import os
 import warnings
 from typing import Any, NamedTuple
@@ -11,28 +10,10 @@ import numpy as np
 from sklearn.datasets import fetch_openml
 from sklearn.utils import Bunch
 
-from ._data.validation import check_choice, check_integer, check_number
+from .._data.validation import check_choice, check_integer, check_number
+from .bunches import SUBSETS, as_requested
 
-__all__ = ["fetch", "load_yeast"]
-
-SUBSETS = ("all", "train", "test")
-_N_FEATURES = 103
-_N_OFFICIAL_TEST_ROWS = 917
-
-_YEAST_DESCR = """\
-Yeast: functions of genes
-
-2417 genes of baker's yeast, described by 103 numbers each (expression on micro-arrays and
-phylogenetic profiles), with the functional classes that a gene belongs to: 14 labels, 4.24 per
-gene on average, the rarest carried by 34 genes and the most frequent by 1816. Every gene has at
-least one label.
-
-The official split has 1500 training and 917 test rows.
-
-A. Elisseeff and J. Weston, "A kernel method for multi-labelled classification", NIPS 2001.
-Distributed with Mulan: G. Tsoumakas et al., "MULAN: a Java library for multi-label learning",
-JMLR 12, 2011.
-"""
+__all__ = ["fetch"]
 
 
 class _Table(NamedTuple):
@@ -57,91 +38,6 @@ _OPENML = {
     "slashdot": _Table(40596, 3782, 22),
     "yeast": _Table(40597, 2417, 14),
 }
-
-
-def load_yeast(
-    *, subset: str = "all", as_frame: bool = False, return_X_y: bool = False
-) -> Bunch | tuple[Any, Any]:
-    """Load the yeast data set (multi-label classification).
-
-    2417 genes, 103 real features, 14 labels [1]_. The data set is small enough to train on in
-    seconds, and its labels overlap and differ in frequency. It is read from the files of the
-    package `river`, so that nothing is downloaded.
-
-    Parameters
-    ----------
-    subset : {"all", "train", "test"}, default="all"
-        The 1500 official training rows, the 917 official test rows, or all of them. Published
-        results are nearly always on the official split.
-    as_frame : bool, default=False
-        Whether data and target are pandas DataFrames instead of arrays.
-    return_X_y : bool, default=False
-        Whether to return ``(data, target)`` instead of a Bunch.
-
-    Returns
-    -------
-    data : :class:`~sklearn.utils.Bunch`
-        With the attributes
-
-        data : {ndarray, DataFrame} of shape (n_samples, 103)
-            float64.
-        target : {ndarray, DataFrame} of shape (n_samples, 14)
-            int64, 0 or 1.
-        feature_names, target_names : list of str
-            Names of the columns.
-        train : ndarray of bool, shape (n_samples,)
-            Which of the returned rows are official training rows.
-        frame : DataFrame of shape (n_samples, 117) or None
-            Data and target side by side; None unless ``as_frame=True``.
-        DESCR : str
-            Description of the data set.
-    (data, target) : tuple, if ``return_X_y`` is True
-
-    Raises
-    ------
-    ValueError
-        If `subset` is unknown.
-    ImportError
-        If `river` is not installed.
-
-    References
-    ----------
-    .. [1] A. Elisseeff and J. Weston, "A kernel method for multi-labelled classification",
-       NIPS 2001.
-
-    Examples
-    --------
-    >>> from sklearn_mlloss.datasets import load_yeast
-    >>> X, Y = load_yeast(subset="train", return_X_y=True)
-    >>> X.shape, Y.shape
-    ((1500, 103), (1500, 14))
-    """
-    check_choice(subset, "subset", SUBSETS)
-    try:
-        from river.datasets import Yeast
-    except ImportError as error:
-        raise ImportError(
-            "load_yeast reads the data from the package river, which cannot be imported:"
-            ' pip install "sklearn_mlloss[examples]"'
-        ) from error
-
-    with gzip.open(Yeast().path, "rt") as file:
-        names = next(file).strip().split(",")
-        table = np.loadtxt(file, delimiter=",")
-    # The file holds the official test rows first, then the training rows.
-    train = np.arange(len(table)) >= _N_OFFICIAL_TEST_ROWS
-    if subset != "all":
-        rows = train == (subset == "train")
-        table, train = table[rows], train[rows]
-    yeast = Bunch(
-        data=np.ascontiguousarray(table[:, :_N_FEATURES]),
-        target=table[:, _N_FEATURES:].astype(np.int64),
-        feature_names=names[:_N_FEATURES],
-        target_names=names[_N_FEATURES:],
-        train=train,
-        DESCR=_YEAST_DESCR,
-    )
-    return _as_requested(yeast, as_frame, return_X_y)
 
 
 def fetch(
@@ -239,7 +135,7 @@ def fetch(
             f"subset={subset!r}: OpenML has no official split of {name!r}; use subset='all'"
             + (", or load_yeast, which has it" if name == "yeast" else "")
         )
-    return _as_requested(_download(name, data_home, n_retries, delay), as_frame, return_X_y)
+    return as_requested(_download(name, data_home, n_retries, delay), as_frame, return_X_y)
 
 
 def _download(name: str, data_home: Any, n_retries: int, delay: float) -> Bunch:
@@ -299,15 +195,3 @@ def _numbers_of(categories: list[str], column: str) -> np.ndarray:
         return np.array([known.get(value, value) for value in categories], dtype=np.float64)
     except ValueError as error:
         raise ValueError(f"{column} is nominal, and not all its values are numbers") from error
-
-
-def _as_requested(table: Bunch, as_frame: bool, return_X_y: bool) -> Any:
-    """Return a data set as a Bunch or a pair, of arrays or DataFrames."""
-    table.frame = None
-    if as_frame:
-        import pandas as pd
-
-        table.data = pd.DataFrame(table.data, columns=table.feature_names)
-        table.target = pd.DataFrame(table.target, columns=table.target_names)
-        table.frame = pd.concat([table.data, table.target], axis=1)
-    return (table.data, table.target) if return_X_y else table
