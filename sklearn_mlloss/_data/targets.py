@@ -22,7 +22,8 @@ from .weights import LARGEST_SUM, check_weight
 __all__ = ["TargetCodec", "plain_targets"]
 
 LABEL_SETS = (
-    "y looks like a list of label sets: turn it into an indicator matrix with "
+    "y looks like a list of label sets: turn it into an indicator matrix, tags that are text with "
+    "sklearn_mlloss.datasets.split_tags(y), which keeps their names, numbers with "
     "sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)"
 )
 NOT_INDICATOR = (
@@ -88,6 +89,7 @@ class TargetCodec:
                 self.sparse_type = sp.csr_array if isinstance(y, sp.sparray) else sp.csr_matrix
             self.dtype = _decision_dtype(y)
             return self
+        _warn_of_tags(y)
         y = _column(y)
         check_classification_targets(y)
         self.classes_ = np.unique(
@@ -339,6 +341,24 @@ def _refuse_label_sets(y: Any) -> None:
         raise ValueError(LABEL_SETS)
 
 
+def _warn_of_tags(y: Any) -> None:
+    """Warn of text such as "a|b" of which several values share a part.
+
+    No error: classes of one taxonomy are written so as well.
+    """
+    if y.dtype.kind not in "OUT":
+        return
+    texts = {value for value in y.tolist() if isinstance(value, str)}
+    for sep in "|;":
+        parts = [part.strip() for text in texts for part in text.split(sep)]
+        if len(parts) > len(texts) and len(set(parts)) < len(parts):
+            warn_user(
+                f"y is text with {sep!r} in it, and each of the {len(texts)} different texts is "
+                "one class. If a row has several tags instead, pass the indicator matrix "
+                f"sklearn_mlloss.datasets.split_tags(y, sep={sep!r})"
+            )
+
+
 def _looks_like_indicator(y: Any) -> bool:
     try:
         _indicator(y)
@@ -383,8 +403,14 @@ def _indicator(y: Any) -> np.ndarray:
     if y.dtype.kind == "b":
         y = y.view(np.uint8)
     if y.min(initial=0) < 0 or y.max(initial=0) > 1:
-        raise ValueError(NOT_INDICATOR.format(f"values such as {y[(y != 0) & (y != 1)][0]}"))
+        raise _not_indicator(y, y[(y != 0) & (y != 1)][0])
     return y.astype(np.uint8, order="C", copy=False)
+
+
+def _not_indicator(y: np.ndarray, value: Any) -> ValueError:
+    signs = ((y == -1) | (y == 1)).all()
+    shown = "-1 and 1: use (y > 0)" if signs else f"values such as {value}"
+    return ValueError(NOT_INDICATOR.format(shown))
 
 
 def _dense_indicator(y: Any) -> np.ndarray:
@@ -408,7 +434,7 @@ def _float_indicator(y: np.ndarray) -> np.ndarray:
         part = y[rows]
         outside = ~((part >= 0) & (part <= 1) | np.isnan(part))
         if outside.any():
-            raise ValueError(NOT_INDICATOR.format(f"values such as {part[outside][0]}"))
+            raise _not_indicator(y, part[outside][0])
     return y.astype(np.float32, order="C", copy=False)
 
 

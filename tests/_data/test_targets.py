@@ -190,7 +190,7 @@ def test_classes_may_include_some_that_y_lacks():
         TargetCodec().fit(Y, classes=[0, 1])
 
 
-LABEL_SETS = "label sets.*MultiLabelBinarizer"
+LABEL_SETS = r"label sets.*split_tags\(y\).*MultiLabelBinarizer"
 NOT_INDICATOR = "y must hold 0 and 1.*multiclass-multioutput.*MultiOutputClassifier"
 
 
@@ -249,6 +249,40 @@ def object_rows(rows):
 def test_invalid_targets(y, words):
     with pytest.raises(ValueError, match=words):
         TargetCodec().fit(y).transform(y)
+
+
+@pytest.mark.parametrize(
+    "form", [np.array, np.float32, pd.DataFrame, sp.csr_matrix, np.ndarray.tolist],
+    ids=["int", "float", "DataFrame", "sparse", "lists"],
+)  # fmt: skip
+def test_minus_one_and_one_are_refused_with_advice(form):
+    signs = np.array([[-1, 1], [1, -1], [1, 1]])
+    with pytest.raises(ValueError, match=r"got -1 and 1: use \(y > 0\)"):
+        TargetCodec().fit(form(signs)).transform(form(signs))
+    # A 1-D y has any two classes, and other numbers than these have no such meaning.
+    assert TargetCodec().fit(signs[:, 0]).kind == "binary"
+    zero = 2 if form is sp.csr_matrix else 0  # which is not stored
+    with pytest.raises(ValueError, match="got values such as -1"):
+        TargetCodec().fit(signs > 0).transform(form(np.array([[-1, 1], [zero, 1]])))
+
+
+@pytest.mark.parametrize(
+    "y, sep",
+    [
+        (["a|b", "a", "b"], "|"),
+        (np.array(["a | b", "c", "b"], dtype=object), "|"),
+        (pd.Series(["a;b", "b;c"] * 2), ";"),
+    ],
+)
+def test_text_that_looks_like_tags_warns(y, sep):
+    with pytest.warns(UserWarning, match=rf"split_tags\(y, sep='\{sep}'\)"):
+        codec = TargetCodec().fit(y)
+    assert codec.classes_.tolist() == sorted(set(y))
+
+
+@pytest.mark.parametrize("y", [["a|b", "c"], ["yes", "no"], ["a, b", "a"], [1, 2, 3]])
+def test_other_classes_do_not_warn(y):
+    TargetCodec().fit(y)
 
 
 @pytest.mark.parametrize(
