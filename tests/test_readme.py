@@ -16,6 +16,7 @@ PAGES = {
 }
 MAX_EPOCHS, MAX_ROWS = 2, 400
 NEEDED = {
+    "datasets.md": ("arff",),
     "deployment.md": ("onnx", "onnxruntime", "safetensors"),
     "onnx.md": ("onnx", "onnxruntime"),
     "saving.md": ("safetensors", "skops"),

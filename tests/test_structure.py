@@ -209,7 +209,7 @@ def test_extras_are_loaded_when_they_are_used_only():
         "import sklearn_mlloss, sklearn_mlloss.datasets\n"
         "sklearn_mlloss.MultiLabelNetClassifier().fit"
     )
-    extras = ["matplotlib", "river", "torch._dynamo", "torch"]
+    extras = ["arff", "matplotlib", "river", "torch._dynamo", "torch"]
     assert loaded_after(statement, extras) == ["torch"]
 
 

@@ -6,9 +6,11 @@ from typing import Any
 
 from sklearn.utils import Bunch
 
-__all__ = ["SUBSETS", "as_requested"]
+__all__ = ["MANY_LABELS", "SUBSETS", "as_requested"]
 
 SUBSETS = ("all", "train", "test")
+# Targets of files with more labels are sparse unless the user asks for another form.
+MANY_LABELS = 1000
 
 
 def as_requested(table: Bunch, as_frame: bool, return_X_y: bool) -> Any:
