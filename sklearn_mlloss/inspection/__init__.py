@@ -13,18 +13,27 @@ Pass held-out rows, on which neither the model nor its decoder was fitted.
 from ._curves import ThresholdCurve
 from .calibration import CalibrationDisplay, ReliabilityCurve
 from .comparison import LossComparisonDisplay
+from .confusion import ConfusionMatrixDisplay
+from .cooccurrence import CooccurrenceDisplay
 from .explanation import Explanation, explain
 from .importance import LabelImportances, permutation_importance
+from .label_counts import LabelCountDisplay
 from .label_report import LabelReportDisplay
+from .precision_recall import PrecisionRecallCurve, PrecisionRecallDisplay
 from .thresholds import ThresholdDisplay
 from .training import TrainingCurveDisplay
 
 __all__ = [
     "CalibrationDisplay",
+    "ConfusionMatrixDisplay",
+    "CooccurrenceDisplay",
     "Explanation",
+    "LabelCountDisplay",
     "LabelImportances",
     "LabelReportDisplay",
     "LossComparisonDisplay",
+    "PrecisionRecallCurve",
+    "PrecisionRecallDisplay",
     "ReliabilityCurve",
     "ThresholdCurve",
     "ThresholdDisplay",

@@ -50,6 +50,16 @@ def label_probabilities(estimator: Any, X: Any, n_labels: int) -> np.ndarray:
     return predict_matrix(estimator, X, "predict_proba", n_labels)
 
 
+def predicted_labels(estimator: Any, X: Any, n_labels: int) -> np.ndarray:
+    """Return the labels that an estimator predicts in one array of 0 and 1."""
+    if not hasattr(estimator, "predict"):
+        raise ValueError(
+            f"estimator must have predict, and {type(estimator).__name__} has none; give its "
+            "labels to from_predictions."
+        )
+    return predict_matrix(estimator, X, "predict", n_labels)
+
+
 def read_targets(estimator: Any, y: Any) -> tuple[TargetCodec, list[Any]]:
     """Return the kind of y and the names of its labels, of a fitted estimator where it has some."""
     classes = getattr(estimator, "classes_", None)

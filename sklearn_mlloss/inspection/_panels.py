@@ -11,6 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 # Okabe and Ito, "Color universal design", 2008: distinct for every kind of colour vision.
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = (
@@ -125,6 +126,28 @@ def say_empty(ax: Axes, is_shared: bool) -> None:
     ax.text(0.5, 0.5, "no positives", transform=ax.transAxes, ha="center", va="center", color=GREY)
     if not is_shared:
         ax.set(xticks=[], yticks=[])
+
+
+def draw_cells(ax: Axes, values: np.ndarray, texts: np.ndarray) -> AxesImage:
+    """Draw a heat map from 0 on, with a text in each cell; cells with NaN stay grey."""
+    highest = np.max(values[np.isfinite(values)], initial=0)
+    image = ax.imshow(
+        values, cmap="Blues", vmin=0, vmax=highest or 1, aspect="auto", interpolation="none"
+    )
+    ax.set_facecolor("0.93")
+    for (row, column), text in np.ndenumerate(texts):
+        if text:
+            is_dark = values[row, column] > 0.55 * highest
+            ax.text(
+                column, row, text, ha="center", va="center", fontsize="small",
+                color="white" if is_dark else "black",
+            )  # fmt: skip
+    ax.set_xticks(np.arange(1, values.shape[1]) - 0.5, minor=True)
+    ax.set_yticks(np.arange(1, values.shape[0]) - 0.5, minor=True)
+    ax.grid(which="minor", color="white", linewidth=1.5)
+    ax.tick_params(which="minor", length=0)
+    ax.spines[:].set_visible(False)
+    return image
 
 
 def label_first(kinds: Sequence[tuple[Sequence[Any], str]]) -> list[Any]:

@@ -12,7 +12,7 @@ from .._data.labels import check_predictions, find_names
 from .._data.messages import describe
 from .._data.validation import check_integer
 from ..metrics import multilabel_report
-from ._inputs import check_true, label_probabilities
+from ._inputs import check_true, label_probabilities, predicted_labels
 from ._panels import (
     COLOURS,
     GREY,
@@ -140,16 +140,11 @@ class LabelReportDisplay:
         check_matplotlib(f"{cls.__name__}.from_estimator")
         _check_columns(columns)
         Y = check_true(y, estimator)
-        if not hasattr(estimator, "predict"):
-            raise ValueError(
-                f"estimator must have predict, and {type(estimator).__name__} has none; give its "
-                "labels to from_predictions."
-            )
-        y_pred = estimator.predict(X)
+        y_pred = predicted_labels(estimator, X, Y.shape[1])
         needed = any(column in _OF_PROBABILITIES for column in columns)
         return cls.from_predictions(
             Y,
-            y_pred if np.ndim(y_pred) != 1 else np.reshape(y_pred, (-1, 1)),
+            y_pred,
             label_probabilities(estimator, X, Y.shape[1]) if needed else None,
             columns=columns,
             label_names=find_names(y, label_names, Y.shape[1]),
