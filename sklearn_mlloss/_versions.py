@@ -7,7 +7,7 @@ import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-__all__ = ["__version__", "show_versions"]
+__all__ = ["__version__", "package_versions", "show_versions"]
 
 __version__ = "0.1.0.dev0"
 
@@ -37,9 +37,6 @@ def show_versions() -> None:
     """
     import torch
 
-    def installed(names: tuple[str, ...]) -> dict[str, str]:
-        return {name: _version(name) for name in names}
-
     devices = {
         f"cuda:{number}": torch.cuda.get_device_name(number)
         for number in range(torch.cuda.device_count())
@@ -52,8 +49,8 @@ def show_versions() -> None:
             "machine": platform.platform(),
             "cores": str(os.cpu_count()),
         },
-        "Packages": installed(NEEDED),
-        "Optional packages": installed(OPTIONAL),
+        "Packages": package_versions(NEEDED),
+        "Optional packages": package_versions(OPTIONAL),
         "torch": {
             "threads": str(torch.get_num_threads()),
             "built with CUDA": torch.version.cuda or "no",
@@ -65,6 +62,11 @@ def show_versions() -> None:
         print(f"\n{title}:")
         for name, value in lines.items():
             print(f"{name:>16}: {value}")
+
+
+def package_versions(names: tuple[str, ...] = NEEDED) -> dict[str, str]:
+    """Return the versions of packages, without importing them."""
+    return {name: _version(name) for name in names}
 
 
 def _version(name: str) -> str:

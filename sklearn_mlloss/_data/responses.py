@@ -36,7 +36,7 @@ METHODS = ("predict_proba", "decision_function")
 ROUNDING = 1e-5
 
 
-def choose_method(estimator: Any, response_method: str) -> str:
+def choose_method(estimator: Any, response_method: str, parameter: str = "estimator") -> str:
     """Return the method that scores come from: with "auto" the first that there is."""
     if not isinstance(response_method, str) or response_method not in ("auto", *METHODS):
         raise ValueError(
@@ -47,7 +47,7 @@ def choose_method(estimator: Any, response_method: str) -> str:
     methods = [name for name in wanted if hasattr(estimator, name)]
     if not methods or not hasattr(estimator, "fit"):
         raise TypeError(
-            f"estimator must be a classifier with fit and {' or '.join(wanted)}, got "
+            f"{parameter} must be a classifier with fit and {' or '.join(wanted)}, got "
             f"{describe(estimator)}"
         )
     return methods[0]

@@ -1,5 +1,6 @@
-"""Feature importance per label, and plots of thresholds, calibration, metrics and searches.
+"""A report in one file, feature importance per label, and plots of labels and searches.
 
+`report` writes all that there is to know about a fitted classifier into one HTML file.
 `permutation_importance` measures how much each column of X matters for each label, and `explain`
 how much each contributes to single predictions of a network.
 
@@ -16,6 +17,7 @@ from .comparison import LossComparisonDisplay
 from .confusion import ConfusionMatrixDisplay
 from .cooccurrence import CooccurrenceDisplay
 from .explanation import Explanation, explain
+from .html_report import report
 from .importance import LabelImportances, permutation_importance
 from .label_counts import LabelCountDisplay
 from .label_report import LabelReportDisplay
@@ -40,4 +42,5 @@ __all__ = [
     "TrainingCurveDisplay",
     "explain",
     "permutation_importance",
+    "report",
 ]

@@ -289,12 +289,12 @@ class CalibrationDisplay:
         for name, values in sets.items():
             where = f"y_prob[{name!r}]" if isinstance(y_prob, Mapping) else "y_prob"
             proba = check_predictions(values, where, y_true, Y.shape, "y_true", "probabilities")
-            ece = np.asarray(expected_calibration_error(Y, proba, average=None))
+            errors = expected_calibration_error(Y[:, shown], proba[:, shown], average=None)
             curves[name] = [
-                _reliability(Y[:, k], proba[:, k], n_bins, strategy, confidence, float(ece[k]))
+                _reliability(Y[:, k], proba[:, k], n_bins, strategy, confidence, error)
                 if positives[k]
                 else None
-                for k in shown
+                for k, error in zip(shown, np.asarray(errors).tolist(), strict=True)
             ]
         return cls(
             curves,

@@ -45,7 +45,7 @@ class PrecisionRecallCurve(NamedTuple):
     --------
     >>> from sklearn_mlloss.inspection import PrecisionRecallDisplay
     >>> display = PrecisionRecallDisplay.from_predictions([[0], [1], [1]], [[0.2], [0.6], [0.1]])
-    >>> display.curves["predictions"][0].average_precision.round(3)
+    >>> round(display.curves["predictions"][0].average_precision, 3)
     0.833
     """
 
@@ -61,7 +61,8 @@ class PrecisionRecallDisplay:
     The curve shows the trade-off that thresholds have to choose from. The diamond is what the
     decoder has chosen: the precision and recall of the predicted labels. A decoder with one
     threshold per label has its diamond on the curve; others cut rows differently, and can lie off
-    it. The dotted line is the label's prior, the precision of random predictions.
+    it. The dotted line is the label's prior, the precision of random predictions. The first set is
+    drawn above the others.
 
     Use `from_predictions` or `from_estimator` to make one.
 
@@ -241,12 +242,12 @@ class PrecisionRecallDisplay:
             guess = decided.get(name)
             if guess is not None:
                 guess = check_predictions(guess, "y_pred", y_true, Y.shape, "y_true", "labels")
-            areas = np.asarray(macro_average_precision(Y, scores, average=None))
+            areas = macro_average_precision(Y[:, shown], scores[:, shown], average=None)
             curves[name] = [
-                _curve(Y[:, k], scores[:, k], None if guess is None else guess[:, k], areas[k])
+                _curve(Y[:, k], scores[:, k], None if guess is None else guess[:, k], area)
                 if positives[k]
                 else None
-                for k in shown
+                for k, area in zip(shown, np.asarray(areas).tolist(), strict=True)
             ]
         return cls(
             curves,
@@ -299,12 +300,12 @@ class PrecisionRecallDisplay:
                 if curve is not None:
                     (line,) = panel.plot(
                         curve.recall, curve.precision, color=colour, drawstyle="steps-post",
-                        linewidth=1.4,
+                        linewidth=1.4, zorder=3 - 0.1 * COLOURS.index(colour),
                     )  # fmt: skip
                     if curve.chosen is not None:
                         (chosen,) = panel.plot(
                             *np.transpose([curve.chosen]), color=colour, marker="D", markersize=7,
-                            zorder=3, **POINTS,
+                            zorder=4, **POINTS,
                         )  # fmt: skip
                 self.lines_[name].append(line)
                 self.chosen_[name].append(chosen)

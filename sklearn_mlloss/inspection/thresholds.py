@@ -31,7 +31,7 @@ from ._panels import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["ThresholdDisplay"]
+__all__ = ["ThresholdDisplay", "thresholds_of"]
 
 # A curve of up to 400 points for each.
 _MOST_BOOTSTRAPS = 10**5
@@ -184,7 +184,7 @@ class ThresholdDisplay:
         Y = check_true(y, estimator)
         if decoder is None:
             decoder = getattr(estimator, "decoder_", None)
-            if decoder is not None and _thresholds(decoder, Y.shape[1]) is None:
+            if decoder is not None and thresholds_of(decoder, Y.shape[1]) is None:
                 decoder = None
         return cls.from_predictions(
             Y,
@@ -283,7 +283,7 @@ class ThresholdDisplay:
         shown = select_labels(labels, names, positives)
         chosen = np.full(Y.shape[1], np.nan)
         if decoder is not None:
-            thresholds = _thresholds(decoder, Y.shape[1])
+            thresholds = thresholds_of(decoder, Y.shape[1])
             if thresholds is None:
                 raise ValueError(
                     f"decoder {decoder!r} has no thresholds per label to mark; leave decoder=None."
@@ -422,7 +422,7 @@ def _from_start(values: np.ndarray) -> np.ndarray:
     return np.concatenate([values[:1], values])
 
 
-def _thresholds(decoder: Any, n_labels: int) -> np.ndarray | None:
+def thresholds_of(decoder: Any, n_labels: int) -> np.ndarray | None:
     """Return the thresholds of a decoder, or None if its rule has none."""
     if isinstance(decoder, Decoder):
         check_is_fitted(decoder)
