@@ -20,6 +20,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss import metrics as ml
+from sklearn_mlloss.metrics import rankings
 from sklearn_mlloss.model_selection import MultilabelStratifiedKFold
 
 nan = math.nan
@@ -343,6 +344,13 @@ def test_missing_labels_do_not_take_a_place():
 
 def test_scores_of_any_size_are_ranked():
     assert ml.ranking_loss([[1, 0, nan]], [[-1e308, -1.5e308, 1e308]]) == 0
+
+
+def test_blocks_of_labels_do_not_matter(complete, monkeypatch):
+    Y, P, *_ = complete
+    value = ml.macro_average_precision(Y, P, average=None)
+    monkeypatch.setattr(rankings, "BLOCK_ENTRIES", 2 * len(Y))
+    np.testing.assert_array_equal(ml.macro_average_precision(Y, P, average=None), value)
 
 
 def test_labels_without_positives_are_left_out_of_macro_average_precision(complete):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
-from sklearn import metrics as sk
 
 from .._data.counts import ratio
+from .._data.rows import row_blocks
 from .._data.validation import check_integer
-from ._checks import check_average, check_empty, check_inputs, mean_defined, per_label
+from ._checks import check_average, check_empty, check_inputs, mean_defined
 
 __all__ = [
     "coverage_error",
@@ -19,6 +19,9 @@ __all__ = [
     "precision_at_k",
     "ranking_loss",
 ]
+
+# Entries of arrays for several labels at once.
+BLOCK_ENTRIES = 2**20
 
 
 def precision_at_k(
@@ -212,8 +215,31 @@ def macro_average_precision(
     """
     Y, scores, weight = check_inputs(Y, scores, "scores", sample_weight)
     check_average(average, "macro")
-    value = per_label(sk.average_precision_score, Y, scores, weight)
+    blocks = row_blocks(Y.shape[1], len(Y), BLOCK_ENTRIES)
+    parts = [_average_precision(Y[:, some], scores[:, some], weight) for some in blocks]
+    value = np.concatenate(parts)
     return value if average is None else mean_defined(value)
+
+
+def _average_precision(Y: np.ndarray, scores: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the average precision of each label, for all labels at once.
+
+    Calls of scikit-learn per label take longer than many a prediction.
+    """
+    order = np.argsort(-scores, axis=0, kind="stable")
+    kept = weight[:, None] * ~np.isnan(Y)
+    scores, positive, kept = (
+        np.take_along_axis(values, order, axis=0)
+        for values in (scores, kept * np.nan_to_num(Y), kept)
+    )
+    precision = ratio(positive.cumsum(axis=0), kept.cumsum(axis=0))
+    # Rows of the same score have the precision at the last of them.
+    n = len(Y)
+    is_last = np.vstack([scores[1:] != scores[:-1], np.ones((1, Y.shape[1]), dtype=bool)])
+    last = np.where(is_last, np.arange(n)[:, None], n)
+    last = np.minimum.accumulate(last[::-1], axis=0)[::-1]
+    at_last = np.take_along_axis(precision, last, axis=0)
+    return ratio((positive * at_last).sum(axis=0), positive.sum(axis=0), np.nan)
 
 
 def _best(values: np.ndarray, scores: np.ndarray, k: int) -> np.ndarray:

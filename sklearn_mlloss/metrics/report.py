@@ -13,6 +13,7 @@ from .._data.counts import fbeta, ratio
 from .._data.labels import find_names
 from ._checks import check_inputs, per_label
 from .probabilities import expected_calibration_error, multilabel_log_loss
+from .rankings import macro_average_precision
 
 if TYPE_CHECKING:
     import pandas
@@ -93,7 +94,9 @@ def multilabel_report(
             "precision": ratio(hit, predicted, np.nan),
             "recall": ratio(hit, positive, np.nan),
             "f1": fbeta(hit, predicted, positive, undefined=np.nan),
-            "average_precision": per_label(sk.average_precision_score, Y, proba, weight),
+            "average_precision": macro_average_precision(
+                Y, proba, average=None, sample_weight=weight
+            ),
             "roc_auc": per_label(sk.roc_auc_score, Y, proba, weight, both=True),
             "log_loss": multilabel_log_loss(Y, proba, average=None, sample_weight=weight),
             "ece": expected_calibration_error(Y, proba, average=None, sample_weight=weight),
