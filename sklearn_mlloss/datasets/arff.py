@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 from collections.abc import Sequence
@@ -149,8 +148,8 @@ def load_arff(
         check_flag(as_frame, "as_frame", other="'auto', ")
     check_flag(return_X_y, "return_X_y")
     try:
-        codecs.lookup(encoding)
-    except (LookupError, TypeError):
+        "text".encode(encoding)
+    except (LookupError, TypeError, ValueError):
         raise ValueError(
             f"encoding must be an encoding that Python knows, got {describe(encoding)}"
         ) from None

@@ -79,7 +79,7 @@ def decode(raw: bytes, lines: LineReader, encoding: str) -> str:
     """Return a line as text, without the mark of UTF-8 and the white space around it."""
     try:
         return raw.decode(encoding).lstrip("\ufeff").strip()
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise lines.error(
             f"the text is not in encoding={encoding!r}; many older files are in 'latin-1'"
         ) from None
@@ -88,7 +88,9 @@ def decode(raw: bytes, lines: LineReader, encoding: str) -> str:
 def _attribute(text: str, lines: LineReader) -> Attribute:
     found = _ATTRIBUTE.match(text)
     if not found or not found[2]:
-        raise lines.error("expected @attribute name type; names with spaces must be in quotes")
+        raise lines.syntax_error(
+            "expected @attribute name type; names with spaces must be in quotes"
+        )
     name, kind = _unquote(found[1]), found[2]
     if kind.startswith("{"):
         return Attribute(name, "nominal", _values(kind, name, lines), lines.number)
@@ -110,7 +112,7 @@ def _values(text: str, name: str, lines: LineReader) -> list[str]:
     while after == ",":
         found = _VALUE.match(text, position)
         if not found:
-            raise lines.error(
+            raise lines.syntax_error(
                 "expected a list of values such as {red, 'dark blue'}; values with spaces, commas, "
                 "quotes or braces must be in quotes",
                 column=name,

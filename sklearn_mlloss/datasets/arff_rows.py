@@ -101,7 +101,7 @@ class ArffTable:
     def numbers(self, index: int) -> Values:
         """Return an attribute as float64, with NaN where it is missing.
 
-        Nominal values are numbers if they look so, or a pair such as no and yes; see `is_number`.
+        Nominal values must all look like numbers, or be a pair such as no and yes.
         """
         attribute, found = self.head.attributes[index], self.raw(index)
         if attribute.kind == "text":
@@ -210,9 +210,9 @@ class ArffTable:
                 if self.is_sparse
                 else f"not {n_attributes} values, one per attribute"
             )
-            raise lines.row_error(f"the row has {wanted}") from None
+            raise lines.syntax_error(f"the row has {wanted}") from None
         except (arff.ArffException, csv.Error, ValueError) as error:
-            raise lines.row_error(
+            raise lines.syntax_error(
                 "the row cannot be split into values: those with spaces, commas, quotes or braces "
                 "must be in quotes"
             ) from error
@@ -255,7 +255,8 @@ def _numbers_of(values: list[str]) -> dict[str | None, float] | None:
 
 def _plain(value: str) -> str:
     """Return "0" for 0.0, and "true" for TRUE."""
-    return f"{float(value):g}" if _is_number(value) else value.lower()
+    whole = _is_number(value) and float(value).is_integer()
+    return str(int(float(value))) if whole else value.lower()
 
 
 def _some(values: list[str]) -> str:

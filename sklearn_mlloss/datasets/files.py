@@ -83,11 +83,11 @@ class LineReader(io.BufferedIOBase):
         """Return an error at the line that was read last."""
         return FileFormatError(message, self.path, self.number, column)
 
-    def row_error(self, message: str) -> FileFormatError:
-        """Return an error at the line that was read last, with a hint if it is the last one."""
+    def syntax_error(self, message: str, column: str | None = None) -> FileFormatError:
+        """Return an error at the line that was read last, with a hint if the file ends there."""
         line = self.number
         cut = "" if self.readline() else ". It is the last line: the file may be cut"
-        return FileFormatError(message + cut, self.path, line)
+        return FileFormatError(message + cut, self.path, line, column)
 
 
 def check_path(path: Any, name: str) -> Path:

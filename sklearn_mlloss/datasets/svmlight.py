@@ -208,7 +208,7 @@ def _parse(rows: _Rows, zero_based: bool | str) -> tuple[Any, list[tuple[float, 
         raise
     except (ValueError, OverflowError) as error:
         reason = str(error)[:LONGEST]
-        raise rows.row_error(
+        raise rows.syntax_error(
             f"expected label,label feature:value feature:value ...: {reason}"
         ) from error
     if not rows.lines:

@@ -176,6 +176,9 @@ def test_other_parameters_that_do_not_fit(music, tmp_path):
     ]:
         with pytest.raises(ValueError, match=message):
             load_arff(music, **params)
+    for encoding in (None, "base64", "a\0b"):
+        with pytest.raises(ValueError, match="encoding must be an encoding that Python knows"):
+            load_arff(music, encoding=encoding)
     with pytest.raises(TypeError, match="path must be the path of a file, got 3"):
         load_arff(3)
     with pytest.raises(FileNotFoundError):
@@ -230,6 +233,10 @@ def test_sparse_files_stay_sparse(write):
     matrices = load_arff(path, labels=-3, as_frame=False)
     assert sp.isspmatrix_csr(matrices.target) and matrices.target.dtype == np.int64
     np.testing.assert_array_equal(matrices.target.toarray(), target)
+    missing = load_arff(write(SPARSE.replace("3 1", "3 ?")), labels=-3, as_frame=False).target
+    assert sp.isspmatrix_csr(missing)
+    np.testing.assert_array_equal(missing.toarray(), [[1, 0, 0], [0, 0, 1], [0, np.nan, 1]])
+    write(SPARSE)
     frames = load_arff(path, labels=-3, as_frame=True)
     np.testing.assert_array_equal(frames.data.to_numpy(), loaded.data.toarray())
     assert frames.frame.shape == (3, 5)
@@ -420,8 +427,14 @@ def test_files_without_rows(write, text):
 def test_a_nominal_attribute_without_its_brace_is_refused_in_no_time(write):
     # liac-arff takes twice as long for each value more.
     values = ",".join(f"value{i}" for i in range(2000))
-    with pytest.raises(ValueError, match="line 2, column 'a': expected a list of values"):
+    with pytest.raises(ValueError, match="line 2, column 'a': expected a list .*be cut"):
         load_arff(write(f"@relation x\n@attribute a {{{values}"))
+
+
+def test_numbers_close_to_0_and_1_are_no_labels(write):
+    text = MULAN.replace("sad {0,1}", "sad real").replace("hop',1", "hop',0.9999999")
+    with pytest.raises(ValueError, match="line 14, column 'sad': the values 0, 0.9999999, 1 of"):
+        load_arff(write(text), labels=["happy", "sad"])
 
 
 def test_several_classes_per_label_are_another_task(write):

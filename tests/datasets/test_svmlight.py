@@ -98,9 +98,14 @@ def test_labels_that_are_no_integers(write):
 
 
 def test_compressed(write, tmp_path):
-    (tmp_path / "train.txt.gz").write_bytes(gzip.compress(PLAIN.encode()))
+    packed = gzip.compress(PLAIN.encode())
+    (tmp_path / "train.txt.gz").write_bytes(packed)
     loaded = load_svmlight(tmp_path / "train.txt.gz")
     assert (loaded.data != load_svmlight(write(PLAIN)).data).nnz == 0
+    # The first line can still be read, so that scikit-learn's parser meets the end.
+    (tmp_path / "train.txt.gz").write_bytes(gzip.compress(5000 * PLAIN.encode())[:-9])
+    with pytest.raises(ValueError, match=r"train.txt.gz, line \d{4,}: the compressed file is cut"):
+        load_svmlight(tmp_path / "train.txt.gz")
 
 
 @pytest.mark.parametrize(
