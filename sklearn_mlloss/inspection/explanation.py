@@ -82,7 +82,7 @@ class Explanation:
 def explain(
     model: Any, X: Any, label: Any = None, *, baseline: Any = None, n_steps: int = 64
 ) -> Explanation:
-    r"""Explain predictions of a network by contributions of the columns, integrated gradients [1]_.
+    r"""Explain predictions of a network by integrated gradients: contributions of columns [1]_.
 
     With :math:`z` the encoded row, :math:`z'` the baseline and :math:`G_l` the log-odds of label l,
     column j contributes
@@ -104,11 +104,11 @@ def explain(
         Rows to explain.
     label : str or int, optional
         A name or the number of a label, or a class of a 1-D y; see `MultiLabelNetClassifier.label`.
-        None explains all labels, which takes as much longer.
+        None explains all labels; the time is proportional to their number.
     baseline : {array-like, DataFrame, sparse matrix} of shape (n_baselines, n_features), optional
-        Rows to compare with, at most 1000, such as 50 training rows: contributions are averaged
-        over them, and they multiply the time. None is the centre of the encoding, where all encoded
-        numbers are 0: the mean of a column in the training rows for the encodings
+        Rows to compare with, at most 1000, such as 50 training rows. Contributions are averaged
+        over them, and the time is proportional to their number. None is the centre of the encoding,
+        where all encoded numbers are 0: the mean of a column in the training rows for the encodings
         "piecewise_linear" and "standard", the median for "robust" and "quantile", 0 for a sparse X
         or ``encoding=None``, nothing missing, and none of the categories.
     n_steps : int, default=64
