@@ -12,14 +12,15 @@ if TYPE_CHECKING:  # for editors
     from ._versions import show_versions
     from .classifier import MultiLabelNetClassifier
     from .decoded import DecodedClassifierCV
-    from .linear import MultiLabelLogisticRegressionCV
+    from .members import MultiLabelExtraTreesClassifier, MultiLabelLogisticRegressionCV
     from .voting import SoftVotingClassifier
 
 # Loaded on first use: torch and skorch take seconds to import, and the decoders need neither.
 _LAZY = {
     "DecodedClassifierCV": "decoded",
     "LossDecoderSearchCV": "_search.search",
-    "MultiLabelLogisticRegressionCV": "linear",
+    "MultiLabelExtraTreesClassifier": "members",
+    "MultiLabelLogisticRegressionCV": "members",
     "MultiLabelNetClassifier": "classifier",
     "SoftVotingClassifier": "voting",
     "show_versions": "_versions",
@@ -28,6 +29,7 @@ _LAZY = {
 __all__ = [
     "DecodedClassifierCV",
     "LossDecoderSearchCV",
+    "MultiLabelExtraTreesClassifier",
     "MultiLabelLogisticRegressionCV",
     "MultiLabelNetClassifier",
     "SoftVotingClassifier",

@@ -12,11 +12,12 @@ from typing import Any, Self
 import numpy as np
 import scipy.sparse as sp
 import torch
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from ._data.features import InputCodec, check_rows, takes_missing
 from ._data.fitting import draw_entropy, unchanged_on_error
-from ._data.folds import Fold
+from ._data.folds import Fold, check_groups
 from ._data.rows import Rows
 from ._data.targets import TargetCodec
 from ._data.validation import check_flag
@@ -50,6 +51,7 @@ class _Data:
 
     rows: Rows  # to learn from, with weights of mean 1
     kept: np.ndarray  # which rows of X these are
+    groups: np.ndarray | None  # of all rows of X
     reserved: Rows | None = None  # for the decoder alone
 
 
@@ -299,12 +301,10 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     with ten times their learning rate under adamw and the like. In training, :math:`g_l(x)` comes
     from fits without the fold of the row, and so do the scores that calibrator and decoder are
     fitted on. After training, the loss on the held-out rows chooses between the network, the linear
-    model alone and mixtures of their outputs. Where labels depend on columns one by one, which
-    layers and early stopping learn less well from few rows, the network is about as good as the
-    linear model; where they do not, it corrects it [2]_. `summary()` has the penalty, the shares,
-    and how much of the outputs is the linear model alone. There is no linear part in a custom
-    `module`, after `partial_fit` alone, and, by "auto", without early stopping, so that such a fit
-    depends on rows and weights only and not on folds.
+    model alone and mixtures of their outputs, see `summary()`. Where labels depend on columns one
+    by one, the network is about as good as the linear model; where they do not, it corrects it
+    [2]_. There is no linear part in a custom `module`, after `partial_fit` alone, and, by "auto",
+    without early stopping, so that such a fit depends on rows and weights only and not on folds.
 
     With scikit-learn 1.9, ``set_callbacks`` takes `ProgressBar` and other callbacks, for each fold
     and each epoch of `fit`. At the end of an epoch (not of a fold's) `fitted_estimator` is what the
@@ -332,6 +332,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
 
     _parts = ("decoder", "calibration", "loss", "encoding")
     _advice = "cv=5, so that every row serves, or call fit_decoder with more rows"
+
+    # With metadata routing, groups are for splitters.
+    __metadata_request__fit = {"groups": UNUSED}
 
     loss: str | Loss | type | Callable[..., Any] = "bce"
     decoder: str | Decoder = "auto"
@@ -402,7 +405,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
 
     # ------------------------------------------------------------------ learning
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
         """Train the network and fit the decoder.
 
         Parameters
@@ -414,6 +417,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
             Targets; see the notes of the class.
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), optional
             Weights >= 0.
+        groups : array-like of shape (n_samples,), optional
+            Rows of one group are kept together: in folds, or in the rows that are held out.
 
         Returns
         -------
@@ -423,11 +428,11 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         check_flag(self.warm_start, "warm_start")
         with unchanged_on_error(self), callbacks_torn_down(self), torch_defaults():
             last = getattr(self, "net_", None) if self.warm_start else None
-            loss, data = self._begin(X, y, sample_weight, last)
+            loss, data = self._begin(X, y, sample_weight, groups, last)
             folds = None
             if self.cv is not None:
-                args = data.rows, data.kept, self._targets, self._seeds(0)[2], self.repeats
-                folds = make_folds_of_kept(self.cv, *args)
+                args = self.cv, data.rows, data.kept, self._targets, self._seeds(0)[2]
+                folds = make_folds_of_kept(*args, repeats=self.repeats, groups=data.groups)
             n_parts = self.max_epochs if folds is None else len(folds) + (not self.ensemble)
             task = begin_fit(self, X, y, sample_weight, n_parts, ordered=folds is None)
             plan = self._plan(loss, resolve_device(self.device), task)
@@ -573,7 +578,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     # ------------------------------------------------------------------ stages of a fit
 
     def _begin(
-        self, X: Any, y: Any, sample_weight: Any, last: TableNet | None
+        self, X: Any, y: Any, sample_weight: Any, groups: Any, last: TableNet | None
     ) -> tuple[Loss, _Data]:
         """Validate parameters and data; set the kind of y, the seeds and the unfitted decision."""
         self.__dict__.pop("oof_scores_", None)
@@ -589,22 +594,25 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         X = self._check_X(X, reset=last is None)
         rows, kept = check_rows(X, self._targets, y, sample_weight)
         rows = rows.scaled()
+        groups = None if groups is None else check_groups(groups, len(kept))
         if last is None:
             self._entropy = draw_entropy(self.random_state)
         loss = make_loss(self.loss, rows)
         self._decision = self._make_decision(self.decoder, self.calibration, loss)
         if not self.decoder_.untouched_rows:
-            return loss, _Data(rows, kept)
-        rest, reserved = reserve(rows.Y, self._seeds(0)[3])
+            return loss, _Data(rows, kept, groups)
+        of_kept = None if groups is None else groups[kept]
+        rest, reserved = reserve(rows.Y, self._seeds(0)[3], groups=of_kept)
         kept[np.flatnonzero(kept)[reserved]] = False
-        return loss, _Data(rows[rest], kept, rows[reserved])
+        return loss, _Data(rows[rest], kept, groups, rows[reserved])
 
     def _fit_one(self, plan: Plan, data: _Data, last: TableNet | None) -> None:
         """Train one net, and fit the decision on rows that were held out from training."""
         loss, train, held_out = plan.loss, data.rows, None
         if self.early_stopping or self._decision.requires_fit:
             # Not a new split in a warm start: its held-out rows would have been trained on.
-            parts = hold_out(train.Y, self.validation_fraction, self._seeds(0)[2])
+            groups = None if data.groups is None else data.groups[data.kept]
+            parts = hold_out(train.Y, self.validation_fraction, self._seeds(0)[2], groups)
             train, held_out = (data.rows[part].scaled() for part in parts)
             loss.fit(train.Y, train.weight)
         self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from typing import Any, Self
@@ -14,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 
 from ._data.fitting import draw_entropy, unchanged_on_error
 from ._data.folds import warn_of_gaps
-from ._data.messages import describe
+from ._data.messages import describe, did_you_mean
 from ._data.responses import (
     check_takes_labels,
     choose_method,
@@ -252,22 +253,23 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
             Such as "f1_macro", "jaccard_samples", "hamming_loss" or "average_precision"; see
             `MultiLabelNetClassifier.for_metric`.
         estimator : classifier or list of (str, classifier), optional
-            None is a `SoftVotingClassifier` of the networks that suit the metric, "net", of 50
-            extra trees per fold with at most 512 leaves, "trees", and of a
+            None is a `SoftVotingClassifier` of the networks that suit the metric, "net", of a
+            `MultiLabelExtraTreesClassifier` per fold, "trees", and of a
             `MultiLabelLogisticRegressionCV`, "linear", with weights that are learned on out-of-fold
             scores. For "average_precision" and "roc_auc" networks and trees have equal weights,
             which are better there, and the linear model is left out, whose share would be too
             large. Networks and trees are the strongest in benchmarks on real tables with up to 53
             labels, and as good as networks alone with hundreds; the linear model helps where rows
-            are few and labels depend on single columns. The trees of all folds take up to 8 MB per
-            label. X must be numbers without categories, and y dense without NaN. torch is imported.
+            are few and labels depend on single columns. The trees of all folds take up to 40 MB per
+            label. X and y are those of `MultiLabelNetClassifier`, with categories and missing
+            values. torch is imported.
         linear : bool, default=True
             Whether the linear model is a member where weights are learned.
         **params : dict
             Parameters of this class, which take precedence. Without an `estimator`, `cv`,
-            `ensemble`, `n_jobs` and `random_state` are those of the members that have them; a
-            splitter that needs groups is given as its splits,
-            ``cv=list(GroupKFold().split(X, Y, groups))``.
+            `ensemble`, `n_jobs`, `random_state`, `categorical_features` and `verbose` are those of
+            the members that have them, and other parameters of `MultiLabelNetClassifier`, such as
+            ``max_epochs=50``, are those of the networks.
 
         Returns
         -------
@@ -288,8 +290,10 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
         decision: dict[str, Any] = {name: preset[name] for name in names if name in preset}
         folds: dict[str, Any] = {"cv": preset["cv"], "ensemble": True}
         if estimator is None:
-            folds |= {name: params.pop(name) for name in (*folds, "n_jobs") if name in params}
-            estimator = _members_for(metric, linear, folds, params.get("random_state"))
+            own = {"decoder", "calibration", "store_cv_results", "response_method", "random_state"}
+            of_members = {name: params.pop(name) for name in params.keys() - own}
+            seed = params.get("random_state")
+            estimator = _members_for(metric, linear, folds | of_members, seed)
             folds = {"cv": "oof"}
         elif isinstance(params.get("cv"), str):
             folds = {}
@@ -651,31 +655,39 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
         return scores[0] if len(scores) == 1 else np.mean(scores, axis=0), None
 
 
-def _members_for(metric: str, linear: bool, folds: dict[str, Any], seed: Any) -> Any:
-    """Return the mean of the members of `for_metric`, each with its own folds."""
+def _members_for(metric: str, linear: bool, params: dict[str, Any], seed: Any) -> Any:
+    """Return the mean of the members of `for_metric`, whose parameters include `cv`, `ensemble`."""
     # Only this needs torch, and a tenth of a second for forests.
-    from sklearn.ensemble import ExtraTreesClassifier
-
     from .classifier import MultiLabelNetClassifier
-    from .linear import MultiLabelLogisticRegressionCV
+    from .members import MultiLabelExtraTreesClassifier, MultiLabelLogisticRegressionCV
 
-    cv, ensemble = folds["cv"], folds["ensemble"]
+    known = inspect.signature(MultiLabelNetClassifier).parameters
+    for name in params:
+        if name not in known:
+            raise TypeError(
+                f"for_metric() got an unexpected keyword argument {name!r}, which is no parameter "
+                f"of DecodedClassifierCV or MultiLabelNetClassifier{did_you_mean(name, known)}"
+            )
+    params = params | {"random_state": seed, "store_cv_results": True}
+    cv, ensemble = params["cv"], params["ensemble"]
     if isinstance(cv, str):
         raise ValueError(
             f"cv={cv!r} needs an estimator: without one, cv is that of the networks and the other "
             "members"
         )
-    cv = list(cv) if np.iterable(cv) else 5 if cv is None else cv
-    ensemble = True if isinstance(ensemble, str) and ensemble == "auto" else ensemble
-    settings = folds | {"cv": cv, "ensemble": ensemble, "random_state": seed}
-    settings["store_cv_results"] = True
-    # With ten folds 500, which take gigabytes for a hundred labels if none limits them.
-    trees = ExtraTreesClassifier(50, max_leaf_nodes=512, random_state=seed)
+    params["cv"] = list(cv) if np.iterable(cv) else 5 if cv is None else cv
+    params["ensemble"] = True if isinstance(ensemble, str) and ensemble == "auto" else ensemble
+
+    def common(*names: str) -> dict[str, Any]:
+        return {name: params[name] for name in names if name in params}
+
     # The decision is that of the vote.
-    net = MultiLabelNetClassifier.for_metric(metric, **settings, decoder="auto", calibration=None)
-    members = [("net", net), ("trees", DecodedClassifierCV(trees, "threshold", **settings))]
+    net = MultiLabelNetClassifier.for_metric(metric, **params, decoder="auto", calibration=None)
+    trees = MultiLabelExtraTreesClassifier(**common("random_state", "categorical_features"))
+    folds = common("cv", "ensemble", "n_jobs", "random_state", "store_cv_results")
+    members = [("net", net), ("trees", DecodedClassifierCV(trees, "threshold", **folds))]
     weights = vote_for(metric)
     if linear and weights == "learned":
-        model = MultiLabelLogisticRegressionCV(cv=cv, store_cv_results=True, random_state=seed)
-        members.append(("linear", model))
-    return SoftVotingClassifier(members, weights=weights)
+        names = ("cv", "random_state", "store_cv_results", "categorical_features")
+        members.append(("linear", MultiLabelLogisticRegressionCV(**common(*names))))
+    return SoftVotingClassifier(members, weights=weights, verbose=bool(params.get("verbose")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
@@ -24,7 +25,7 @@ from ._data.responses import (
 )
 from ._data.tables import as_rows
 from ._data.targets import TargetCodec, plain_targets
-from ._data.validation import check_n_jobs
+from ._data.validation import check_flag, check_n_jobs
 from ._data.weights import LARGEST_SUM, check_weight
 from ._decision.base import ProbabilityClassifier
 from ._decision.members import Composition, least_log_loss
@@ -56,6 +57,8 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
         which all members must keep: see the notes.
     n_jobs : int, optional
         Number of classifiers that are fitted at a time, as in joblib.
+    verbose : bool, default=False
+        Whether to print the name of each classifier before it is fitted, and the seconds after.
 
     Attributes
     ----------
@@ -137,6 +140,7 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
     _: KW_ONLY
     weights: Any = None
     n_jobs: int | None = None
+    verbose: bool = False
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, **fit_params: Any) -> Self:
         """Fit the classifiers.
@@ -147,10 +151,11 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
             What all `estimators` take.
         y : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_labels) or (n_samples,)
             An indicator matrix, or a vector of classes.
-        sample_weight : array-like of shape (n_samples,), optional
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), optional
             Weights for all classifiers, or with metadata routing for those that request them.
         **fit_params : dict
-            With metadata routing, more arguments of the classifiers.
+            `groups` of rows, of shape (n_samples,), for the classifiers with folds; with metadata
+            routing, all arguments that classifiers request.
 
         Returns
         -------
@@ -166,18 +171,22 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
             else:
                 self.weights_ = self._shares()
             check_n_jobs(self.n_jobs)
+            check_flag(self.verbose, "verbose")
             # These raise before anything is trained.
             targets = TargetCodec().fit(y)
             X, y = as_rows(X), plain_targets(y)
             Y = targets.transform(y)
-            per_label = targets.kind == "multilabel" and not learns
+            per_label = targets.kind == "multilabel"
             sample_weight = check_weight(sample_weight, Y, per_label, LARGEST_SUM)
             self._set_targets(targets)
             routed = self._route(sample_weight, fit_params)
             for name, member in self._members():
                 with _naming(name):
                     check_takes_labels(member, targets, parameter="")
-            calls = ((name, clone(m), X, y, targets, routed[name]) for name, m in self._members())
+            calls = (
+                (name, clone(member), X, y, targets, routed[name], self.verbose)
+                for name, member in self._members()
+            )
             self.estimators_ = call_in_parallel(_fit_member, calls, self.n_jobs)
             scores = [out_of_fold_scores(model, targets, len(Y)) for model in self.estimators_]
             kept = [part for part in scores if part is not None]
@@ -252,11 +261,7 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
         if _routing_enabled():
             routed = process_routing(self, "fit", **weights, **fit_params)
             return {name: routed[name].fit for name in names}
-        if fit_params.get("groups") is not None:
-            raise ValueError(
-                "SoftVotingClassifier.fit takes no groups without metadata routing: give members "
-                "with folds their splits, cv=list(GroupKFold().split(X, y, groups))"
-            )
+        groups = fit_params.pop("groups", None)
         _raise_for_params(fit_params, self, "fit")
         for name, member in self._members():
             if weights and not takes_keyword(member, "sample_weight"):
@@ -265,7 +270,24 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
                     f"{describe(member)}: fit without weights, set {name}='drop', or use metadata "
                     "routing"
                 )
-        return dict.fromkeys(names, weights)
+        routed = dict.fromkeys(names, weights)
+        return routed if groups is None else self._with_groups(routed, groups)
+
+    def _with_groups(self, routed: dict[str, dict], groups: Any) -> dict[str, dict]:
+        """Return the arguments of classifiers, with groups for those that keep them together."""
+        takers = [name for name, member in self._members() if takes_keyword(member, "groups")]
+        for name, member in self._members():
+            if name not in takers and (may_keep_scores(member) or not takers):
+                raise TypeError(
+                    f"groups were given, and the member {name!r} takes none, got "
+                    f"{describe(member)}: give DecodedClassifierCV({type(member).__name__}(...), "
+                    "'threshold', ensemble=True, store_cv_results=True), whose folds keep groups "
+                    "together, or fit without groups"
+                )
+        return {
+            name: params | {"groups": groups} if name in takers else params
+            for name, params in routed.items()
+        }
 
     def _label_scores(self, X: Any) -> np.ndarray:
         """Return the weighted mean of the probabilities of the classifiers."""
@@ -275,9 +297,18 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
         return np.clip(np.average(scores, axis=0, weights=self.weights_), 0, 1)
 
 
-def _fit_member(name: str, member: Any, X: Any, y: Any, targets: TargetCodec, params: dict) -> Any:
+def _fit_member(
+    name: str, member: Any, X: Any, y: Any, targets: TargetCodec, params: dict, verbose: bool
+) -> Any:
+    if verbose:
+        print(f"[SoftVotingClassifier] fitting {name}: {type(member).__name__}", flush=True)
+    start = time.perf_counter()
     with explaining_labels(member, y, targets, "y"), _naming(name):
-        return member.fit(X, y, **params)
+        model = member.fit(X, y, **params)
+    if verbose:
+        seconds = time.perf_counter() - start
+        print(f"[SoftVotingClassifier] fitted {name} in {seconds:.1f} s", flush=True)
+    return model
 
 
 @contextmanager

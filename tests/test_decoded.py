@@ -42,6 +42,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_mlloss import (
     DecodedClassifierCV,
+    MultiLabelExtraTreesClassifier,
     MultiLabelLogisticRegressionCV,
     MultiLabelNetClassifier,
     SoftVotingClassifier,
@@ -493,7 +494,7 @@ def test_the_strongest_for_a_metric(metric):
     net, trees = voting.named_estimators.net, voting.named_estimators.trees
     assert isinstance(net, MultiLabelNetClassifier) and isinstance(trees, DecodedClassifierCV)
     forest = trees.estimator
-    assert isinstance(forest, ExtraTreesClassifier)
+    assert isinstance(forest, MultiLabelExtraTreesClassifier)
     assert net.random_state == trees.random_state == forest.random_state == clf.random_state == 3
     assert (forest.n_estimators, forest.max_leaf_nodes) == (50, 512)
     clf.set_params(
@@ -653,8 +654,6 @@ def test_groups_are_for_the_estimator_where_it_has_the_folds():
     np.testing.assert_array_equal(clf.oof_scores_, expected)
     with pytest.raises(TypeError, match="groups"):
         make(TREE, "threshold", cv="oof").fit(X, Y, groups=groups)
-    with pytest.raises(ValueError, match="groups"):
-        DecodedClassifierCV.for_metric("f1_macro", cv=2).fit(X, Y, groups=groups)
     splits = list(GroupKFold(3).split(X, Y, groups))
     for cv in (splits, iter(splits)):
         clf = DecodedClassifierCV.for_metric("f1_macro", cv=cv, random_state=0)

@@ -4,15 +4,18 @@ import numpy as np
 import pytest
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut
 
 from sklearn_mlloss import (
     DecodedClassifierCV,
     LossDecoderSearchCV,
+    MultiLabelLogisticRegressionCV,
     MultiLabelNetClassifier,
     SoftVotingClassifier,
 )
+from sklearn_mlloss._decision.cross_fit import hold_out
 from sklearn_mlloss._decision.decision import reserve
 from sklearn_mlloss.decoders import Decoder, RiskControl
 from sklearn_mlloss.model_selection import MultilabelStratifiedGroupKFold, MultilabelStratifiedKFold
@@ -93,9 +96,60 @@ def test_no_row_is_scored_by_a_model_of_its_group(cv, kind):
 def test_groups_for_a_metric():
     clf = DecodedClassifierCV.for_metric("f1_macro", Remembers(), store_cv_results=True)
     assert clf.fit(X, Y, groups=GROUPS).oof_scores_.max() < 0.5
-    strongest = DecodedClassifierCV.for_metric("f1_macro")
-    with pytest.raises(ValueError, match=r"takes no groups .* cv=list\(GroupKFold\(\)\.split\(X"):
-        strongest.fit(X, Y, groups=GROUPS)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_groups_for_a_metric_without_an_estimator():
+    clf = DecodedClassifierCV.for_metric("f1_macro", cv=3, max_epochs=2, random_state=0)
+    clf.set_params(estimator__trees__estimator__n_estimators=3).fit(X, Y, groups=GROUPS)
+    splits = list(MultilabelStratifiedGroupKFold(3, random_state=0).split(X, Y, GROUPS))
+    alone = MultiLabelLogisticRegressionCV(cv=splits, store_cv_results=True).fit(X, Y)
+    for member in clf.estimator_.estimators_:
+        # Groups have the same labels, which only rows of a group tell.
+        assert np.corrcoef(member.oof_scores_.ravel(), Y.ravel())[0, 1] < 0.5, member
+    assert alone.oof_scores_.shape == clf.estimator_.oof_scores_.shape
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda cv: net(cv=cv, store_cv_results=True),
+        lambda cv: MultiLabelLogisticRegressionCV(cv=cv, store_cv_results=True, random_state=0),
+    ],
+    ids=["network", "linear"],
+)
+@pytest.mark.filterwarnings("ignore:.*learned nothing beyond the label priors")
+def test_estimators_with_folds_keep_groups_together(make):
+    by_groups = make(GroupKFold(4)).fit(X, Y, groups=GROUPS)
+    by_splits = make(SPLITTERS["splits"]).fit(X, Y)
+    np.testing.assert_array_equal(by_groups.oof_scores_, by_splits.oof_scores_)
+    # An int stands for folds that keep groups together, rows without labels or not.
+    some = np.where(np.arange(120)[:, None] % 7 == 0, np.nan, Y)
+    kept = ~np.isnan(some[:, 0])
+    clf = make(3).fit(X, some, groups=GROUPS)
+    again = make(3).fit(X[kept], Y[kept], groups=GROUPS[kept])
+    np.testing.assert_allclose(clf.oof_scores_[kept], again.oof_scores_, atol=1e-6)
+    with pytest.raises(ValueError, match=r"number of groups \(24\)"):
+        make(30).fit(X, Y, groups=GROUPS)
+    with pytest.raises(ValueError, match="groups contains NaN"):
+        make(3).fit(X, Y, groups=np.where(GROUPS == 3, np.nan, GROUPS))
+
+
+def test_rows_held_out_by_a_network_are_of_other_groups(monkeypatch):
+    seen = []
+
+    def spy(Y, share, seed, groups=None):
+        seen.append((groups, hold_out(Y, share, seed, groups)))
+        return seen[-1][1]
+
+    monkeypatch.setattr("sklearn_mlloss.classifier.hold_out", spy)
+    net(decoder="global_threshold").fit(X, Y, groups=GROUPS)
+    net(decoder=RiskControl(0.5), calibration="sigmoid").fit(X, Y, groups=GROUPS)
+    for groups, (train, test) in seen:
+        assert len(test) and not np.isin(groups[train], groups[test]).any()
+    assert len(seen[0][0]) == 120 > len(seen[1][0])
+    with pytest.raises(ValueError, match="groups has only 1 group, and the rows that are held out"):
+        net(decoder="global_threshold").fit(X, Y, groups=np.zeros(120))
 
 
 @pytest.mark.parametrize(
@@ -186,18 +240,13 @@ def test_rows_without_weight_are_not_reserved():
         ),
         (dict(cv="oof"), TypeError, "Untrained.fit takes no groups, and with cv='oof' the folds"),
         (
-            dict(cv="oof", estimator=net(cv=3, store_cv_results=True)),
-            TypeError,
-            "MultiLabelNetClassifier.fit takes no groups, and with cv='oof' the folds are its own",
-        ),
-        (
             dict(cv=list(KFold(3).split(X))),
             ValueError,
             "fold 0 of cv has rows of one group in both parts",
         ),
         (dict(cv=30), ValueError, r"n_splits must be at most the number of groups \(24\)"),
     ],
-    ids=["prefit", "frozen", "no folds", "no folds, splitter", "oof", "net", "splits", "folds"],
+    ids=["prefit", "frozen", "no folds", "no folds, splitter", "oof", "splits", "folds"],
 )
 def test_groups_that_nothing_would_keep_together(params, error, match):
     given = dict(estimator=Untrained()) | params
@@ -269,8 +318,16 @@ def test_repeats_do_not_work_with_groups():
 
 def test_soft_voting_names_where_groups_go():
     vote = SoftVotingClassifier([("a", Untrained())])
-    with pytest.raises(ValueError, match="takes no groups without metadata routing: give members"):
+    with pytest.raises(TypeError, match="the member 'a' takes none, .* give DecodedClassifierCV"):
         vote.fit(X, Y, groups=GROUPS)
+    # Plain members have no folds, so that groups do not matter to them.
+    members = [("a", decoded()), ("b", Remembers())]
+    assert (
+        SoftVotingClassifier(members).fit(X, Y, groups=GROUPS).estimators_[0].oof_scores_.max() < 1
+    )
+    forest = RandomForestClassifier(10, oob_score=True, bootstrap=True)
+    with pytest.raises(TypeError, match="the member 'b' takes none"):
+        SoftVotingClassifier([("a", decoded()), ("b", forest)]).fit(X, Y, groups=GROUPS)
 
 
 # ------------------------------------------------------------------ metadata routing

@@ -43,14 +43,14 @@ MAY_IMPORT = {
                    "losses", "networks"),
     "inspection": ("_versions", "_sklearn", "_data", "_training", "classifier", "decoders",
                    "metrics", "model_selection"),
-    "linear": ("_data", "_decision", "_training", "networks"),
+    "members": ("_data", "_decision", "_training", "networks"),
     "voting": ("_sklearn", "_data", "_decision"),
     "decoded": ("_sklearn", "_data", "_decision", "calibration", "decoders", "classifier",
-                "linear", "voting"),
+                "members", "voting"),
     "_search": ("_sklearn", "_data", "_decision", "_training", "calibration", "classifier",
                 "decoders", "losses", "metrics", "model_selection"),
     "persistence": ("_versions", "_data", "_decision", "_training", "calibration", "classifier",
-                    "decoded", "decoders", "linear", "losses", "networks", "voting"),
+                    "decoded", "decoders", "losses", "members", "networks", "voting"),
 }  # fmt: skip
 WITHOUT_TORCH = (
     "_sklearn", "_data", "datasets", "model_selection", "metrics", "decoders", "calibration",

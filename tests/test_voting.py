@@ -1,6 +1,7 @@
 """The mean of probabilities: values, kinds of members and targets, parameters, errors."""
 
 import pickle
+import re
 import subprocess
 import sys
 import traceback
@@ -27,6 +28,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import get_tags
 
 from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier, SoftVotingClassifier
+from sklearn_mlloss._decision.members import least_log_loss
 from sklearn_mlloss.decoders import GlobalThreshold
 
 rng = np.random.default_rng(0)
@@ -461,7 +463,7 @@ def test_members_that_weights_cannot_be_learned_for(member, match):
     clf = SoftVotingClassifier([("first", first), ("odd", member)], weights="learned")
     with pytest.raises(ValueError, match=match):
         clf.fit(X, Y)
-    assert vars(clf).keys() == {"estimators", "weights", "n_jobs"}
+    assert vars(clf).keys() == {"estimators", "weights", "n_jobs", "verbose"}
 
 
 def test_what_weights_need_is_checked_before_training():
@@ -476,7 +478,29 @@ def test_what_weights_need_is_checked_before_training():
         with pytest.raises(ValueError, match="the member 'odd' keeps none"):
             clf.fit(X, Y)
     with pytest.raises(ValueError, match="sample_weight must have shape"):
-        learned({"of folds": of_folds}).fit(X, Y, sample_weight=np.ones(Y.shape))
+        learned({"of folds": of_folds}).fit(X, Y, sample_weight=np.ones(len(Y) - 1))
+
+
+def test_weights_of_labels_count_in_learned_weights():
+    scores = [rng.uniform(0.1, 0.9, Y.shape) for _ in range(3)]
+    weight = rng.uniform(0, 2, Y.shape) * (rng.random(Y.shape) < 0.8)
+    without = np.where(weight > 0, Y, np.nan)
+    found = least_log_loss(scores, Y.astype(float), weight)
+    np.testing.assert_allclose(found, least_log_loss(scores, without, weight), atol=1e-6)
+    once = np.broadcast_to(np.linspace(0, 1, len(Y))[:, None], Y.shape)
+    by_rows = least_log_loss(scores, Y.astype(float), once[:, 0])
+    np.testing.assert_allclose(least_log_loss(scores, Y.astype(float), once), by_rows, atol=1e-6)
+
+
+def test_verbose_prints_names_and_seconds(capsys):
+    vote("trees", "linear").set_params(verbose=True).fit(X, Y)
+    lines = capsys.readouterr().out.splitlines()
+    assert [re.sub("[0-9.]+ s", "0 s", line) for line in lines] == [
+        "[SoftVotingClassifier] fitting trees: ExtraTreesClassifier",
+        "[SoftVotingClassifier] fitted trees in 0 s",
+        "[SoftVotingClassifier] fitting linear: OneVsRestClassifier",
+        "[SoftVotingClassifier] fitted linear in 0 s",
+    ]
 
 
 # ------------------------------------------------------------------ errors
@@ -515,7 +539,7 @@ def test_wrong_parameters_say_what_to_do(params, error, match):
     clf = SoftVotingClassifier(**(dict(estimators=[("a", TREE), ("b", TREES)]) | params))
     with pytest.raises(error, match=match):
         clf.fit(X, Y)
-    assert vars(clf).keys() == {"estimators", "weights", "n_jobs"}
+    assert vars(clf).keys() == {"estimators", "weights", "n_jobs", "verbose"}
 
 
 def test_weights_of_dropped_members_do_not_count():

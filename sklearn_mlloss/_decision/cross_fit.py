@@ -84,7 +84,14 @@ def make_folds(
 
 
 def make_folds_of_kept(
-    cv: Any, rows: Rows, kept: np.ndarray, targets: TargetCodec, seed: int, repeats: int = 1
+    cv: Any,
+    rows: Rows,
+    kept: np.ndarray,
+    targets: TargetCodec,
+    seed: int,
+    *,
+    repeats: int = 1,
+    groups: np.ndarray | None = None,
 ) -> list[Fold]:
     """Return folds in numbers of the rows that are left; warn of labels that folds lack.
 
@@ -98,19 +105,33 @@ def make_folds_of_kept(
         Which of the rows that were passed are left.
     targets : TargetCodec
         Fitted on all rows: splitters of scikit-learn take several classes as a 1-D y only.
+    groups : ndarray of shape (n_samples,), optional
+        Group of each row that was passed, to be kept together.
     """
     Y = np.zeros((len(kept), rows.Y.shape[1]), dtype=rows.Y.dtype)
     Y[kept] = rows.Y
     y = targets.inverse_transform(Y) if targets.kind == "multiclass" else Y
-    folds = make_folds(cv, np.zeros(len(Y)), y, Y, seed, kept=kept, repeats=repeats)
+    split = {} if groups is None else {"groups": groups}
+    folds = make_folds(cv, np.zeros(len(Y)), y, Y, seed, kept=kept, repeats=repeats, **split)
     place = np.cumsum(kept) - 1
     folds = [(place[train], place[test]) for train, test in folds]
     warn_of_gaps(folds, rows.Y, targets)
     return folds
 
 
-def hold_out(Y: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def hold_out(
+    Y: np.ndarray, share: float, seed: int, groups: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers of the rows to train on, and of a stratified share of the rows."""
+    if groups is not None:
+        n_groups = len(np.unique(groups))
+        if n_groups < 2:
+            raise ValueError(
+                "groups has only 1 group, and the rows that are held out for early stopping or the "
+                "decision must be of other groups than the rest: give at least 2 groups, or fit "
+                "without groups"
+            )
+        return stratified_folds(min(max(2, round(1 / share)), n_groups), Y, seed, groups)[0]
     if len(Y) < 2:
         raise ValueError(
             "n_samples=1: rows must be held out for early stopping or the decision; give more "

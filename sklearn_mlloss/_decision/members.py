@@ -116,9 +116,10 @@ def least_log_loss(
         Out-of-fold scores of each member; NaN in rows that have none.
     Y : ndarray of shape (n_samples, n_labels)
         NaN where nothing was observed.
-    weight : ndarray of shape (n_samples,), or None
+    weight : ndarray of shape (n_samples,) or (n_samples, n_labels), or None
     """
     weight = np.ones(len(Y)) if weight is None else weight
+    weight = weight[:, None] if weight.ndim == 1 else weight
     seen = ~np.isnan(Y)
     for part in scores:
         seen &= ~np.isnan(part)
@@ -126,7 +127,7 @@ def least_log_loss(
     for part, kept in zip(scores, parts, strict=True):
         np.clip(part[seen], SURE, 1 - SURE, out=kept)
     targets = Y[seen].astype(np.float64)
-    weight = np.broadcast_to(weight[:, None], Y.shape)[seen]
+    weight = np.broadcast_to(weight, Y.shape)[seen]
     if not weight.sum() > 0:
         raise ValueError(
             "weights='learned' needs rows of weight above 0 that all members have out-of-fold "

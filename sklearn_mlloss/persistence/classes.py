@@ -12,7 +12,7 @@ __all__ = ["find", "name_of"]
 _OURS = {
     "classifier": ("MultiLabelNetClassifier",),
     "decoded": ("DecodedClassifierCV",),
-    "linear": ("MultiLabelLogisticRegressionCV",),
+    "members": ("MultiLabelExtraTreesClassifier", "MultiLabelLogisticRegressionCV"),
     "voting": ("SoftVotingClassifier",),
     "_data.features": ("InputCodec",),
     "_data.targets": ("TargetCodec",),

@@ -21,7 +21,8 @@ __all__ = ["SKOPS_TYPES", "dump", "restore"]
 SKOPS_TYPES = [
     "sklearn_mlloss.classifier.MultiLabelNetClassifier",
     "sklearn_mlloss.decoded.DecodedClassifierCV",
-    "sklearn_mlloss.linear.MultiLabelLogisticRegressionCV",
+    "sklearn_mlloss.members.linear.MultiLabelLogisticRegressionCV",
+    "sklearn_mlloss.members.trees.MultiLabelExtraTreesClassifier",
     "sklearn_mlloss.voting.SoftVotingClassifier",
 ]
 

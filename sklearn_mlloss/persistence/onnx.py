@@ -22,7 +22,7 @@ from .._training.device import torch_defaults
 from .._versions import __version__
 from ..classifier import MultiLabelNetClassifier
 from ..decoded import DecodedClassifierCV
-from ..linear import MultiLabelLogisticRegressionCV
+from ..members import MultiLabelLogisticRegressionCV
 from ..networks import MLP
 from ..voting import SoftVotingClassifier
 from . import _operations, _shapes  # noqa: F401  # they register the functions of torch

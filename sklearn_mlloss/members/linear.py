@@ -9,18 +9,20 @@ from typing import Any, Self
 import numpy as np
 import torch
 from scipy.special import expit
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
-from ._data.features import InputCodec, check_rows
-from ._data.fitting import draw_entropy, unchanged_on_error
-from ._data.responses import inside
-from ._data.targets import TargetCodec
-from ._data.validation import check_flag
-from ._decision.base import ProbabilityClassifier
-from ._decision.cross_fit import make_folds_of_kept
-from ._training.device import resolve_device, torch_defaults
-from ._training.linear import deviations_of, fit_model
-from .networks.linear import LinearPart, UnitEncoding
+from .._data.features import InputCodec, check_rows
+from .._data.fitting import draw_entropy, unchanged_on_error
+from .._data.folds import check_groups
+from .._data.responses import inside
+from .._data.targets import TargetCodec
+from .._data.validation import check_flag
+from .._decision.base import ProbabilityClassifier
+from .._decision.cross_fit import make_folds_of_kept
+from .._training.device import resolve_device, torch_defaults
+from .._training.linear import deviations_of, fit_model
+from ..networks.linear import LinearPart, UnitEncoding
 
 __all__ = ["MultiLabelLogisticRegressionCV"]
 
@@ -46,8 +48,7 @@ class MultiLabelLogisticRegressionCV(ProbabilityClassifier):
     ----------
     cv : int, splitter or iterable of (train, test), default=5
         Folds on which the penalty is chosen. An int (None is 5) is their number, stratified by
-        label. Rows of groups are kept together by splits:
-        ``cv=list(GroupKFold().split(X, Y, groups))``.
+        label, or those of `MultilabelStratifiedGroupKFold` where `fit` gets `groups`.
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
         Which columns of X are categorical, as for `MultiLabelNetClassifier`.
     store_cv_results : bool, default=False
@@ -128,10 +129,12 @@ class MultiLabelLogisticRegressionCV(ProbabilityClassifier):
     store_cv_results: bool = False
     random_state: int | np.random.RandomState | None = None
 
+    # With metadata routing, groups are for splitters.
+    __metadata_request__fit = {"groups": UNUSED}
     # Of X.
     _dtype = np.float64
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
         """Choose the penalty and fit the models of all rows.
 
         Parameters
@@ -142,6 +145,8 @@ class MultiLabelLogisticRegressionCV(ProbabilityClassifier):
             Targets; see the notes of the class.
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), optional
             Weights >= 0, which are scaled to mean 1.
+        groups : array-like of shape (n_samples,), optional
+            Rows of one group are kept together in folds.
 
         Returns
         -------
@@ -160,7 +165,8 @@ class MultiLabelLogisticRegressionCV(ProbabilityClassifier):
             self.categories_ = self._inputs.categories_
             rows, kept = check_rows(X, self._targets, y, sample_weight)
             rows, seed = rows.scaled(), draw_entropy(self.random_state)
-            folds = make_folds_of_kept(self.cv, rows, kept, self._targets, seed)
+            groups = None if groups is None else check_groups(groups, len(kept))
+            folds = make_folds_of_kept(self.cv, rows, kept, self._targets, seed, groups=groups)
             observed = np.count_nonzero(~np.isnan(rows.Y), axis=0)
             self._targets.warn_of_constant_labels(np.nansum(rows.Y, axis=0), observed)
             n_tested = np.cumsum([len(test) for _, test in folds])
