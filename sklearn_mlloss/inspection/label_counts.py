@@ -26,25 +26,27 @@ class LabelCountDisplay:
 
     Each cell is the number of rows with so many true and so many predicted labels. Framed cells on
     the diagonal have the right number of labels, though not necessarily the right labels. Rows
-    below the diagonal of the map have labels missing, rows above it have too many.
+    below the diagonal of the map have too few labels, rows above it too many.
 
     Use `from_predictions` or `from_estimator` to make one.
 
     Parameters
     ----------
-    counts : ndarray of int, shape (n_numbers, n_numbers)
-        ``counts[i, j]`` is the number of rows with i true and j predicted labels; the last row and
-        column hold those with more, too.
+    counts : ndarray of int, shape (n_cells, n_cells)
+        ``counts[i, j]`` is the number of rows with i true and j predicted labels, in units of
+        `width`; the last row and column hold those with more, too.
     n_observed : int
         Number of rows that are counted.
     means : tuple of float
         Mean numbers of true and of predicted labels.
+    width : int, default=1
+        How many numbers of labels a cell has.
     is_cut : bool, default=False
         Whether there are rows with more labels than the last row or column says.
 
     Attributes
     ----------
-    counts, n_observed, means, is_cut
+    counts, n_observed, means, width, is_cut
         The parameters.
     ax_ : Axes
         The axes. Set by `plot`, like the attributes below.
@@ -74,16 +76,18 @@ class LabelCountDisplay:
         *,
         n_observed: int,
         means: tuple[float, float],
+        width: int = 1,
         is_cut: bool = False,
     ) -> None:
         self.counts = counts
         self.n_observed = n_observed
         self.means = means
+        self.width = width
         self.is_cut = is_cut
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: Any, y: ArrayLike, *, max_count: int = 12, ax: Any = None
+        cls, estimator: Any, X: Any, y: ArrayLike, *, max_cells: int = 12, ax: Any = None
     ) -> Self:
         """Draw the numbers of labels that a fitted classifier predicts.
 
@@ -95,7 +99,7 @@ class LabelCountDisplay:
             Held-out rows, on which neither the model nor its decoder was fitted.
         y : array-like of shape (n_samples, n_labels)
             True labels: 0, 1, or NaN where not observed.
-        max_count, ax
+        max_cells, ax
             See `from_predictions`.
 
         Returns
@@ -112,11 +116,11 @@ class LabelCountDisplay:
         check_matplotlib(f"{cls.__name__}.from_estimator")
         Y = check_true(y, estimator)
         Y_hat = predicted_labels(estimator, X, Y.shape[1])
-        return cls.from_predictions(Y, Y_hat, max_count=max_count, ax=ax)
+        return cls.from_predictions(Y, Y_hat, max_cells=max_cells, ax=ax)
 
     @classmethod
     def from_predictions(
-        cls, y_true: ArrayLike, y_pred: ArrayLike, *, max_count: int = 12, ax: Any = None
+        cls, y_true: ArrayLike, y_pred: ArrayLike, *, max_cells: int = 12, ax: Any = None
     ) -> Self:
         """Draw the numbers of predicted labels.
 
@@ -127,8 +131,10 @@ class LabelCountDisplay:
             counted there, and rows without any observed label are left out.
         y_pred : array-like of shape (n_samples, n_labels)
             Predicted labels, 0 or 1.
-        max_count : int, default=12
-            Rows with more labels are counted in the last row and column, which then say "or more".
+        max_cells : int, default=12
+            Cells along each axis for the numbers from 1 on. If more than one row in a hundred has
+            more labels, each cell stands for several numbers; the few rows with more still are in
+            the last row and column, which then say "or more".
         ax : Axes, default=None
             None makes a figure that is large enough.
 
@@ -144,13 +150,15 @@ class LabelCountDisplay:
             Without matplotlib.
         """
         check_matplotlib(f"{cls.__name__}.from_predictions")
-        check_integer(max_count, "max_count", low=1)
+        check_integer(max_cells, "max_cells", low=1)
         Y = check_true(y_true)
         Y_hat = check_predictions(y_pred, "y_pred", y_true, Y.shape, "y_true", "labels")
         observed = ~np.isnan(Y)
         used = observed.any(axis=1)
         pairs = np.stack([np.nansum(Y, axis=1), (Y_hat * observed).sum(axis=1)])[:, used]
-        true, predicted = np.minimum(pairs, max_count).astype(int)
+        most = np.quantile(pairs.max(axis=0), 0.99, method="lower") if used.any() else 0
+        width = max(1, -(-int(most) // max_cells))
+        true, predicted = np.minimum(pairs // width, max_cells).astype(int)
         size = int(max(true.max(initial=1), predicted.max(initial=1))) + 1
         counts = np.bincount(true * size + predicted, minlength=size**2).reshape(size, size)
         n_rows = int(used.sum())
@@ -159,7 +167,8 @@ class LabelCountDisplay:
             counts,
             n_observed=n_rows,
             means=(float(means[0]), float(means[1])),
-            is_cut=bool((pairs > max_count).any()),
+            width=width,
+            is_cut=bool((pairs // width > max_cells).any()),
         ).plot(ax)
 
     def plot(self, ax: Any = None) -> Self:
@@ -184,8 +193,8 @@ class LabelCountDisplay:
         from matplotlib.patches import Rectangle
 
         size = len(self.counts)
-        width = max(3.4, _CELL * size + 1.2)
-        ax, self.figure_, is_new = make_axes(ax, width, width + 0.2)
+        inches = max(3.4, _CELL * size + 1.2)
+        ax, self.figure_, is_new = make_axes(ax, inches, inches + 0.2)
         self.ax_ = ax
         cells = self.counts.T.astype(float)  # the number of predicted labels goes up
         texts = np.where(cells > 0, np.char.mod("%d", self.counts.T), "")
@@ -198,10 +207,11 @@ class LabelCountDisplay:
                     linewidth=1.5, clip_on=False, zorder=3,
                 )
             )  # fmt: skip
-        ticks = list(map(str, range(size)))
+        firsts = [self.width * cell for cell in range(size)]
+        ticks = [f"{n}–{n + self.width - 1}" if self.width > 1 else f"{n}" for n in firsts]
         if self.is_cut:
-            ticks[-1] = f"≥{ticks[-1]}"
-        ax.set_xticks(range(size), ticks)
+            ticks[-1] = f"≥{firsts[-1]}"
+        ax.set_xticks(range(size), ticks, rotation=90 if self.width > 1 else 0)
         ax.set_yticks(range(size), ticks)
         ax.tick_params(length=0)
         ax.set(xlim=(-0.5, size - 0.5), ylim=(-0.5, size - 0.5))

@@ -122,10 +122,17 @@ def test_numbers_of_labels_are_counted():
 
 def test_large_numbers_are_pooled_and_the_axis_says_so():
     Y = labels(n_labels=20)
-    display = LabelCountDisplay.from_predictions(Y, Y, max_count=5)
-    assert display.counts.shape == (6, 6) and display.counts.sum() == 60 and display.is_cut
-    assert display.ax_.get_xticklabels()[-1].get_text() == "≥5"
-    assert LabelCountDisplay.from_predictions(Y, Y).ax_.get_xticklabels()[-1].get_text() == "≥12"
+    numbers = Y.sum(axis=1)  # 5 to 13
+    display = LabelCountDisplay.from_predictions(Y, Y, max_cells=5)
+    ticks = [text.get_text() for text in display.ax_.get_xticklabels()]
+    assert ticks == ["0–2", "3–5", "6–8", "9–11", "12–14"] and not display.is_cut
+    expected = [((numbers // 3) == cell).sum() for cell in range(5)]
+    np.testing.assert_array_equal(display.counts, np.diag(expected))
+    Y = np.zeros((300, 40))
+    Y[:, 0], Y[0] = 1, 1  # a single row with many
+    display = LabelCountDisplay.from_predictions(Y, Y)
+    assert display.width == 1 and display.is_cut and display.counts[12, 12] == 1
+    assert display.ax_.get_xticklabels()[-1].get_text() == "≥12"
     one = LabelCountDisplay.from_predictions([[0]], [[0]])
     assert one.counts.tolist() == [[1, 0], [0, 0]] and not one.is_cut
 

@@ -241,6 +241,7 @@ th, td { padding: .3rem .6rem; text-align: left; vertical-align: top;
 tbody tr:last-child td { border-bottom: 0; }
 th { position: sticky; top: 0; z-index: 1; background: var(--tint); vertical-align: bottom; }
 td:first-child { overflow-wrap: anywhere; min-width: 7rem; max-width: 18rem; }
+td:has(.label) { min-width: 13rem; }
 .n { text-align: right; white-space: nowrap; }
 th.n { white-space: normal; }
 th button { all: unset; cursor: pointer; font-weight: 600; }
@@ -271,7 +272,7 @@ pre { overflow-x: auto; padding: .7rem; background: var(--tint); border-radius: 
 pre.wrap { white-space: pre-wrap; overflow-wrap: anywhere; }
 @media (min-width: 50rem) { .wide img { max-width: 100%; } }
 @media print { .scroll { max-height: none; overflow: visible; } nav, input { display: none; }
-  section, .figure, tr { break-inside: avoid; } section { break-inside: auto; }
+  .figure, tr { break-inside: avoid; } h2, h3, .note { break-after: avoid; }
   body { font-size: 11px; } main { max-width: none; padding: 0; } }
 """
 
