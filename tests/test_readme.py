@@ -31,7 +31,8 @@ def test_there_are_blocks():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("name", PAGES)
-def test_blocks_run(name, monkeypatch):
+def test_blocks_run(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # where they write files
     for package in NEEDED.get(name, ()):
         pytest.importorskip(package)
     fit_loop = skorch.NeuralNet.fit_loop
