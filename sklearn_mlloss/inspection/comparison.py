@@ -47,10 +47,12 @@ class LossComparisonDisplay:
     """Scores of all candidates (pairs of loss and decoder), and which tie with the best.
 
     The heat map has one row per loss and one column per decoder, the best first; a dot marks cells
-    that are not significantly different from the best one. If a search has several calibrations or
-    hyperparameters, a cell shows the best of them, with a note in the title. The dot plot has one
-    row per candidate: its paired difference to the best on the same folds, with the interval of the
-    corrected t-test. Failed candidates are marked with a cross.
+    that are not significantly different from the best one. The test is of the paired differences
+    over the folds, so that a cell can have a dot where one with a higher score, whose difference
+    varies less, has none. If a search has several calibrations or hyperparameters, a cell shows the
+    best of them, with a note in the title. The dot plot has one row per candidate: its paired
+    difference to the best on the same folds, with the interval of the corrected t-test. Failed
+    candidates are marked with a cross.
 
     Use `from_search` to make one.
 
