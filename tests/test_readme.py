@@ -20,6 +20,7 @@ NEEDED = {
     "deployment.md": ("onnx", "onnxruntime", "safetensors"),
     "onnx.md": ("onnx", "onnxruntime"),
     "saving.md": ("safetensors", "skops"),
+    "tutorial.md": ("matplotlib", "safetensors"),
 }
 PAGES = {name: blocks for name, blocks in PAGES.items() if blocks}
 
