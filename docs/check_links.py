@@ -23,7 +23,9 @@ class Page(HTMLParser):
 
 folder = Path(sys.argv[1]).resolve()
 # What the theme brings along in _static are templates.
-pages = {path: Page(path) for path in folder.rglob("*.html") if "_static" not in path.parts}
+pages = {
+    path: Page(path) for path in folder.rglob("*.html") if "_static" not in path.parts
+}
 broken = []
 for path, page in pages.items():
     for link in page.links:
@@ -35,6 +37,8 @@ for path, page in pages.items():
         if not target.exists():
             broken.append(f"{path.relative_to(folder)}: {link}")
         elif anchor and target in pages and anchor not in pages[target].anchors:
-            broken.append(f"{path.relative_to(folder)}: {link} (no such place on that page)")
+            broken.append(
+                f"{path.relative_to(folder)}: {link} (no such place on that page)"
+            )
 print(f"{len(pages)} pages, {sum(len(page.links) for page in pages.values())} links")
 sys.exit("\n".join(["Broken:", *sorted(broken)]) if broken else 0)

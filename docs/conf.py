@@ -82,7 +82,8 @@ html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 # Pages of the first level that have none below them.
 html_sidebars = {
-    name: [] for name in ("folklore", "coming_from", "contributing", "changelog")
+    name: []
+    for name in ("tutorial", "folklore", "coming_from", "contributing", "changelog")
 }
 html_copy_source = False
 html_show_sourcelink = False

@@ -9,7 +9,9 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
 ROOT = Path(__file__).parents[1]
-PAGES = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))
+PAGES = "".join(
+    page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md")
+)
 
 for example in sorted((ROOT / "examples").glob("plot_*.py")):
     target = ROOT / "docs" / "images" / f"{example.stem.removeprefix('plot_')}.png"

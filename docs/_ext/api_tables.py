@@ -26,16 +26,25 @@ class RegistryTable(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Write the table in reST, and let Sphinx read it."""
         module, _, name = self.arguments[0].rpartition(".")
-        further, value = self.columns.get(name, []), getattr(import_module(module), name)
+        further, value = (
+            self.columns.get(name, []),
+            getattr(import_module(module), name),
+        )
         lines = [f".. py:data:: {name}", f"   :module: {module}", ""]
         if isinstance(value, list):
             return self._parsed([*lines, *(f"* ``{item}``" for item in value)])
         lines += [".. list-table::", "   :header-rows: 1", ""]
-        lines += self._row(["name", "class", *(title for title, _ in further), "what it is"])
+        lines += self._row(
+            ["name", "class", *(title for title, _ in further), "what it is"]
+        )
         for key, cls in sorted(value.items()):
             own = cls.__module__.startswith("sklearn_mlloss")
             summary = cls.__doc__.strip().splitlines()[0] if own else ""
-            link = f":py:class:`~{module}.{cls.__name__}`" if own else f"``{cls.__qualname__}``"
+            link = (
+                f":py:class:`~{module}.{cls.__name__}`"
+                if own
+                else f"``{cls.__qualname__}``"
+            )
             cells = [f"``{key}``", link]
             lines += self._row([*cells, *(show(cls) for _, show in further), summary])
         return self._parsed(lines)
@@ -46,7 +55,9 @@ class RegistryTable(SphinxDirective):
         return holder.children
 
     def _row(self, cells):
-        return [f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(cells)]
+        return [
+            f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(cells)
+        ]
 
 
 def skip_foreign(app, what, name, obj, skip, options):
