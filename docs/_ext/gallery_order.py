@@ -1,6 +1,14 @@
 """In which order the gallery shows the examples: first things first."""
 
-FIRST = ["quickstart", "search", "losses", "thresholds", "labels", "calibration", "training"]
+FIRST = [
+    "quickstart",
+    "search",
+    "losses",
+    "thresholds",
+    "labels",
+    "calibration",
+    "training",
+]
 
 
 class Order:
