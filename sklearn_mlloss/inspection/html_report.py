@@ -183,10 +183,10 @@ def _importance(
     evidence: Evidence, n_repeats: int | None, max_labels: int, rng: np.random.RandomState
 ) -> Html:
     """Return the section on columns, or why there is none."""
-    columns = evidence.columns
-    if columns.values is None:
-        return tag("p", f"Left out, since X has no columns of numbers: {columns.error}")
-    n_columns = columns.values.shape[1]
+    shape = getattr(evidence.X, "shape", None) or np.shape(evidence.X)
+    if len(shape) != 2:
+        return tag("p", "Left out, since X is no table with columns.")
+    n_columns = shape[1]
     if n_repeats == 0 or n_repeats is None and n_columns > _MOST_COLUMNS:
         why = "n_repeats is 0" if n_repeats == 0 else f"X has {n_columns:,} columns"
         return tag("p", f"Left out, since {why}. Give n_repeats to report(), such as 5.")

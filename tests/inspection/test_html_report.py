@@ -18,7 +18,8 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_mlloss import DecodedClassifierCV, metrics
 from sklearn_mlloss.inspection import report
-from sklearn_mlloss.inspection._report.intervals import METRICS, bootstrap
+from sklearn_mlloss.inspection._report.intervals import METRICS, Interval, bootstrap
+from sklearn_mlloss.inspection._report.sections import _judge, _verdict
 
 pd = pytest.importorskip("pandas")
 
@@ -308,11 +309,9 @@ def test_scores_that_are_no_probabilities_are_named(data, tmp_path):
 
 def test_many_labels_are_all_in_the_table_and_few_in_plots(tmp_path):
     rng = np.random.default_rng(0)
-    Y = (rng.random((60, 300)) < 0.1).astype(int)
+    Y = (rng.random((60, 40)) < 0.1).astype(int)
 
     class Stub:
-        classes_ = [np.array([0, 1])] * 300
-
         def fit(self, X, y):
             return self
 
@@ -326,10 +325,10 @@ def test_many_labels_are_all_in_the_table_and_few_in_plots(tmp_path):
         Stub(), np.zeros((60, 1)), Y, tmp_path / "r.html", baselines=False, max_labels=2, **QUICK
     )
     page = read(path)
-    assert len(table_of_labels(page)) == 300
+    assert len(table_of_labels(page)) == 40
     assert page.tags.count("img") == 2 + 3 * 2
-    assert "The 2 labels with the most positives, of 300." in page.texts["curves"]
-    assert "The 30 labels with the most positives, of 300." in page.texts["data"]
+    assert "The 2 labels with the most positives, of 40." in page.texts["curves"]
+    assert "The 30 labels with the most positives, of 40." in page.texts["data"]
     assert "baselines is False" in page.texts["scores"]
 
 
@@ -348,11 +347,32 @@ def test_labels_that_are_constant_or_unknown(tmp_path):
         def predict(self, X):
             return (self.predict_proba(X) >= 0.5).astype(int)
 
-    page = read(report(Stub(), X, Y, tmp_path / "r.html", **QUICK))
+    page = read(report(Stub(), X, Y, tmp_path / "r.html", max_labels=1, **QUICK))
     found = page.texts["summary"]
     assert "1 label without positives among these rows" in found and "never predicted" in found
     assert "1 label present in all observed rows: 0" in found
     assert table_of_labels(page)["1"]["recall"] == "–"
+
+
+def test_columns_of_dates_and_labels_without_positives(data, tmp_path):
+    X, Y = data[0].to_numpy(), np.zeros((240, 2))
+    table = pd.DataFrame({"when": pd.date_range("2026-01-01", periods=240), "a": X[:, 0]})
+
+    class Stub:
+        def fit(self, X, y):
+            return self
+
+        def predict_proba(self, X):
+            return np.column_stack([np.full(len(X), 0.2), X["a"] > 0])
+
+        def predict(self, X):
+            return (self.predict_proba(X) >= 0.5).astype(int)
+
+    path = report(Stub(), table, Y, tmp_path / "r.html", max_labels=1, n_bootstrap=2, n_repeats=1)
+    page = read(path)
+    assert "and the logistic regression leave out: when." in page.texts["summary"]
+    assert "2 labels without positives among these rows" in page.texts["summary"]
+    assert page.tables["columns"][1][1] == ["0", "none"]
 
 
 # ------------------------------------------------------------------ scores and intervals
@@ -407,11 +427,19 @@ def test_a_better_model_is_called_better(data, tmp_path):
             return 0.8 * self.predict(X) + 0.1
 
     page = read(report(Knows(), X, Y, tmp_path / "r.html", max_labels=1, **QUICK))
-    better = "Compared to logistic regression, the model is better in all metrics."
+    better = (
+        "Compared to logistic regression cross-validated on these rows, the model is better in all "
+        "metrics."
+    )
     assert better in page.texts["summary"]
-    page = read(report(Knows(), X, 1 - Y, tmp_path / "r.html", max_labels=1, **QUICK))
-    worse = "Compared to label priors, the model is worse in macro F1, micro F1, samples F1,"
-    assert worse in page.texts["summary"]
+    kinds = [Interval(0.1, 0.05, 0.2), Interval(-0.1, -0.2, 0.05), Interval(-0.1, -0.2, -0.05)]
+    differences = [*kinds, *[Interval(0.0, -0.1, 0.1)] * 5]
+    assert _verdict("X", differences) == (
+        "Compared to X, the model is better in macro F1; worse in samples F1; not significantly "
+        "different in micro F1, subset accuracy, Hamming loss, macro average precision, log loss, "
+        "Brier score."
+    )
+    assert _judge(Interval(0.1, 0.05, 0.2), greater_is_better=False) == "worse"
 
 
 # ------------------------------------------------------------------ bad input

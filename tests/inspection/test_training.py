@@ -352,6 +352,13 @@ def test_networks_of_an_estimator_with_folds_are_all_drawn():
 # ------------------------------------------------------------------ axes and errors
 
 
+def test_existing_axes_have_the_note_on_hidden_panels_too():
+    axes = Figure(layout="constrained").subplots(1, 2)
+    TrainingCurveDisplay([TWO] * 3, names="abc").plot(axes, max_panels=2)
+    assert axes[1].get_xlabel().replace("\n", " ") == "epoch The first 2 of 3."
+    assert axes[0].get_xlabel() == "epoch"
+
+
 def test_existing_axes_are_used_and_nothing_global_changes():
     before = dict(matplotlib.rcParams)
     axes = Figure(layout="constrained").subplots(1, 2)

@@ -11,9 +11,9 @@ from sklearn.base import BaseEstimator
 
 from ..._data.features import InputCodec
 from ..._data.labels import check_label_values, find_names
-from ..._data.messages import describe_error
 from ..._data.responses import choose_method, label_scores
 from ..._data.scores import predict_matrix
+from ..._data.tables import is_frame
 from ..._data.targets import TargetCodec
 from ..._sklearn import _num_samples
 from .._inputs import feature_names, read_targets
@@ -41,6 +41,8 @@ class Columns:
         Those of the training rows, if the user gave some.
     names : list
     is_categorical : ndarray of bool, shape (n_features,)
+    left_out : list
+        Names of the columns that are neither numbers nor categories.
     error : str
         Why there are no numbers, if there are none.
     """
@@ -49,6 +51,7 @@ class Columns:
     train_values: Any
     names: list[Any]
     is_categorical: np.ndarray
+    left_out: list[Any]
     error: str
 
 
@@ -170,18 +173,36 @@ def _last(model: Any) -> Any:
 
 
 def _read_columns(model: Any, X: Any, X_train: Any) -> Columns:
-    """Return X as numbers; the categories are those of the training rows if there are some."""
+    """Return X as numbers; the categories are those of the training rows if there are some.
+
+    Columns of a table that are neither numbers nor categories, such as dates, are left out.
+    """
+    first, left_out = X if X_train is None else X_train, []
     codec, reader = InputCodec("auto", "from_dtype"), _Reader()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on digits that float32 loses: these are not used
-        try:
-            first = codec.fit_transform(reader, X if X_train is None else X_train)
-            values = first if X_train is None else codec.transform(reader, X)
-        except (TypeError, ValueError) as error:
-            return Columns(None, None, [], np.zeros(0, dtype=bool), describe_error(error))
+        error = _try_reading(first)
+        if error and is_frame(first):
+            left_out = [name for name in first.columns if _try_reading(first[[name]])]
+            kept = [name for name in first.columns if name not in left_out]
+            if kept and is_frame(X):
+                first, X, error = first[kept], X[kept], ""
+        if error:
+            return Columns(None, None, [], np.zeros(0, dtype=bool), left_out, error)
+        fitted = codec.fit_transform(reader, first)
+        values = fitted if X_train is None else codec.transform(reader, X)
     is_categorical = codec.is_categorical_
     if is_categorical is None:
         is_categorical = np.zeros(values.shape[1], dtype=bool)
     names = feature_names(model, X if hasattr(X, "shape") else values)
-    train_values = None if X_train is None else first
-    return Columns(values, train_values, names, is_categorical, "")
+    train_values = None if X_train is None else fitted
+    return Columns(values, train_values, names, is_categorical, left_out, "")
+
+
+def _try_reading(X: Any) -> str:
+    """Return why columns are neither numbers nor categories, or nothing."""
+    try:
+        InputCodec("auto", "from_dtype").fit_transform(_Reader(), X)
+    except (TypeError, ValueError) as error:
+        return str(error)
+    return ""

@@ -125,6 +125,11 @@ def _of_columns(evidence: Evidence) -> Iterator[str]:
     if columns.values is None:
         yield f"The columns of X were not checked: {columns.error}"
         return
+    if columns.left_out:
+        yield (
+            "Columns of X that are neither numbers nor categories, which the checks and the "
+            f"logistic regression leave out: {name_some(columns.left_out)}."
+        )
     values, names = columns.values, np.array(columns.names, dtype=object)
     if sp.issparse(values):
         low, high = (part(axis=0).toarray().ravel() for part in (values.min, values.max))

@@ -108,7 +108,7 @@ def table(
     def cell(kind: str, value: Any, column: int) -> Html:
         attributes = {} if column in text_columns else {"class_": "n"}
         if isinstance(value, Cell):
-            key = "" if np.isnan(value.key) else f"{value.key:.10g}"
+            key = "" if np.isnan(value.key) else f"{value.key:.10g}".replace("inf", "Infinity")
             return tag(kind, value.content, data_key=key, **attributes)
         return tag(kind, value, **attributes)
 

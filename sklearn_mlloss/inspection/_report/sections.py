@@ -56,8 +56,9 @@ def sum_up(evidence: Evidence, scores: Scores, differences: Scores, problems: li
         score = scores[MODEL][names.index(name)]
         cards.append((number(score.value), join([f"{name} ", tag("span", _limits(score))])))
     boxes = [tag("div", tag("b", value), text) for value, text in cards]
+    where = " cross-validated on these rows" if evidence.Y_train is None else ""
     sentences = [
-        _verdict(other, differences[other])
+        _verdict(f"{other}{where}", differences[other])
         for other in (REGRESSION, PRIORS)
         if other in differences
     ]
@@ -297,15 +298,19 @@ def plot_labels(
         sets[REGRESSION] = baselines.predictions[REGRESSION][0]
     chosen: dict[str, Any] = {"labels": shown, "label_names": list(map(str, names))}
 
+    def drop_legend(ax: Any) -> None:
+        if ax.get_legend() is not None:  # the text above the figures explains them
+            ax.get_legend().remove()
+
     def curves(axes: list[Any]) -> None:
         PrecisionRecallDisplay.from_predictions(
             Y, sets, y_pred={MODEL: evidence.Y_hat}, ax=axes, **chosen
         )
-        axes[0].get_legend().remove()  # the text above the figures explains them
+        drop_legend(axes[0])
 
     def reliability(axes: list[Any]) -> None:
         CalibrationDisplay.from_predictions(Y, {MODEL: evidence.scores}, ax=axes, **chosen)
-        axes[0].get_legend().remove()
+        drop_legend(axes[0])
 
     def confusion(axes: list[Any]) -> None:
         ConfusionMatrixDisplay.from_predictions(Y, evidence.Y_hat, ax=axes, **chosen)
