@@ -376,7 +376,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     verbose: int = 0
 
     @classmethod
-    def for_metric(cls, metric: str, **params: Any) -> MultiLabelNetClassifier:
+    def for_metric(cls, metric: str | Callable, **params: Any) -> MultiLabelNetClassifier:
         """Return a classifier whose loss, decision, folds and network suit a metric.
 
         The network has two layers, which made fewer errors on four of six real tables; for the
@@ -385,9 +385,11 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
 
         Parameters
         ----------
-        metric : str
-            Such as "f1_macro", "jaccard_samples", "hamming_loss" or "average_precision": names of
-            scikit-learn and of `sklearn_mlloss.metrics.multilabel_scorers`.
+        metric : str or callable
+            "f1_macro", "hamming_loss", "average_precision": names of scikit-learn and of
+            `sklearn_mlloss.metrics.multilabel_scorers`, in any order of words. Or one of their
+            scorers, or a function of y and decisions, greater is better: one that is no preset is
+            maximised by a `GlobalThreshold`; scorers of probabilities keep ``decoder="auto"``.
         **params : dict
             Parameters of the classifier, which take precedence.
 
@@ -395,8 +397,6 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         --------
         >>> MultiLabelNetClassifier.for_metric("calibration_error", random_state=0)
         MultiLabelNetClassifier(calibration='beta', cv=10, random_state=0)
-        >>> MultiLabelNetClassifier.for_metric("f1_macro").decoder
-        'per_label_threshold'
         """
         preset = preset_for(metric, folds=params.get("cv", 10) is not None)
         if params.get("module") is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from typing import Any, Self
@@ -243,15 +244,14 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
 
     @classmethod
     def for_metric(
-        cls, metric: str, estimator: Any = None, *, linear: bool = True, **params: Any
+        cls, metric: str | Callable, estimator: Any = None, *, linear: bool = True, **params: Any
     ) -> Self:
         """Return a classifier whose decision suits a metric, averaged over ten folds.
 
         Parameters
         ----------
-        metric : str
-            Such as "f1_macro", "jaccard_samples", "hamming_loss" or "average_precision"; see
-            `MultiLabelNetClassifier.for_metric`.
+        metric : str or callable
+            As for `MultiLabelNetClassifier.for_metric`: "f1_macro", a scorer or a function.
         estimator : classifier or list of (str, classifier), optional
             None is a `SoftVotingClassifier` of the networks that suit the metric, "net", of a
             `MultiLabelExtraTreesClassifier` per fold, "trees", and of a
@@ -655,7 +655,7 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
         return scores[0] if len(scores) == 1 else np.mean(scores, axis=0), None
 
 
-def _members_for(metric: str, linear: bool, params: dict[str, Any], seed: Any) -> Any:
+def _members_for(metric: Any, linear: bool, params: dict[str, Any], seed: Any) -> Any:
     """Return the mean of the members of `for_metric`, whose parameters include `cv`, `ensemble`."""
     # Only this needs torch, and a tenth of a second for forests.
     from .classifier import MultiLabelNetClassifier

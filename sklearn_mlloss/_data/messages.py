@@ -6,7 +6,7 @@ import inspect
 import os
 import traceback
 import warnings
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import partial
@@ -27,7 +27,11 @@ SHOWN, MOST_ITEMS = (list, tuple, set, frozenset, dict), 10
 PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
-def did_you_mean(name: Any, names: Iterable[str]) -> str:
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_").replace(" ", "_")
+
+
+def did_you_mean(name: Any, names: Iterable[str], form: Callable[[str], str] = _plain) -> str:
     """Return the end of an error message: the name that was probably meant, or nothing.
 
     Parameters
@@ -36,6 +40,8 @@ def did_you_mean(name: Any, names: Iterable[str]) -> str:
         A mistyped name; a value that is not a string is like none of the names.
     names : iterable of str
         The names that exist.
+    form : callable, optional
+        Returns a name in the form in which names are compared.
 
     Returns
     -------
@@ -49,13 +55,9 @@ def did_you_mean(name: Any, names: Iterable[str]) -> str:
     """
     if not isinstance(name, str):
         return ""
-    known = {_plain(other): other for other in names}
-    close = get_close_matches(_plain(name), known, n=1)
+    known = {form(other): other for other in names}
+    close = get_close_matches(form(name), known, n=1)
     return f"; did you mean {known[close[0]]!r}?" if close else ""
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "_").replace(" ", "_")
 
 
 def describe(value: Any) -> str:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import re
+import inspect
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from .._data.messages import describe, did_you_mean
+from .._data.messages import describe
+from .._data.metric_names import find_metric, suggest_metric
+from .._data.validation import check_call
+from .._sklearn import _BaseScorer
+from ..decoders import Decoder, GlobalThreshold
 
 __all__ = ["PRESETS", "preset_for", "vote_for"]
 
@@ -31,32 +37,28 @@ _DECODERS = {
     ),
     "auto",
 )  # fmt: skip
-# Other names in use for the same.
-_ALIASES = {
-    "jaccard": "jaccard_samples",
-    "hamming": "hamming_loss",
-    "subset_accuracy": "accuracy",
-    "macro_ap": "average_precision",
-    "macro_average_precision": "average_precision",
-    "lrap": "label_ranking_average_precision",
-    "ece": "calibration_error",
-    "expected_calibration_error": "calibration_error",
-}
 # Those who ask for probabilities get calibrated ones: a lower log loss where there are many labels.
 _OF_PROBABILITIES = ("log_loss", "brier_score", "calibration_error")
 # Fewer errors than one layer on most real tables, but less well calibrated where rows are few.
 _NETWORK = {"hidden_layer_sizes": (256, 256)}
+_COMMON: dict[str, Any] = {"loss": "bce", "cv": 10}
 PRESETS: dict[str, dict[str, Any]] = {
-    name: {"loss": "bce", "decoder": decoder, "cv": 10}
+    name: _COMMON
+    | {"decoder": decoder}
     | ({"calibration": "beta"} if name in _OF_PROBABILITIES else {})
     | ({} if name == "calibration_error" else _NETWORK)
     for name, decoder in _DECODERS.items()
 }
-PRESETS.update({alias: PRESETS[name] for alias, name in _ALIASES.items()})
 # They go by the ranks of the rows within each label: forests have good ones, which log loss, and
 # with it weights that are learned, gives no credit for. An equal share for a linear model, which
 # the networks have as a part, lowers them.
 _OF_RANKS_OF_ROWS = ("average_precision", "roc_auc")
+
+
+# Arguments of functions for which a preset is as good.
+_MINOR = {"average", "pos_label", "zero_division", "empty", "k", "n_bins", "propensities"}
+# Names of the second argument of metrics that do not take decisions.
+_SCORES = {"y_score", "y_proba", "y_prob", "proba", "scores", "pred_decision"}
 
 
 def preset_for(metric: Any, folds: bool = True) -> dict[str, Any]:
@@ -64,8 +66,11 @@ def preset_for(metric: Any, folds: bool = True) -> dict[str, Any]:
 
     Parameters
     ----------
-    metric : str
-        A name of `PRESETS`; "neg_" before it means the same, and so does a number for k.
+    metric : str or callable
+        A name of `PRESETS` in any spelling, see `find_metric`; a scorer of scikit-learn; or a
+        function ``(Y, Y_hat)``, greater is better. Scorers and functions of scikit-learn and of
+        this package have the preset of their name. Of others, those of decisions are maximised by
+        a `GlobalThreshold`.
     folds : bool, default=True
         Whether there are folds. A tenth of the rows, on which training stops, is too little to gain
         by a calibration.
@@ -79,7 +84,8 @@ def preset_for(metric: Any, folds: bool = True) -> dict[str, Any]:
     ValueError
         If the metric is not known.
     """
-    preset = dict(PRESETS[_checked(metric)])
+    name = _name_of(metric)
+    preset = dict(PRESETS[name]) if name else _COMMON | _NETWORK | {"decoder": _decoder_for(metric)}
     if not folds:
         preset.pop("calibration", None)
     return preset
@@ -90,18 +96,66 @@ def vote_for(metric: Any) -> str | None:
 
     For the same metrics as `preset_for`, and with its errors.
     """
-    name = _checked(metric)
-    return None if _ALIASES.get(name, name) in _OF_RANKS_OF_ROWS else "learned"
+    return None if _name_of(metric) in _OF_RANKS_OF_ROWS else "learned"
 
 
-def _checked(metric: Any) -> str:
-    """Return the name of a metric in `PRESETS`, or raise a ValueError."""
-    name = metric
-    if isinstance(metric, str):
-        name = re.sub(r"_at_\d+$", "_at_k", metric.removeprefix("neg_"))
-    if isinstance(name, str) and name in PRESETS:
+def _name_of(metric: Any) -> str | None:
+    """Return the name of a metric in `PRESETS`; None for a callable that is none of them."""
+    if not callable(metric):
+        name = find_metric(metric, PRESETS)
+        if name is None:
+            raise ValueError(
+                f"metric must be one of {', '.join(PRESETS)}, a scorer of scikit-learn or a "
+                f"function (Y, Y_hat), got {describe(metric)}{suggest_metric(metric, PRESETS)}"
+            )
         return name
-    raise ValueError(
-        f"metric must be one of {', '.join(PRESETS)}, got {describe(metric)}"
-        f"{did_you_mean(metric, PRESETS)}"
-    )
+    function, options = _function_of(metric)
+    if not str(getattr(function, "__module__", "")).startswith(("sklearn.", "sklearn_mlloss.")):
+        return None
+    name = function.__name__.replace("f_measure", "f1")
+    average = inspect.signature(function).parameters.get("average")
+    default = None if average is None else average.default
+    chosen = options.get("average", default)
+    if default == "binary" and "average" not in options:
+        raise ValueError(
+            f"metric={function.__name__} needs an average over labels: give "
+            f"functools.partial({function.__name__}, average='macro')"
+        )
+    if not {key for key in options if (key, options[key]) != ("beta", 1)} <= _MINOR:
+        return None
+    found = find_metric(f"{name}_{chosen}", PRESETS)
+    return found or (find_metric(name, PRESETS) if chosen == default else None)
+
+
+def _function_of(metric: Any) -> tuple[Any, dict[str, Any]]:
+    """Return the function of a scorer or of a partial, and its arguments."""
+    if isinstance(metric, _BaseScorer):
+        return metric._score_func, metric._kwargs
+    if isinstance(metric, partial) and not metric.args:
+        return metric.func, metric.keywords
+    return metric, {}
+
+
+def _decoder_for(metric: Any) -> str | Decoder:
+    """Return a decoder that maximises a metric of decisions; "auto" for one of scores."""
+    function, options = _function_of(metric)
+    if isinstance(metric, _BaseScorer):
+        if metric._response_method != "predict":
+            return "auto"
+        of_labels = partial(function, **options) if options else function
+        return GlobalThreshold(of_labels if metric._sign > 0 else partial(_negative, of_labels))
+    check_call(metric, "metric", "Y", "Y_hat")
+    if _second_argument(function) in _SCORES:
+        return "auto"
+    return GlobalThreshold(metric)
+
+
+def _second_argument(function: Any) -> str:
+    try:
+        return [*inspect.signature(function).parameters][1]
+    except (TypeError, ValueError, IndexError):  # as of functions written in C
+        return ""
+
+
+def _negative(loss: Callable[..., float], *args: Any, **kwargs: Any) -> float:
+    return -loss(*args, **kwargs)

@@ -99,8 +99,8 @@ def read_data(search: LossDecoderSearchCV, X: Any, y: Any, params: dict) -> Sear
     """
     entropy = np.random.SeedSequence(draw_entropy(search.random_state))
     seeds = [int(seed) for seed in entropy.generate_state(4)]
-    estimator, (scorer, metric) = _seeded(search._base(), seeds[0]), search._scorer()
-    targets = TargetCodec().fit(y)
+    estimator, targets = _seeded(search._base(), seeds[0]), TargetCodec().fit(y)
+    scorer, metric = search._scorer(targets.kind == "multilabel")
     X, y = as_rows(X), plain_targets(y)
     check_consistent_length(X, y)
     Y = targets.transform(y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass
 from inspect import signature
@@ -11,7 +12,8 @@ import numpy as np
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.utils.metadata_routing import process_routing
 
-from .._data.messages import describe, describe_error, did_you_mean
+from .._data.messages import describe, describe_error
+from .._data.metric_names import find_metric, suggest_metric
 from .._data.targets import TargetCodec
 from .._data.weights import LARGEST_SUM, check_weight
 from .._sklearn import (
@@ -23,6 +25,7 @@ from .._sklearn import (
     _routing_enabled,
     _safe_indexing,
 )
+from ..metrics import multilabel_scorers
 from ..model_selection.comparison import draw_bootstraps
 from .count_metrics import CountMetric, count_metric
 from .defined import where_defined
@@ -39,11 +42,15 @@ __all__ = [
     "takes_weights",
 ]
 
+# Scorers of scikit-learn with these names ignore false positives in an indicator.
+OURS = ("neg_log_loss", "neg_brier_score")
 # In closed form, and where each is two calls of a scorer for each candidate.
 N_BOOTSTRAPS, N_SLOW_BOOTSTRAPS = 200, 50
 
 
-def make_scorer(scoring: Any, refit: Any, error_score: Any, estimator: Any) -> tuple[Any, str]:
+def make_scorer(
+    scoring: Any, refit: Any, error_score: Any, estimator: Any, multilabel: bool = True
+) -> tuple[Any, str]:
     """Return the scorer, and the name of the metric that the choice is made by.
 
     Parameters
@@ -51,21 +58,16 @@ def make_scorer(scoring: Any, refit: Any, error_score: Any, estimator: Any) -> t
     scoring, refit, error_score
         As of `LossDecoderSearchCV`.
     estimator : MultiLabelNetClassifier or Pipeline
+    multilabel : bool, default=True
+        Whether y is an indicator, for which names of log loss and Brier score mean those of this
+        package: those of scikit-learn ignore false positives.
     """
-    names = [scoring] if isinstance(scoring, str) else scoring
-    for name in names if isinstance(names, list | tuple | set) else ():
-        if isinstance(name, str) and name not in get_scorer_names():
-            raise ValueError(
-                "scoring must name scorers of sklearn.metrics.get_scorer_names(), or be a "
-                "callable or a dict such as sklearn_mlloss.metrics.multilabel_scorers(), got "
-                f"{name!r}{did_you_mean(name, get_scorer_names())}"
-            )
     if callable(scoring):
         return scoring, refit if isinstance(refit, str) else "score"
     if scoring is None or isinstance(scoring, str):
         if isinstance(refit, str) and refit != scoring:
             raise ValueError(f"refit must be a bool or {scoring!r}, got {describe(refit)}")
-        return check_scoring(estimator, scoring), "score"
+        return check_scoring(estimator, _named_scorer(scoring, multilabel)), "score"
     several = isinstance(scoring, list | tuple | set | dict)
     scorers = scoring.values() if isinstance(scoring, dict) else ()
     if (
@@ -77,6 +79,9 @@ def make_scorer(scoring: Any, refit: Any, error_score: Any, estimator: Any) -> t
             "scoring must be None, a name, a callable, a list of names or a dict with names, "
             f"got {describe(scoring)}"
         )
+    if isinstance(scoring, dict) or len(set(scoring)) == len(scoring) > 0:
+        pairs = scoring.items() if isinstance(scoring, dict) else zip(scoring, scoring, strict=True)
+        scoring = {name: _named_scorer(one, multilabel) for name, one in pairs}
     scorers = _check_multimetric_scoring(estimator, scoring)
     if refit is not False and refit not in scorers:
         raise ValueError(
@@ -85,6 +90,23 @@ def make_scorer(scoring: Any, refit: Any, error_score: Any, estimator: Any) -> t
         )
     metric = refit if isinstance(refit, str) else next(iter(scorers))
     return _MultimetricScorer(scorers=scorers, raise_exc=isinstance(error_score, str)), metric
+
+
+def _named_scorer(scoring: Any, multilabel: bool) -> Any:
+    """Return what a name stands for: a scorer of this package, or a name of scikit-learn's."""
+    if not isinstance(scoring, str):
+        return scoring
+    number = re.search(r"\d+$", scoring)  # of "precision_at_3"
+    ours = multilabel_scorers(k=max(1, int(number[0])) if number else 1) if multilabel else {}
+    theirs = get_scorer_names()
+    name = find_metric(scoring, [*theirs, *ours])
+    if name is None:
+        raise ValueError(
+            "scoring must name scorers of sklearn.metrics.get_scorer_names() or, with several "
+            "labels, of sklearn_mlloss.metrics.multilabel_scorers(), or be a callable or a dict, "
+            f"got {scoring!r}{suggest_metric(scoring, [*theirs, *ours])}"
+        )
+    return ours[name] if name in ours and (name in OURS or name not in theirs) else name
 
 
 def scorers_by_name(scorer: Any) -> dict[str, Any]:

@@ -103,9 +103,12 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
         Hyperparameters of `estimator`, as for `GridSearchCV`; each combination is trained with
         each loss. A parameter of losses, such as ``loss__gamma``, is for those that have it.
     scoring : str, callable, list, dict or None, default="f1_macro"
-        As for `GridSearchCV`, several metrics included. With NaN in y use
-        `sklearn_mlloss.metrics.multilabel_scorers`. Metrics of scikit-learn and of this package
-        are tried on y before training; see the notes.
+        As for `GridSearchCV`, several metrics included, and for an indicator also names of
+        `sklearn_mlloss.metrics.multilabel_scorers`, whose scorers take NaN in y: "hamming_loss",
+        "lrap". The order of words, "neg_" and "_score" do not matter. "neg_log_loss" and
+        "neg_brier_score" count all entries of an indicator, for which those of scikit-learn ignore
+        false positives. Metrics of scikit-learn and of this package are tried on y before training;
+        see the notes.
     cv : int, splitter or iterable of (train, test), default=5
         An int (None is 5) is the number of folds, stratified by label; with `groups`, those stay
         together.
@@ -499,8 +502,9 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
     def _base(self) -> Any:
         return MultiLabelNetClassifier() if self.estimator is None else self.estimator
 
-    def _scorer(self) -> tuple[Any, str]:
-        return make_scorer(self.scoring, self.refit, self.error_score, self._base())
+    def _scorer(self, multilabel: bool = True) -> tuple[Any, str]:
+        args = self.scoring, self.refit, self.error_score, self._base()
+        return make_scorer(*args, multilabel)
 
     def _metric(self, metric: str | None) -> str:
         """Return the name of a metric in the results."""

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from .._data.labels import to_dense
+from .._data.messages import describe
+from .._data.metric_names import find_metric, suggest_metric
 from .._data.scores import predict_matrix
 from .._data.tables import check_labels_of
 from .._data.validation import check_integer
@@ -57,7 +59,8 @@ def multilabel_scorers(k: int = 1, propensities: ArrayLike | None = None) -> dic
         "propensity_scored_precision_at_{k}", "neg_one_error", "neg_coverage_error",
         "neg_ranking_loss", "label_ranking_average_precision", "macro_average_precision". From
         predicted labels: "f1_micro", "f1_macro", "f1_samples", "jaccard_samples",
-        "neg_hamming_loss", "subset_accuracy".
+        "neg_hamming_loss", "subset_accuracy". Other spellings find them as well: "hamming_loss",
+        "macro_f1".
 
     Notes
     -----
@@ -104,10 +107,22 @@ def multilabel_scorers(k: int = 1, propensities: ArrayLike | None = None) -> dic
         ("neg_hamming_loss", hamming_loss, "predict", {}),
         ("subset_accuracy", subset_accuracy, "predict", {}),
     ]
-    return {
-        name: _MatrixScorer(metric, -1 if name.startswith("neg_") else 1, kwargs, method)
+    return _Scorers(
+        (name, _MatrixScorer(metric, -1 if name.startswith("neg_") else 1, kwargs, method))
         for name, metric, method, kwargs in table
-    }
+    )
+
+
+class _Scorers(dict):
+    """A dict of scorers that finds "hamming_loss" and "macro_f1" as well."""
+
+    def __missing__(self, name: Any) -> Any:
+        found = find_metric(name, self)
+        if found is None:
+            raise KeyError(
+                f"{describe(name)}; the scorers are {', '.join(self)}{suggest_metric(name, self)}"
+            )
+        return self[found]
 
 
 class _MatrixScorer(_Scorer):

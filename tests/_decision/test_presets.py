@@ -1,19 +1,37 @@
 """Presets of metrics: every preset fits, and predicts as documented."""
 
+import pickle
+from functools import partial
+
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.metrics import (
+    balanced_accuracy_score,
+    f1_score,
+    fbeta_score,
+    get_scorer,
+    hamming_loss,
+    label_ranking_average_precision_score,
+    log_loss,
+    make_scorer,
+    roc_auc_score,
+)
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 
 from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier
 from sklearn_mlloss._decision.presets import PRESETS, vote_for
-from sklearn_mlloss.decoders import DECODERS, get_decoder
+from sklearn_mlloss.decoders import DECODERS, GlobalThreshold, get_decoder
 from sklearn_mlloss.losses import LOSSES
-from sklearn_mlloss.metrics import multilabel_scorers
+from sklearn_mlloss.metrics import f_measure, multilabel_scorers
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(200, 4))
 Y = (2 * X @ rng.normal(size=(4, 3)) + rng.normal(size=(200, 3)) > 0.5).astype(int)
+TREE = MultiOutputClassifier(DecisionTreeClassifier(max_depth=2, random_state=0))
 SMALL = dict(hidden_layer_sizes=(8,), max_epochs=3, linear_part=False, random_state=0, device="cpu")
 
 
@@ -76,6 +94,84 @@ def test_names_of_scorers_mean_the_same():
         one = MultiLabelNetClassifier.for_metric(name)
         other = MultiLabelNetClassifier.for_metric(name.removeprefix("neg_").replace("_7", "_k"))
         assert one.get_params() == other.get_params()
+
+
+KNOWN = {
+    "scorer by name": (get_scorer("f1_macro"), "f1_macro"),
+    "scorer of scikit-learn": (make_scorer(f1_score, average="samples"), "f1_samples"),
+    "zero division": (make_scorer(f1_score, average="micro", zero_division=1), "f1_micro"),
+    "partial": (partial(f1_score, average="macro"), "f1_macro"),
+    "loss": (make_scorer(hamming_loss, greater_is_better=False), "hamming_loss"),
+    "function": (roc_auc_score, "roc_auc"),
+    "ranking": (label_ranking_average_precision_score, "label_ranking_average_precision"),
+    "probabilities": (log_loss, "log_loss"),
+    "ours": (partial(f_measure, average="samples"), "f1_samples"),
+    "ours by default": (f_measure, "f1_micro"),
+} | {f"our {name}": (scorer, name) for name, scorer in multilabel_scorers(k=2).items()}
+
+
+@pytest.mark.parametrize("case", KNOWN)
+def test_functions_and_scorers_have_the_preset_of_their_name(case):
+    metric, name = KNOWN[case]
+    of_metric, of_name = (
+        (MultiLabelNetClassifier.for_metric(one), DecodedClassifierCV.for_metric(one, TREE))
+        for one in (metric, name)
+    )
+    for one, other in zip(of_metric, of_name, strict=True):
+        assert one.get_params() == other.get_params()
+    assert vote_for(metric) == vote_for(name)
+
+
+def found(Y, Y_hat):
+    return float(Y[Y_hat == 1].sum())
+
+
+def missed(Y, Y_hat):
+    return float(Y[Y_hat == 0].sum())
+
+
+def f2(Y, Y_hat):
+    return fbeta_score(Y, Y_hat, beta=2, average="micro")
+
+
+@pytest.mark.parametrize(
+    "metric, same",
+    [
+        (found, found),
+        (make_scorer(missed, greater_is_better=False), found),
+        (make_scorer(fbeta_score, beta=2, average="micro"), f2),
+        (partial(fbeta_score, beta=2, average="micro"), f2),
+    ],
+    ids=["function", "loss", "scorer", "partial"],
+)
+def test_a_metric_of_decisions_without_a_preset_is_maximised(metric, same):
+    clf = DecodedClassifierCV.for_metric(metric, TREE, cv=2, random_state=0)
+    clf = pickle.loads(pickle.dumps(clone(clf)))
+    assert "GlobalThreshold" in repr(clf) and callable(clf.get_params()["decoder__metric"])
+    clf = pickle.loads(pickle.dumps(clf.fit(X, Y)))
+    expected = DecodedClassifierCV(TREE, GlobalThreshold(same), cv=2, random_state=0).fit(X, Y)
+    np.testing.assert_array_equal(clf.predict(X), expected.predict(X))
+    net = MultiLabelNetClassifier.for_metric(metric)
+    assert isinstance(net.decoder, GlobalThreshold) and net.cv == 10 and vote_for(metric)
+
+
+def test_a_metric_of_scores_without_a_preset_keeps_the_decoder_of_the_loss():
+    for metric in (
+        make_scorer(roc_auc_score, response_method="predict_proba", average="micro"),
+        partial(roc_auc_score, average="micro"),
+    ):
+        assert MultiLabelNetClassifier.for_metric(metric).decoder == "auto"
+        assert DecodedClassifierCV.for_metric(metric, TREE).decoder == "auto"
+
+
+def test_functions_that_are_no_metric_are_refused():
+    with pytest.raises(ValueError, match="f1_score needs an average.*average='macro'"):
+        MultiLabelNetClassifier.for_metric(f1_score)
+    with pytest.raises(TypeError, match=r"metric must be callable with \(Y, Y_hat\)"):
+        MultiLabelNetClassifier.for_metric(lambda model, X, y: 0.0)
+    clf = DecodedClassifierCV.for_metric(balanced_accuracy_score, TREE, cv=2)
+    with pytest.raises(ValueError, match="multilabel-indicator"):
+        clf.fit(X, Y)
 
 
 @pytest.mark.parametrize(

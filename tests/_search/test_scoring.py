@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn import config_context
-from sklearn.metrics import get_scorer, get_scorer_names
+from sklearn.metrics import get_scorer, get_scorer_names, log_loss
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 
 from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
 from sklearn_mlloss._data.targets import TargetCodec
 from sklearn_mlloss._search import scoring as search_scoring
 from sklearn_mlloss._search.scored_rows import ScoredRows
-from sklearn_mlloss._search.scoring import Scoring, takes_weights
+from sklearn_mlloss._search.scoring import Scoring, make_scorer, takes_weights
 from sklearn_mlloss.metrics import multilabel_scorers
 
 SCORERS = {name: get_scorer(name) for name in get_scorer_names()}
@@ -193,3 +193,35 @@ def test_each_metric_gets_the_weights_that_it_asks_for():
     assert not failed
     assert scores["plain"] == pytest.approx(plain)
     assert scores["weighted"] == pytest.approx(weighted)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["neg_log_loss", "log_loss", "brier_score", "hamming_loss", "lrap", "ece", "precision_at_2",
+     "exact_match", "f1_score_macro"],
+)  # fmt: skip
+def test_names_of_metrics_have_many_spellings(name):
+    labels = TargetCodec().fit(np.eye(3))
+    proba = np.random.default_rng(0).uniform(0.1, 0.9, size=(3, 3))
+    rows = ScoredRows(labels, proba, proba > 0.5)
+    scorer, _ = make_scorer(name, True, np.nan, MultiLabelNetClassifier())
+    expected = multilabel_scorers(k=2)[name]
+    assert scorer(rows, None, np.eye(3, dtype=int)) == expected(rows, None, np.eye(3, dtype=int))
+    several, metric = make_scorer([name, "roc_auc"], name, np.nan, MultiLabelNetClassifier())
+    assert metric == name and list(several._scorers) == [name, "roc_auc"]
+    both, _ = make_scorer({"one": name}, "one", np.nan, MultiLabelNetClassifier())
+    assert type(both._scorers["one"]) is type(scorer)
+
+
+def test_names_for_classes_are_those_of_scikit_learn():
+    for name in ("log_loss", "neg_log_loss"):
+        scorer, _ = make_scorer(name, True, np.nan, MultiLabelNetClassifier(), multilabel=False)
+        assert scorer._score_func is log_loss
+    with pytest.raises(ValueError, match="'ece'"):
+        make_scorer("ece", True, np.nan, MultiLabelNetClassifier(), multilabel=False)
+
+
+def test_unknown_names_are_refused_with_a_suggestion():
+    for scoring in ("makro_f1", ["accuracy", "makro_f1"], {"one": "makro_f1"}):
+        with pytest.raises(ValueError, match="'makro_f1'; did you mean 'f1_macro'"):
+            make_scorer(scoring, False, np.nan, MultiLabelNetClassifier())
