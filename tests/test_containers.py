@@ -15,7 +15,15 @@ from sklearn_mlloss import (
     MultiLabelNetClassifier,
     SoftVotingClassifier,
 )
-from sklearn_mlloss.inspection import CalibrationDisplay, LabelReportDisplay, ThresholdDisplay
+from sklearn_mlloss.inspection import (
+    CalibrationDisplay,
+    ConfusionMatrixDisplay,
+    LabelCountDisplay,
+    LabelReportDisplay,
+    PrecisionRecallDisplay,
+    ThresholdDisplay,
+    report,
+)
 from sklearn_mlloss.metrics import hamming_loss, multilabel_report, multilabel_scorers
 from sklearn_mlloss.model_selection import MultilabelStratifiedGroupKFold, MultilabelStratifiedKFold
 
@@ -322,7 +330,20 @@ def test_metrics_and_scorers_go_by_names():
 NET_OF_NAMES = net().fit(X, NAMED)
 
 
-@pytest.mark.parametrize("display", [CalibrationDisplay, LabelReportDisplay, ThresholdDisplay])
+DISPLAYS = [
+    CalibrationDisplay, ConfusionMatrixDisplay, LabelCountDisplay, LabelReportDisplay,
+    PrecisionRecallDisplay, ThresholdDisplay,
+]  # fmt: skip
+
+
+def test_the_report_goes_by_names(tmp_path):
+    with pytest.raises(ValueError, match=f"y {ORDER}"):
+        report(NET_OF_NAMES, X, REORDERED, tmp_path / "report.html")
+    with pytest.raises(ValueError, match=f"y_train {ORDER}"):
+        report(NET_OF_NAMES, X, NAMED, tmp_path / "report.html", X_train=X, y_train=REORDERED)
+
+
+@pytest.mark.parametrize("display", DISPLAYS)
 def test_displays_go_by_names(display):
     with pytest.raises(ValueError, match=f"y {ORDER}"):
         display.from_estimator(NET_OF_NAMES, X, REORDERED)

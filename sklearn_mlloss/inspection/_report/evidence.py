@@ -13,7 +13,7 @@ from ..._data.features import InputCodec
 from ..._data.labels import check_label_values, find_names
 from ..._data.responses import choose_method, label_scores
 from ..._data.scores import predict_matrix
-from ..._data.tables import is_frame
+from ..._data.tables import check_same_columns, columns_of, is_frame
 from ..._data.targets import TargetCodec
 from ..._sklearn import _num_samples
 from .._inputs import feature_names, read_targets
@@ -123,6 +123,7 @@ def collect(model: Any, X: Any, y: Any, X_train: Any, y_train: Any, label_names:
     if (X_train is None) != (y_train is None):
         given, lacking = ("X_train", "y_train") if y_train is None else ("y_train", "X_train")
         raise ValueError(f"{given} is given without {lacking}: give both, or none of them")
+    check_same_columns(y_train, columns_of(y), "y_train", "y")
     Y_train = None if y_train is None else _labels(targets, y_train, X_train, "y_train", "X_train")
     scores = label_scores(model, X, method, targets)
     if targets.kind == "multilabel":

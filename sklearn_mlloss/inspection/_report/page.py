@@ -281,7 +281,8 @@ _SCRIPT = """
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => head.firstChild.addEventListener("click", () => {
-    const down = head.getAttribute("aria-sort") !== "descending";
+    const now = head.getAttribute("aria-sort"), isNumber = head.classList.contains("n");
+    const down = now === null ? isNumber : now === "ascending";
     heads.forEach(other => other.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
     const key = row => { const cell = row.cells[column];
@@ -289,7 +290,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     const rows = [...body.rows].sort((a, b) => {
       const x = key(a), y = key(b);
       if (x === "" || y === "") return (x === "") - (y === "");
-      const order = isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y;
+      const order = isNaN(x) || isNaN(y) ? x.localeCompare(y, "en", {numeric: true}) : x - y;
       return down ? -order : order; });
     body.append(...rows);
   }));
