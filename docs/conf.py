@@ -5,6 +5,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import mathjax
+
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -30,7 +32,7 @@ exclude_patterns = ["_build", "auto_examples/*.ipynb", "sg_execution_times.rst"]
 templates_path = ["templates"]
 
 # -- Markdown: the pages are also read as they stand, so headings are the anchors.
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
 # -- Docstrings. Words in single backticks are parameters, or names that become links.
@@ -78,7 +80,10 @@ sphinx_gallery_conf = {
 # -- Looks
 html_theme = "pydata_sphinx_theme"
 html_title = "sklearn_mlloss"
-html_static_path = ["_static"]
+# MathJax is part of the site, so that formulas need no network. It draws them as SVG, without fonts.
+MATHJAX = Path(mathjax.__file__).parent / "static" / "mathjax" / "es5" / "tex-svg-full.js"
+html_static_path = ["_static", str(MATHJAX)]
+mathjax_path = MATHJAX.name
 html_css_files = ["pages.css"]
 # Pages of the first level that have none below them.
 html_sidebars = {
