@@ -80,8 +80,8 @@ sphinx_gallery_conf = {
 # -- Looks
 html_theme = "pydata_sphinx_theme"
 html_title = "sklearn_mlloss"
-# MathJax is part of the site, so that formulas need no network. It draws them as SVG, without fonts.
-MATHJAX = Path(mathjax.__file__).parent / "static" / "mathjax" / "es5" / "tex-svg-full.js"
+# MathJax is part of the site: formulas need no network, and, drawn as SVG, no fonts.
+MATHJAX = Path(mathjax.__file__).parent / "static/mathjax/es5/tex-svg-full.js"
 html_static_path = ["_static", str(MATHJAX)]
 mathjax_path = MATHJAX.name
 html_css_files = ["pages.css"]
