@@ -31,6 +31,8 @@ POINTS: dict[str, Any] = {"linestyle": "", "markeredgecolor": "white"}
 _NAME_LENGTH = 22
 # Inches that an entry of the legend takes, apart from its text, and a character of it.
 _KEY, _LETTER = 0.6, 0.085
+# Share of the width of a panel that a legend within it may cover; size of its small font.
+_MOST_COVERED, _SMALL = 0.75, 0.85
 # Points between a panel and its title: for a note of one line, and for each further one.
 _NOTE_PAD, _NOTE_LINE = 16, 11
 
@@ -172,8 +174,8 @@ def finish(
 ) -> None:
     """Name the axes and add a legend, outside the panels if the figure is new.
 
-    On existing axes, the legend is in a corner of the first one. A note, such as on what is not
-    shown, stands below the panels.
+    On existing axes, the legend is in a corner of the first one, or below it if it is too wide. A
+    note, such as on what is not shown, stands below the panels.
     """
     if is_new:
         figure = axes[0].figure
@@ -187,15 +189,28 @@ def finish(
     if note:
         axes[-1].set_xlabel(f"{xlabel}\n{note}")
     if handles:
-        axes[0].legend(handles=handles, fontsize="small", loc=corner)
+        width = axes_width(axes[0])
+        if _SMALL * _entry_width(handles) > _MOST_COVERED * width:  # it would hide what is drawn
+            n_lines = 1 + axes[0].get_xlabel().count("\n")
+            axes[0].legend(
+                handles=handles, fontsize="small", loc="upper left", bbox_to_anchor=(0, 0),
+                borderaxespad=3 + 1.5 * n_lines, ncols=legend_columns(handles, width),
+                frameon=False,
+            )  # fmt: skip
+        else:
+            axes[0].legend(handles=handles, fontsize="small", loc=corner)
     keep_inside(axes)
 
 
 def legend_columns(handles: Sequence[Any], width: float) -> int:
     """Return the number of columns of a legend that is at most so many inches wide."""
-    entry = _KEY + _LETTER * max((len(handle.get_label()) for handle in handles), default=0)
-    n_rows = max(1, -(-len(handles) // max(1, int(width // entry))))
+    n_rows = max(1, -(-len(handles) // max(1, int(width // _entry_width(handles)))))
     return max(1, -(-len(handles) // n_rows))
+
+
+def _entry_width(handles: Sequence[Any]) -> float:
+    """Return the width of an entry of a legend in inches."""
+    return _KEY + _LETTER * max((len(handle.get_label()) for handle in handles), default=0)
 
 
 def axes_width(ax: Axes) -> float:

@@ -328,6 +328,19 @@ def test_existing_axes_are_used():
         ThresholdDisplay.from_predictions(Y, scores, ax=ax, n_bootstrap=0)
 
 
+def test_a_legend_that_is_wider_than_the_axes_is_below_them():
+    Y, scores = table()
+    figure = Figure()
+    axes = figure.subplots(1, 3)
+    ThresholdDisplay.from_predictions(Y, scores, ax=axes, n_bootstrap=5)
+    figure.draw_without_rendering()
+    legend = axes[0].get_legend()
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names[-1] == "90% interval of the best threshold" and names[1] == "90% interval of F1"
+    box = legend.get_window_extent()
+    assert 0 <= box.y0 and box.y1 <= axes[0].xaxis.label.get_window_extent().y0 + 1
+
+
 @pytest.mark.parametrize("n_labels", [1, 2, 5, 6, 12])
 def test_figures_of_any_size_are_drawn_without_warnings(n_labels):
     before = dict(matplotlib.rcParams)
