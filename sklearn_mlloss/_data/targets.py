@@ -195,7 +195,8 @@ class TargetCodec:
         Parameters
         ----------
         y : array-like, DataFrame or sparse matrix
-            The true targets, with the same columns as in `fit`, if both have names.
+            The true targets, with the same columns as in `fit`, if both have names. Labels that
+            are NaN do not count, nor do rows without any other.
         predicted : array or sparse matrix
             As `inverse_transform` returns it.
         sample_weight : array-like of shape (n_samples,), optional
@@ -207,15 +208,21 @@ class TargetCodec:
         if self.kind == "multilabel":
             y = self.transform(y)
             predicted = predicted.toarray() if sp.issparse(predicted) else predicted
-            if y.dtype.kind == "f":
-                raise ValueError(
-                    "y has soft labels, or NaN for what was not observed (Input y contains NaN), "
-                    "and accuracy has no place for them: use a metric of sklearn_mlloss.metrics, "
-                    "such as subset_accuracy"
-                )
         else:
             y = _column(_read(y))  # of classes that may be new
         weight = check_weight(sample_weight, y, per_label=False, largest_sum=LARGEST_SUM)
+        if self.kind == "multilabel" and y.dtype.kind == "f":
+            missing = np.isnan(y)
+            if not (missing | (y == 0) | (y == 1)).all():
+                raise ValueError(
+                    "y has soft labels, which accuracy has no place for: use a metric of "
+                    "sklearn_mlloss.metrics, such as multilabel_brier_score"
+                )
+            rows = ~missing.all(axis=1)
+            if not rows.any():
+                raise ValueError("y is NaN in all rows, so that there is nothing to score")
+            y, predicted = np.where(missing, predicted, y)[rows].astype(int), predicted[rows]
+            weight = None if weight is None else weight[rows]
         return accuracy_score(y, predicted, sample_weight=weight)
 
     def inverse_transform(self, decisions: np.ndarray) -> Any:

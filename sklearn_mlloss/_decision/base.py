@@ -145,7 +145,7 @@ class LabelClassifier(ClassifierMixin, FileEstimator, ABC):
         X : see `predict`
         y : array-like, DataFrame or sparse matrix
             True labels. Columns with names must be those of the y that was fitted, in that order,
-            if that had names.
+            if that had names. Labels that are NaN do not count.
         sample_weight : array-like of shape (n_samples,), optional
             Weights >= 0.
 

@@ -10,6 +10,7 @@ from sklearn.exceptions import DataConversionWarning
 
 from sklearn_mlloss._data import targets as module
 from sklearn_mlloss._data.targets import TargetCodec
+from sklearn_mlloss.metrics import subset_accuracy
 
 Y = np.array([[0, 1, 1], [1, 0, 0], [0, 0, 0], [1, 1, 1]])
 NAN = np.nan
@@ -421,3 +422,17 @@ def test_little_more_than_the_result_is_allocated(convert):
         assert tracemalloc.get_traced_memory()[1] < 1.6 * targets.nbytes
     finally:
         tracemalloc.stop()
+
+
+def test_score_leaves_out_what_is_missing():
+    y = np.array([[1, np.nan], [0, 1], [np.nan, np.nan], [1, 1]])
+    predicted = np.array([[1, 0], [0, 0], [1, 1], [1, 1]])
+    codec = TargetCodec().fit(y)
+    assert codec.score(y, predicted) == subset_accuracy(y, predicted) == 2 / 3
+    weight = [1, 2, 5, 1]
+    assert codec.score(y, predicted, weight) == subset_accuracy(y, predicted, sample_weight=weight)
+    assert codec.score(y, sp.csr_matrix(predicted)) == 2 / 3
+    with pytest.raises(ValueError, match="soft labels.*multilabel_brier_score"):
+        codec.score(np.where(np.isnan(y), 0.3, y), predicted)
+    with pytest.raises(ValueError, match="y is NaN in all rows"):
+        codec.score(np.full((4, 2), np.nan), predicted)
