@@ -203,7 +203,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     net_params : dict, optional
         ``optimizer__param_groups``, ``torch_load_kwargs``, ``callbacks__...`` of skorch's net.
     verbose : int, default=0
-        1 prints the losses of each epoch.
+        1 prints the losses of each epoch, with the number of the fold.
 
     Attributes
     ----------

@@ -451,6 +451,11 @@ def effect_of_verbose(capsys):
     make(verbose=1).fit(X, Y)
     out = capsys.readouterr().out
     assert "train_loss" in out and len(out.strip().splitlines()) == 7
+    make(verbose=1, cv=2, ensemble=False, max_epochs=1, memory=None).fit(X, Y)
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert [line.split("  ")[0] for line in lines] == [
+        name for name in ("fold 1/2", "fold 2/2", "all rows") for _ in range(3)
+    ]
 
 
 EFFECTS = {

@@ -20,7 +20,7 @@ from ..losses import Criterion, FunctionLoss, Loss, get_loss
 from ..networks import MLP
 from ..networks.linear import LinearPart
 from .batches import Table, block_size
-from .callbacks import BestWeights, Schedule
+from .callbacks import BestWeights, EpochLog, Schedule
 from .device import call_seeded
 from .encoding import Encoder
 from .net import FIXED, VALID_ROWS, TableNet
@@ -156,6 +156,9 @@ def build_net(
     net.network_, net.exclusive_ = arguments, plan.exclusive
     args = PRECISIONS[params.precision], _initial_bias(loss), last
     call_seeded(net.start, *args, seed=seed, device=torch.device("cpu"))
+    for _, callback in net.callbacks_:
+        if isinstance(callback, EpochLog):
+            callback.name = plan.name
     name = "encoding" if params.module is None else "module"
     check_outputs(net.module_, encoder.n_inputs, loss.n_outputs_, name)
     return net

@@ -39,6 +39,7 @@ __all__ = [
     "BUILT_IN",
     "BestWeights",
     "Diverged",
+    "EpochLog",
     "OutputsByEpoch",
     "Progress",
     "Schedule",
@@ -272,8 +273,19 @@ class Progress(Callback):
         self.on_epoch_end(net)
 
 
+class EpochLog(PrintLog):
+    """skorch's table of the epochs, whose lines begin with the name of one of several nets."""
+
+    name = ""
+
+    def table(self, row: Any) -> str:
+        """Return the header and the line of an epoch."""
+        lines = super().table(row).splitlines()
+        return "\n".join(f"{self.name}  {line}" if self.name else line for line in lines)
+
+
 # Callbacks for which nothing is recorded per batch.
-BUILT_IN = (BestWeights, Schedule, OutputsByEpoch, Progress, EpochTimer, PrintLog)
+BUILT_IN = (BestWeights, Schedule, OutputsByEpoch, Progress, EpochTimer, EpochLog, PrintLog)
 
 
 class TableDataset(Dataset):

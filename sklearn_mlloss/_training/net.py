@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EpochTimer, PrintLog
+from skorch.callbacks import Callback, EpochTimer
 from torch import Tensor, nn
 
 from .._data.rows import Rows
@@ -33,6 +33,7 @@ from .callbacks import (
     BUILT_IN,
     BestWeights,
     Diverged,
+    EpochLog,
     StopTraining,
     check_callbacks,
     follows_batches,
@@ -122,7 +123,7 @@ class TableNet(NetInterface, NeuralNet):
 
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
         """Return skorch's epoch log if verbose; losses are recorded without callbacks."""
-        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())] if self.verbose else []
+        return [("epoch_timer", EpochTimer()), ("print_log", EpochLog())] if self.verbose else []
 
     def initialize_optimizer(self, triggered_directly=None):
         """Create the optimiser without importing torch._dynamo."""
