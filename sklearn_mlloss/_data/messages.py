@@ -8,6 +8,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ __all__ = [
     "describe",
     "describe_error",
     "did_you_mean",
+    "held_back",
     "warn_user",
     "without_rows",
 ]
@@ -24,6 +26,8 @@ __all__ = [
 # Characters of a value that a message shows; containers that it shows, and their items.
 LONGEST = 200
 SHOWN, MOST_ITEMS = (list, tuple, set, frozenset, dict), 10
+# The category of warnings that are held back, and their messages.
+_HELD: ContextVar[tuple[type[Warning], list[str]] | None] = ContextVar("held", default=None)
 PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
@@ -114,12 +118,30 @@ def warn_user(message: str | Warning, category: type[Warning] = UserWarning) -> 
         A Warning has its own category.
     category : type, default=UserWarning
     """
+    held = _HELD.get()
+    if held is not None and issubclass(category, held[0]):
+        held[1].append(str(message))
+        return
     frame, level, of_user = inspect.currentframe(), 1, 1
     while frame is not None:
         if frame.f_code.co_filename.startswith(PACKAGE):
             of_user = level + 1
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=of_user)
+
+
+@contextmanager
+def held_back(category: type[Warning]) -> Iterator[list[str]]:
+    """Collect the messages of `warn_user` of a category, in this thread, instead of warning.
+
+    Python's own `catch_warnings` would catch those of other threads as well.
+    """
+    messages: list[str] = []
+    token = _HELD.set((category, messages))
+    try:
+        yield messages
+    finally:
+        _HELD.reset(token)
 
 
 def _is_container(value: Any) -> bool:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from joblib import effective_n_jobs
 from scipy.stats import rankdata
-from sklearn.exceptions import FitFailedWarning
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 
 from .._data.messages import warn_user
 from .._sklearn import _MultimetricScorer
 from ..model_selection.comparison import corrected_t_test, practical_difference
-from .candidates import Candidate
+from .candidates import Candidate, Setting
 from .evaluate import Outcome
 from .training import FoldScores
 
@@ -32,11 +32,14 @@ __all__ = [
     "metrics_of",
     "nothing_scored",
     "tabulate",
+    "warn_of_doubts",
     "warn_of_failures",
 ]
 
 LEVEL = 0.05  # of the tests that the verdicts follow from
 SAME = "not significantly different"
+# With two splits there is one degree of freedom: even .12 and .64 differ by chance.
+FEWEST, TOO_FEW = 3, "too few folds to judge"
 # Seconds from one line of progress to the next, where not each training has one.
 INTERVAL = 5.0
 
@@ -119,6 +122,34 @@ def warn_of_failures(errors: Sequence[str]) -> None:
     if len(failed) == len(errors):
         raise ValueError(message)
     warn_user(message, FitFailedWarning)
+
+
+def warn_of_doubts(
+    settings: Sequence[Setting], fold_scores: Sequence[Sequence[FoldScores]], of_refit: list[str]
+) -> None:
+    """Warn once of trainings that did not converge, with the names of their losses.
+
+    Parameters
+    ----------
+    settings, fold_scores
+        The trainings.
+    of_refit : list of str
+        What the training on all rows warned of.
+    """
+    where, messages = [], []
+    for setting, parts in zip(settings, fold_scores, strict=True):
+        folds = [str(k) for k, part in enumerate(parts, 1) if part.doubts]
+        messages += [message for part in parts for message in part.doubts]
+        if folds:
+            where.append(f"{setting.title} (fold{'s' * (len(folds) > 1)} {', '.join(folds)})")
+    if of_refit:
+        where.append("the chosen one on all rows")
+    messages += of_refit
+    if messages:
+        warn_user(
+            f"some trainings may not have converged: {', '.join(where)}. The first: {messages[0]}",
+            ConvergenceWarning,
+        )
 
 
 def nothing_scored(outcomes: Sequence[Outcome]) -> ValueError:
@@ -286,7 +317,8 @@ def _verdicts(
     if n_splits == 1:
         words = np.full(len(mean), "", dtype=object)
     else:
-        words = np.where(p_value < LEVEL, "worse", SAME).astype(object)
+        alike = SAME if n_splits >= FEWEST else TOO_FEW
+        words = np.where(p_value < LEVEL, "worse", alike).astype(object)
         words[equivalent >= 1 - LEVEL] = "equivalent"
     words[~np.isfinite(mean)] = "failed"
     words[best] = "best" if np.isfinite(mean[best]) else "failed"
@@ -367,6 +399,12 @@ def _conclusions(
         return ["One split says nothing about chance: use cv=5."]
     if others < 1:
         return ["There is nothing to compare."]
+    if TOO_FEW in verdicts:
+        number = verdicts.count(TOO_FEW)
+        return [
+            f"{n_splits} folds are too few to judge {number} of the "
+            f"{_count(others, 'other candidate')}: use cv=5."
+        ]
     same = [row for row, verdict in enumerate(verdicts) if verdict in ("equivalent", SAME)]
     if not same:
         return [f"The best is better than the {_count(others, 'other candidate')} (p < {LEVEL})."]

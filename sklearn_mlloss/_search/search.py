@@ -10,13 +10,14 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import MetaEstimatorMixin, clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._data.fitting import unchanged_on_error
-from .._data.messages import describe, warn_user
+from .._data.messages import describe, held_back, warn_user
 from .._data.persistence import VersionedEstimator
 from .._data.tables import as_rows
 from .._data.targets import plain_targets
@@ -51,6 +52,7 @@ from .report import (
     metrics_of,
     nothing_scored,
     tabulate,
+    warn_of_doubts,
     warn_of_failures,
 )
 from .scored_rows import ScoredRows
@@ -310,9 +312,12 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
             self._set_results(data, candidates, fold_scores, outcomes)
             if self.refit is not False or not self.multimetric_:
                 self._choose(data.metric, candidates, outcomes)
+            doubts: list[str] = []
             if self.refit:
                 chosen = candidates[self.best_index_]
-                self._refit(data, chosen, fold_scores[chosen.setting.number], n_trainings, task)
+                with held_back(ConvergenceWarning) as doubts:
+                    self._refit(data, chosen, fold_scores[chosen.setting.number], n_trainings, task)
+            warn_of_doubts(settings, fold_scores, doubts)
             if task is not None:
                 task.end({})
             self._print(f"Done in {describe_seconds(time.perf_counter() - start)}")
@@ -337,10 +342,10 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
             calibration; its mean "score"; "difference" to the best, its "std_error" and "p_value"
             by `corrected_t_test`; the probabilities "better", "equivalent" and "worse" that it is
             so in practice, by `practical_difference`; "verdict", which is "best", "equivalent"
-            (with a probability of 95%), "worse" (p < 0.05), "not significantly different" or
-            "failed", and empty after a single split; "error"; and "index", its row in
-            `cv_results_`. The best was chosen for its score, and p-values are not corrected for
-            the number of candidates: they are somewhat too small.
+            (with a probability of 95%), "worse" (p < 0.05), "not significantly different" (with
+            two folds "too few folds to judge") or "failed", and empty after a single split;
+            "error"; and "index", its row in `cv_results_`. The best was chosen for its score, and
+            p-values are not corrected for the number of candidates: they are somewhat too small.
         """
         check_is_fitted(self)
         table = compare(self.cv_results_, self._metric(metric), self._sizes, rope)

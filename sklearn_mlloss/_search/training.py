@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
-from .._data.messages import describe_error
+from .._data.messages import describe_error, held_back
 from .._data.parallel import call_in_parallel
 from .._data.responses import inside, score_matrix
 from .._data.targets import TargetCodec
@@ -41,6 +42,8 @@ class FoldScores:
         What went wrong, else empty.
     history : dict of lists, list of such dicts, or None
         ``history_`` of the classifier; None if training failed.
+    doubts : tuple of str
+        What training warned of: that it did not converge.
     """
 
     scores: np.ndarray | None
@@ -49,6 +52,7 @@ class FoldScores:
     predict_time: float = 0.0
     error: str = ""
     history: dict | list | None = None
+    doubts: tuple[str, ...] = ()
 
 
 def train(
@@ -139,14 +143,18 @@ def _train_fold(
     try:
         X_train, y_train = _safe_split(estimator, X, y, train)
         fit_params = _check_method_params(X, fit_params, indices=train)
-        model = fit_setting(estimator, params, X_train, y_train, fit_params, task, name, number)
+        with held_back(ConvergenceWarning) as doubts:
+            model = fit_setting(estimator, params, X_train, y_train, fit_params, task, name, number)
         fit_time = time.perf_counter() - start
         X_test, _ = _safe_split(estimator, X, y, test, train)
         scores, count = _raw_scores(model, X_test, targets)
         if not np.isfinite(scores).all():
             raise ValueError("the scores are not finite: training has diverged")
         predict_time = time.perf_counter() - start - fit_time
-        return FoldScores(scores, count, fit_time, predict_time, history=last_step(model).history_)
+        history = last_step(model).history_
+        return FoldScores(
+            scores, count, fit_time, predict_time, history=history, doubts=tuple(doubts)
+        )
     except Exception as error:
         if raises:
             raise

@@ -36,6 +36,7 @@ _KINDS = ("heatmap", "dots")
 # Verdicts on candidates that may be as good as the best, and how both plots name them.
 _AS_GOOD = ("equivalent", "not significantly different")
 _TIE = "not significantly different from the best"
+_TOO_FEW = "too few folds to judge"
 # Characters of a name beside the plot.
 _NAME_LENGTH = 28
 # Inches that a character of a name, a digit in a cell and a line of text take.
@@ -82,7 +83,7 @@ class LossComparisonDisplay:
     image_ : AxesImage or None
         The heat map.
     dots_ : dict of Line2D, or None
-        The dots by verdict: "best", "alike" and "worse".
+        The dots by verdict: "best", "alike", "worse" and "few".
 
     See Also
     --------
@@ -326,6 +327,7 @@ class LossComparisonDisplay:
             "best": (verdict == "best", VERMILLION, "D", "best"),
             "alike": (np.isin(verdict, _AS_GOOD), BLUE, "o", _TIE),
             "worse": (verdict == "worse", "0.35", "s", "worse"),
+            "few": (verdict == _TOO_FEW, BLUE, "o", _TOO_FEW),
             "": (verdict == "", BLUE, "o", "one split, no test"),
         }
         for kind, (which, colour, marker, label) in kinds.items():

@@ -4,6 +4,9 @@ import pickle
 
 import numpy as np
 import pytest
+from joblib import parallel_backend
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold
 
 from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
@@ -125,3 +128,29 @@ def test_summary_where_the_best_is_significantly_better(reference):
     alone = search(losses=["bce"], decoders=["threshold"]).fit(X, Y)
     assert "There is nothing to compare." in alone.summary()
     assert "from the chosen candidate on new rows" in alone.summary()
+
+
+def test_two_folds_are_too_few_to_judge():
+    fitted = LossDecoderSearchCV(NET, ["bce", "zlpr"], ["threshold"], cv=KFold(2), random_state=0)
+    fitted.fit(X, Y)
+    for k, scores in enumerate(([0.10, 0.6], [0.15, 0.7])):
+        fitted.cv_results_[f"split{k}_test_score"] = np.array(scores)
+    fitted.cv_results_["mean_test_score"] = np.array([0.125, 0.65])
+    fitted.cv_results_["rank_test_score"] = np.array([2, 1])
+    assert fitted.compare()["verdict"].tolist() == ["best", "too few folds to judge"]
+    assert "2 folds are too few to judge 1 of the 1 other candidate: use cv=5." in fitted.summary()
+    assert "not significantly" not in fitted.summary()
+
+
+@pytest.mark.filterwarnings("default::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_one_warning_names_all_losses_that_did_not_converge(n_jobs):
+    still = "validation score still improved when max_epochs=3"
+    with pytest.warns(ConvergenceWarning) as caught, parallel_backend("threading"):
+        search().set_params(n_jobs=n_jobs).fit(X, Y)
+    (message,) = [str(one.message) for one in caught]
+    assert still in message
+    assert message.startswith("some trainings may not have converged: bce (folds 1, 2, 3), zlpr (")
+    assert ", the chosen one on all rows. The first: the" in message
+    with pytest.warns(ConvergenceWarning, match=f"^the {still}"):
+        clone(NET).fit(X, Y)

@@ -214,6 +214,13 @@ def test_a_single_split_has_no_test(kind):
     assert legend(display.figure_) == (["best", "one split, no test"][: 1 + (kind == "dots")])
 
 
+def test_two_splits_are_too_few():
+    found = table(["bce", "zlpr"], ["threshold"], [[0.1, 0.3], [0.6, 0.7]])
+    display = LossComparisonDisplay(found, n_splits=2).plot(kind="dots")
+    assert legend(display.figure_) == ["best", "too few folds to judge"]
+    assert display.dots_["few"].get_xdata() == pytest.approx([-0.45])
+
+
 @pytest.mark.parametrize("kind", ["heatmap", "dots"])
 def test_nothing_but_failures_is_drawn_without_warnings(kind):
     found = table(["bce", "zlpr"], ["threshold"], [NAN, NAN])
