@@ -26,6 +26,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "api_tables",
+    "social",
 ]
 root_doc = "index"
 exclude_patterns = ["_build", "auto_examples/*.ipynb", "sg_execution_times.rst"]
@@ -80,6 +81,7 @@ sphinx_gallery_conf = {
 # -- Looks
 html_theme = "pydata_sphinx_theme"
 html_title = "sklearn_mlloss"
+html_favicon = "_static/logo.svg"
 # MathJax is part of the site: formulas need no network, and, drawn as SVG, no fonts.
 MATHJAX = Path(mathjax.__file__).parent / "static/mathjax/es5/tex-svg-full.js"
 html_static_path = ["_static", str(MATHJAX)]
@@ -93,13 +95,42 @@ html_sidebars = {
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
+    "logo": {
+        "text": "sklearn_mlloss",
+        "image_light": html_favicon,
+        "image_dark": html_favicon,
+    },
     "navbar_align": "left",
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 5,
     "show_toc_level": 2,
-    "secondary_sidebar_items": ["page-toc"],
+    # Pages made from docstrings and examples have no file of their own to edit.
+    "secondary_sidebar_items": {
+        "*": ["page-toc", "edit-this-page"],
+        "api/**": ["page-toc"],
+        "auto_examples/**": ["page-toc"],
+    },
     "footer_start": ["copyright"],
     "footer_end": [],
     "pygments_light_style": "tango",
 }
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+
+# -- Where the pages, their source and other versions are, for those who publish them.
+html_baseurl = os.environ.get("SKLEARN_MLLOSS_DOCS_URL", "")
+if repository := os.environ.get("SKLEARN_MLLOSS_REPOSITORY"):
+    html_theme_options |= {
+        "use_edit_page_button": True,
+        "icon_links": [
+            {"name": "Repository", "url": repository, "icon": "fa-brands fa-git-alt"}
+        ],
+    }
+    html_context = {
+        "edit_page_url_template": f"{repository}/edit/main/docs/{{{{ file_name }}}}"
+    }
+# A list of versions as JSON, in the form of the theme: a URL, or a path in docs.
+if versions := os.environ.get("SKLEARN_MLLOSS_DOCS_VERSIONS"):
+    html_theme_options |= {
+        "switcher": {"json_url": versions, "version_match": version},
+        "navbar_end": ["version-switcher", "theme-switcher", "navbar-icon-links"],
+    }

@@ -107,7 +107,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
     scoring : str, callable, list, dict or None, default="f1_macro"
         As for `GridSearchCV`, several metrics included, and for an indicator also names of
         `sklearn_mlloss.metrics.multilabel_scorers`, whose scorers take NaN in y: "hamming_loss",
-        "lrap". The order of words, "neg_" and "_score" do not matter. "neg_log_loss" and
+        "lrap". The order of words, ``"neg_"`` and ``"_score"`` do not matter. "neg_log_loss" and
         "neg_brier_score" count all entries of an indicator, for which those of scikit-learn ignore
         false positives. Metrics of scikit-learn and of this package are tried on y before training;
         see the notes.
