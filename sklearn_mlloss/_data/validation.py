@@ -275,6 +275,8 @@ def check_n_jobs(n_jobs: Any) -> None:
 def check_nested(estimator: BaseEstimator, params: Mapping[str, Any]) -> None:
     """Raise a ValueError for a nested name, such as "loss__gamma", that does not exist."""
     for key in params:
+        if "__" not in key:
+            continue
         part, *names = estimator, *key.split("__")
         for depth, name in enumerate(names):
             path = "__".join(names[:depth])
