@@ -428,10 +428,12 @@ class SeparableLoss(Loss):
         low, high = torch.full_like(prior, -30.0), torch.full_like(prior, 30.0)
         # Some links never reach 1: for a larger prior, the gradient would vanish at the bias.
         prior = torch.minimum(prior, self.eta(high) - 1e-4)
-        for _ in range(50):
-            middle = (low + high) / 2
-            below = self.eta(middle) < prior
-            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        # As 50 bisections, five at a time: a call takes as long for 31 logits as for one.
+        parts = torch.arange(1, 32, dtype=prior.dtype)[:, None]
+        for _ in range(10):
+            width = (high - low) / 32
+            below = (self.eta(low + parts * width) < prior).sum(dim=0)
+            low, high = low + below * width, low + (below + 1) * width
         return ((low + high) / 2).numpy()
 
     def _update(self):
