@@ -26,6 +26,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "api_tables",
+    "search_words",
     "social",
 ]
 root_doc = "index"
