@@ -307,7 +307,8 @@ class Untouched(Decoder):
 def test_risk_control_gets_reserved_rows(params, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "sklearn_mlloss.classifier.reserve", lambda *a: seen.append(reserve(*a)) or seen[-1]
+        "sklearn_mlloss.classifier.reserve",
+        lambda *args, **params: seen.append(reserve(*args, **params)) or seen[-1],
     )
     net = make(decoder=Untouched(), calibration="sigmoid", store_cv_results=True, **params)
     net.fit(X, Y)

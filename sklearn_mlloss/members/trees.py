@@ -6,18 +6,22 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.utils.validation import check_is_fitted
 
 from .._data.features import InputCodec, check_rows
 from .._data.fitting import draw_entropy, unchanged_on_error
 from .._data.responses import inside
-from .._data.rows import Rows
+from .._data.rows import Inputs, Rows
 from .._data.targets import TargetCodec
-from .._data.validation import check_integer, check_n_jobs
+from .._data.validation import check_integer, check_n_jobs, is_auto
 from .._decision.base import ProbabilityClassifier
 
 __all__ = ["MultiLabelExtraTreesClassifier"]
+
+# About as many rows decide between the values of `max_features`.
+ROWS_TO_CHOOSE = 1000
 
 
 @dataclass(eq=False, repr=False)
@@ -35,8 +39,11 @@ class MultiLabelExtraTreesClassifier(ProbabilityClassifier):
     max_leaf_nodes : int or None, default=512
         Largest number of leaves per tree; None does not limit it. A tree takes up to 8 kB per label
         with 512 leaves, and on the tables of the benchmarks predicts as well as without a limit.
-    max_features : {"sqrt", "log2"}, int, float or None, default="sqrt"
-        How many columns each split chooses from, as in scikit-learn.
+    max_features : {"auto", "sqrt", "log2"}, int, float or None, default="auto"
+        How many columns each split chooses from, as in scikit-learn. "auto" is "sqrt", and half of
+        the columns if rows are like short texts: if less than the square root of the number of
+        columns differ from the median of their column in the average row, so that most draws of
+        "sqrt" would have none of these.
     min_samples_leaf : int or float, default=1
         Smallest number (or share) of rows in a leaf.
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
@@ -109,7 +116,7 @@ class MultiLabelExtraTreesClassifier(ProbabilityClassifier):
     _: KW_ONLY
     n_estimators: int = 50
     max_leaf_nodes: int | None = 512
-    max_features: Any = "sqrt"
+    max_features: Any = "auto"
     min_samples_leaf: Any = 1
     categorical_features: Any = "from_dtype"
     n_jobs: int | None = None
@@ -146,7 +153,16 @@ class MultiLabelExtraTreesClassifier(ProbabilityClassifier):
             rows, _ = check_rows(X, self._targets, y, sample_weight)
             seed = int(np.random.SeedSequence(draw_entropy(self.random_state)).generate_state(1)[0])
             self.labels_of_forests_ = _labels_with_same_rows(rows)
-            self.forests_ = [self._grow(rows, labels, seed) for labels in self.labels_of_forests_]
+            max_features = self.max_features
+            if is_auto(max_features):
+                max_features = 0.5 if _like_short_texts(X) else "sqrt"
+            forest = ExtraTreesRegressor(
+                self.n_estimators, max_leaf_nodes=self.max_leaf_nodes, max_features=max_features,
+                min_samples_leaf=self.min_samples_leaf, n_jobs=self.n_jobs, random_state=seed,
+            )  # fmt: skip
+            self.forests_ = [
+                _grow(clone(forest), rows, labels) for labels in self.labels_of_forests_
+            ]
         return self
 
     @property
@@ -156,21 +172,6 @@ class MultiLabelExtraTreesClassifier(ProbabilityClassifier):
         importances = [forest.feature_importances_ for forest in self.forests_]
         n_labels = [len(labels) for labels in self.labels_of_forests_]
         return np.average(importances, axis=0, weights=n_labels)
-
-    def _grow(self, rows: Rows, labels: np.ndarray, seed: int) -> ExtraTreesRegressor:
-        """Return the forest of labels that are observed in the same rows, with equal weights."""
-        weight, counts = rows.weight, ~np.isnan(rows.Y[:, labels[0]])
-        if weight is not None:
-            weight = weight if weight.ndim == 1 else weight[:, labels[0]]
-            counts &= weight > 0
-            weight = weight[counts]
-        targets = rows.Y[np.ix_(counts, labels)].astype(np.float64)
-        forest = ExtraTreesRegressor(
-            self.n_estimators, max_leaf_nodes=self.max_leaf_nodes, max_features=self.max_features,
-            min_samples_leaf=self.min_samples_leaf, n_jobs=self.n_jobs, random_state=seed,
-        )  # fmt: skip
-        targets = targets.ravel() if len(labels) == 1 else targets
-        return forest.fit(rows.X[counts], targets, weight)
 
     def __sklearn_tags__(self):
         """Return scikit-learn's tags: which targets, sparse input and missing values are taken."""
@@ -188,6 +189,18 @@ class MultiLabelExtraTreesClassifier(ProbabilityClassifier):
         return inside(scores)
 
 
+def _grow(forest: ExtraTreesRegressor, rows: Rows, labels: np.ndarray) -> ExtraTreesRegressor:
+    """Fit a forest on labels that are observed in the same rows, with equal weights."""
+    weight, counts = rows.weight, ~np.isnan(rows.Y[:, labels[0]])
+    if weight is not None:
+        weight = weight if weight.ndim == 1 else weight[:, labels[0]]
+        counts &= weight > 0
+        weight = weight[counts]
+    targets = rows.Y[np.ix_(counts, labels)].astype(np.float64)
+    targets = targets.ravel() if len(labels) == 1 else targets
+    return forest.fit(rows.X[counts], targets, weight)
+
+
 def _labels_with_same_rows(rows: Rows) -> list[np.ndarray]:
     """Return the numbers of labels that are observed in the same rows, with equal weights."""
     weight = np.ones(()) if rows.weight is None or rows.weight.ndim == 1 else rows.weight
@@ -197,3 +210,15 @@ def _labels_with_same_rows(rows: Rows) -> list[np.ndarray]:
     _, place = np.unique(entries, axis=1, return_inverse=True)
     place = place.ravel()  # numpy 2.0 has another shape
     return [np.flatnonzero(place == number) for number in range(place.max() + 1)]
+
+
+def _like_short_texts(X: Inputs) -> bool:
+    """Return whether few columns differ from their median in the average row."""
+    n_rows, n_columns = X.shape
+    if isinstance(X, np.ndarray):
+        some = X[:: max(1, n_rows // ROWS_TO_CHOOSE)]
+        differing = np.mean(np.nan_to_num(some) != np.median(np.nan_to_num(some), axis=0), axis=0)
+    else:
+        present = np.bincount(X.indices[X.data != 0], minlength=n_columns) / n_rows
+        differing = np.minimum(present, 1 - present)
+    return bool(differing.sum() < n_columns**0.5)

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_mlloss import (
     DecodedClassifierCV,
+    MultiLabelExtraTreesClassifier,
     MultiLabelLogisticRegressionCV,
     MultiLabelNetClassifier,
     SoftVotingClassifier,
@@ -37,6 +38,7 @@ MODELS = {
     "decoded": DecodedClassifierCV(LINEAR, cv=2),
     "vote": SoftVotingClassifier([("net", NET), ("linear", LINEAR)]),
     "linear": MultiLabelLogisticRegressionCV(cv=2),
+    "trees": MultiLabelExtraTreesClassifier(n_estimators=3),
     "pipeline": make_pipeline(StandardScaler(), NET),
 }
 
