@@ -22,6 +22,8 @@ __all__ = ["MultiLabelExtraTreesClassifier"]
 
 # About as many rows decide between the values of `max_features`.
 ROWS_TO_CHOOSE = 1000
+# With fewer columns, "sqrt" is more than a tenth of them.
+FEWEST_COLUMNS = 100
 
 
 @dataclass(eq=False, repr=False)
@@ -41,9 +43,9 @@ class MultiLabelExtraTreesClassifier(ProbabilityClassifier):
         with 512 leaves, and on the tables of the benchmarks predicts as well as without a limit.
     max_features : {"auto", "sqrt", "log2"}, int, float or None, default="auto"
         How many columns each split chooses from, as in scikit-learn. "auto" is "sqrt", and half of
-        the columns if rows are like short texts: if less than the square root of the number of
-        columns differ from the median of their column in the average row, so that most draws of
-        "sqrt" would have none of these.
+        the columns if rows are like short texts: if there are at least 100 columns, and less than
+        the square root of this number differ from the median of their column in the average row,
+        so that most draws of "sqrt" would have none of these.
     min_samples_leaf : int or float, default=1
         Smallest number (or share) of rows in a leaf.
     categorical_features : "from_dtype", None or array-like, default="from_dtype"
@@ -215,6 +217,8 @@ def _labels_with_same_rows(rows: Rows) -> list[np.ndarray]:
 def _like_short_texts(X: Inputs) -> bool:
     """Return whether few columns differ from their median in the average row."""
     n_rows, n_columns = X.shape
+    if n_columns < FEWEST_COLUMNS:
+        return False
     if isinstance(X, np.ndarray):
         some = X[:: max(1, n_rows // ROWS_TO_CHOOSE)]
         differing = np.mean(np.nan_to_num(some) != np.median(np.nan_to_num(some), axis=0), axis=0)

@@ -49,6 +49,16 @@ def test_sparse_rows():
     assert sp.issparse(sparse.predict(some))
 
 
+def test_rows_like_short_texts_draw_from_half_of_the_columns():
+    words = (RNG.random((N, 100)) < 0.05).astype(float)
+    flipped = np.where(np.arange(100) % 2, words, 1 - words)
+    for rows in (words, sp.csr_array(words), flipped, sp.csr_array(flipped)):
+        assert make(n_estimators=1).fit(rows, Y).forests_[0].max_features == 0.5
+    for rows in (X, np.abs(X).round(), sp.csr_array((RNG.random((N, 100)) < 0.15).astype(float))):
+        assert make(n_estimators=1).fit(rows, Y).forests_[0].max_features == "sqrt"
+    assert make(max_features=0.2, n_estimators=1).fit(words, Y).forests_[0].max_features == 0.2
+
+
 def test_categories_and_missing_values():
     frame = pd.DataFrame(X[:, :2], columns=["p", "q"])
     frame["kind"] = pd.Categorical(KIND)
