@@ -1,156 +1,138 @@
 """
-Demo: select a loss and a decoder
-=================================
+Demo: the recommended classifier, a search, and a report
+========================================================
 
-Cross-validates losses and decoders on a real data set, reports which candidates are good, selects
-the best, and compares it with scikit-learn's models on the official test rows. Takes about a minute
-on two cores. Saves a figure of the search if matplotlib is installed.
+On a real data set: fits the classifier that the README recommends, selects the loss and the decoder
+of a single network by cross-validation, compares both with scikit-learn's models on the official
+test rows, says which to use, and writes a report for a colleague into one HTML file. Takes about a
+minute on two cores.
 """
 
 import argparse
 import time
 from importlib.util import find_spec
 
+import numpy as np
 import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.metrics import (
-    accuracy_score,
-    f1_score,
-    hamming_loss,
-    label_ranking_average_precision_score,
-    make_scorer,
-)
+from sklearn.metrics import f1_score
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_mlloss import DecodedClassifierCV, LossDecoderSearchCV, MultiLabelNetClassifier
 from sklearn_mlloss.datasets import load_yeast
-from sklearn_mlloss.inspection import LossComparisonDisplay
+from sklearn_mlloss.inspection import report
+from sklearn_mlloss.metrics import multilabel_scorers
 
-QUICK_LOSSES = ["bce", "zlpr", "tversky"]
-
-
-def f1(average):
-    """Return a scorer for an F-measure."""
-    return make_scorer(f1_score, average=average, zero_division=0)
-
-
-SCORERS = {
-    "macro-F1": f1("macro"),
-    "micro-F1": f1("micro"),
-    "samples-F1": f1("samples"),
-    "subset accuracy": make_scorer(accuracy_score),
-    "Hamming loss": make_scorer(hamming_loss, greater_is_better=False),
-    "LRAP": make_scorer(label_ranking_average_precision_score, response_method="predict_proba"),
+OURS = "for_metric: networks, trees, linear model"
+METRICS = {
+    "macro-F1": "f1_macro",
+    "micro-F1": "f1_micro",
+    "samples-F1": "f1_samples",
+    "subset accuracy": "subset_accuracy",
+    "Hamming loss": "neg_hamming_loss",
+    "LRAP": "label_ranking_average_precision",
+    "log loss": "neg_log_loss",
 }
 
 
-def best_per_metric(search):
-    """Return a table with the best candidate per metric."""
-    rows = []
-    for metric in SCORERS:
-        table = search.compare(metric)
-        first = table.iloc[0]
-        ties = (~table["verdict"].isin(["best", "worse", "failed"])).sum()
-        rows.append(
-            {
-                "metric": metric,
-                "best loss": first["loss"],
-                # Probabilities do not depend on the decoder.
-                "best decoder": "any" if metric == "LRAP" else first["decoder"],
-                "score": abs(first["score"]),
-                "not significantly worse": f"{ties} of {len(table) - 1}",
-            }
-        )
-    return pd.DataFrame(rows)
+def make_models(quick):
+    """Return the classifiers that are compared, by name."""
+    n_trees = 50 if quick else 300
+    forest = RandomForestClassifier(n_trees, n_jobs=2, random_state=0)
+    few = {"cv": 2, "max_epochs": 20} if quick else {}
+    return {
+        OURS: DecodedClassifierCV.for_metric("f1_macro", random_state=0, **few),
+        "search: one network per fold": LossDecoderSearchCV(
+            MultiLabelNetClassifier(random_state=0),
+            losses=["bce", "focal", "zlpr", "tversky"][: 2 if quick else 4],
+            decoders=["threshold", "per_label_threshold", "expected_fbeta"],
+            scoring="f1_macro",
+            cv=2 if quick else 5,
+            random_state=0,
+        ),
+        "random forest": forest,
+        "random forest + per-label thresholds": DecodedClassifierCV(
+            forest, "per_label_threshold", cv=2 if quick else 5, random_state=0
+        ),
+        "MLPClassifier": make_pipeline(
+            StandardScaler(), MLPClassifier((256,), early_stopping=True, random_state=0)
+        ),
+    }
 
 
-def on_test(models, X_train, Y_train, X_test, Y_test):
-    """Return a table with each metric on the test rows per model."""
-    rows = {}
-    for name, model in models.items():
-        start = time.perf_counter()
-        if isinstance(model, LossDecoderSearchCV):
-            seconds = model.refit_time_  # the search has already trained it on all training rows
-        else:
-            model.fit(X_train, Y_train)
-            seconds = time.perf_counter() - start
-        Y_hat, proba = model.predict(X_test), model.predict_proba(X_test)
-        if isinstance(proba, list):
-            # A random forest returns one array per label.
-            proba = pd.DataFrame({i: p[:, 1] for i, p in enumerate(proba)}).to_numpy()
-        rows[name] = {
-            "macro-F1": f1_score(Y_test, Y_hat, average="macro", zero_division=0),
-            "micro-F1": f1_score(Y_test, Y_hat, average="micro", zero_division=0),
-            "samples-F1": f1_score(Y_test, Y_hat, average="samples", zero_division=0),
-            "subset accuracy": accuracy_score(Y_test, Y_hat),
-            "Hamming loss": hamming_loss(Y_test, Y_hat),
-            "LRAP": label_ranking_average_precision_score(Y_test, proba),
-            "seconds to fit": seconds,
-        }
+def scores_on(models, X, Y):
+    """Return a table with each metric per model."""
+    scorers = multilabel_scorers()
+    rows = {
+        name: {title: abs(scorers[key](model, X, Y)) for title, key in METRICS.items()}
+        for name, model in models.items()
+    }
     return pd.DataFrame(rows).T
+
+
+def conclusion(models, X, Y, n_bootstrap=200):
+    """Return in words which model to use, by the macro-F1 on bootstrap samples of rows."""
+    Y = np.asarray(Y)
+    predicted = {name: np.asarray(model.predict(X)) for name, model in models.items()}
+    draws = np.random.default_rng(0).integers(len(Y), size=(n_bootstrap, len(Y)))
+    draws[0] = np.arange(len(Y))
+    values = pd.DataFrame(
+        {
+            name: [f1_score(Y[r], Y_hat[r], average="macro", zero_division=0) for r in draws]
+            for name, Y_hat in predicted.items()
+        }
+    )
+    best, second = values.iloc[0].sort_values(ascending=False).index[:2]
+    differences = values[best] - values[second]
+    low, high = np.quantile(differences, [0.025, 0.975])
+    chance = "within chance of it" if low <= 0 else "significantly behind"
+    others = values[[name for name in values if name in ("random forest", "MLPClassifier")]]
+    plain = others.iloc[0].idxmax()
+    return (
+        f"Use {best!r}: its macro-F1 is {values[best][0]:.3f}, where {plain} with a threshold of "
+        f"1/2 has {values[plain][0]:.3f}.\nThe runner-up, {second!r}, is {chance}: "
+        f"{differences[0]:.3f} less, 95 % interval {low:.3f} to {high:.3f}."
+    )
 
 
 def main():
     """Run the demo."""
-    parser = argparse.ArgumentParser(description="Select a loss and a decoder on yeast.")
-    parser.add_argument(
-        "--metric", choices=[*SCORERS], default="macro-F1", help="metric to select by"
-    )
-    parser.add_argument("--quick", action="store_true", help="three losses, two folds")
-    parser.add_argument("--plot", default="demo.png", help="where to save the figure")
+    parser = argparse.ArgumentParser(description="Compare classifiers on yeast.")
+    parser.add_argument("--quick", action="store_true", help="fewer folds, epochs and trees")
+    parser.add_argument("--report", default="demo.html", help="where to save the report")
     options = parser.parse_args()
 
-    X_train, Y_train = load_yeast(subset="train", return_X_y=True)
-    X_test, Y_test = load_yeast(subset="test", return_X_y=True)
+    # Columns and labels have names.
+    X, Y = load_yeast(subset="train", as_frame=True, return_X_y=True)
+    X_test, Y_test = load_yeast(subset="test", as_frame=True, return_X_y=True)
     print(
-        f"yeast: {len(X_train)} training and {len(X_test)} test rows, {X_train.shape[1]} features, "
-        f"{Y_train.shape[1]} labels, {Y_train.sum(axis=1).mean():.1f} labels per row\n"
+        f"yeast: {len(X)} training and {len(X_test)} test rows, {X.shape[1]} features, "
+        f"{Y.shape[1]} labels, {Y.to_numpy().sum(axis=1).mean():.1f} labels per row\n"
     )
+    models, seconds = make_models(options.quick), {}
+    for name, model in models.items():
+        start = time.perf_counter()
+        model.fit(X, Y)
+        seconds[name] = time.perf_counter() - start
+        print(f"fitted {name} in {seconds[name]:.1f} s", flush=True)
+    best, search = models[OURS], models["search: one network per fold"]
 
-    n_folds, n_trees = (2, 50) if options.quick else (5, 300)
-    search = LossDecoderSearchCV(
-        MultiLabelNetClassifier(),
-        losses=QUICK_LOSSES if options.quick else "default",
-        scoring=SCORERS,
-        refit=options.metric,
-        cv=n_folds,
-        n_jobs=None if options.quick else 2,  # starting processes takes seconds
-        random_state=0,
-        verbose=1,
-    )
-    start = time.perf_counter()
-    search.fit(X_train, Y_train)
-    print(f"The search took {time.perf_counter() - start:.0f} s.\n")
+    print(f"\nThe search, by macro-F1 over folds of the training rows:\n\n{search.summary()}\n")
+    print(f"The thresholds of {OURS!r}, fitted on out-of-fold rows:\n")
+    thresholds = pd.Series(best.decoder_.thresholds_, index=best.label_names_)
+    print(thresholds.round(2).to_frame("threshold").T.to_string(index=False), "\n")
+    print("Predicted labels of the first test rows:")
+    print(*best.predict_labels(X_test[:3]), sep="\n")
 
-    print(f"Mean {options.metric} over {n_folds} folds, best first:\n\n{search.summary()}\n")
+    print("\nOn the test rows:\n")
+    table = scores_on(models, X_test, Y_test).round(3)
+    print(table.assign(seconds=pd.Series(seconds).round(1)).to_string(), "\n")
     if find_spec("matplotlib"):
-        display = LossComparisonDisplay.from_search(search)
-        display.figure_.savefig(options.plot, dpi=100)
-        print(f"Figure of all candidates: {options.plot}\n")
-
-    print("The best candidate depends on the metric:\n")
-    print(best_per_metric(search).round(3).to_string(index=False))
-
-    forest = RandomForestClassifier(n_trees, n_jobs=2, random_state=0)
-    decoder = search.best_params_["decoder"]
-    models = {
-        f"{search.best_loss_} + {search.best_decoder_}": search,
-        "MLPClassifier": make_pipeline(
-            StandardScaler(), MLPClassifier((256,), early_stopping=True, random_state=0)
-        ),
-        "random forest": forest,
-        f"random forest + {search.best_decoder_}": DecodedClassifierCV(
-            forest, decoder, cv=n_folds, random_state=0
-        ),
-    }
-    print(
-        "\nOn the test rows: the selected loss and decoder, trained on all training rows; "
-        "scikit-learn's models\nwith a threshold of 1/2; and the random forest with the selected "
-        "decoder, fitted on out-of-fold scores:\n"
-    )
-    print(on_test(models, X_train, Y_train, X_test, Y_test).round(3).to_string())
+        path = report(best, X_test, Y_test, options.report, X_train=X, y_train=Y, n_repeats=0)
+        print(f"Report for a colleague, with all labels, scores and mistakes: {path}\n")
+    print(conclusion(models, X_test, Y_test))
 
 
 if __name__ == "__main__":
