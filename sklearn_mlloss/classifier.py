@@ -15,6 +15,7 @@ import torch
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
+from ._data.advice import advising
 from ._data.features import InputCodec, check_rows, takes_missing
 from ._data.fitting import draw_entropy, unchanged_on_error
 from ._data.folds import Fold, check_groups
@@ -55,6 +56,7 @@ class _Data:
     reserved: Rows | None = None  # for the decoder alone
 
 
+@advising
 @dataclass(eq=False, repr=False)
 class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     """Multi-label classifier: a neural network with a loss and a decoder of your choice.
@@ -386,10 +388,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         Parameters
         ----------
         metric : str or callable
-            "f1_macro", "hamming_loss", "average_precision": names of scikit-learn and of
-            `sklearn_mlloss.metrics.multilabel_scorers`, in any order of words. Or one of their
-            scorers, or a function of y and decisions, greater is better: one that is no preset is
-            maximised by a `GlobalThreshold`; scorers of probabilities keep ``decoder="auto"``.
+            Such as "f1_macro" or "hamming_loss": names of scikit-learn and of
+            `sklearn_mlloss.metrics.multilabel_scorers`, or their scorers. Or a function of y and
+            decisions, greater is better, which is maximised by a `GlobalThreshold`.
         **params : dict
             Parameters of the classifier, which take precedence.
 
@@ -660,9 +661,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         # In `fit` there is no `loss_` yet, or that of the last fit.
         loss = loss or self.loss_
         default, source = loss.default_decoder, "" if loss.proper else type(loss).__name__
-        return make_decision(
-            decoder, calibration, self._targets, default=default, source=source, seed=self._entropy
-        )
+        args = decoder, calibration, self._targets
+        return make_decision(*args, default=default, source=source, seed=self._entropy)
 
     def _model_lines(self) -> list[tuple[str, str]]:
         return describe_nets(self)

@@ -14,9 +14,10 @@ from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 
+from ._data.advice import advise, advising
 from ._data.fitting import draw_entropy, unchanged_on_error
 from ._data.folds import warn_of_gaps
-from ._data.messages import describe, did_you_mean
+from ._data.messages import describe
 from ._data.responses import (
     check_takes_labels,
     choose_method,
@@ -91,6 +92,7 @@ class _Data:
         return HeldOut(scores, self.Y[rows], weight, groups=groups)
 
 
+@advising
 @dataclass(eq=False, repr=False)
 class DecodedClassifierCV(Composition, DecidingClassifier):
     """Any scikit-learn classifier, or several, with a calibration and a decoder of your choice.
@@ -621,10 +623,8 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
     def _make_decision(self, decoder: Any, calibration: Any) -> Decision:
         source = "" if self._method == "predict_proba" else self._method
         # A score of 0.5 is where decision_function changes its sign.
-        return make_decision(
-            decoder, calibration, self._targets, default=AUTO, natural="threshold", source=source,
-            seed=self._entropy,
-        )  # fmt: skip
+        args, seed = (decoder, calibration, self._targets), self._entropy
+        return make_decision(*args, default=AUTO, natural="threshold", source=source, seed=seed)
 
     def _auto_decoder(self, params: dict[str, Any]) -> str:
         return AUTO
@@ -666,7 +666,7 @@ def _members_for(metric: Any, linear: bool, params: dict[str, Any], seed: Any) -
         if name not in known:
             raise TypeError(
                 f"for_metric() got an unexpected keyword argument {name!r}, which is no parameter "
-                f"of DecodedClassifierCV or MultiLabelNetClassifier{did_you_mean(name, known)}"
+                f"of DecodedClassifierCV or MultiLabelNetClassifier{advise(name, known)}"
             )
     params = params | {"random_state": seed, "store_cv_results": True}
     cv, ensemble = params["cv"], params["ensemble"]

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.utils import Bunch, get_tags
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, process_routing
 
+from ._data.advice import advising
 from ._data.fitting import unchanged_on_error
 from ._data.messages import describe
 from ._data.parallel import call_in_parallel
@@ -35,6 +36,7 @@ from ._sklearn import _raise_for_params, _routing_enabled
 __all__ = ["SoftVotingClassifier"]
 
 
+@advising
 @dataclass(eq=False, repr=False)
 class SoftVotingClassifier(Composition, ProbabilityClassifier):
     r"""Mean of the probabilities of several classifiers, for one label or many.

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from .advice import advise
 from .messages import describe, did_you_mean
 
 __all__ = [
@@ -273,9 +274,16 @@ def check_n_jobs(n_jobs: Any) -> None:
 
 
 def check_nested(estimator: BaseEstimator, params: Mapping[str, Any]) -> None:
-    """Raise a ValueError for a nested name, such as "loss__gamma", that does not exist."""
+    """Raise a ValueError for a nested name, such as "loss__gamma", that does not exist.
+
+    Of other names for those that there is advice on: scikit-learn itself raises for the rest.
+    """
     for key in params:
         if "__" not in key:
+            advice = "" if hasattr(estimator, key) else advise(key, estimator.get_params(False))
+            if advice:
+                name = type(estimator).__name__
+                raise ValueError(f"Invalid parameter {key!r} for estimator {name}{advice}")
             continue
         part, *names = estimator, *key.split("__")
         for depth, name in enumerate(names):

@@ -16,6 +16,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from .._data.advice import advising
 from .._data.fitting import unchanged_on_error
 from .._data.messages import describe, held_back, warn_user
 from .._data.persistence import VersionedEstimator
@@ -77,6 +78,7 @@ def _refitted_has(name: str) -> Callable[[LossDecoderSearchCV], bool]:
     return check
 
 
+@advising
 class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEstimator):
     """Cross-validated choice of loss, decoder and calibration for a metric of your choice.
 
