@@ -1,7 +1,8 @@
-"""Estimators with the version of the package in pickles, and with a file as state elsewhere."""
+"""Estimators: the version of the package in pickles, a file as state elsewhere, links to docs."""
 
 from __future__ import annotations
 
+import os
 from contextvars import ContextVar
 from importlib import import_module
 from typing import Any
@@ -22,8 +23,24 @@ _PICKLED: ContextVar[bool] = ContextVar("pickled", default=False)
 class VersionedEstimator(BaseEstimator):
     """A `BaseEstimator` that warns when it was pickled by another version of this package.
 
-    scikit-learn warns for its own classes only.
+    scikit-learn warns for its own classes only. Diagrams in notebooks link to the pages of this
+    package, and describe its parameters, where the environment has their address.
     """
+
+    _doc_link_module = "sklearn_mlloss"
+
+    @property
+    def _doc_link_template(self) -> str:
+        site = os.environ.get("SKLEARN_MLLOSS_DOCS_URL", "").rstrip("/")
+        return site and f"{site}/api/{{page}}.html"
+
+    def _doc_link_url_param_generator(self) -> dict[str, str]:
+        """Return the page of the class: that of the public name it is imported by."""
+        package, part = type(self).__module__.split(".")[:2]
+        name = type(self).__name__
+        if hasattr(import_module(package), name):
+            return {"page": f"{package}.{name}"}
+        return {"page": f"{package}.{part}.{name}"}
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state with the version of this package."""

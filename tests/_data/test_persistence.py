@@ -1,7 +1,10 @@
 """What was pickled by another version of the package is loaded with a warning."""
 
 import copy
+import importlib
+import inspect
 import pickle
+import re
 import warnings
 
 import joblib
@@ -20,6 +23,7 @@ from sklearn_mlloss import (
     SoftVotingClassifier,
 )
 from sklearn_mlloss._data import persistence
+from sklearn_mlloss._versions import package_versions
 from sklearn_mlloss.calibration import SigmoidCalibrator
 from sklearn_mlloss.decoders import GlobalThreshold
 from sklearn_mlloss.losses import FocalLoss
@@ -99,3 +103,34 @@ class OwnState(FocalLoss):
 
 def test_a_state_without_a_version_is_silent(before):
     assert vars(pickle.loads(before(OwnState(gamma=3)))) == vars(OwnState(gamma=3))
+
+
+LINKED = [
+    MultiLabelNetClassifier(), DecodedClassifierCV(LINEAR), SoftVotingClassifier([("a", LINEAR)]),
+    LossDecoderSearchCV(), MultiLabelLogisticRegressionCV(), FocalLoss(), GlobalThreshold(),
+    SigmoidCalibrator(), StandardEncoding(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("estimator", LINKED, ids=lambda one: type(one).__name__)
+def test_diagrams_link_to_the_page_of_the_class(estimator, monkeypatch):
+    monkeypatch.delenv("SKLEARN_MLLOSS_DOCS_URL", raising=False)
+    assert estimator._get_doc_link() == ""
+    monkeypatch.setenv("SKLEARN_MLLOSS_DOCS_URL", "https://docs.example/stable/")
+    link = estimator._get_doc_link()
+    name = re.fullmatch(r"https://docs\.example/stable/api/(.*)\.html", link)[1]
+    module, _, name = name.rpartition(".")
+    assert getattr(importlib.import_module(module), name) is type(estimator)
+    diagram = estimator._repr_html_()
+    assert f'href="{link}"' in diagram
+    if package_versions()["scikit-learn"] >= "1.9":
+        parameters = {*inspect.signature(type(estimator)).parameters}
+        described = set(re.findall(r"--doc-link-(\w+);\"\s*rel", diagram))
+        # Those of all losses are described by their base class.
+        shared = {"class_weight", "label_reduction", "label_smoothing"}
+        assert parameters - described <= shared and described
+
+
+def test_classes_of_users_have_no_link(monkeypatch):
+    monkeypatch.setenv("SKLEARN_MLLOSS_DOCS_URL", "https://docs.example")
+    assert type("Mine", (GlobalThreshold,), {"__module__": "mine"})()._get_doc_link() == ""
