@@ -323,24 +323,25 @@ def compare(rows, others, metric):
     return difference, np.sqrt(of_seeds), np.sqrt(of_seeds + of_rows)
 
 
-def best_of(table, kind, metric):
-    """Return the peer that is the best in a metric."""
-    peers = [key for key in table if key[0] in PEERS and key[1] == kind]
+def best_of(table, keys, metric):
+    """Return the contender among `keys` that is the best in a metric, or None of none."""
     sign = 1 if metric in LESS_IS_BETTER else -1
-    return min(peers, key=lambda key: sign * values(table[key], metric).mean(), default=None)
+    return min(keys, key=lambda key: sign * values(table[key], metric).mean(), default=None)
 
 
 def print_table(name, table, problems):
-    """Print mean and standard deviation over seeds of each contender."""
+    """Print mean and standard deviation over seeds of each contender, the best mean in bold."""
     columns = [*METRICS, "seconds"]
     print(f"\n## {name}\n\n| | seeds | " + " | ".join(columns) + " |")
     print("| --- " * (len(columns) + 2) + "|")
+    best = {metric: best_of(table, table, metric) for metric in METRICS}
     for key in sorted(table, key=lambda key: (key[0] in PEERS, key[1] == "decoded", key[0])):
         rows = table[key]
         cells = []
         for metric in METRICS:
             of_seeds = values(rows, metric)
-            cells.append(f"{of_seeds.mean():.4f}")
+            mark = "**" if key == best[metric] else ""
+            cells.append(f"{mark}{of_seeds.mean():.4f}{mark}")
             if len(rows) > 1:
                 cells[-1] += f" ± {of_seeds.std(ddof=1):.4f}"
         cells.append(f"{np.median(values(rows, 'seconds')):.1f}")
@@ -385,7 +386,8 @@ def print_comparisons(contender, tables):
                 for peer, comparisons in with_peers.items():
                     if (peer, kind) in table:
                         comparisons.append(compare(ours, table[peer, kind], metric))
-                best = best_of(table, kind, metric)
+                peers = [key for key in table if key[0] in PEERS and key[1] == kind]
+                best = best_of(table, peers, metric)
                 if best is not None:
                     with_best.append(compare(ours, table[best], metric))
                     if with_best[-1][0] < -with_best[-1][1]:
