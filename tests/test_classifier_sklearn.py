@@ -19,7 +19,7 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils._testing import ignore_warnings
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn_checks import parametrize_with_checks
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss.decoders import DECODERS, FixedThreshold, GlobalThreshold, get_decoder

@@ -3,7 +3,7 @@
 import pytest
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.tree import DecisionTreeClassifier
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn_checks import parametrize_with_checks
 
 from sklearn_mlloss import DecodedClassifierCV, SoftVotingClassifier
 

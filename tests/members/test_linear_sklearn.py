@@ -1,7 +1,7 @@
 """scikit-learn's own checks of MultiLabelLogisticRegressionCV."""
 
 import pytest
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn_checks import parametrize_with_checks
 
 from sklearn_mlloss import MultiLabelLogisticRegressionCV
 
