@@ -56,6 +56,8 @@ def test_rows_like_short_texts_draw_from_half_of_the_columns():
         assert make(n_estimators=1).fit(rows, Y).forests_[0].max_features == 0.5
     for rows in (X, np.abs(X).round(), sp.csr_array((RNG.random((N, 100)) < 0.15).astype(float))):
         assert make(n_estimators=1).fit(rows, Y).forests_[0].max_features == "sqrt"
+    many = make(n_estimators=1, max_leaf_nodes=2).fit(words, np.tile(Y, (1, 3000)))
+    assert many.forests_[0].max_features == "sqrt"  # 108 million numbers
     assert make(max_features=0.2, n_estimators=1).fit(words, Y).forests_[0].max_features == 0.2
 
 
