@@ -262,7 +262,7 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
             which are better there, and the linear model is left out, whose share would be too
             large. Networks and trees are the strongest in benchmarks on real tables with up to 53
             labels, and as good as networks alone with hundreds; the linear model helps where rows
-            are few and labels depend on single columns. The trees of all folds take up to 40 MB per
+            are few and labels depend on single columns. The trees of all folds take up to 4 MB per
             label. X and y are those of `MultiLabelNetClassifier`, with categories and missing
             values. torch is imported.
         linear : bool, default=True

@@ -25,7 +25,7 @@ ROWS_TO_CHOOSE = 1000
 # With fewer columns, "sqrt" is more than a tenth of them.
 FEWEST_COLUMNS = 100
 # Of X, times labels, for half of the columns per split. On corel5k (840 million), this took four
-# times as long and did not reduce any error.
+# times as long and made up to 1.6 % more errors.
 MOST_NUMBERS = 1e8
 
 
