@@ -103,7 +103,7 @@ def check_defined(search: LossDecoderSearchCV, data: SearchData) -> None:
             continue
         text = _explain(title, undefined, errors, gaps, targets, func)
         if not scoring.has_hard_labels and failed.any():
-            text += f". {NOT_PLAIN}"
+            text = f"{text.rstrip('.')}. {NOT_PLAIN}"
         ends = failed.any() and data.raises
         if name == data.metric and (search.refit is not False or not several) and not ends:
             ends = (undefined & ~failed).any() or failed.all() or np.isnan(search.error_score)
