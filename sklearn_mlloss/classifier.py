@@ -12,7 +12,6 @@ from typing import Any, Self
 import numpy as np
 import scipy.sparse as sp
 import torch
-from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from ._data.advice import advising
@@ -336,7 +335,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     _advice = "cv=5, so that every row serves, or call fit_decoder with more rows"
 
     # With metadata routing, groups are for splitters.
-    __metadata_request__fit = {"groups": UNUSED}
+    __metadata_request__fit = {"groups": False}
 
     loss: str | Loss | type | Callable[..., Any] = "bce"
     decoder: str | Decoder = "auto"

@@ -9,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 from scipy.special import expit
-from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from .._data.features import InputCodec, check_rows
@@ -130,7 +129,7 @@ class MultiLabelLogisticRegressionCV(ProbabilityClassifier):
     random_state: int | np.random.RandomState | None = None
 
     # With metadata routing, groups are for splitters.
-    __metadata_request__fit = {"groups": UNUSED}
+    __metadata_request__fit = {"groups": False}
     # Of X.
     _dtype = np.float64
 
