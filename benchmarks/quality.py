@@ -167,7 +167,7 @@ def run_ours(name, X, Y, X_test, Y_test, seed):
         metrics = run_decoded(model.set_params(**devices), X, Y, X_test, Y_test)
         # The same members: only the weights differ.
         equal = copy(model.estimator_)
-        equal.weights_ = np.full(2, 1 / 2)
+        equal.weights_ = np.array([1 / 2, 1 / 2, 0])  # without the linear model
         calibrated = DecodedClassifierCV.for_metric("calibration_error", random_state=seed)
         calibrated.set_params(**devices).fit(X, Y)
         for metric, clf in ("macro_ap", equal), ("ece", calibrated):

@@ -17,7 +17,9 @@ weights of the epoch with the least loss on these. The other recipes differ from
 * "mean of checkpoints": the mean of the probabilities of the best epoch and the two before and
   after it;
 * "cosine": the learning rate falls along half a cosine to 0 over as many epochs as "plain" needed;
-* "five folds": five plain networks, each of which stops on its own fold, as ``cv=5`` trains them.
+* "five folds": five plain networks, each of which stops on its own fold, as ``cv=5`` trains them;
+* "default" and "default, five folds": `MultiLabelNetClassifier` as it is, which also has input
+  dropout, mixup and a linear part, and is not trained by this loop.
 
     python benchmarks/recipes.py --data FOLDER --tables emotions yeast "heavy tails"
 """
@@ -29,6 +31,7 @@ import math
 import time
 import warnings
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +43,7 @@ from scipy.optimize import minimize_scalar
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss.model_selection import (
     MultilabelStratifiedKFold,
     MultilabelStratifiedShuffleSplit,
@@ -186,8 +190,14 @@ def train(make, X, Y, held_out, seed, recipe="plain", epochs=EPOCHS):
 
 RECIPES = (
     "plain", "TabM, 8", "TabM, 32", "embeddings", "temperature", "mean of weights",
-    "mean of checkpoints", "cosine", "five folds",
+    "mean of checkpoints", "cosine", "five folds", "default", "default, five folds",
 )  # fmt: skip
+ESTIMATORS = {
+    "default": partial(MultiLabelNetClassifier, decoder="threshold", device="cpu"),
+    "default, five folds": partial(
+        MultiLabelNetClassifier, decoder="threshold", device="cpu", cv=5
+    ),
+}
 
 
 def encode(X_train, X_test):
@@ -207,40 +217,43 @@ def encode(X_train, X_test):
     return *rows, groups
 
 
-def measure(X, Y, split, names):
-    """Return the errors and seconds of each recipe on one split."""
+def measure(X, Y, split, name, plain_epochs):
+    """Return the errors of a recipe on one split, the seconds, and its best epoch."""
     splitter = MultilabelStratifiedShuffleSplit(1, test_size=1 / 3, random_state=split)
     fit, test = next(splitter.split(Y, Y))
-    inputs, test_inputs, groups = encode(X[fit], X[test])
-    targets = torch.from_numpy(Y[fit].astype(np.float32))
-    tenth = MultilabelStratifiedShuffleSplit(1, test_size=0.1, random_state=split)
-    held_out = torch.zeros(len(fit), dtype=torch.bool)
-    held_out[torch.from_numpy(next(tenth.split(Y[fit], Y[fit]))[1])] = True
-    results, plain_epochs = {}, EPOCHS
-    for name in names:
+    at = None
+    if name in ESTIMATORS:
+        start = time.perf_counter()
+        model = ESTIMATORS[name](random_state=split).fit(X[fit], Y[fit])
+        proba = model.predict_proba(X[test])
+    else:
+        inputs, test_inputs, groups = encode(X[fit], X[test])
+        targets = torch.from_numpy(Y[fit].astype(np.float32))
         start = time.perf_counter()
         arguments = inputs.shape[1], Y.shape[1], groups
         make = partial(Plain, *arguments)
         if name == "five folds":
-            proba = np.zeros((len(test), Y.shape[1]))
-            for _, fold in MultilabelStratifiedKFold(5, random_state=split).split(Y[fit], Y[fit]):
-                held = torch.zeros(len(fit), dtype=torch.bool)
-                held[torch.from_numpy(fold)] = True
-                proba += train(make, inputs, targets, held, split)[0](test_inputs) / 5
+            folds = MultilabelStratifiedKFold(5, random_state=split).split(Y[fit], Y[fit])
+            parts = [fold for _, fold in folds]
         else:
-            if name.startswith("TabM"):
-                make = partial(TabM, *arguments, k=int(name.split(", ")[1]))
-            elif name == "embeddings":
-                make = partial(Embeddings, *arguments)
-            epochs = plain_epochs if name == "cosine" else EPOCHS
+            tenth = MultilabelStratifiedShuffleSplit(1, test_size=0.1, random_state=split)
+            parts = [next(tenth.split(Y[fit], Y[fit]))[1]]
+        if name.startswith("TabM"):
+            make = partial(TabM, *arguments, k=int(name.split(", ")[1]))
+        elif name == "embeddings":
+            make = partial(Embeddings, *arguments)
+        epochs = max(plain_epochs, 5) if name == "cosine" else EPOCHS
+        proba = np.zeros((len(test), Y.shape[1]))
+        for part in parts:
+            held_out = torch.zeros(len(fit), dtype=torch.bool)
+            held_out[torch.from_numpy(part)] = True
             model, at = train(make, inputs, targets, held_out, split, name, epochs)
-            if name == "plain":
-                plain_epochs = max(at, 5)
-            proba = model(test_inputs)
-        seconds = time.perf_counter() - start
-        metrics = errors(Y[test], proba)
-        results[name] = [*(metrics[metric] for metric in METRICS), seconds]
-    return results
+            proba += model(test_inputs) / len(parts)
+    seconds = time.perf_counter() - start
+    metrics = errors(Y[test], proba)
+    return {
+        "errors": [metrics[metric] for metric in METRICS], "seconds": seconds, "epochs": at,
+    }  # fmt: skip
 
 
 def main():
@@ -257,33 +270,42 @@ def main():
     options = parser.parse_args()
     names = ["plain", *(name for name in options.recipes if name != "plain")]
     rows = [json.loads(line) for line in options.out.open()] if options.out.exists() else []
-    done = {(row["table"], row["split"]) for row in rows}
+    done = {(row["table"], row["split"], row["recipe"]): row for row in rows}
     if not options.report:
         print_machine()
         for table in options.tables:
             X, Y = read(table, options.data, options.rows)
             X = X.to_numpy() if hasattr(X, "to_numpy") else X
-            for split in range(options.splits):
-                if (table, split) in done:
+            for split, name in product(range(options.splits), names):
+                if (table, split, name) in done:
                     continue
-                rows.append(
-                    {"table": table, "split": split, "recipes": measure(X, Y, split, names)}
-                )
+                plain = done.get((table, split, "plain"), {"epochs": None})
+                row = {"table": table, "split": split, "recipe": name}
+                row |= measure(X, Y, split, name, plain["epochs"])
+                done[table, split, name] = row
                 with options.out.open("a") as file:
-                    file.write(json.dumps(rows[-1]) + "\n")
-    report(rows, names)
+                    file.write(json.dumps(row) + "\n")
+    report(list(done.values()), names)
 
 
 def report(rows, names):
     """Print the gain of each recipe per data set, and its mean."""
     gains, seconds = {name: {} for name in names}, {name: [] for name in names}
     for table in dict.fromkeys(row["table"] for row in rows):
-        of_splits = [row["recipes"] for row in rows if row["table"] == table]
-        means = {name: np.mean([each[name] for each in of_splits], axis=0) for name in names}
-        base = means["plain"][:-1]
-        for name, values in means.items():
-            gains[name][table] = 100 * (base - values[:-1]) / np.maximum(base, LEAST_ERROR)
-            seconds[name].append(values[-1] / means["plain"][-1])
+        of_table = {
+            name: [row for row in rows if (row["table"], row["recipe"]) == (table, name)]
+            for name in names
+        }
+        if not all(of_table.values()):
+            continue
+        means = {
+            name: [np.mean([row[key] for row in of_name], axis=0) for key in ("errors", "seconds")]
+            for name, of_name in of_table.items()
+        }
+        base, base_seconds = means["plain"]
+        for name, (values, of_name) in means.items():
+            gains[name][table] = 100 * (base - values) / np.maximum(base, LEAST_ERROR)
+            seconds[name].append(of_name / base_seconds)
     print(f"\n| recipe | gain % | {' | '.join(METRICS)} | time | per data set |")
     print("| --- " * (len(METRICS) + 4) + "|")
     for name, of_tables in gains.items():

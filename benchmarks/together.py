@@ -11,6 +11,8 @@ contender. All are averages over five folds:
 * "together": preset networks and extra trees, with weights learned on out-of-fold scores, as in
   `DecodedClassifierCV.for_metric`,
 * "together, 1:1", "together, 2:1": with equal weights, and with the networks weighted twice,
+* "together, sqrt", "together, half": with another number of columns per split of the trees, which
+  "auto" chooses for the data set,
 * "default + beta", "preset + beta", "together + beta": calibrated, as for metrics of probabilities,
 * "for calibration": `DecodedClassifierCV.for_metric("calibration_error")`, default networks and
   extra trees.
@@ -54,6 +56,10 @@ def together(seed, weights="learned", **params):
     return model.set_params(estimator__weights=weights, estimator__net__device="cpu")
 
 
+def with_columns(seed, max_features):
+    return together(seed).set_params(estimator__trees__estimator__max_features=max_features)
+
+
 def for_calibration(seed):
     model = DecodedClassifierCV.for_metric("calibration_error", cv=5, random_state=seed)
     return model.set_params(estimator__net__device="cpu")
@@ -71,6 +77,8 @@ CONTENDERS = {
     "together": together,
     "together, 1:1": lambda seed: together(seed, None),
     "together, 2:1": lambda seed: together(seed, [2, 1]),
+    "together, sqrt": lambda seed: with_columns(seed, "sqrt"),
+    "together, half": lambda seed: with_columns(seed, 0.5),
     "default + beta": partial(networks, **BETA),
     "preset + beta": partial(preset, **BETA),
     "together + beta": partial(together, **BETA),
