@@ -191,11 +191,11 @@ def loaded_after(statement, names):
     return result.stdout.split()
 
 
-def test_decoders_and_splitters_load_without_torch():
-    statement = "import sklearn_mlloss, sklearn_mlloss.decoders, sklearn_mlloss.model_selection"
-    assert loaded_after(statement, ["torch", "skorch", "sklearn.model_selection"]) == [
-        "sklearn.model_selection"
-    ]
+def test_decisions_and_splitters_load_without_torch():
+    modules = "calibration", "decoders", "model_selection"
+    statement = "\n".join(f"import sklearn_mlloss.{name}" for name in modules)
+    names = ["torch", "skorch", "sklearn.model_selection", "sklearn_mlloss.calibration"]
+    assert loaded_after(statement, names) == names[2:]
 
 
 def test_the_search_is_a_name_of_model_selection_too():
