@@ -675,6 +675,8 @@ def _members_for(metric: Any, linear: bool, params: dict[str, Any], seed: Any) -
             f"cv={cv!r} needs an estimator: without one, cv is that of the networks and the other "
             "members"
         )
+    if getattr(cv, "random_state", 0) is None and getattr(cv, "shuffle", True):
+        raise ValueError(f"cv={cv!r} would give each member other folds: set its random_state")
     params["cv"] = list(cv) if np.iterable(cv) else 5 if cv is None else cv
     params["ensemble"] = True if isinstance(ensemble, str) and ensemble == "auto" else ensemble
 

@@ -541,6 +541,11 @@ def test_what_is_given_for_the_strongest_is_of_its_members():
     for cv in ("oof", "prefit"):
         with pytest.raises(ValueError, match=f"cv='{cv}' needs an estimator"):
             DecodedClassifierCV.for_metric("f1_macro", cv=cv)
+    for cv in (ShuffleSplit(3), KFold(3, shuffle=True)):
+        with pytest.raises(ValueError, match="give each member other folds: set its random_state"):
+            DecodedClassifierCV.for_metric("f1_macro", cv=cv)
+    for cv in (KFold(3), ShuffleSplit(3, random_state=0)):
+        assert DecodedClassifierCV.for_metric("f1_macro", cv=cv).estimator.estimators[0][1].cv is cv
     clf = DecodedClassifierCV.for_metric("f1_micro", linear=False)
     assert [name for name, _ in clf.estimator.estimators] == ["net", "trees"]
     with pytest.raises(ValueError, match="linear must be True or False, got 'no'"):

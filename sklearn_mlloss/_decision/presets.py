@@ -112,7 +112,8 @@ def _name_of(metric: Any) -> str | None:
     function, options = _function_of(metric)
     if not str(getattr(function, "__module__", "")).startswith(("sklearn.", "sklearn_mlloss.")):
         return None
-    name = function.__name__.replace("f_measure", "f1")
+    # With another beta, the options have no preset.
+    name = function.__name__.replace("f_measure", "f1").replace("fbeta", "f1")
     average = inspect.signature(function).parameters.get("average")
     default = None if average is None else average.default
     chosen = options.get("average", default)
@@ -130,7 +131,8 @@ def _name_of(metric: Any) -> str | None:
 def _function_of(metric: Any) -> tuple[Any, dict[str, Any]]:
     """Return the function of a scorer or of a partial, and its arguments."""
     if isinstance(metric, _BaseScorer):
-        return metric._score_func, metric._kwargs
+        function, options = _function_of(metric._score_func)
+        return function, options | metric._kwargs
     if isinstance(metric, partial) and not metric.args:
         return metric.func, metric.keywords
     return metric, {}

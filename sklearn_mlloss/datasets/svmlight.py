@@ -50,8 +50,9 @@ def load_svmlight(
         training file when the test file is loaded. None takes all labels that occur in the file,
         sorted, or with a header 0, 1, ... up to its number of labels.
     n_features : int, optional
-        Number of features, such as that of the training file when the test file is loaded. None
-        takes that of the header, or the last feature that occurs in the file.
+        Number of features, such as that of the training file when the test file is loaded (for
+        which `zero_based` must be given, too, since it may lack the feature 0). None takes that of
+        the header, or the last feature that occurs in the file.
     zero_based : bool or "auto", default="auto"
         Whether features are counted from 0 instead of 1. "auto" means True, unless no row has the
         feature 0, and the file has no header or a feature whose number is that of the header.

@@ -117,6 +117,11 @@ def split_tags(
 def _tags_of(value: Any, sep: str, number: int) -> set[str]:
     """Return the tags of a row."""
     if isinstance(value, str):
+        if value.startswith("[") and value.endswith("]"):
+            raise ValueError(
+                f"row {number} of series is a list as text, {describe(value)}: give lists, "
+                "split_tags(series.map(ast.literal_eval))"
+            )
         parts: list[Any] = value.split(sep)
     elif isinstance(value, list | tuple | set | frozenset | np.ndarray):
         parts = [part for part in value if not is_missing(part)]

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._data.features import InputCodec, check_rows
 from .._data.fitting import draw_entropy, unchanged_on_error
+from .._data.messages import warn_user
 from .._data.responses import inside
 from .._data.rows import Inputs, Rows
 from .._data.targets import TargetCodec
@@ -100,6 +101,7 @@ class MultiLabelExtraTreesClassifier(ProbabilityClassifier):
     y may be whatever `MultiLabelNetClassifier` takes: an indicator with NaN for what was not
     observed, or with probabilities; sparse; a DataFrame; classes. Labels that were observed in the
     same rows share a forest; with NaN in other rows for each label, there is one forest per label.
+    A label that was not observed in any row has probability 1/2.
 
     References
     ----------
@@ -128,8 +130,8 @@ class MultiLabelExtraTreesClassifier(ProbabilityClassifier):
     n_jobs: int | None = None
     random_state: int | np.random.RandomState | None = None
 
-    # Of X. Trees convert it to float32.
-    _dtype = np.float64
+    # Of X, as trees have it.
+    _dtype = np.float32
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Grow the trees.
@@ -159,6 +161,11 @@ class MultiLabelExtraTreesClassifier(ProbabilityClassifier):
             rows, _ = check_rows(X, self._targets, y, sample_weight)
             seed = int(np.random.SeedSequence(draw_entropy(self.random_state)).generate_state(1)[0])
             self.labels_of_forests_ = _labels_with_same_rows(rows)
+            with_forest = np.concatenate(self.labels_of_forests_)
+            without = np.setdiff1d(np.arange(self.n_labels_), with_forest)
+            if len(without):
+                names = ", ".join(map(repr, self.label_names_[without].tolist()[:10]))
+                warn_user(f"{len(without)} label(s) were not observed in any row: {names}")
             max_features = self.max_features
             if is_auto(max_features):
                 affordable = X.shape[0] * X.shape[1] * self.n_labels_ <= MOST_NUMBERS
@@ -190,7 +197,8 @@ class MultiLabelExtraTreesClassifier(ProbabilityClassifier):
 
     def _label_scores(self, X: Any) -> np.ndarray:
         inputs = self._inputs.transform(self, X)
-        scores = np.empty((inputs.shape[0], self.n_labels_))
+        # Labels that were not observed in any row have no forest.
+        scores = np.full((inputs.shape[0], self.n_labels_), 0.5)
         for forest, labels in zip(self.forests_, self.labels_of_forests_, strict=True):
             scores[:, labels] = forest.predict(inputs).reshape(len(scores), -1)
         return inside(scores)
@@ -209,14 +217,18 @@ def _grow(forest: ExtraTreesRegressor, rows: Rows, labels: np.ndarray) -> ExtraT
 
 
 def _labels_with_same_rows(rows: Rows) -> list[np.ndarray]:
-    """Return the numbers of labels that are observed in the same rows, with equal weights."""
+    """Return the numbers of labels that are observed in the same rows, with equal weights.
+
+    Labels that are not observed in any row are left out.
+    """
     weight = np.ones(()) if rows.weight is None or rows.weight.ndim == 1 else rows.weight
     if not weight.ndim and not np.isnan(rows.Y).any():
         return [np.arange(rows.Y.shape[1])]
     entries = np.where(np.isnan(rows.Y), 0.0, weight)
     _, place = np.unique(entries, axis=1, return_inverse=True)
     place = place.ravel()  # numpy 2.0 has another shape
-    return [np.flatnonzero(place == number) for number in range(place.max() + 1)]
+    parts = [np.flatnonzero(place == number) for number in range(place.max() + 1)]
+    return [labels for labels in parts if entries[:, labels[0]].any()]
 
 
 def _like_short_texts(X: Inputs) -> bool:

@@ -101,6 +101,8 @@ KNOWN = {
     "scorer of scikit-learn": (make_scorer(f1_score, average="samples"), "f1_samples"),
     "zero division": (make_scorer(f1_score, average="micro", zero_division=1), "f1_micro"),
     "partial": (partial(f1_score, average="macro"), "f1_macro"),
+    "scorer of a partial": (make_scorer(partial(f1_score, average="macro")), "f1_macro"),
+    "F-beta of 1": (partial(fbeta_score, beta=1, average="macro"), "f1_macro"),
     "loss": (make_scorer(hamming_loss, greater_is_better=False), "hamming_loss"),
     "function": (roc_auc_score, "roc_auc"),
     "ranking": (label_ranking_average_precision_score, "label_ranking_average_precision"),

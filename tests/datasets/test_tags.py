@@ -50,6 +50,11 @@ def test_sparse_columns():
     assert found.sparse.to_coo().toarray().tolist() == [[1, 1], [0, 0]]
 
 
+def test_lists_that_a_csv_file_holds_as_text():
+    with pytest.raises(ValueError, match=r"row 1 of series is a list as text, .*literal_eval"):
+        split_tags(["a", "['a', 'b']"])
+
+
 def test_another_separator_warns():
     with pytest.warns(
         UserWarning, match="sep='|' occurs in no row, and 2 rows contain ','.*sep=','"

@@ -102,6 +102,25 @@ def test_labels_that_were_not_observed_are_left_out():
     )  # fmt: skip
 
 
+def test_labels_without_any_observed_row():
+    some = np.column_stack([Y[:, 0], np.full(N, np.nan), Y[:, 1]])
+    with pytest.warns(UserWarning, match=r"1 label\(s\) were not observed in any row: 1"):
+        clf = make().fit(X, some)
+    proba = clf.predict_proba(NEW)
+    assert (proba[:, 1] == 0.5).all()
+    np.testing.assert_allclose(proba[:, [0, 2]], make().fit(X, Y[:, :2]).predict_proba(NEW))
+    weight = np.where(np.isnan(some), 0.0, 1.0)
+    with pytest.warns(UserWarning, match="not observed in any row"):
+        weighted = make().fit(X, np.nan_to_num(some), sample_weight=weight)
+    np.testing.assert_allclose(weighted.predict_proba(NEW), proba)
+
+
+def test_warns_of_columns_that_float32_cannot_keep_apart():
+    seconds = (1.7e9 + np.arange(N) % 60)[:, None]
+    with pytest.warns(UserWarning, match="far from 0 that float32 keeps fewer"):
+        make(n_estimators=1).fit(seconds, Y)
+
+
 def test_probabilities_and_classes_as_targets():
     soft = np.clip(Y * 0.8 + 0.1, 0, 1)
     clf = make(max_leaf_nodes=None).fit(X, soft)
