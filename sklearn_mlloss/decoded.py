@@ -692,4 +692,4 @@ def _members_for(metric: Any, linear: bool, params: dict[str, Any], seed: Any) -
     if linear and weights == "learned":
         names = ("cv", "random_state", "store_cv_results", "categorical_features")
         members.append(("linear", MultiLabelLogisticRegressionCV(**common(*names))))
-    return SoftVotingClassifier(members, weights=weights, verbose=bool(params.get("verbose")))
+    return SoftVotingClassifier(members, weights=weights, verbose=params.get("verbose", 0))

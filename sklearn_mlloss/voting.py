@@ -26,7 +26,7 @@ from ._data.responses import (
 )
 from ._data.tables import as_rows
 from ._data.targets import TargetCodec, plain_targets
-from ._data.validation import check_flag, check_n_jobs
+from ._data.validation import check_integer, check_n_jobs
 from ._data.weights import LARGEST_SUM, check_weight
 from ._decision.base import ProbabilityClassifier
 from ._decision.members import Composition, least_log_loss
@@ -59,8 +59,8 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
         which all members must keep: see the notes.
     n_jobs : int, optional
         Number of classifiers that are fitted at a time, as in joblib.
-    verbose : bool, default=False
-        Whether to print the name of each classifier before it is fitted, and the seconds after.
+    verbose : int, default=0
+        From 1 on, the name of each classifier is printed before its fit, and the seconds after.
 
     Attributes
     ----------
@@ -142,7 +142,7 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
     _: KW_ONLY
     weights: Any = None
     n_jobs: int | None = None
-    verbose: bool = False
+    verbose: int = 0
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, **fit_params: Any) -> Self:
         """Fit the classifiers.
@@ -173,7 +173,7 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
             else:
                 self.weights_ = self._shares()
             check_n_jobs(self.n_jobs)
-            check_flag(self.verbose, "verbose")
+            check_integer(self.verbose, "verbose", low=0)
             # These raise before anything is trained.
             targets = TargetCodec().fit(y)
             X, y = as_rows(X), plain_targets(y)
@@ -300,7 +300,7 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
 
 
 def _fit_member(
-    name: str, member: Any, X: Any, y: Any, targets: TargetCodec, params: dict, verbose: bool
+    name: str, member: Any, X: Any, y: Any, targets: TargetCodec, params: dict, verbose: int
 ) -> Any:
     if verbose:
         print(f"[SoftVotingClassifier] fitting {name}: {type(member).__name__}", flush=True)

@@ -493,7 +493,7 @@ def test_weights_of_labels_count_in_learned_weights():
 
 
 def test_verbose_prints_names_and_seconds(capsys):
-    vote("trees", "linear").set_params(verbose=True).fit(X, Y)
+    vote("trees", "linear").set_params(verbose=1).fit(X, Y)
     lines = capsys.readouterr().out.splitlines()
     assert [re.sub("[0-9.]+ s", "0 s", line) for line in lines] == [
         "[SoftVotingClassifier] fitting trees: ExtraTreesClassifier",
