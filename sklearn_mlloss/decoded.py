@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, fields
 from numbers import Integral
 from typing import Any, Self
 
@@ -292,7 +292,7 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
         decision: dict[str, Any] = {name: preset[name] for name in names if name in preset}
         folds: dict[str, Any] = {"cv": preset["cv"], "ensemble": True}
         if estimator is None:
-            own = {"decoder", "calibration", "store_cv_results", "response_method", "random_state"}
+            own = {field.name for field in fields(cls)} - {"cv", "ensemble", "n_jobs"}
             of_members = {name: params.pop(name) for name in params.keys() - own}
             seed = params.get("random_state")
             estimator = _members_for(metric, linear, folds | of_members, seed)

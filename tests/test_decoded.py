@@ -546,6 +546,8 @@ def test_what_is_given_for_the_strongest_is_of_its_members():
             DecodedClassifierCV.for_metric("f1_macro", cv=cv)
     for cv in (KFold(3), ShuffleSplit(3, random_state=0)):
         assert DecodedClassifierCV.for_metric("f1_macro", cv=cv).estimator.estimators[0][1].cv is cv
+    with pytest.raises(ValueError, match="weights is for an estimator that is a list"):
+        DecodedClassifierCV.for_metric("f1_micro", weights=[1, 1, 1]).fit(X, Y)
     clf = DecodedClassifierCV.for_metric("f1_micro", linear=False)
     assert [name for name, _ in clf.estimator.estimators] == ["net", "trees"]
     with pytest.raises(ValueError, match="linear must be True or False, got 'no'"):

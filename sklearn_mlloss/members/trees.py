@@ -25,8 +25,7 @@ __all__ = ["MultiLabelExtraTreesClassifier"]
 ROWS_TO_CHOOSE = 1000
 # With fewer columns, "sqrt" is more than a tenth of them.
 FEWEST_COLUMNS = 100
-# Of X, times labels, for half of the columns per split. On corel5k (840 million), this took four
-# times as long and made up to 1.6 % more errors.
+# Of X, times labels, for half of the columns per split.
 MOST_NUMBERS = 1e8
 
 
@@ -44,7 +43,7 @@ class MultiLabelExtraTreesClassifier(ProbabilityClassifier):
         with ten folds this is 500 trees.
     max_leaf_nodes : int or None, default=512
         Largest number of leaves per tree; None does not limit it. A tree takes up to 8 kB per label
-        with 512 leaves, and on the tables of the benchmarks predicts as well as without a limit.
+        with 512 leaves.
     max_features : {"auto", "sqrt", "log2"}, int, float or None, default="auto"
         How many columns each split chooses from, as in scikit-learn. "auto" is "sqrt", and half of
         the columns if rows are like short texts: if there are at least 100 columns, and less than
@@ -91,8 +90,8 @@ class MultiLabelExtraTreesClassifier(ProbabilityClassifier):
     Notes
     -----
     Trees minimise the sum over labels of the squared error, which for labels of 0 and 1 is half the
-    Gini impurity, so that a forest is one of `sklearn.ensemble.ExtraTreesClassifier` in two thirds
-    of the time. A leaf predicts the mean of its rows.
+    Gini impurity, so that a forest is like one of `sklearn.ensemble.ExtraTreesClassifier`. A leaf
+    predicts the mean of its rows.
 
     A category is its place among the sorted categories of its column; one that was not in training
     comes before all of them. Missing values are passed to the side of a split with the smaller
