@@ -30,6 +30,7 @@ from torch import Tensor
 from .._data.messages import describe
 from .._data.validation import naming
 from .batches import Table
+from .divergence import Diverged
 from .progress import Task
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 __all__ = [
     "BUILT_IN",
     "BestWeights",
-    "Diverged",
     "EpochLog",
     "OutputsByEpoch",
     "Progress",
@@ -54,10 +54,6 @@ __all__ = [
 
 class StopTraining(Exception):
     """Raised by a callback to end training."""
-
-
-class Diverged(Exception):
-    """Raised when a loss, a score or the weights are not finite; its message says which."""
 
 
 class BestWeights(Callback):

@@ -14,9 +14,8 @@ from __future__ import annotations
 import copy
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -28,11 +27,10 @@ from torch import Tensor, nn
 from .._data.rows import Rows
 from ..networks import MLP
 from ..networks.linear import LinearPart
-from .batches import Batches, Table, block_size
+from .batches import Batches, Table
 from .callbacks import (
     BUILT_IN,
     BestWeights,
-    Diverged,
     EpochLog,
     StopTraining,
     check_callbacks,
@@ -41,6 +39,15 @@ from .callbacks import (
     with_datasets,
 )
 from .device import threads_for, torch_defaults
+from .divergence import (
+    Diverged,
+    check_end,
+    check_overflow,
+    check_weights,
+    diverged,
+    go_back,
+    names_not_finite,
+)
 from .fast.loop import FusedTraining, can_fuse
 from .fast.sparse import sparse_outputs, takes_sparse
 from .fast.tiles import SMALL_PREDICTION
@@ -50,13 +57,11 @@ from .linear import deviations_of, mix_with_linear
 from .optimizers import keep_compiler_out, make_optimizer, needs_closure
 from .outputs import block_sizes, outputs_of_blocks
 
-__all__ = ["FIXED", "TableNet", "names_not_finite"]
+__all__ = ["FIXED", "TableNet"]
 
 VALID_ROWS = 4096
 # Factor of the first output weights beside a linear part, which random ones would blur.
 BESIDE_LINEAR = 0.1
-# Rows whose outputs are checked after a training without held-out rows.
-CHECKED_ROWS = 256
 
 # Arguments that all nets have.
 FIXED: dict[str, Any] = {
@@ -230,7 +235,7 @@ class TableNet(NetInterface, NeuralNet):
             with threads_for(6 * self.batch_size * n_parameters):
                 self.partial_fit(table, epochs=epochs)
                 if valid is None or self.best_weights() is None:
-                    self._check_end(table)
+                    check_end(self, table)
         except Diverged as error:
             raise ValueError(str(error)) from None
         finally:
@@ -260,7 +265,7 @@ class TableNet(NetInterface, NeuralNet):
             self.notify("on_train_begin", X=X, y=y)
             self.fit_loop(X, y, **fit_params)
         except Diverged as error:
-            self._go_back(error)
+            go_back(self, error)
         except StopTraining:
             pass
         if not any("train_loss" in row for row in self.history):
@@ -322,12 +327,12 @@ class TableNet(NetInterface, NeuralNet):
             self._set_mode(training)
             mean = self._pass_over(iterator, training, prefix, step_fn, outputs)
         if not math.isfinite(mean):
-            raise self._diverged(f"the {prefix} loss of {self.criterion_.loss!r} is {mean}")
+            raise diverged(self, f"the {prefix} loss of {self.criterion_.loss!r} is {mean}")
         if not training:
-            self._check_overflow(outputs)
+            check_overflow(self, outputs)
             self.valid_outputs_ = outputs
         elif self.fused_ is None or not self.fused_.is_finite():
-            self._check_weights()
+            check_weights(self)
         self.history.record(prefix + "_loss", mean)
         if self._has_user_callbacks():
             # skorch's Checkpoint asks for it.
@@ -624,75 +629,3 @@ class TableNet(NetInterface, NeuralNet):
     def best_weights(self) -> BestWeights | None:
         """Return the callback of early stopping, if there is one."""
         return next((c for _, c in self.callbacks_ if type(c) is BestWeights), None)
-
-    def _diverged(self, problem: str) -> Diverged:
-        rate = float(self.optimizer_.param_groups[0]["lr"])
-        return Diverged(
-            f"{problem} in epoch {len(self.history)} with learning rate {rate:.6g}: lower "
-            "learning_rate, or scale X"
-        )
-
-    def _check_weights(self, optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Raise if weights or buffers are no longer finite."""
-        names = names_not_finite(self._torch_modules(), optimizer) - self.not_finite_
-        if names:
-            problem = f"{min(names)} is not finite"
-            raise self._diverged(f"training with {self.criterion_.loss!r} diverged ({problem})")
-
-    def _check_end(self, table: Table) -> None:
-        """Raise if the last weights are useless, where no held-out rows have shown it."""
-        # Only a later call of `partial_fit` needs the state of the optimiser.
-        self._check_weights(None if self.whole_fit_ else self.optimizer_)
-        size = block_size(CHECKED_ROWS, self.encoder_.n_outputs)
-        rows = torch.arange(min(size, len(table)))
-        with torch.no_grad():
-            if self.fused_ is not None:
-                outputs = self.fused_.outputs(table, rows)
-            else:
-                self._set_mode(False)
-                outputs = self.module_(table.batch(rows)[0])
-        self._check_overflow([outputs])
-
-    def _check_overflow(self, outputs: list[Tensor]) -> None:
-        """Raise if outputs overflow, or would for other rows; their loss may be finite."""
-        if not all(block.square().isfinite().all() for block in outputs):
-            problem = "outputs overflow"
-            raise self._diverged(f"training with {self.criterion_.loss!r} diverged ({problem})")
-
-    def _go_back(self, error: Diverged) -> None:
-        """Return to the best weights and forget the last epoch; raise if there are none."""
-        rule = self.best_weights()
-        if rule is None or rule.state_ is None:
-            raise error
-        self.set_weights(rule.state_)
-        del self.history[-1:]
-        best = max(row["epoch"] for row in self.history if row.get("is_best"))
-        self.divergence_ = f"the best weights, those of epoch {best}, are kept ({error})"
-
-
-@torch.no_grad()
-def names_not_finite(
-    parts: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer | None = None
-) -> frozenset[str]:
-    """Return the names of parameters and buffers with values that are not finite.
-
-    Parameters
-    ----------
-    parts : dict of str to nn.Module
-    optimizer : torch.optim.Optimizer, optional
-        Whose state is checked, too.
-    """
-    named = [
-        (f"{part}.{name}", tensor)
-        for part, module in parts.items()
-        for name, tensor in chain(module.named_parameters(), module.named_buffers())
-    ]
-    if optimizer is not None:
-        for state in optimizer.state.values():
-            tensors = [(name, value) for name, value in state.items() if isinstance(value, Tensor)]
-            named += [(f"optimizer.{name}", value) for name, value in tensors]
-    # One sum is fast, and finite unless something is not or is huge.
-    total: Any = sum(tensor.sum() for _, tensor in named)
-    if math.isfinite(abs(total)):
-        return frozenset()
-    return frozenset(name for name, tensor in named if not tensor.isfinite().all())

@@ -12,7 +12,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_mlloss import MultiLabelNetClassifier
-from sklearn_mlloss._training.net import names_not_finite
+from sklearn_mlloss._training.divergence import names_not_finite
 from sklearn_mlloss.losses import FunctionLoss
 
 rng = np.random.default_rng(0)
