@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, fields
 from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 
-from ._data.advice import advise, advising
+from ._data.advice import advising
 from ._data.fitting import draw_entropy, unchanged_on_error
 from ._data.folds import warn_of_gaps
 from ._data.messages import describe
@@ -23,8 +21,6 @@ from ._data.responses import (
     choose_method,
     inside,
     label_scores,
-    may_keep_scores,
-    out_of_fold_scores,
 )
 from ._data.tables import as_rows, check_labels_of
 from ._data.targets import TargetCodec, plain_targets
@@ -34,7 +30,13 @@ from ._decision.base import DecidingClassifier
 from ._decision.cross_fit import Part, cross_fit, fit_and_score, is_prefit, make_folds, row_means
 from ._decision.decision import Decision, HeldOut, make_decision, reserve
 from ._decision.members import Composition, least_log_loss
-from ._decision.presets import preset_for, vote_for
+from ._decision.own_folds import (
+    check_may_keep_scores,
+    check_no_numbers,
+    check_own_folds,
+    own_scores,
+)
+from ._decision.presets import preset_for
 from ._decision.routing import Routed, route
 from ._decision.summary import count, shown
 from ._sklearn import _routing_enabled, _safe_indexing
@@ -45,11 +47,6 @@ from .voting import SoftVotingClassifier
 __all__ = ["DecodedClassifierCV"]
 
 AUTO = "per_label_threshold"
-NO_SCORES = (
-    "cv='oof' needs an estimator that keeps out-of-fold scores of the rows that it is fitted on, "
-    "and {} keeps none: set store_cv_results=True of a classifier with its own folds, "
-    "oob_score=True and bootstrap=True of a forest, or use cv=5 here"
-)
 
 
 def _has_proba(self: DecodedClassifierCV) -> bool:
@@ -295,7 +292,10 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
             own = {field.name for field in fields(cls)} - {"cv", "ensemble", "n_jobs"}
             of_members = {name: params.pop(name) for name in params.keys() - own}
             seed = params.get("random_state")
-            estimator = _members_for(metric, linear, folds | of_members, seed)
+            # Only this needs torch, and a tenth of a second for forests.
+            from .members.preset import make_members
+
+            estimator = make_members(metric, linear, folds | of_members, seed, DecodedClassifierCV)
             folds = {"cv": "oof"}
         elif isinstance(params.get("cv"), str):
             folds = {}
@@ -439,7 +439,7 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
                 f"cv must be an int, a splitter, splits, 'oof' or 'prefit', got {describe(self.cv)}"
             )
         if self._has_own_folds():
-            self._check_own_folds()
+            check_own_folds(self.estimator, self.ensemble)
         if isinstance(self.cv, Integral) and self.cv < 2:
             raise ValueError(f"cv must be at least 2, a splitter or splits, got {self.cv!r}")
         check_n_jobs(self.n_jobs)
@@ -475,34 +475,15 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
     def _has_own_folds(self) -> bool:
         return isinstance(self.cv, str) and self.cv == "oof"
 
-    def _check_own_folds(self) -> None:
-        if not isinstance(self.ensemble, str) and self.ensemble:
-            raise ValueError(
-                "ensemble=True asks for the models of folds, and with cv='oof' there are none: "
-                "use ensemble='auto'"
-            )
-        if isinstance(self.estimator, FrozenEstimator):
-            raise ValueError(
-                "cv='oof' needs the rows that the estimator is fitted on, which for a "
-                "FrozenEstimator are others: give the estimator itself, or other rows with "
-                "cv='prefit'"
-            )
-
     def _check_sources(
         self, model: Any, routed: Routed, prefit: bool, needs_scores: bool, reserves: bool
     ) -> None:
         """Raise before training if there will be no scores, or nothing keeps groups together."""
         if self._has_own_folds():
-            if needs_scores and not may_keep_scores(model):
-                raise ValueError(NO_SCORES.format(type(model).__name__))
-            for name, value in model.get_params().items() if reserves else ():
-                is_cv = name.split("__")[-1] == "cv"
-                if is_cv and np.iterable(value) and not isinstance(value, str):
-                    raise ValueError(
-                        f"{name} of estimator lists rows by number, and decoder="
-                        f"{type(self.decoder_).__name__} keeps some of the rows for itself: give a "
-                        "splitter"
-                    )
+            if needs_scores:
+                check_may_keep_scores(model)
+            if reserves:
+                check_no_numbers(model, self.decoder_)
             return
         if routed.groups is None or _routing_enabled() or reserves:
             return  # with metadata routing they are for whoever asks for them
@@ -574,7 +555,9 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
         )  # fmt: skip
         if not self._wants_folds(needs_scores):
             self.estimators_ = [fit_and_score(0, rest, None, **common)[0]]
-            return self._own_scores(rest) if needs_scores else None
+            if not needs_scores:
+                return None
+            return own_scores(self.estimators_[0], self._method, self._targets, rest)
         kept = np.isin(np.arange(len(data.Y)), rest)
         folds = make_folds(self.cv, data.X, data.y, data.Y, seed, kept=kept, **data.routed.split)
         warn_of_gaps(folds, data.Y, self._targets)
@@ -591,20 +574,6 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
         for vote in self.estimators_:
             vote.weights_ = shares
         return fitted.rows, inside(np.average(fitted.scores, axis=1, weights=shares))
-
-    def _own_scores(self, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows that the estimator has out-of-fold scores of, and these."""
-        model = self.estimators_[0]
-        scores = out_of_fold_scores(model, self._targets, len(rest))
-        if scores is None or np.isnan(scores).any(axis=1).all():
-            raise ValueError(NO_SCORES.format(type(model).__name__))
-        if self._method == "decision_function" and not hasattr(model, "oof_scores_"):
-            raise ValueError(
-                "out-of-bag scores are those of predict_proba: use response_method='auto' with "
-                f"cv='oof', got {describe(self.response_method)}"
-            )
-        known = ~np.isnan(scores).any(axis=1)
-        return rest[known], scores[known]
 
     def _learn_decision(
         self, data: _Data, held_out: HeldOut | None, reserved: np.ndarray | None
@@ -653,43 +622,3 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
     def _raw_scores(self, X: Any) -> tuple[np.ndarray, None]:
         scores = [label_scores(model, X, self._method, self._targets) for model in self.estimators_]
         return scores[0] if len(scores) == 1 else np.mean(scores, axis=0), None
-
-
-def _members_for(metric: Any, linear: bool, params: dict[str, Any], seed: Any) -> Any:
-    """Return the mean of the members of `for_metric`, whose parameters include `cv`, `ensemble`."""
-    # Only this needs torch, and a tenth of a second for forests.
-    from .classifier import MultiLabelNetClassifier
-    from .members import MultiLabelExtraTreesClassifier, MultiLabelLogisticRegressionCV
-
-    known = inspect.signature(MultiLabelNetClassifier).parameters
-    for name in params:
-        if name not in known:
-            raise TypeError(
-                f"for_metric() got an unexpected keyword argument {name!r}, which is no parameter "
-                f"of DecodedClassifierCV or MultiLabelNetClassifier{advise(name, known)}"
-            )
-    params = params | {"random_state": seed, "store_cv_results": True}
-    cv, ensemble = params["cv"], params["ensemble"]
-    if isinstance(cv, str):
-        raise ValueError(
-            f"cv={cv!r} needs an estimator: without one, cv is that of the networks and the other "
-            "members"
-        )
-    if getattr(cv, "random_state", 0) is None and getattr(cv, "shuffle", True):
-        raise ValueError(f"cv={cv!r} would give each member other folds: set its random_state")
-    params["cv"] = list(cv) if np.iterable(cv) else 5 if cv is None else cv
-    params["ensemble"] = True if isinstance(ensemble, str) and ensemble == "auto" else ensemble
-
-    def common(*names: str) -> dict[str, Any]:
-        return {name: params[name] for name in names if name in params}
-
-    # The decision is that of the vote.
-    net = MultiLabelNetClassifier.for_metric(metric, **params, decoder="auto", calibration=None)
-    trees = MultiLabelExtraTreesClassifier(**common("random_state", "categorical_features"))
-    folds = common("cv", "ensemble", "n_jobs", "random_state", "store_cv_results")
-    members = [("net", net), ("trees", DecodedClassifierCV(trees, "threshold", **folds))]
-    weights = vote_for(metric)
-    if linear and weights == "learned":
-        names = ("cv", "random_state", "store_cv_results", "categorical_features")
-        members.append(("linear", MultiLabelLogisticRegressionCV(**common(*names))))
-    return SoftVotingClassifier(members, weights=weights, verbose=params.get("verbose", 0))
