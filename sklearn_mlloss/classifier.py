@@ -22,8 +22,9 @@ from ._data.rows import Rows
 from ._data.targets import TargetCodec
 from ._data.validation import check_flag
 from ._decision.base import DecidingClassifier
-from ._decision.cross_fit import CrossFit, hold_out, make_folds_of_kept
-from ._decision.decision import Decision, HeldOut, make_decision, reserve
+from ._decision.cross_fit import CrossFit
+from ._decision.decision import Decision, HeldOut, make_decision
+from ._decision.fit_rows import FitRows
 from ._decision.presets import preset_for
 from ._decision.summary import describe_nets
 from ._sklearn import CallbackSupportMixin
@@ -43,16 +44,6 @@ from .losses import Loss, get_loss
 from .networks import get_encoding
 
 __all__ = ["MultiLabelNetClassifier"]
-
-
-@dataclass(frozen=True)
-class _Data:
-    """The rows that one call of `fit` works on."""
-
-    rows: Rows  # to learn from, with weights of mean 1
-    kept: np.ndarray  # which rows of X these are
-    groups: np.ndarray | None  # of all rows of X
-    reserved: Rows | None = None  # for the decoder alone
 
 
 @advising
@@ -431,8 +422,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
             loss, data = self._begin(X, y, sample_weight, groups, last)
             folds = None
             if self.cv is not None:
-                args = self.cv, data.rows, data.kept, self._targets, self._seeds(0)[2]
-                folds = make_folds_of_kept(*args, repeats=self.repeats, groups=data.groups)
+                folds = data.folds(self.cv, self._targets, self._seeds(0)[2], self.repeats)
             n_parts = self.max_epochs if folds is None else len(folds) + (not self.ensemble)
             task = begin_fit(self, X, y, sample_weight, n_parts, ordered=folds is None)
             plan = self._plan(loss, resolve_device(self.device), task)
@@ -579,7 +569,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
 
     def _begin(
         self, X: Any, y: Any, sample_weight: Any, groups: Any, last: TableNet | None
-    ) -> tuple[Loss, _Data]:
+    ) -> tuple[Loss, FitRows]:
         """Validate parameters and data; set the kind of y, the seeds and the unfitted decision."""
         self.__dict__.pop("oof_scores_", None)
         check_params(self)
@@ -599,21 +589,15 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
             self._entropy = draw_entropy(self.random_state)
         loss = make_loss(self.loss, rows)
         self._decision = self._make_decision(self.decoder, self.calibration, loss)
-        if not self.decoder_.untouched_rows:
-            return loss, _Data(rows, kept, groups)
-        of_kept = None if groups is None else groups[kept]
-        rest, reserved = reserve(rows.Y, self._seeds(0)[3], groups=of_kept)
-        kept[np.flatnonzero(kept)[reserved]] = False
-        return loss, _Data(rows[rest], kept, groups, rows[reserved])
+        data = FitRows(rows, kept, groups)
+        return loss, data.reserving(self._seeds(0)[3]) if self.decoder_.untouched_rows else data
 
-    def _fit_one(self, plan: Plan, data: _Data, last: TableNet | None) -> None:
+    def _fit_one(self, plan: Plan, data: FitRows, last: TableNet | None) -> None:
         """Train one net, and fit the decision on rows that were held out from training."""
         loss, train, held_out = plan.loss, data.rows, None
         if self.early_stopping or self._decision.requires_fit:
             # Not a new split in a warm start: its held-out rows would have been trained on.
-            groups = None if data.groups is None else data.groups[data.kept]
-            parts = hold_out(train.Y, self.validation_fraction, self._seeds(0)[2], groups)
-            train, held_out = (data.rows[part].scaled() for part in parts)
+            train, held_out = data.hold_out(self.validation_fraction, self._seeds(0)[2])
             loss.fit(train.Y, train.weight)
         self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
         seeds = self._seeds(0 if last is None else len(last.history))
@@ -632,7 +616,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         finish(self, trained.net)
         trained.net.held_out_deviations_ = None
 
-    def _fit_folds(self, plan: Plan, data: _Data, folds: list[Fold]) -> None:
+    def _fit_folds(self, plan: Plan, data: FitRows, folds: list[Fold]) -> None:
         """Train one net per fold, and fit the decision on the out-of-fold scores."""
         rows, loss = data.rows, plan.loss
         self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
@@ -652,7 +636,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         scored = ~np.isnan(scores).any(axis=1)
         self._learn_decision(HeldOut(scores, rows.Y, rows.weight, count)[scored], data)
 
-    def _learn_decision(self, held_out: HeldOut, data: _Data) -> None:
+    def _learn_decision(self, held_out: HeldOut, data: FitRows) -> None:
         reserved = None if data.reserved is None else self._score(data.reserved)
         self._fit_decision(held_out, reserved, all_targets=(data.rows.Y, data.rows.weight))
 

@@ -307,7 +307,7 @@ class Untouched(Decoder):
 def test_risk_control_gets_reserved_rows(params, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "sklearn_mlloss.classifier.reserve",
+        "sklearn_mlloss._decision.fit_rows.reserve",
         lambda *args, **params: seen.append(reserve(*args, **params)) or seen[-1],
     )
     net = make(decoder=Untouched(), calibration="sigmoid", store_cv_results=True, **params)

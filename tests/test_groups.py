@@ -142,7 +142,7 @@ def test_rows_held_out_by_a_network_are_of_other_groups(monkeypatch):
         seen.append((groups, hold_out(Y, share, seed, groups)))
         return seen[-1][1]
 
-    monkeypatch.setattr("sklearn_mlloss.classifier.hold_out", spy)
+    monkeypatch.setattr("sklearn_mlloss._decision.fit_rows.hold_out", spy)
     net(decoder="global_threshold").fit(X, Y, groups=GROUPS)
     net(decoder=RiskControl(0.5), calibration="sigmoid").fit(X, Y, groups=GROUPS)
     for groups, (train, test) in seen:
