@@ -1404,7 +1404,8 @@ def test_calls_of_partial_fit_weigh_against_each_other():
 def test_a_warm_start_keeps_its_held_out_rows(random_state, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "sklearn_mlloss._decision.fit_rows.hold_out", lambda *a: seen.append(hold_out(*a)) or seen[-1]
+        "sklearn_mlloss._decision.fit_rows.hold_out",
+        lambda *a: seen.append(hold_out(*a)) or seen[-1],
     )
     net = make(early_stopping=True, warm_start=True, random_state=random_state)
     net.fit(X, Y).fit(X, Y)
