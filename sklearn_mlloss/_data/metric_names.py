@@ -8,7 +8,7 @@ from typing import Any
 
 from .messages import did_you_mean
 
-__all__ = ["find_metric", "suggest_metric"]
+__all__ = ["find_metric", "suggest_average", "suggest_metric"]
 
 # Words that change nothing: a sign, and ends of the names of functions.
 _SILENT = {"neg", "score", "multilabel"}
@@ -23,9 +23,13 @@ _ALIASES = {
     "ap": "average_precision",
     "ap_macro": "average_precision",
     "average_precision_macro": "average_precision",
+    "mean_average_precision": "average_precision",
+    "map": "average_precision",
     "roc_auc_macro": "roc_auc",
     "auc": "roc_auc",
     "auc_macro": "roc_auc",
+    "auroc": "roc_auc",
+    "auroc_macro": "roc_auc",
     "lrap": "label_ranking_average_precision",
     "label_ranking_loss": "ranking_loss",
     "coverage": "coverage_error",
@@ -34,7 +38,14 @@ _ALIASES = {
     "brier": "brier_score",
     "ece": "calibration_error",
     "expected_calibration_error": "calibration_error",
+    "ndcg_at_k": "ndcg",
 }
+# Words that say how the labels are averaged.
+_AVERAGES = ("micro", "macro", "weighted", "samples")
+# Names of metrics that are others, but close to one.
+_CLOSE = {frozenset({"auprc"}): "average_precision", frozenset({"pr", "auc"}): "average_precision"}
+# It has no scorer by name, neither in scikit-learn nor here.
+_NDCG = "sklearn.metrics.make_scorer(ndcg_score, response_method='predict_proba', k=3)"
 
 
 def find_metric(name: Any, names: Iterable[str]) -> str | None:
@@ -74,8 +85,43 @@ def find_metric(name: Any, names: Iterable[str]) -> str | None:
 
 
 def suggest_metric(name: Any, names: Iterable[str]) -> str:
-    """Return the end of an error message: the metric that was probably meant, or nothing."""
+    """Return the end of an error message: the metrics that were probably meant, or nothing.
+
+    Examples
+    --------
+    >>> from sklearn_mlloss._data.metric_names import suggest_metric
+    >>> suggest_metric("F1", ["f1_micro", "f1_macro", "neg_log_loss"])
+    "; it needs an average over labels: use 'f1_micro' or 'f1_macro'"
+    """
+    if not isinstance(name, str):
+        return ""
+    names = list(names)
+    average = suggest_average(name, names)
+    if average:
+        return average
+    key = _key(re.sub(r"\d+$", "k", name))
+    close = find_metric(_CLOSE.get(key), names)
+    if close:
+        return f"; did you mean {close!r}?"
+    if key == {"ndcg"}:
+        return f"; use {_NDCG}"
     return did_you_mean(name, names, form=lambda name: "_".join(sorted(_words(name))))
+
+
+def suggest_average(name: Any, names: Iterable[str]) -> str:
+    """Return the end of an error message: the averages of a metric of one label, or nothing."""
+    averages = _averages_of(name, names) if isinstance(name, str) else []
+    if not averages:
+        return ""
+    return f"; it needs an average over labels: use {' or '.join(map(repr, averages))}"
+
+
+def _averages_of(name: str, names: Iterable[str]) -> list[str]:
+    """Return those of `names` that are the same metric with an average over labels."""
+    forms = [_words(name) | {average} for average in _AVERAGES]
+    averages = [other for other in dict.fromkeys(names) if _words(other) in forms]
+    # "average_precision" and "roc_auc_ovr", with one other average each, are averages themselves.
+    return averages if len(averages) > 1 else []
 
 
 def _words(name: str) -> frozenset[str]:

@@ -55,6 +55,17 @@ PRESETS: dict[str, dict[str, Any]] = {
 _OF_RANKS_OF_ROWS = ("average_precision", "roc_auc")
 
 
+# Largest where hardly any label is predicted, or all are.
+_ONE_SIDED = [
+    metric + average
+    for metric in ("precision", "recall")
+    for average in ("", "_micro", "_macro", "_weighted", "_samples")
+]
+ONE_SIDED = (
+    "; predicting hardly any label maximises precision alone, and predicting all of them recall: "
+    "use functools.partial(sklearn.metrics.fbeta_score, beta=2, average='macro'), with a beta "
+    "below 1 for precision, or 'precision_at_k'"
+)
 # Arguments of functions for which a preset is as good.
 _MINOR = {"average", "pos_label", "zero_division", "empty", "k", "n_bins", "propensities"}
 # Names of the second argument of metrics that do not take decisions.
@@ -104,9 +115,10 @@ def _name_of(metric: Any) -> str | None:
     if not callable(metric):
         name = find_metric(metric, PRESETS)
         if name is None:
+            hint = ONE_SIDED if find_metric(metric, _ONE_SIDED) else suggest_metric(metric, PRESETS)
             raise ValueError(
                 f"metric must be one of {', '.join(PRESETS)}, a scorer of scikit-learn or a "
-                f"function (Y, Y_hat), got {describe(metric)}{suggest_metric(metric, PRESETS)}"
+                f"function (Y, Y_hat), got {describe(metric)}{hint}"
             )
         return name
     function, options = _function_of(metric)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from sklearn import metrics
 
 from .._data.folds import describe_gaps
 from .._data.messages import describe_error, warn_user
+from .._data.metric_names import suggest_average
 from .._data.targets import TargetCodec
 from .._sklearn import _BaseScorer, _MultimetricScorer, _PassthroughScorer
 from .scored_rows import ScoredRows
@@ -102,6 +103,10 @@ def check_defined(search: LossDecoderSearchCV, data: SearchData) -> None:
             _warn_of_gaps(title, func, options, gaps, targets)
             continue
         text = _explain(title, undefined, errors, gaps, targets, func)
+        if failed.all():
+            text = text.rstrip(".") + suggest_average(
+                _spec(search.scoring, name), metrics.get_scorer_names()
+            )
         if not scoring.has_hard_labels and failed.any():
             text = f"{text.rstrip('.')}. {NOT_PLAIN}"
         ends = failed.any() and data.raises
@@ -112,9 +117,17 @@ def check_defined(search: LossDecoderSearchCV, data: SearchData) -> None:
         warn_user(text)
 
 
+def _spec(scoring: Any, name: str) -> Any:
+    """Return what one of the metrics was given as."""
+    if isinstance(scoring, dict):
+        return scoring[name]
+    return scoring if name == "score" else name
+
+
 def _is_known(scorer: Any) -> bool:
     if isinstance(scorer, _BaseScorer):
-        home = getattr(scorer._score_func, "__module__", None) or ""
+        func = scorer._score_func
+        home = getattr(func.func if isinstance(func, partial) else func, "__module__", None) or ""
         return home.startswith(("sklearn.", "sklearn_mlloss."))
     return isinstance(scorer, _PassthroughScorer)
 

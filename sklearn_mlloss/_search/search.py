@@ -509,9 +509,9 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
     def _base(self) -> Any:
         return MultiLabelNetClassifier() if self.estimator is None else self.estimator
 
-    def _scorer(self, multilabel: bool = True) -> tuple[Any, str]:
+    def _scorer(self, n_labels: int = 1) -> tuple[Any, str]:
         args = self.scoring, self.refit, self.error_score, self._base()
-        return make_scorer(*args, multilabel)
+        return make_scorer(*args, n_labels)
 
     def _metric(self, metric: str | None) -> str:
         """Return the name of a metric in the results."""

@@ -14,11 +14,12 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_consistent_length, check_random_state
 
 from .._data.messages import describe
+from .._data.metric_names import find_metric, suggest_metric
 from .._data.parallel import call_in_parallel
 from .._data.responses import choose_method, label_scores
 from .._data.tables import as_table, is_frame
 from .._data.targets import TargetCodec
-from .._data.validation import check_choice, check_integer, check_n_jobs
+from .._data.validation import check_integer, check_n_jobs
 from ..metrics import macro_average_precision, multilabel_brier_score, multilabel_log_loss
 from ..metrics._checks import check_inputs, per_label
 from ._inputs import feature_names, import_pandas, read_targets
@@ -166,8 +167,9 @@ def permutation_importance(
         "average_precision" and "roc_auc" depend on the ranking of the rows only, neither on
         calibration nor on the decoder. The former is the default, since it is about the positives,
         of which there are few for most labels. "log_loss" and "brier_score" are about the
-        probabilities, and need `predict_proba`. For metrics of predicted labels, such as F1, use
-        scikit-learn's function with ``model.label(name)``.
+        probabilities, and need `predict_proba`. Other spellings such as "AUROC" and "mAP" are those
+        of `for_metric`. For metrics of predicted labels, such as F1, use scikit-learn's function
+        with ``model.label(name)``.
     n_repeats : int, default=5
         Number of permutations, the same ones for all columns.
     n_jobs : int, optional
@@ -207,9 +209,8 @@ def permutation_importance(
     >>> result.importances_mean.argmax(axis=0)
     array([0, 1])
     """
-    names = [metric] if isinstance(metric, str) else _sequence(metric)
-    for name in names:
-        check_choice(name, "metric", METRICS)
+    given = [metric] if isinstance(metric, str) else _sequence(metric)
+    names = [_plain_name(name) for name in given]
     check_integer(n_repeats, "n_repeats", low=1)
     check_n_jobs(n_jobs)
     rng = check_random_state(random_state)
@@ -237,10 +238,10 @@ def permutation_importance(
     worse = scores[:, None, :, None] - np.stack(permuted, axis=1)
     columns_of_X = feature_names(estimator, X)
     results = {
-        name: LabelImportances(
+        key: LabelImportances(
             -values if name in LOSSES else values, score, name, columns_of_X, labels
         )
-        for name, values, score in zip(names, worse, scores, strict=True)
+        for key, name, values, score in zip(given, names, worse, scores, strict=True)
     }
     return results[metric] if isinstance(metric, str) else results
 
@@ -253,6 +254,18 @@ def _sequence(metric: Any) -> list[Any]:
             f"{describe(metric)}"
         )
     return names
+
+
+def _plain_name(metric: Any) -> str:
+    """Return the one of `METRICS` that a name in any usual spelling stands for."""
+    name = find_metric(metric, METRICS)
+    if name is None:
+        raise ValueError(
+            f"metric must be one of {', '.join(map(repr, METRICS))} (for others use scikit-learn's "
+            f"permutation_importance, for one label with model.label(name)), got {describe(metric)}"
+            f"{suggest_metric(metric, METRICS)}"
+        )
+    return name
 
 
 def _score(

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import get_scorer_names
 
 from .._data.labels import to_dense
 from .._data.messages import describe
-from .._data.metric_names import find_metric, suggest_metric
+from .._data.metric_names import find_metric, suggest_average, suggest_metric
 from .._data.scores import predict_matrix
 from .._data.tables import check_labels_of
 from .._data.validation import check_integer
@@ -119,8 +120,14 @@ class _Scorers(dict):
     def __missing__(self, name: Any) -> Any:
         found = find_metric(name, self)
         if found is None:
+            theirs = get_scorer_names()
+            hint = suggest_average(name, [*self, *theirs])
+            other = find_metric(name, theirs)
+            if other and not hint:
+                hint = f"; scoring={other!r} is a scorer of scikit-learn"
             raise KeyError(
-                f"{describe(name)}; the scorers are {', '.join(self)}{suggest_metric(name, self)}"
+                f"{describe(name)}; the scorers are {', '.join(self)}"
+                f"{hint or suggest_metric(name, self)}"
             )
         return self[found]
 

@@ -3,7 +3,7 @@
 import pytest
 from sklearn.metrics import get_scorer_names
 
-from sklearn_mlloss._data.metric_names import find_metric, suggest_metric
+from sklearn_mlloss._data.metric_names import find_metric, suggest_average, suggest_metric
 from sklearn_mlloss._decision.presets import PRESETS
 from sklearn_mlloss.metrics import multilabel_scorers
 
@@ -31,6 +31,11 @@ SPELLINGS = {
     "average_precision": ("average_precision", "macro_average_precision"),
     "jaccard": ("jaccard_samples", "jaccard_samples"),
     "precision@3": ("precision_at_k", "precision_at_3"),
+    "mAP": ("average_precision", "macro_average_precision"),
+    "mean average precision": ("average_precision", "macro_average_precision"),
+    "exact_match": ("accuracy", "subset_accuracy"),
+    "micro-F1": ("f1_micro", "f1_micro"),
+    "macro f1": ("f1_macro", "f1_macro"),
 }
 
 
@@ -67,3 +72,44 @@ def test_scorers_that_do_not_exist_are_refused():
     with pytest.raises(KeyError, match="'f1_makro'; the scorers are .*did you mean 'f1_macro'"):
         multilabel_scorers()["f1_makro"]
     assert "macro_f1" not in list(multilabel_scorers())
+    assert multilabel_scorers()["macro f1"]._kwargs == {"average": "macro"}
+
+
+@pytest.mark.parametrize("name", ["AUROC", "auc", "ROC-AUC", "macro_auroc"])
+def test_the_area_under_the_roc_curve_has_many_names(name):
+    assert find_metric(name, PRESETS) == "roc_auc"
+    assert find_metric(name, get_scorer_names()) == "roc_auc"
+    with pytest.raises(KeyError, match="scoring='roc_auc' is a scorer of scikit-learn"):
+        multilabel_scorers()[name]
+
+
+@pytest.mark.parametrize("name", ["ndcg", "ndcg@3", "NDCG_at_10"])
+def test_ndcg_of_the_first_labels_has_the_preset_of_ndcg(name):
+    assert find_metric(name, PRESETS) == "ndcg"
+    with pytest.raises(KeyError, match=r"use sklearn.metrics.make_scorer\(ndcg_score"):
+        multilabel_scorers()[name]
+
+
+@pytest.mark.parametrize(
+    "name, choices",
+    [
+        ("f1", "'f1_micro' or 'f1_macro' or 'f1_samples' or 'f1_weighted'"),
+        ("precision", "'precision_macro' or 'precision_micro'"),
+        ("Recall", "'recall_macro' or 'recall_micro'"),
+    ],
+)
+def test_metrics_without_an_average_are_refused_with_the_choices(name, choices):
+    with pytest.raises(KeyError, match=f"it needs an average over labels: use {choices}"):
+        multilabel_scorers()[name]
+
+
+def test_metrics_of_one_label():
+    names = get_scorer_names()
+    lacking = {name for name in names if suggest_average(name, names)}
+    assert lacking == {"f1", "precision", "recall", "jaccard"}
+
+
+@pytest.mark.parametrize("name", ["auprc", "PR AUC"])
+def test_another_metric_is_suggested_but_not_taken(name):
+    assert find_metric(name, PRESETS) is None
+    assert suggest_metric(name, PRESETS) == "; did you mean 'average_precision'?"

@@ -177,7 +177,15 @@ def test_functions_that_are_no_metric_are_refused():
 
 
 @pytest.mark.parametrize(
-    "metric, hint", [("f1_makro", "did you mean 'f1_macro'"), (None, "None"), ([], r"\[\]")]
+    "metric, hint",
+    [
+        ("f1_makro", "did you mean 'f1_macro'"),
+        ("F1", "average over labels: use 'f1_micro' or 'f1_macro' or 'f1_weighted' or 'f1_s"),
+        ("precision", r"fbeta_score, beta=2, average='macro'\), .* or 'precision_at_k'"),
+        ("recall_macro", "predicting all of them recall"),
+        (None, "None"),
+        ([], r"\[\]"),
+    ],
 )
 def test_unknown_metrics_are_named(metric, hint):
     with pytest.raises(ValueError, match=f"metric must be one of f1_micro, .*{hint}"):

@@ -167,7 +167,7 @@ UNDEFINED = {
     "no label": ("roc_auc", Y[:, 2:], r"labels with one class only .* \(fold 2: labels 0, 1\)"),
     "metric of this package": (multilabel_scorers()["macro_average_precision"], ONE, NO_LABEL),
     "raised": ("d2_log_loss_score", CLASSES, r"\(fold 2: class 'r'\) \(ValueError: y_true and"),
-    "average": ("f1", Y, "scoring='f1' cannot score y: ValueError: Target is multilabel"),
+    "average": ("f1", Y, "scoring='f1' cannot score y: .* Target is multilabel.*use 'f1_macro'"),
     "samples": ("f1_samples", Y[:, :1], "cannot score y: ValueError: Samplewise metrics"),
     "several classes": ("roc_auc", CLASSES, "cannot score y: ValueError: multi_class must be in"),
     "missing labels": ("f1_macro", np.where(Y, Y, np.nan), r"y has NaN .*multilabel_scorers\(\)"),

@@ -202,3 +202,15 @@ def test_frames_need_pandas(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match="LabelImportances.to_frame returns a DataFrame"):
         result.to_frame()
+
+
+def test_metrics_have_the_spellings_of_other_doors():
+    plain = permutation_importance(Known(), X, Y, metric="roc_auc", n_repeats=1, random_state=0)
+    results = permutation_importance(
+        Known(), X, Y, metric=["AUROC", "neg_log_loss"], n_repeats=1, random_state=0
+    )
+    assert list(results) == ["AUROC", "neg_log_loss"]
+    assert results["AUROC"].metric == "roc_auc" and results["neg_log_loss"].metric == "log_loss"
+    np.testing.assert_array_equal(results["AUROC"].importances, plain.importances)
+    with pytest.raises(ValueError, match="'pr_auc'; did you mean 'average_precision'"):
+        permutation_importance(Known(), X, Y, metric="pr_auc")
