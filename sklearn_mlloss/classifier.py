@@ -23,7 +23,7 @@ from ._data.targets import TargetCodec
 from ._data.validation import check_flag
 from ._decision.base import DecidingClassifier
 from ._decision.cross_fit import CrossFit
-from ._decision.decision import Decision, HeldOut, make_decision
+from ._decision.decision import Decision, HeldOut, make_decision, try_metric
 from ._decision.fit_rows import FitRows
 from ._decision.presets import preset_for
 from ._decision.summary import describe_nets
@@ -589,6 +589,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
             self._entropy = draw_entropy(self.random_state)
         loss = make_loss(self.loss, rows)
         self._decision = self._make_decision(self.decoder, self.calibration, loss)
+        try_metric(self.decoder_, rows.Y, rows.weight)
         data = FitRows(rows, kept, groups)
         return loss, data.reserving(self._seeds(0)[3]) if self.decoder_.untouched_rows else data
 

@@ -28,7 +28,7 @@ from ._data.validation import check_flag, check_n_jobs, is_auto
 from ._data.weights import LARGEST_SUM, check_weight, weigh
 from ._decision.base import DecidingClassifier
 from ._decision.cross_fit import Part, cross_fit, fit_and_score, is_prefit, make_folds, row_means
-from ._decision.decision import Decision, HeldOut, make_decision, reserve
+from ._decision.decision import Decision, HeldOut, make_decision, reserve, try_metric
 from ._decision.members import Composition, least_log_loss
 from ._decision.own_folds import (
     check_may_keep_scores,
@@ -333,6 +333,7 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
             self._entropy = draw_entropy(self.random_state)
             fold_seed, reserve_seed = np.random.SeedSequence(self._entropy).generate_state(2)
             self._decision = self._make_decision(self.decoder, self.calibration)
+            try_metric(self.decoder_, data.Y, data.weight)
             rest, reserved = np.arange(len(data.Y)), None
             # All rows are new to an estimator that is fitted already: the decision reserves some.
             if self.decoder_.untouched_rows and not prefit:

@@ -14,11 +14,11 @@ from .._data.targets import TargetCodec
 from .._data.validation import is_auto
 from .._data.weights import counting_rows, drop_unweighted, row_weight
 from ..calibration import Calibrator, get_calibrator
-from ..decoders import Argmax, Decoder, get_decoder
+from ..decoders import Argmax, Decoder, GlobalThreshold, get_decoder
 from ..model_selection import MultilabelStratifiedShuffleSplit
 from ..model_selection.split_groups import stratified_folds
 
-__all__ = ["KEEP", "Decision", "HeldOut", "make_decision", "reserve"]
+__all__ = ["KEEP", "Decision", "HeldOut", "make_decision", "reserve", "try_metric"]
 
 # Share of the rows reserved for a decoder whose rows may serve nothing else: a fold of a usual cv.
 # A bound on a risk leaves 1 / n of n such rows unused, so that 0.1 needs nine at the least.
@@ -271,6 +271,24 @@ def _try_decoder(decoder: Decoder, n_labels: int) -> None:
             f"{decoder!r} compares labels of a row, and there is only one, which every row gets: "
             "use decoder='threshold' or 'global_threshold'"
         )
+
+
+def try_metric(decoder: Decoder, Y: np.ndarray, weight: np.ndarray | None) -> None:
+    """Raise before training if a function that the decoder maximises cannot score the targets.
+
+    It is called with the targets as predictions, without any, and with all labels predicted.
+
+    Parameters
+    ----------
+    decoder : Decoder
+    Y : ndarray of shape (n_samples, n_labels)
+        Target matrix, NaN where nothing was observed.
+    weight : ndarray of shape (n_samples,) or (n_samples, n_labels), optional
+    """
+    for part in (decoder, *decoder.get_params().values()):
+        if isinstance(part, GlobalThreshold) and callable(part.metric):
+            rows = HeldOut(np.where(np.nan_to_num(Y) < 0.5, 0.1, 0.9), Y, weight).informative()
+            clone(part).fit(rows.scores, rows.Y, rows.weight)
 
 
 def _check_fitted(part: Decoder | Calibrator) -> None:

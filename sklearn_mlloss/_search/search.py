@@ -23,7 +23,7 @@ from .._data.persistence import VersionedEstimator
 from .._data.tables import as_rows
 from .._data.targets import plain_targets
 from .._data.validation import check_choice, check_flag, check_integer, check_n_jobs, check_number
-from .._decision.decision import KEEP
+from .._decision.decision import KEEP, try_metric
 from .._decision.label import LabelView
 from .._sklearn import (
     CallbackSupportMixin,
@@ -303,6 +303,8 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
                 data.estimator, settings, self.calibrations, self.decoders, data.targets
             )
             check_defined(self, data)
+            for decoder in {id(one.decoder): one.decoder for one in candidates}.values():
+                try_metric(decoder, data.Y, data.weight)
             n_trainings = len(settings) * len(data.folds)
             task = begin_fit(
                 self, data.X, data.y, params.get("sample_weight"), n_trainings + bool(self.refit),
@@ -509,9 +511,9 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
     def _base(self) -> Any:
         return MultiLabelNetClassifier() if self.estimator is None else self.estimator
 
-    def _scorer(self, n_labels: int = 1) -> tuple[Any, str]:
+    def _scorer(self, multilabel: bool = True) -> tuple[Any, str]:
         args = self.scoring, self.refit, self.error_score, self._base()
-        return make_scorer(*args, n_labels)
+        return make_scorer(*args, multilabel)
 
     def _metric(self, metric: str | None) -> str:
         """Return the name of a metric in the results."""

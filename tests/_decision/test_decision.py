@@ -9,10 +9,17 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from sklearn_mlloss._data.targets import TargetCodec
-from sklearn_mlloss._decision.decision import Decision, HeldOut, make_decision, reserve
+from sklearn_mlloss._decision.decision import (
+    Decision,
+    HeldOut,
+    make_decision,
+    reserve,
+    try_metric,
+)
 from sklearn_mlloss.calibration import BetaCalibrator, SigmoidCalibrator
 from sklearn_mlloss.decoders import (
     Argmax,
+    AtLeastOne,
     CardinalityCut,
     Decoder,
     FixedThreshold,
@@ -206,3 +213,39 @@ def test_too_few_positives():
         decision.warn_of_fallback("more rows")
     Decision(PerLabelThreshold()).fit(HeldOut(SCORES, Y)).warn_of_fallback("more rows")
     Decision(FixedThreshold()).warn_of_fallback("more rows")
+
+
+# ------------------------------------------------------------------ metrics of the user
+
+
+@pytest.mark.parametrize(
+    "returned, message",
+    [
+        (np.ones(3), "must return a number, got ndarray"),
+        (None, "must return a number, got NoneType"),
+        (np.nan, "must return finite numbers"),
+    ],
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_metric_without_one_finite_number_is_refused(returned, message, wrapped):
+    decoder = GlobalThreshold(lambda Y, Y_hat: returned)
+    decoder = AtLeastOne(decoder) if wrapped else decoder
+    with pytest.raises((TypeError, ValueError), match=message):
+        try_metric(decoder, Y, None)
+
+
+def test_a_metric_is_tried_on_complete_rows_with_the_weights_and_three_predictions():
+    seen = []
+
+    def metric(Y, Y_hat, sample_weight=None):
+        seen.append((Y, Y_hat, sample_weight))
+        return np.average((Y == Y_hat).mean(axis=1), weights=sample_weight)
+
+    missing = np.where(np.arange(100)[:, None] < 10, np.nan, Y)
+    try_metric(GlobalThreshold(metric), missing, WEIGHT)
+    assert [Y_hat.mean() for _, Y_hat, _ in seen] == [0, Y[10:].mean(), 1]
+    for true, _, weight in seen:
+        np.testing.assert_array_equal(true, Y[10:])
+        np.testing.assert_allclose(weight / weight.mean(), WEIGHT[10:] / WEIGHT[10:].mean())
+    with pytest.raises(ValueError, match="takes no sample_weight"):
+        try_metric(GlobalThreshold(lambda Y, Y_hat: 0.0), Y, WEIGHT)

@@ -22,7 +22,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 
-from sklearn_mlloss import DecodedClassifierCV, MultiLabelNetClassifier
+from sklearn_mlloss import DecodedClassifierCV, LossDecoderSearchCV, MultiLabelNetClassifier
 from sklearn_mlloss._decision.presets import PRESETS, vote_for
 from sklearn_mlloss.decoders import DECODERS, GlobalThreshold, get_decoder
 from sklearn_mlloss.losses import LOSSES
@@ -174,6 +174,25 @@ def test_functions_that_are_no_metric_are_refused():
     clf = DecodedClassifierCV.for_metric(balanced_accuracy_score, TREE, cv=2)
     with pytest.raises(ValueError, match="multilabel-indicator"):
         clf.fit(X, Y)
+
+
+class Untrained(DecisionTreeClassifier):
+    def fit(self, *args, **params):
+        raise AssertionError("trained")
+
+
+def test_metrics_of_several_numbers_are_refused_before_training(monkeypatch):
+    monkeypatch.setattr("sklearn_mlloss.classifier.train_cached", Untrained.fit)
+    per_label = partial(f1_score, average=None)
+    for clf in (
+        DecodedClassifierCV.for_metric(per_label, Untrained()),
+        DecodedClassifierCV.for_metric(per_label),
+        MultiLabelNetClassifier.for_metric(per_label),
+        LossDecoderSearchCV(losses=["bce"], decoders=[GlobalThreshold(per_label)]),
+        LossDecoderSearchCV(losses=["bce"], scoring=make_scorer(per_label)),
+    ):
+        with pytest.raises((TypeError, ValueError), match="must return a number|cannot score y"):
+            clf.fit(X, Y)
 
 
 @pytest.mark.parametrize(
