@@ -18,6 +18,7 @@ from ._data.advice import advising
 from ._data.features import InputCodec, check_rows, takes_missing
 from ._data.fitting import draw_entropy, unchanged_on_error
 from ._data.folds import Fold, check_groups
+from ._data.partitions import by_partition
 from ._data.rows import Rows
 from ._data.targets import TargetCodec
 from ._data.validation import check_flag
@@ -499,6 +500,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
 
     # ------------------------------------------------------------------ predicting
 
+    @by_partition(lambda model, scores: scores[:, 0])
     def predict_count(self, X: Any) -> np.ndarray:
         """Return the predicted number of labels of each row, for a loss that has such a thing.
 
@@ -558,8 +560,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     def _rows_to_decide(
         self, X: Any, y: Any, sample_weight: Any
     ) -> tuple[Any, np.ndarray, np.ndarray | None]:
-        rows, _ = check_rows(self._check_X(X), self._targets, y, sample_weight)
-        rows = rows.scaled()
+        rows = check_rows(X, self._targets, y, sample_weight)[0].scaled()
         return rows.X, rows.Y, rows.weight
 
     def _raw_scores(self, X: Any) -> tuple[np.ndarray, np.ndarray | None]:

@@ -602,7 +602,7 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
     def _rows_to_decide(
         self, X: Any, y: Any, sample_weight: Any
     ) -> tuple[Any, np.ndarray, np.ndarray | None]:
-        X, Y = as_rows(X), self._targets.transform(y)
+        Y = self._targets.transform(y)
         check_consistent_length(X, Y)
         return X, *weigh(Y, self._check_weight(sample_weight, Y))
 

@@ -195,7 +195,9 @@ def _length(row: Any) -> tuple[int, ...]:
 
 def _is_lazy(kind: type) -> bool:
     """Return whether a table is lazy, such as those of dask and LazyFrame of polars."""
-    return hasattr(kind, "collect") or hasattr(kind, "compute") and hasattr(kind, "iloc")
+    of_dask = kind.__module__.startswith("dask")
+    lazy = hasattr(kind, "compute") and (hasattr(kind, "iloc") or of_dask)
+    return lazy or hasattr(kind, "collect")
 
 
 def _fill(values: np.ma.MaskedArray) -> np.ndarray:

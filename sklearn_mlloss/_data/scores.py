@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from scipy.special import expit
 
 from .labels import to_dense
+from .partitions import gathered
 
 __all__ = ["Link", "class_matrix", "label_matrix", "predict_matrix", "to_probability"]
 
@@ -95,7 +96,8 @@ def predict_matrix(estimator: Any, X: Any, method: str, n_labels: int) -> np.nda
     """Return what a method of a fitted classifier predicts, with one column per label."""
     classes = getattr(estimator, "classes_", None)
     source = f"{method} of {type(estimator).__name__}"
-    return label_matrix(getattr(estimator, method)(X), n_labels, classes, source)
+    (values,) = gathered(getattr(estimator, method)(X))
+    return label_matrix(values, n_labels, classes, source)
 
 
 def class_matrix(

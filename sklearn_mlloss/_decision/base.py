@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._data.containers import to_float
 from .._data.fitting import unchanged_on_error
 from .._data.messages import without_rows
+from .._data.partitions import by_partition, gathered, is_partitioned, map_partitions
 from .._data.persistence import FileEstimator
 from .._data.tables import as_frame, frame_like
 from .._data.targets import TargetCodec
@@ -28,6 +29,29 @@ from .summary import describe, with_details
 __all__ = ["DecidingClassifier", "LabelClassifier", "ProbabilityClassifier"]
 
 
+def _labels(model: Any, scores: np.ndarray) -> Any:
+    return model._targets.inverse_transform(scores > 0.5)
+
+
+def _label_tuples(model: Any, scores: np.ndarray) -> np.ndarray:
+    return np.empty(0, dtype=object)
+
+
+def _probabilities(model: Any, scores: np.ndarray) -> np.ndarray:
+    return model._targets.probabilities(scores)
+
+
+def _frame(model: Any, scores: np.ndarray, decisions: Any = None, X: Any = None) -> Any:
+    decisions = scores > 0.5 if decisions is None else decisions
+    names, chosen = model._targets.decisions_by_name(decisions, model.label_names_)
+    parts = {"probability": model._targets.probabilities(scores), "decision": chosen}
+    return frame_like(X, names, parts)
+
+
+def _log_odds(model: Any, scores: np.ndarray) -> np.ndarray:
+    return model._targets.log_odds(scores)
+
+
 class LabelClassifier(ClassifierMixin, FileEstimator, ABC):
     """Base class of everything with labels and `predict`: it knows the form of y.
 
@@ -38,6 +62,7 @@ class LabelClassifier(ClassifierMixin, FileEstimator, ABC):
 
     _targets: TargetCodec
 
+    @by_partition(_labels)
     def predict(self, X: Any) -> Any:
         """Return the predicted labels in the form of the y that was fitted.
 
@@ -52,6 +77,7 @@ class LabelClassifier(ClassifierMixin, FileEstimator, ABC):
         check_is_fitted(self)
         return self._targets.inverse_transform(self._scores_and_decisions(X)[1])
 
+    @by_partition(_label_tuples)
     def predict_labels(self, X: Any) -> list[tuple]:
         """Return the names of the predicted labels of each row.
 
@@ -71,6 +97,7 @@ class LabelClassifier(ClassifierMixin, FileEstimator, ABC):
         names, decisions = self._targets.decisions_by_name(decisions, self.label_names_)
         return [tuple(names[j] for j in row.nonzero()[0].tolist()) for row in decisions]
 
+    @by_partition(_frame)
     def predict_frame(self, X: Any) -> Any:
         """Return probabilities and predicted labels with their names, as a DataFrame.
 
@@ -89,10 +116,7 @@ class LabelClassifier(ClassifierMixin, FileEstimator, ABC):
         """
         check_is_fitted(self)
         X = as_frame(X, "X")
-        scores, decisions = self._scores_and_decisions(X)
-        names, chosen = self._targets.decisions_by_name(decisions, self.label_names_)
-        parts = {"probability": self._targets.probabilities(scores), "decision": chosen}
-        return frame_like(X, names, parts)
+        return _frame(self, *self._scores_and_decisions(X), X)
 
     def label(self, label: Any) -> LabelView:
         """Return one label as a fitted binary classifier, for scikit-learn's tools.
@@ -153,7 +177,7 @@ class LabelClassifier(ClassifierMixin, FileEstimator, ABC):
         -------
         float
         """
-        return self._targets.score(y, self.predict(X), sample_weight)
+        return self._targets.score(*gathered(y, self.predict(X), sample_weight))
 
     def _set_targets(self, targets: TargetCodec, same: bool = False) -> None:
         """Set the kind of y, and what is public of it; if `same`, it must not have changed."""
@@ -182,6 +206,7 @@ class ProbabilityClassifier(LabelClassifier):
     Of the classes of a 1-D y they predict the most probable one.
     """
 
+    @by_partition(_probabilities)
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each label.
 
@@ -226,6 +251,7 @@ class DecidingClassifier(LabelClassifier):
 
     # ------------------------------------------------------------------ predicting
 
+    @by_partition(_probabilities)
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the score of each label, a probability where the loss gives one.
 
@@ -243,6 +269,7 @@ class DecidingClassifier(LabelClassifier):
         scores, _ = self._scores(X)
         return self._targets.probabilities(scores)
 
+    @by_partition(_probabilities)
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of `predict_proba`.
 
@@ -256,6 +283,7 @@ class DecidingClassifier(LabelClassifier):
         """
         return np.log(self.predict_proba(X))
 
+    @by_partition(_log_odds)
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the log-odds of the scores: of `predict_proba`, where there is one.
 
@@ -271,6 +299,7 @@ class DecidingClassifier(LabelClassifier):
         scores, _ = self._scores(X)
         return self._targets.log_odds(scores)
 
+    @by_partition(_labels)
     def decode(self, proba: Any, count: Any = None) -> Any:
         """Return the labels that the decoder predicts from probabilities, in the form of y.
 
@@ -330,7 +359,12 @@ class DecidingClassifier(LabelClassifier):
         """
         check_is_fitted(self)
         with unchanged_on_error(self):
-            X, Y, weight = self._rows_to_decide(X, y, sample_weight)
+            if is_partitioned(X):
+                self._replace_decision(decoder, calibration)
+                if self._decision.requires_fit:
+                    self._fit_decision(self._score_partitions(X, y, sample_weight))
+                return self
+            X, Y, weight = self._rows_to_decide(self._check_X(X), y, sample_weight)
             self._replace_decision(decoder, calibration)
             if self._decision.requires_fit:
                 scores, count = self._raw_scores(X)
@@ -433,6 +467,21 @@ class DecidingClassifier(LabelClassifier):
         scores, count = self._raw_scores(self._check_X(X))
         return self._decision.calibrate(scores), count
 
+    def _score_partitions(self, X: Any, y: Any, sample_weight: Any) -> HeldOut:
+        """Return the rows of a dask collection for `_fit_decision`; only X is not gathered."""
+        n_labels = self._targets.n_labels_
+        scored = map_partitions(self, "_scores_beside_count", X, np.empty((0, n_labels + 1)))
+        both, y, sample_weight = gathered(scored, y, sample_weight)
+        numbers = np.arange(len(both))[:, None]
+        rows, Y, weight = self._rows_to_decide(numbers, y, sample_weight)
+        both = both[rows[:][:, 0]]
+        count = None if np.isnan(both[:, -1]).any() else both[:, -1]
+        return HeldOut(both[:, :-1], Y, weight, count)
+
+    def _scores_beside_count(self, X: Any) -> np.ndarray:
+        scores, count = self._raw_scores(self._check_X(X))
+        return np.column_stack([scores, np.full(len(scores), np.nan) if count is None else count])
+
     def _scores_and_decisions(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         scores, count = self._scores(X)
         return scores, self._decision.decide(scores, count)
@@ -451,7 +500,7 @@ class DecidingClassifier(LabelClassifier):
     def _rows_to_decide(
         self, X: Any, y: Any, sample_weight: Any
     ) -> tuple[Any, np.ndarray, np.ndarray | None]:
-        """Return X as `_check_X` does, the target matrix, and scaled weights."""
+        """Return rows of X, which `_check_X` returned, the target matrix, and scaled weights."""
 
     @abstractmethod
     def _make_decision(self, decoder: Any, calibration: Any) -> Decision:

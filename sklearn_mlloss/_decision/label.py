@@ -10,6 +10,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 
+from .._data.partitions import by_partition
+
 __all__ = ["LabelView"]
 
 
@@ -62,6 +64,10 @@ class LabelView(ClassifierMixin, BaseEstimator):
         return np.array([0, 1])
 
     @property
+    def _targets(self) -> Any:
+        return self.estimator._targets
+
+    @property
     def n_features_in_(self) -> int:
         """Number of columns of X."""
         return self.estimator.n_features_in_
@@ -71,6 +77,7 @@ class LabelView(ClassifierMixin, BaseEstimator):
         """Names of the columns of X."""
         return self.estimator.feature_names_in_
 
+    @by_partition(lambda view, scores: np.empty(0, dtype=np.int64))
     def predict(self, X: Any) -> np.ndarray:
         """Return 1 for rows for which the decoder of the model predicts the label, else 0."""
         predicted = self.estimator.predict(X)
@@ -80,12 +87,14 @@ class LabelView(ClassifierMixin, BaseEstimator):
         return (column.toarray() if sp.issparse(column) else column).ravel().astype(np.int64)
 
     @_has("predict_proba")
+    @by_partition(lambda view, scores: np.empty((0, 2)))
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probabilities that rows do not have, and have, the label."""
         positive = self.estimator.predict_proba(X)[:, self.index]
         return np.column_stack([1 - positive, positive])
 
     @_has("decision_function")
+    @by_partition(lambda view, scores: np.empty(0))
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the log-odds of the label."""
         values = self.estimator.decision_function(X)

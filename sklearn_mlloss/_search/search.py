@@ -19,10 +19,12 @@ from sklearn.utils.validation import check_is_fitted
 from .._data.advice import advising
 from .._data.fitting import unchanged_on_error
 from .._data.messages import describe, held_back, warn_user
+from .._data.partitions import is_partitioned
 from .._data.persistence import VersionedEstimator
 from .._data.tables import as_rows
 from .._data.targets import plain_targets
 from .._data.validation import check_choice, check_flag, check_integer, check_n_jobs, check_number
+from .._decision.base import LabelClassifier
 from .._decision.decision import KEEP, try_metric
 from .._decision.label import LabelView
 from .._sklearn import (
@@ -394,7 +396,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
         array or sparse matrix of shape (n_samples, n_labels) or (n_samples,)
         """
         check_is_fitted(self)
-        return self.best_estimator_.predict(as_rows(X))
+        return self.best_estimator_.predict(self._rows(X))
 
     @available_if(_refitted_has("predict_labels"))
     def predict_labels(self, X: Any) -> list[tuple]:
@@ -404,7 +406,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
         estimator is a pipeline.
         """
         check_is_fitted(self)
-        return self.best_estimator_.predict_labels(as_rows(X))
+        return self.best_estimator_.predict_labels(self._rows(X))
 
     @available_if(_refitted_has("predict_frame"))
     def predict_frame(self, X: Any) -> Any:
@@ -413,7 +415,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
         See `MultiLabelNetClassifier.predict_frame`. Not if the estimator is a pipeline.
         """
         check_is_fitted(self)
-        return self.best_estimator_.predict_frame(as_rows(X))
+        return self.best_estimator_.predict_frame(self._rows(X))
 
     @available_if(_refitted_has("predict"))
     def label(self, label: Any) -> LabelView:
@@ -438,19 +440,19 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the calibrated scores of the refitted estimator, for X as in `predict`."""
         check_is_fitted(self)
-        return self.best_estimator_.predict_proba(as_rows(X))
+        return self.best_estimator_.predict_proba(self._rows(X))
 
     @available_if(_refitted_has("predict_log_proba"))
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of `predict_proba`, for X as in `predict`."""
         check_is_fitted(self)
-        return self.best_estimator_.predict_log_proba(as_rows(X))
+        return self.best_estimator_.predict_log_proba(self._rows(X))
 
     @available_if(_refitted_has("decision_function"))
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the log-odds of the refitted estimator, for X as in `predict`."""
         check_is_fitted(self)
-        return self.best_estimator_.decision_function(as_rows(X))
+        return self.best_estimator_.decision_function(self._rows(X))
 
     @available_if(_refitted_has("score"))
     def score(self, X: Any, y: Any = None, **params: Any) -> float:
@@ -481,6 +483,11 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
                 model = ScoredRows(targets, model.predict_proba(X), decisions).dense()
         value = scorer(model, X, y, **params)
         return value[self.refit] if isinstance(value, dict) else value
+
+    def _rows(self, X: Any) -> Any:
+        # A pipeline of scikit-learn would read a dask collection into one process.
+        lazy = is_partitioned(X) and isinstance(self.best_estimator_, LabelClassifier)
+        return X if lazy else as_rows(X)
 
     # ------------------------------------------------------------------ parameters and tags
 

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._data.features import InputCodec, check_rows
 from .._data.fitting import draw_entropy, unchanged_on_error
 from .._data.folds import check_groups
+from .._data.partitions import by_partition
 from .._data.responses import inside
 from .._data.targets import TargetCodec
 from .._data.validation import check_flag
@@ -185,6 +186,7 @@ class MultiLabelLogisticRegressionCV(ProbabilityClassifier):
                 self.oof_scores_[kept] = inside(expit(log_odds))
         return self
 
+    @by_partition(lambda model, scores: model._targets.log_odds(scores))
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the log-odds of `predict_proba`.
 

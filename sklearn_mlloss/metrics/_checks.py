@@ -9,6 +9,7 @@ import numpy as np
 
 from .._data.counts import ratio
 from .._data.labels import check_labels, check_predictions
+from .._data.partitions import gathered
 from .._data.validation import check_choice, check_number
 from .._data.weights import check_row_weight
 
@@ -20,6 +21,7 @@ def check_inputs(
     Y: Any, values: Any, name: str, sample_weight: Any, soft: bool = True
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return Y with NaN, the values and the weights; rows of weight 0 are dropped."""
+    Y, values, sample_weight = gathered(Y, values, sample_weight)
     labels = check_labels(Y, "Y", soft)
     scores = check_predictions(values, name, Y, labels.shape, "Y", KIND_OF[name])
     weight = check_row_weight(sample_weight, labels)

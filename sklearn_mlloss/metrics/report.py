@@ -11,6 +11,7 @@ from sklearn import metrics as sk
 
 from .._data.counts import fbeta, ratio
 from .._data.labels import find_names
+from .._data.partitions import gathered
 from ._checks import check_inputs, per_label
 from .probabilities import expected_calibration_error, multilabel_log_loss
 from .rankings import macro_average_precision
@@ -75,6 +76,7 @@ def multilabel_report(
             "multilabel_report returns a DataFrame, and pandas is not installed: "
             "pip install 'sklearn_mlloss[examples]'"
         ) from error
+    Y, proba, Y_hat, sample_weight = gathered(Y, proba, Y_hat, sample_weight)
     table = Y
     Y_hat = check_inputs(Y, Y_hat, "Y_hat", sample_weight)[1]
     Y, proba, weight = check_inputs(Y, proba, "proba", sample_weight)

@@ -13,6 +13,7 @@ from sklearn.metrics import get_scorer_names
 from .._data.labels import to_dense
 from .._data.messages import describe
 from .._data.metric_names import find_metric, suggest_average, suggest_metric
+from .._data.partitions import gathered
 from .._data.scores import predict_matrix
 from .._data.tables import check_labels_of
 from .._data.validation import check_integer
@@ -139,6 +140,7 @@ class _MatrixScorer(_Scorer):
         self, method_caller: Callable, estimator: Any, X: Any, y_true: Any, **kwargs: Any
     ) -> float:
         check_labels_of(estimator, y_true)
+        (y_true,) = gathered(y_true)
         y_true = to_dense(y_true, "y")
         y_true = y_true.reshape(-1, 1) if y_true.ndim == 1 else y_true
 

@@ -127,6 +127,15 @@ def test_a_cluster_takes_sparse_matrices_and_frames(client, shipped):
     assert not shipped["in tasks"]
 
 
+def test_a_cluster_predicts_by_partition(client, alone):
+    da, dd = pytest.importorskip("dask.array"), pytest.importorskip("dask.dataframe")
+    rows = da.from_array(X, chunks=(len(X) // 3, X.shape[1]))
+    expected = alone.predict_proba(X)
+    np.testing.assert_array_equal(alone.predict_proba(rows).compute(), expected)
+    frame = alone.predict_frame(dd.from_dask_array(rows)).compute()
+    np.testing.assert_array_equal(frame["probability"].to_numpy(), expected)
+
+
 def test_a_search_survives_the_death_of_a_worker(client, alone):
     """Last in this file: the cluster may still start another worker afterwards."""
     distributed = pytest.importorskip("distributed")
