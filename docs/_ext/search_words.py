@@ -38,10 +38,10 @@ WORDS = {
     "rare labels, pos_weight",
     "missing_labels": "missing labels, partial labels, nan in y, label noise, soft labels",
     "encoding": "missing values, categories, categorical, scaler, preprocessing, encoding",
-    "big_data": "sparse, large data, memory, memmap, partial_fit, extreme classification",
+    "large_data": "sparse, large data, big data, memory, memmap, partial_fit, out of core, "
+    "parquet, extreme classification, parallel, n_jobs, dask, joblib, cluster, distributed",
     "ensembles": "ensemble, ensembles, early stopping, out-of-fold",
     "gpu": "gpu, cuda",
-    "cluster": "parallel, n_jobs, dask, joblib, cluster",
     "saving": "save, load, save model, load model, pickle, persistence, model card",
     "onnx": "onnx, export",
     "deployment": "deployment, serving, http, docker, rest api",
