@@ -20,6 +20,7 @@ from ._data.fitting import draw_entropy, unchanged_on_error
 from ._data.folds import Fold, check_groups
 from ._data.partitions import by_partition
 from ._data.rows import Rows
+from ._data.tables import match_index
 from ._data.targets import TargetCodec
 from ._data.validation import check_flag
 from ._decision.base import DecidingClassifier
@@ -460,6 +461,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         with unchanged_on_error(self), torch_defaults():
             self.__dict__.pop("oof_scores_", None)
             check_params(self)
+            match_index(X, y=y, sample_weight=sample_weight)
             device = resolve_device(self.device)
             first = not hasattr(self, "net_")
             if first:
@@ -579,6 +581,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         check_callbacks(self.callbacks or (), self.early_stopping, monitored)
         resolve_device(self.device)
         self._dtype = PRECISIONS[self.precision]
+        match_index(X, y=y, sample_weight=sample_weight, groups=groups)
         self._set_targets(TargetCodec().fit(y), same=last is not None)
         if last is not None:
             self._inputs.check_columns(self, X)

@@ -22,7 +22,7 @@ from ._data.responses import (
     inside,
     label_scores,
 )
-from ._data.tables import as_rows, check_labels_of
+from ._data.tables import as_rows, check_labels_of, match_index
 from ._data.targets import TargetCodec, plain_targets
 from ._data.validation import check_flag, check_n_jobs, is_auto
 from ._data.weights import LARGEST_SUM, check_weight, weigh
@@ -529,6 +529,8 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
         self, model: Any, X: Any, y: Any, sample_weight: Any, params: dict, prefit: bool
     ) -> _Data:
         """Set the kind of y; return what `fit` works on."""
+        params = match_index(X, y=y, sample_weight=sample_weight, **params)
+        y, sample_weight = params.pop("y"), params.pop("sample_weight")
         codec = TargetCodec().fit(y)
         if prefit:
             # It may know classes that y lacks.

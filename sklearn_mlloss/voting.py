@@ -24,7 +24,7 @@ from ._data.responses import (
     may_keep_scores,
     out_of_fold_scores,
 )
-from ._data.tables import as_rows
+from ._data.tables import as_rows, match_index
 from ._data.targets import TargetCodec, plain_targets
 from ._data.validation import check_integer, check_n_jobs
 from ._data.weights import LARGEST_SUM, check_weight
@@ -174,6 +174,8 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
                 self.weights_ = self._shares()
             check_n_jobs(self.n_jobs)
             check_integer(self.verbose, "verbose", low=0)
+            fit_params = match_index(X, y=y, sample_weight=sample_weight, **fit_params)
+            y, sample_weight = fit_params.pop("y"), fit_params.pop("sample_weight")
             # These raise before anything is trained.
             targets = TargetCodec().fit(y)
             X, y = as_rows(X), plain_targets(y)

@@ -9,6 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from .containers import advise, has_rows, holds_masked, stack_rows, to_array, type_of
+from .messages import warn_user
+from .partitions import is_partitioned
 from .sparse import as_csr
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "columns_of",
     "frame_like",
     "is_frame",
+    "match_index",
 ]
 
 # How many names of columns a message shows.
@@ -191,6 +194,49 @@ def check_same_columns(values: Any, wanted: Any, name: str, of: str) -> None:
     raise ValueError(
         f"{name} must have the columns {_some(wanted)} of {of} in that order, got {_some(names)}"
     )
+
+
+def match_index(X: Any, **values: Any) -> dict[str, Any]:
+    """Warn of values whose index is that of X in another order.
+
+    Rows go by position, as in scikit-learn.
+
+    Parameters
+    ----------
+    X : object
+        As the user passed it.
+    **values : object
+        What has one value per row of X, by the name of its argument.
+
+    Returns
+    -------
+    dict
+        The values, with the index of X where a warning was given, so that there is no other one
+        where they are passed on.
+    """
+    indexed = [name for name in values if _has_index(X) and _has_index(values[name])]
+    moved = [name for name in indexed if _is_reordered(values[name].index, X.index)]
+    if not moved:
+        return values
+    one = len(moved) == 1
+    warn_user(
+        f"{' and '.join(moved)} {'has' if one else 'have'} the index of X in another order, and "
+        "rows are matched by position, not by index: use "
+        f"{', '.join(f'{name} = {name}.loc[X.index]' for name in moved)}, or "
+        f"{moved[0]}.to_numpy() if the positions are right"
+    )
+    return values | {name: values[name].set_axis(X.index) for name in moved}
+
+
+def _has_index(values: Any) -> bool:
+    return hasattr(type(values), "iloc") and not is_partitioned(values)
+
+
+def _is_reordered(index: Any, other: Any) -> bool:
+    """Return whether an index has the entries of another one in another order."""
+    if len(index) != len(other) or index.equals(other):
+        return False
+    return index.is_unique and other.is_unique and bool(index.isin(other).all())
 
 
 def _is_of_arrow(values: Any) -> bool:

@@ -17,7 +17,7 @@ from .._data.fitting import unchanged_on_error
 from .._data.messages import without_rows
 from .._data.partitions import by_partition, gathered, is_partitioned, map_partitions
 from .._data.persistence import FileEstimator
-from .._data.tables import as_frame, frame_like
+from .._data.tables import as_frame, frame_like, match_index
 from .._data.targets import TargetCodec
 from .._data.validation import check_integer, check_nested, is_auto
 from ..calibration import Calibrator, get_calibrator
@@ -177,6 +177,7 @@ class LabelClassifier(ClassifierMixin, FileEstimator, ABC):
         -------
         float
         """
+        match_index(X, y=y, sample_weight=sample_weight)
         return self._targets.score(*gathered(y, self.predict(X), sample_weight))
 
     def _set_targets(self, targets: TargetCodec, same: bool = False) -> None:
@@ -358,6 +359,7 @@ class DecidingClassifier(LabelClassifier):
             The classifier. If anything fails, it is left as it was.
         """
         check_is_fitted(self)
+        match_index(X, y=y, sample_weight=sample_weight)
         with unchanged_on_error(self):
             if is_partitioned(X):
                 self._replace_decision(decoder, calibration)

@@ -15,7 +15,7 @@ from sklearn.utils.metadata_routing import process_routing
 from .._data.fitting import draw_entropy
 from .._data.folds import Fold, check_groups, find_gaps, warn_of_gaps
 from .._data.messages import warn_user
-from .._data.tables import as_rows
+from .._data.tables import as_rows, match_index
 from .._data.targets import TargetCodec, plain_targets
 from .._data.weights import check_weight, counting_rows, weigh
 from .._decision.cross_fit import make_folds
@@ -97,6 +97,8 @@ def read_data(search: LossDecoderSearchCV, X: Any, y: Any, params: dict) -> Sear
     X, y, params
         As they were given to `fit`.
     """
+    params = match_index(X, y=y, **params)
+    y = params.pop("y")
     entropy = np.random.SeedSequence(draw_entropy(search.random_state))
     seeds = [int(seed) for seed in entropy.generate_state(4)]
     estimator, targets = _seeded(search._base(), seeds[0]), TargetCodec().fit(y)

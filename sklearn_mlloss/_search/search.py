@@ -21,7 +21,7 @@ from .._data.fitting import unchanged_on_error
 from .._data.messages import describe, held_back, warn_user
 from .._data.partitions import is_partitioned
 from .._data.persistence import VersionedEstimator
-from .._data.tables import as_rows
+from .._data.tables import as_rows, match_index
 from .._data.targets import plain_targets
 from .._data.validation import check_choice, check_flag, check_integer, check_n_jobs, check_number
 from .._decision.base import LabelClassifier
@@ -473,6 +473,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
         if _routing_enabled():
             params = process_routing(self, "score", **params).scorer["score"]
         scorer = self.scorer_[self.refit] if isinstance(self.scorer_, dict) else self.scorer_
+        match_index(X, y=y, **params)
         X, y = as_rows(X), plain_targets(y)
         model, targets = self.best_estimator_, last_step(self.best_estimator_)._targets
         targets.check_names(y)

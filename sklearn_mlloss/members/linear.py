@@ -16,6 +16,7 @@ from .._data.fitting import draw_entropy, unchanged_on_error
 from .._data.folds import check_groups
 from .._data.partitions import by_partition
 from .._data.responses import inside
+from .._data.tables import match_index
 from .._data.targets import TargetCodec
 from .._data.validation import check_flag
 from .._decision.base import ProbabilityClassifier
@@ -158,6 +159,7 @@ class MultiLabelLogisticRegressionCV(ProbabilityClassifier):
             check_flag(self.store_cv_results, "store_cv_results")
             if isinstance(self.cv, Integral) and self.cv < 2:
                 raise ValueError(f"cv must be at least 2, a splitter or splits, got {self.cv!r}")
+            match_index(X, y=y, sample_weight=sample_weight, groups=groups)
             self._set_targets(TargetCodec().fit(y))
             self._inputs = InputCodec("auto", self.categorical_features)
             X = self._inputs.fit_transform(self, X)

@@ -15,6 +15,7 @@ from .._data.fitting import draw_entropy, unchanged_on_error
 from .._data.messages import warn_user
 from .._data.responses import inside
 from .._data.rows import Inputs, Rows
+from .._data.tables import match_index
 from .._data.targets import TargetCodec
 from .._data.validation import check_integer, check_n_jobs, is_auto
 from .._decision.base import ProbabilityClassifier
@@ -152,6 +153,7 @@ class MultiLabelExtraTreesClassifier(ProbabilityClassifier):
         with unchanged_on_error(self):
             check_integer(self.n_estimators, "n_estimators", low=1)
             check_n_jobs(self.n_jobs)
+            match_index(X, y=y, sample_weight=sample_weight)
             self._set_targets(TargetCodec().fit(y))
             self._inputs = InputCodec("auto", self.categorical_features)
             X = self._inputs.fit_transform(self, X)
