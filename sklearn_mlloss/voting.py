@@ -19,7 +19,7 @@ from ._data.messages import describe
 from ._data.parallel import call_in_parallel
 from ._data.responses import (
     check_takes_labels,
-    explaining_labels,
+    explaining,
     label_scores,
     may_keep_scores,
     out_of_fold_scores,
@@ -307,7 +307,7 @@ def _fit_member(
     if verbose:
         print(f"[SoftVotingClassifier] fitting {name}: {type(member).__name__}", flush=True)
     start = time.perf_counter()
-    with explaining_labels(member, y, targets, "y"), _naming(name):
+    with explaining(member, X, y, targets, "y", params), _naming(name):
         model = member.fit(X, y, **params)
     if verbose:
         seconds = time.perf_counter() - start

@@ -1147,6 +1147,31 @@ def test_labels_that_a_classifier_refuses_are_named(kind, n_jobs):
     assert "the member 'linear'" in named and "Label(s) 'b' are constant in y" in note
 
 
+@pytest.mark.parametrize(
+    "changed, note",
+    [
+        (
+            {"X": pd.DataFrame(X, columns=list("abcd")).assign(color="red", size=2)},
+            "Column(s) 'color' of X hold no numbers, which RandomForestClassifier may not take",
+        ),
+        ({"X": np.where(np.arange(4) == 2, "red", X.astype(object))}, "Column(s) 2 of X hold no"),
+        ({"sample_weight": np.ones((150, 3))}, "sample_weight has one weight per row and label"),
+        ({"y": np.where(np.arange(150)[:, None] == 7, np.nan, Y)}, "y has NaN, labels that were"),
+        ({"y": 0.1 + 0.8 * Y}, "y has soft labels, which RandomForestClassifier may not take"),
+    ],
+    ids=["text", "objects", "weights", "missing", "soft"],
+)
+def test_what_a_classifier_of_scikit_learn_does_not_take_is_explained(changed, note):
+    given = {"X": X, "y": Y} | changed
+    forest = RandomForestClassifier(2, random_state=0)
+    members = [("forest", forest), ("trees", MultiLabelExtraTreesClassifier(n_estimators=2))]
+    for estimator in (forest, members):
+        with pytest.raises(ValueError) as caught:
+            DecodedClassifierCV.for_metric("f1_macro", estimator, cv=2).fit(**given)
+        notes = [one for one in caught.value.__notes__ if one.startswith(note)]
+        assert len(notes) == 1 and "for_metric(metric), without an estimator" in notes[0]
+
+
 def test_one_column_is_one_label():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

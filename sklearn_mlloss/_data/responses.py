@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,16 +11,17 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
-from .._sklearn import BaseSearchCV, _num_samples
+from .._sklearn import BaseSearchCV, _num_samples, _safe_indexing
 from .messages import describe
 from .scores import Link, class_matrix, label_matrix, to_probability
+from .tables import is_frame
 from .targets import TargetCodec
 
 __all__ = [
     "METHODS",
     "check_takes_labels",
     "choose_method",
-    "explaining_labels",
+    "explaining",
     "inside",
     "label_scores",
     "may_keep_scores",
@@ -30,6 +31,9 @@ __all__ = [
 ]
 
 METHODS = ("predict_proba", "decision_function")
+# How many columns a note names.
+N_SHOWN = 5
+WITHOUT_ESTIMATOR = "DecodedClassifierCV.for_metric(metric), without an estimator, takes them"
 
 
 # Sums of float32 probabilities may leave [0, 1] by as much.
@@ -86,18 +90,22 @@ def check_takes_labels(estimator: Any, targets: TargetCodec, parameter: str = "e
 
 
 @contextmanager
-def explaining_labels(estimator: Any, y: Any, targets: TargetCodec, where: str) -> Iterator[None]:
-    """Add to an error of `fit` what it may have to do with the labels of y.
+def explaining(
+    estimator: Any, X: Any, y: Any, targets: TargetCodec, where: str, params: Mapping[str, Any]
+) -> Iterator[None]:
+    """Add to an error of `fit` what it may have to do with: labels, targets, columns and weights.
 
     Parameters
     ----------
     estimator : classifier
-    y : array-like or sparse matrix
+    X, y : array-like or sparse matrix
         What it is fitted on.
     targets : TargetCodec
         Fitted on all rows.
     where : str
         Which rows these are.
+    params : mapping
+        Other arguments of `fit`.
     """
     try:
         yield
@@ -110,14 +118,55 @@ def explaining_labels(estimator: Any, y: Any, targets: TargetCodec, where: str) 
                 f"Label(s) {', '.join(map(repr, names[:10]))} are constant in {where}, which not "
                 "every classifier takes: use fewer folds, or leave them out."
             )
+        name = type(estimator).__name__
         is_meta = any(hasattr(value, "fit") for value in estimator.get_params().values())
         if np.ndim(y) == 2 and not is_meta and not takes_many_labels(estimator):
-            name = type(estimator).__name__
             error.add_note(
                 f"If it takes one label only, give OneVsRestClassifier({name}(...)) of "
                 "sklearn.multiclass."
             )
+        # Those of this package take them, or have errors of their own.
+        if not type(estimator).__module__.startswith("sklearn_mlloss."):
+            for note in _special_inputs(X, Y, params.get("sample_weight")):
+                error.add_note(note.replace("{}", name))
         raise
+
+
+def _special_inputs(X: Any, Y: np.ndarray, sample_weight: Any) -> Iterator[str]:
+    """Yield notes on inputs that only some classifiers take, with a place for its name."""
+    columns = _columns_without_numbers(X)
+    if columns:
+        names = ", ".join(map(repr, columns[:N_SHOWN]))
+        yield (
+            f"Column(s) {names} of X hold no numbers, which {{}} may not take: encode them in a "
+            "Pipeline, such as make_pipeline(make_column_transformer((OneHotEncoder("
+            f"handle_unknown='ignore'), [{names}]), remainder='passthrough'), classifier), or give "
+            f"them the dtype category: {WITHOUT_ESTIMATOR}."
+        )
+    if np.ndim(sample_weight) == 2:
+        yield (
+            "sample_weight has one weight per row and label, which {} may not take: give one per "
+            f"row. {WITHOUT_ESTIMATOR}."
+        )
+    if Y.dtype.kind == "f":
+        what = "NaN, labels that were not observed" if np.isnan(Y).any() else "soft labels"
+        yield f"y has {what}, which {{}} may not take. {WITHOUT_ESTIMATOR}."
+
+
+def _columns_without_numbers(X: Any) -> list[Any]:
+    """Return the names, or numbers, of columns of a table that cannot be read as numbers."""
+    if not is_frame(X) and getattr(getattr(X, "dtype", None), "kind", "") not in ("O", "U"):
+        return []
+    names = X.columns if is_frame(X) else range(X.shape[1])
+    return [name for j, name in enumerate(names) if not _is_numeric(_safe_indexing(X, j, axis=1))]
+
+
+def _is_numeric(column: Any) -> bool:
+    try:
+        np.asarray(column, dtype=np.float64)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def label_scores(estimator: Any, X: Any, method: str, targets: TargetCodec) -> np.ndarray:

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._data.folds import Fold, list_folds, warn_of_gaps
 from .._data.messages import describe
 from .._data.parallel import call_in_parallel
-from .._data.responses import explaining_labels, label_scores
+from .._data.responses import explaining, label_scores
 from .._data.rows import Rows
 from .._data.targets import TargetCodec
 from .._sklearn import _check_method_params, _safe_split
@@ -242,8 +242,9 @@ def fit_and_score(
     # `_safe_split` splits a kernel matrix along both axes.
     X_train, y_train = _safe_split(model, X, y, train)
     where = "the rows" if test is None else f"the training rows of fold {number} of cv"
-    with explaining_labels(model, y_train, targets, where):
-        model.fit(X_train, y_train, **_check_method_params(X, fit_params, indices=train))
+    fit_params = _check_method_params(X, fit_params, indices=train)
+    with explaining(model, X_train, y_train, targets, where, fit_params):
+        model.fit(X_train, y_train, **fit_params)
     if test is None:
         return model, None, None
     X_test, _ = _safe_split(model, X, y, test, train)
