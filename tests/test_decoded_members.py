@@ -354,6 +354,7 @@ def test_routing():
         (dict(estimator=[("a__b", TREE)]), ValueError, "estimator must be .*must not contain __"),
         (dict(estimator=[("a", "drop")]), ValueError, "estimator must be .*are dropped"),
         (dict(estimator=[("a", DecisionTreeClassifier)]), TypeError, "'a' must be an instance"),
+        (dict(estimator=[("a", TREE), ("b", None)]), TypeError, "'b' .*or 'drop' to .*, got None"),
         (dict(estimator=[("s", LinearSVC())]), TypeError, "estimator must have predict_proba, and"),
         (dict(estimator=(("a", TREE),)), TypeError, "or a list of pairs .name, classifier., got"),
         (dict(weights=[1]), ValueError, "weights must be .* 2 numbers >= 0, one for each of estim"),
@@ -372,6 +373,27 @@ def test_wrong_parameters_say_what_to_do(params, error, match):
     with pytest.raises(error, match=match):
         clf.fit(X, Y)
     assert vars(clf) == before
+
+
+def test_members_of_for_metric_are_dropped_by_a_word():
+    clf = DecodedClassifierCV.for_metric("f1_macro", cv=2, max_epochs=1)
+    with pytest.raises(TypeError, match="'linear' must be .*or 'drop' to leave it out, got None"):
+        clf.set_params(estimator__linear=None).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "short, whole",
+    [
+        ("linear", "'estimator__linear'"),
+        ("max_epochs", "'estimator__net__max_epochs'"),
+        ("net__loss", "'estimator__net__loss'"),
+        ("categorical_features", "'estimator__net__categorical_features' or 'estimator__trees__"),
+    ],
+)
+def test_parameters_of_members_are_named_in_full(short, whole):
+    clf = DecodedClassifierCV.for_metric("f1_macro", cv=2, max_epochs=1)
+    with pytest.raises(ValueError, match=f"Invalid parameter '{short}' for .*CV: use {whole}"):
+        clf.set_params(**{short: "drop"})
 
 
 def test_a_member_that_fails_is_named():

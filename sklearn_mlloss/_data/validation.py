@@ -279,6 +279,7 @@ def check_nested(estimator: BaseEstimator, params: Mapping[str, Any]) -> None:
     Of other names for those that there is advice on: scikit-learn itself raises for the rest.
     """
     for key in params:
+        _check_depth(estimator, key)
         if "__" not in key:
             advice = "" if hasattr(estimator, key) else advise(key, estimator.get_params(False))
             if advice:
@@ -305,3 +306,16 @@ def check_nested(estimator: BaseEstimator, params: Mapping[str, Any]) -> None:
                     f"{did_you_mean(name, known)}"
                 )
             part = params.get("__".join(names[: depth + 1]), known[name])
+
+
+def _check_depth(estimator: BaseEstimator, key: str) -> None:
+    """Raise for a name that only objects within the estimator have, with the whole name."""
+    head = key.partition("__")[0]
+    if head in estimator.get_params(deep=False) or hasattr(estimator, head):
+        return
+    whole = [name for name in estimator.get_params() if name.endswith(f"__{key}")]
+    if whole:
+        raise ValueError(
+            f"Invalid parameter {key!r} for estimator {type(estimator).__name__}: use "
+            f"{' or '.join(map(repr, whole))}"
+        )

@@ -64,7 +64,10 @@ class Composition(MetaEstimatorMixin, _BaseComposition):
                 raise ValueError("All estimators are dropped: at least one is needed")
             for name, member in self._members():
                 if isinstance(member, type) or not hasattr(member, "fit"):
-                    raise TypeError(f"{name!r} must be an instance of a classifier")
+                    raise TypeError(
+                        f"{name!r} must be an instance of a classifier, or 'drop' to leave it out, "
+                        f"got {describe(member)}"
+                    )
                 if not is_classifier(member):
                     raise ValueError(f"{name!r} should be a classifier")
         except (TypeError, ValueError) as error:

@@ -11,6 +11,7 @@ from .._data.messages import describe
 from .._data.responses import may_keep_scores, out_of_fold_scores
 from .._data.targets import TargetCodec
 from ..decoders import Decoder
+from .members import Composition
 
 __all__ = ["check_may_keep_scores", "check_no_numbers", "check_own_folds", "own_scores"]
 
@@ -38,6 +39,8 @@ def check_own_folds(estimator: Any, ensemble: bool | str) -> None:
 
 def check_may_keep_scores(model: Any) -> None:
     """Raise before training if an estimator is not set to keep such scores."""
+    if isinstance(model, Composition) and isinstance(getattr(model, model._members_of), list):
+        model._check_members()  # what is no classifier keeps none
     if not may_keep_scores(model):
         raise ValueError(NO_SCORES.format(type(model).__name__))
 
