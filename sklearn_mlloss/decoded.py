@@ -37,7 +37,7 @@ from ._decision.own_folds import (
     own_scores,
 )
 from ._decision.presets import preset_for
-from ._decision.routing import Routed, route
+from ._decision.routing import Routed, request_metadata, route
 from ._decision.summary import count, shown
 from ._sklearn import _routing_enabled, _safe_indexing
 from .calibration import Calibrator
@@ -194,10 +194,12 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
 
     `sample_weight` weights calibration and decoder, for which it is scaled to mean 1, learned
     weights, and `estimator` if it takes weights. With metadata routing it reaches the estimator
-    only if that requests it, and `groups` reach the splitter if that requests them. Without
-    routing, rows of one of the `groups` are kept together, in folds (with ``cv="oof"`` those of the
-    estimator) and in rows that are kept for a decoder; where there are neither, or a fold has a
-    group in both parts, an error says so. Other keywords of `fit` reach the estimator.
+    only if that requests it, and `groups` reach a splitter that requests them, or the folds of an
+    int `cv` after ``set_fit_request(groups=True)``; `for_metric` sets these requests for its
+    members. Without routing, rows of one of the `groups` are kept together, in folds (with
+    ``cv="oof"`` those of the estimator) and in rows that are kept for a decoder; where there are
+    neither, or a fold has a group in both parts, an error says so. Other keywords of `fit` reach
+    the estimator.
 
     A member of a list that is a network with ``cv=None`` stops early on a part of the training rows
     of each fold. Networks with their own folds, each stopped on its test rows, are members of a
@@ -228,6 +230,9 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
     """
 
     _members_of = "estimator"
+
+    # With metadata routing, groups are for splitters; on request, for the folds of an int.
+    __metadata_request__fit = {"groups": False}
 
     estimator: Any
     decoder: str | Decoder = "auto"
@@ -299,7 +304,7 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
             folds = {"cv": "oof"}
         elif isinstance(params.get("cv"), str):
             folds = {}
-        return cls(estimator, **(decision | folds | params))
+        return request_metadata(cls(estimator, **(decision | folds | params)), "groups")
 
     # ------------------------------------------------------------------ learning
 

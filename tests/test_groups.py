@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from sklearn import config_context
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut
+from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut, cross_validate
 
 from sklearn_mlloss import (
     DecodedClassifierCV,
@@ -352,6 +352,32 @@ def test_groups_with_metadata_routing():
                 estimator.fit(X, Y, groups=GROUPS)
         with pytest.raises(ValueError, match="one value per row"):
             decoded(Untrained(), cv=GroupKFold(3)).fit(X, Y, groups=GROUPS[1:])
+
+
+def test_folds_of_a_number_keep_groups_together_on_request():
+    with config_context(enable_metadata_routing=True):
+        requesting = decoded(cv=3).set_fit_request(groups=True)
+        assert requesting.fit(X, Y, groups=GROUPS).oof_scores_.max() < 0.5
+        vote = SoftVotingClassifier([("a", requesting)]).fit(X, Y, groups=GROUPS)
+        assert vote.oof_scores_.max() < 0.5
+        scores = cross_validate(
+            requesting, X, Y, params={"groups": GROUPS}, cv=GroupKFold(3), return_estimator=True
+        )
+        for fitted in scores["estimator"]:
+            assert fitted.oof_scores_.max() < 0.5
+        preset = DecodedClassifierCV.for_metric("f1_micro", Remembers(), store_cv_results=True)
+        assert preset.fit(X, Y, groups=GROUPS).oof_scores_.max() < 0.5
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_for_metric_takes_groups_and_weights_with_metadata_routing():
+    params = dict(cv=2, max_epochs=1, hidden_layer_sizes=(4,), linear_part=False, random_state=0)
+    preset = DecodedClassifierCV.for_metric("f1_micro", store_cv_results=True, **params)
+    given = {"groups": GROUPS, "sample_weight": 1 + GROUPS % 2}
+    expected = clone(preset).fit(X, Y, **given).oof_scores_
+    with config_context(enable_metadata_routing=True):
+        np.testing.assert_array_equal(clone(preset).fit(X, Y, **given).oof_scores_, expected)
+    assert not np.array_equal(preset.fit(X, Y).oof_scores_, expected)
 
 
 @pytest.mark.parametrize(

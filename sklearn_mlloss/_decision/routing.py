@@ -7,6 +7,7 @@ from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn import config_context
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import has_fit_parameter
@@ -15,7 +16,7 @@ from .._data.folds import check_groups
 from .._data.messages import did_you_mean, warn_user
 from .._sklearn import _routing_enabled
 
-__all__ = ["Routed", "check_keywords", "route", "takes_keyword"]
+__all__ = ["Routed", "check_keywords", "request_metadata", "route", "takes_keyword"]
 
 
 class Routed(NamedTuple):
@@ -87,6 +88,12 @@ def route(
             )
         fit["groups"] = groups
     return Routed(fit, split, groups)
+
+
+def request_metadata(estimator: Any, *names: str) -> Any:
+    """Return the estimator, which requests arguments of `fit` where there is metadata routing."""
+    with config_context(enable_metadata_routing=True):
+        return estimator.set_fit_request(**dict.fromkeys(names, True))
 
 
 def check_keywords(owner: Any, estimator: Any, names: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._data.advice import advise
 from .._decision.presets import vote_for
+from .._decision.routing import request_metadata
 from ..classifier import MultiLabelNetClassifier
 from ..voting import SoftVotingClassifier
 from .linear import MultiLabelLogisticRegressionCV
@@ -62,10 +63,13 @@ def make_members(
     # The decision is that of the vote.
     net = MultiLabelNetClassifier.for_metric(metric, **params, decoder="auto", calibration=None)
     trees = MultiLabelExtraTreesClassifier(**common("random_state", "categorical_features"))
+    request_metadata(trees, "sample_weight")
     folds = common("cv", "ensemble", "n_jobs", "random_state", "store_cv_results")
     members = [("net", net), ("trees", per_fold(trees, "threshold", **folds))]
     weights = vote_for(metric)
     if linear and weights == "learned":
         names = ("cv", "random_state", "store_cv_results", "categorical_features")
         members.append(("linear", MultiLabelLogisticRegressionCV(**common(*names))))
+    for _, member in members:
+        request_metadata(member, "sample_weight", "groups")
     return SoftVotingClassifier(members, weights=weights, verbose=params.get("verbose", 0))
