@@ -58,6 +58,7 @@ docs: .venv/docs-installed
 	$(ONE_THREAD) $(BIN)/python -m sphinx -W --keep-going -n -D plot_gallery=$(GALLERY) \
 		docs docs/_build/html
 	$(BIN)/python docs/check_links.py docs/_build/html
+	$(BIN)/python docs/check_search.py docs/_build/html
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/fit.py --quick --repeats 3

@@ -9,7 +9,8 @@ from sphinx.errors import ExtensionError
 from sphinx.transforms import SphinxTransform
 
 WORDS = {
-    "tutorial": "tutorial, getting started, quickstart, first steps",
+    "index": "install, installation, pip",
+    "tutorial": "tutorial, getting started, quickstart, first steps, dataframe, pandas",
     "datasets": "csv, tags, arff, mulan, meka, svmlight, load data, data sets",
     "report": "report, html report",
     "explanations": "feature importance, permutation importance, explain, shap, "
@@ -31,13 +32,14 @@ WORDS = {
     "choosing": "which loss, for_metric, recommendation, no learning",
     "selection": "model selection, cross-validation, grid search, hyperparameters, "
     "significance test",
-    "metrics": "metric, metrics, f1, macro f1, scorer",
+    "metrics": "metric, metrics, f1, macro f1, hamming loss, auc, scorer",
     "splitting": "stratified split, multi-label stratified split, stratification, "
     "train test split, iterative stratification, groups",
     "imbalance": "imbalance, class imbalance, class weight, class weights, sample weight, "
     "rare labels, pos_weight",
     "missing_labels": "missing labels, partial labels, nan in y, label noise, soft labels",
-    "encoding": "missing values, categories, categorical, scaler, preprocessing, encoding",
+    "encoding": "missing values, nan, imputer, categories, categorical, one-hot, scaler, "
+    "preprocessing, encoding",
     "large_data": "sparse, large data, big data, memory, memmap, partial_fit, out of core, "
     "parquet, extreme classification, parallel, n_jobs, dask, joblib, cluster, distributed",
     "ensembles": "ensemble, ensembles, early stopping, out-of-fold",
