@@ -71,7 +71,6 @@ sphinx_gallery_conf = {
     "backreferences_dir": "api/backreferences",
     "within_subsection_order": "gallery_order.Order",
     "doc_module": ("sklearn_mlloss",),
-    "reference_url": {"sklearn_mlloss": None},
     "download_all_examples": False,
     "show_signature": False,
     "remove_config_comments": True,
