@@ -129,7 +129,7 @@ def find_label(label: Any, names: list[Any], start: str, kind: str = "label") ->
     Parameters
     ----------
     label : object
-        Negative numbers count from the end.
+        A number counts from 0. A negative one is refused: it is a mistake more often than the end.
     names : list
     start : str
         Beginning of the message.
@@ -148,9 +148,9 @@ def find_label(label: Any, names: list[Any], start: str, kind: str = "label") ->
     if known:
         return names.index(label)
     n = len(names)
-    if isinstance(label, Integral) and not isinstance(label, bool) and -n <= int(label) < n:
-        return int(label) % n
+    if isinstance(label, Integral) and not isinstance(label, bool) and 0 <= int(label) < n:
+        return int(label)
     shown = ", ".join(map(repr, names[:N_SHOWN])) + (", ..." if n > N_SHOWN else "")
-    many = f"the {n} {'classes' if kind == 'class' else 'labels'}"
+    many = f"the {n} {'classes' if kind == 'class' else 'labels'}, 0 to {n - 1}"
     near = did_you_mean(label, [name for name in names if isinstance(name, str)])
     raise ValueError(f"{start} neither a name nor an index of {many}; the names are: {shown}{near}")

@@ -124,9 +124,9 @@ class LabelClassifier(ClassifierMixin, FileEstimator, ABC):
         Parameters
         ----------
         label : str or int
-            A name of `label_names_`, or the number of a label. An integer that is a name stands
-            for this name, wherever its column is. For a 1-D y, a class or its number: the view
-            then separates this class from all others.
+            A name of `label_names_`, or the number of a label from 0. An integer that is a name
+            stands for this name, wherever its column is. For a 1-D y, a class or its number: the
+            view then separates this class from all others.
 
         Returns
         -------

@@ -128,7 +128,7 @@ def test_the_decoder_of_the_model_decides(fitted):
 
 def test_labels_are_found_by_name_and_by_number(fitted):
     model = copy.copy(fitted["linear"])
-    assert [model.label(j).name for j in (0, 2, np.int64(1), -1)] == ["sea", "sun", "hill", "sun"]
+    assert [model.label(j).name for j in (0, 2, np.int64(1))] == ["sea", "sun", "hill"]
     assert model.label(np.str_("hill")).index == 1
     # A number that is a name is the name.
     model.label_names_ = [2, 0, 2024]
@@ -137,10 +137,10 @@ def test_labels_are_found_by_name_and_by_number(fitted):
     assert model.label(("a", 2)).index == 1
 
 
-@pytest.mark.parametrize("wrong", ["hil", 3, -4, True, 1.5, None, ["sea"], np.arange(3)])
+@pytest.mark.parametrize("wrong", ["hil", 3, -1, True, 1.5, None, ["sea"], np.arange(3)])
 def test_unknown_labels_are_refused(fitted, wrong):
     near = "; did you mean 'hill'" if isinstance(wrong, str) else ""
-    with pytest.raises(ValueError, match=f"neither a name nor an index of the 3 labels.*{near}"):
+    with pytest.raises(ValueError, match=f"nor an index of the 3 labels, 0 to 2; .*{near}"):
         fitted["net"].label(wrong)
 
 

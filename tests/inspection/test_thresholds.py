@@ -282,7 +282,7 @@ def test_labels_by_name_index_and_number_of_positives():
     display = ThresholdDisplay.from_predictions(frame, scores, **options)
     assert display.label_names == [f"label {k}" for k in most]
     assert display.positives == Y.sum(axis=0)[most].tolist()
-    display = ThresholdDisplay.from_predictions(frame, scores, labels=["label 3", 0, -1], **options)
+    display = ThresholdDisplay.from_predictions(frame, scores, labels=["label 3", 0, 13], **options)
     assert display.label_names == ["label 3", "label 0", "label 13"]
     assert [ax.get_title(loc="left") for ax in display.axes_] == display.label_names
     # A name that is a number is a name before it is an index.
@@ -380,6 +380,7 @@ Y2, SCORES2 = [[0, 1], [1, 0]], [[0.1, 0.8], [0.7, 0.2]]
         ({"metric": "auc"}, "metric must be .*one of 'f1', .*got 'auc'"),
         ({"metric": "fbeta", "beta": 0}, "beta must be a finite number > 0, got 0"),
         ({"metric": lambda y, y_hat: np.nan}, "must return finite numbers"),
+        ({"labels": [0, -1]}, "labels has -1, which is neither a name nor an index"),
         ({"labels": ["x"]}, "labels has 'x', which is neither a name nor an index of the 2 labels"),
         ({"labels": [2]}, "labels has 2"),
         ({"labels": "x"}, "labels must be a sequence of names or indices, got 'x'"),
