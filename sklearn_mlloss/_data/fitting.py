@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from .messages import describe
+from .messages import describe, once_each
 
 __all__ = [
     "draw_entropy",
@@ -20,10 +20,14 @@ __all__ = [
 
 @contextmanager
 def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
-    """Restore the estimator if anything fails, so that it is never half fitted."""
+    """Restore the estimator if anything fails, so that it is never half fitted.
+
+    Within, warnings are given once each: those of fits within a fit are often the same.
+    """
     before = dict(vars(estimator))
     try:
-        yield
+        with once_each():
+            yield
     except BaseException:
         vars(estimator).clear()
         vars(estimator).update(before)

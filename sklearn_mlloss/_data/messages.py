@@ -19,7 +19,9 @@ __all__ = [
     "describe_error",
     "did_you_mean",
     "held_back",
+    "once_each",
     "warn_user",
+    "warned",
     "without_rows",
 ]
 
@@ -28,6 +30,8 @@ LONGEST = 200
 SHOWN, MOST_ITEMS = (list, tuple, set, frozenset, dict), 10
 # The category of warnings that are held back, and their messages.
 _HELD: ContextVar[tuple[type[Warning], list[str]] | None] = ContextVar("held", default=None)
+# Messages of warnings that the outermost fit has given.
+_WARNED: ContextVar[set[str] | None] = ContextVar("warned", default=None)
 PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
@@ -111,6 +115,7 @@ def warn_user(message: str | Warning, category: type[Warning] = UserWarning) -> 
     """Warn at the line outside this package that called it, however deep the call is.
 
     Frames of other libraries between those of this package, such as joblib's, are passed over.
+    Within `once_each`, a message that was given is not given again.
 
     Parameters
     ----------
@@ -122,6 +127,11 @@ def warn_user(message: str | Warning, category: type[Warning] = UserWarning) -> 
     if held is not None and issubclass(category, held[0]):
         held[1].append(str(message))
         return
+    seen = _WARNED.get()
+    if seen is not None:
+        if str(message) in seen:
+            return
+        seen.add(str(message))
     frame, level, of_user = inspect.currentframe(), 1, 1
     while frame is not None:
         if frame.f_code.co_filename.startswith(PACKAGE):
@@ -142,6 +152,30 @@ def held_back(category: type[Warning]) -> Iterator[list[str]]:
         yield messages
     finally:
         _HELD.reset(token)
+
+
+@contextmanager
+def once_each(before: Iterable[str] = ()) -> Iterator[None]:
+    """Let `warn_user` give each message once, however many fits there are within a fit.
+
+    Parameters
+    ----------
+    before : iterable of str
+        What the process that called this one has warned of, see `warned`.
+    """
+    if _WARNED.get() is not None:
+        yield
+        return
+    token = _WARNED.set(set(before))
+    try:
+        yield
+    finally:
+        _WARNED.reset(token)
+
+
+def warned() -> list[str]:
+    """Return what the outermost fit has warned of, for `once_each` in other processes."""
+    return list(_WARNED.get() or ())
 
 
 def _is_container(value: Any) -> bool:

@@ -20,6 +20,8 @@ try:
 except ImportError:  # joblib before 1.6 has it within
     from joblib.externals import cloudpickle
 
+from .messages import once_each, warned
+
 __all__ = ["call_in_parallel"]
 
 # A call that kills its workers must not be repeated for ever.
@@ -63,7 +65,10 @@ def call_in_parallel(
     return_as = "generator_unordered" if backend.supports_return_generator else "list"
     for attempt in range(1, N_TRIES + 1):
         missing = [number for number in range(len(calls)) if number not in results]
-        tasks = (delayed(_call)(number, function, *calls[number], **common) for number in missing)
+        tasks = (
+            delayed(_call)(number, function, warned(), *calls[number], **common)
+            for number in missing
+        )
         try:
             with _scattered(tables, backend, again=attempt > 1):
                 for number, result in Parallel(n_jobs=n_jobs, return_as=return_as)(tasks):
@@ -145,9 +150,10 @@ class _Pickler(cloudpickle.Pickler):
 
 
 def _call(
-    number: int, function: Callable, /, *arguments: Any, **common: Any
+    number: int, function: Callable, before: list[str], /, *arguments: Any, **common: Any
 ) -> tuple[int, _Result]:
-    return number, _Result(function(*arguments, **common))
+    with once_each(before):
+        return number, _Result(function(*arguments, **common))
 
 
 def _load(pickled: bytes) -> _Result:

@@ -5,7 +5,14 @@ import warnings
 import numpy as np
 import pytest
 
-from sklearn_mlloss._data.messages import describe, describe_error, did_you_mean, warn_user
+from sklearn_mlloss._data.messages import (
+    describe,
+    describe_error,
+    did_you_mean,
+    once_each,
+    warn_user,
+    warned,
+)
 
 
 def test_messages_hold_no_data():
@@ -33,3 +40,15 @@ def test_warnings_point_at_the_line_outside_the_package():
         warn_user(FutureWarning("beta changes"))
     assert [warning.filename for warning in caught] == [__file__, __file__]
     assert [warning.category for warning in caught] == [UserWarning, FutureWarning]
+
+
+def test_messages_are_given_once_each():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with once_each(["known"]), once_each():
+            for message in ("known", "new", "new"):
+                warn_user(message)
+            assert set(warned()) == {"known", "new"}
+        warn_user("known")
+        assert warned() == []
+    assert [str(warning.message) for warning in caught] == ["new", "known"]
