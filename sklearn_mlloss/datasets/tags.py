@@ -145,7 +145,7 @@ def _checked(tags: Any) -> list[str]:
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise ValueError(f"tags has {twice!r} twice")
-    return names
+    return [str(name) for name in names]  # those of numpy are of another type
 
 
 def _warn_of_separator(values: list[Any], sep: str) -> None:
