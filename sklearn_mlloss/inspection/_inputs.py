@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .._data.labels import check_labels, find_label
+from .._data.labels import check_labels, find_label, find_names
 from .._data.messages import describe
 from .._data.scores import predict_matrix
 from .._data.tables import check_labels_of, columns_of
@@ -19,6 +19,16 @@ def check_true(y_true: Any, estimator: Any = None) -> np.ndarray:
     """Return hard labels with NaN where not observed; those of an estimator, if it is not None."""
     check_labels_of(estimator, y_true)
     return check_labels(y_true, "y_true", soft=False)
+
+
+def names_of_labels(
+    estimator: Any, y: Any, label_names: Sequence[Any] | None, n_labels: int
+) -> list[Any]:
+    """Return the given names, those of y, those of a fitted estimator that has some, or numbers."""
+    if label_names is None and columns_of(y) is None:
+        own = np.asarray(getattr(estimator, "label_names_", ())).tolist()
+        label_names = own if len(own) == n_labels else None
+    return find_names(y, label_names, n_labels)
 
 
 def select_labels(

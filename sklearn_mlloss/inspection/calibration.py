@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from .._data.labels import check_predictions, find_names
 from .._data.validation import check_choice, check_integer, check_number
 from ..metrics import expected_calibration_error
-from ._inputs import check_true, label_probabilities, select_labels
+from ._inputs import check_true, label_probabilities, names_of_labels, select_labels
 from ._panels import (
     COLOURS,
     GREY,
@@ -177,7 +177,7 @@ class CalibrationDisplay:
         y : array-like of shape (n_samples, n_labels)
             True labels: 0, 1, or NaN where not observed.
         labels, label_names, n_bins, strategy, confidence, zoom, ax
-            See `from_predictions`.
+            See `from_predictions`. Names of labels are those of `estimator` if y has none.
         name : str, default=None
             What the legend calls the probabilities. None takes the name of the estimator's class.
 
@@ -210,7 +210,7 @@ class CalibrationDisplay:
             Y,
             {type(estimator).__name__ if name is None else name: proba},
             labels=labels,
-            label_names=find_names(y, label_names, Y.shape[1]),
+            label_names=names_of_labels(estimator, y, label_names, Y.shape[1]),
             n_bins=n_bins,
             strategy=strategy,
             confidence=confidence,

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from .._data.counts import ratio
 from .._data.labels import check_predictions, find_names
-from ._inputs import check_true, predicted_labels, select_labels
+from ._inputs import check_true, names_of_labels, predicted_labels, select_labels
 from ._panels import check_matplotlib, draw_cells, finish, make_panels, name_panel, note_hidden
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class ConfusionMatrixDisplay:
         y : array-like of shape (n_samples, n_labels)
             True labels: 0, 1, or NaN where not observed.
         labels, label_names, ax
-            See `from_predictions`.
+            See `from_predictions`. Names of labels are those of `estimator` if y has none.
 
         Returns
         -------
@@ -112,7 +112,7 @@ class ConfusionMatrixDisplay:
             Y,
             predicted_labels(estimator, X, Y.shape[1]),
             labels=labels,
-            label_names=find_names(y, label_names, Y.shape[1]),
+            label_names=names_of_labels(estimator, y, label_names, Y.shape[1]),
             ax=ax,
         )
 

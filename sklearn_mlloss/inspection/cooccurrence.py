@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from .._data.counts import ratio
 from .._data.labels import find_names
 from .._data.validation import check_integer
-from ._inputs import check_true, predicted_labels
+from ._inputs import check_true, names_of_labels, predicted_labels
 from ._panels import check_matplotlib, draw_cells, keep_inside, make_axes, note_hidden, shorten
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class CooccurrenceDisplay:
         y : array-like of shape (n_samples, n_labels)
             True labels, for their number, names and order: 0, 1, or NaN where not observed.
         label_names, max_labels, ax
-            See `from_labels`.
+            See `from_labels`. Names of labels are those of `estimator` if y has none.
 
         Returns
         -------
@@ -128,7 +128,7 @@ class CooccurrenceDisplay:
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         Y = check_true(y, estimator)
-        names = find_names(y, label_names, Y.shape[1])
+        names = names_of_labels(estimator, y, label_names, Y.shape[1])
         order = np.argsort(-np.nansum(Y, axis=0), kind="stable")
         labels = predicted_labels(estimator, X, Y.shape[1])
         return cls._compute(labels, order, names, max_labels).plot(ax)

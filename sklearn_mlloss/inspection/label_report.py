@@ -12,7 +12,7 @@ from .._data.labels import check_predictions, find_names
 from .._data.messages import describe
 from .._data.validation import check_integer
 from ..metrics import multilabel_report
-from ._inputs import check_true, label_probabilities, predicted_labels
+from ._inputs import check_true, label_probabilities, names_of_labels, predicted_labels
 from ._panels import (
     COLOURS,
     GREY,
@@ -112,7 +112,7 @@ class LabelReportDisplay:
         y : array-like of shape (n_samples, n_labels)
             True labels: 0, 1, or NaN where not observed.
         columns, label_names, max_labels, ax
-            See `from_predictions`.
+            See `from_predictions`. Names of labels are those of `estimator` if y has none.
 
         Returns
         -------
@@ -147,7 +147,7 @@ class LabelReportDisplay:
             y_pred,
             label_probabilities(estimator, X, Y.shape[1]) if needed else None,
             columns=columns,
-            label_names=find_names(y, label_names, Y.shape[1]),
+            label_names=names_of_labels(estimator, y, label_names, Y.shape[1]),
             max_labels=max_labels,
             ax=ax,
         )

@@ -12,7 +12,13 @@ from sklearn.metrics import precision_recall_curve
 from .._data.counts import ratio
 from .._data.labels import check_predictions, find_names
 from ..metrics import macro_average_precision
-from ._inputs import check_true, label_probabilities, predicted_labels, select_labels
+from ._inputs import (
+    check_true,
+    label_probabilities,
+    names_of_labels,
+    predicted_labels,
+    select_labels,
+)
 from ._panels import (
     COLOURS,
     GREY,
@@ -148,7 +154,7 @@ class PrecisionRecallDisplay:
         y : array-like of shape (n_samples, n_labels)
             True labels: 0, 1, or NaN where not observed.
         labels, label_names, ax
-            See `from_predictions`.
+            See `from_predictions`. Names of labels are those of `estimator` if y has none.
         name : str, default=None
             What the legend calls the scores. None takes the name of the estimator's class.
 
@@ -171,7 +177,7 @@ class PrecisionRecallDisplay:
             {name: label_probabilities(estimator, X, Y.shape[1])},
             y_pred={name: predicted_labels(estimator, X, Y.shape[1])},
             labels=labels,
-            label_names=find_names(y, label_names, Y.shape[1]),
+            label_names=names_of_labels(estimator, y, label_names, Y.shape[1]),
             ax=ax,
         )
 

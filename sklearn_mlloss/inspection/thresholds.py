@@ -14,7 +14,7 @@ from .._data.labels import check_predictions, find_names
 from .._data.validation import check_integer, check_number
 from ..decoders import CostSensitiveThreshold, Decoder, FixedThreshold
 from ._curves import ThresholdCurve, resolve_metric, threshold_curve
-from ._inputs import check_true, label_probabilities, select_labels
+from ._inputs import check_true, label_probabilities, names_of_labels, select_labels
 from ._panels import (
     BLUE,
     POINTS,
@@ -155,7 +155,7 @@ class ThresholdDisplay:
             See `from_predictions`. None takes the estimator's ``decoder_`` if it has one threshold
             per label.
         labels, label_names, metric, beta, n_bootstrap, confidence, random_state, zoom, ax
-            See `from_predictions`.
+            See `from_predictions`. Names of labels are those of `estimator` if y has none.
 
         Returns
         -------
@@ -191,7 +191,7 @@ class ThresholdDisplay:
             label_probabilities(estimator, X, Y.shape[1]),
             decoder=decoder,
             labels=labels,
-            label_names=find_names(y, label_names, Y.shape[1]),
+            label_names=names_of_labels(estimator, y, label_names, Y.shape[1]),
             metric=metric,
             beta=beta,
             n_bootstrap=n_bootstrap,
