@@ -50,12 +50,13 @@ def load_svmlight(
         training file when the test file is loaded. None takes all labels that occur in the file,
         sorted, or with a header 0, 1, ... up to its number of labels.
     n_features : int, optional
-        Number of features, such as that of the training file when the test file is loaded (for
-        which `zero_based` must be given, too, since it may lack the feature 0). None takes that of
-        the header, or the last feature that occurs in the file.
+        Number of features, such as that of the training file when the test file is loaded. None
+        takes that of the header, or the last feature that occurs in the file.
     zero_based : bool or "auto", default="auto"
         Whether features are counted from 0 instead of 1. "auto" means True, unless no row has the
-        feature 0, and the file has no header or a feature whose number is that of the header.
+        feature 0, and the file has no header or a feature whose number is that of the header. A
+        test file may lack the feature 0: give `zero_based` of the training file. With `n_features`,
+        "auto" raises an error for a file that may be either.
     sparse_output : bool or "auto", default="auto"
         Whether the target is a CSR matrix instead of an array. "auto" means True if there are more
         than 1000 labels.
@@ -73,13 +74,16 @@ def load_svmlight(
             int64, 0 or 1.
         target_names : list of int or float
             The numbers of the labels.
+        zero_based : bool
+            Whether features are counted from 0.
     (data, target) : tuple, if ``return_X_y`` is True
 
     Raises
     ------
     ValueError
         If the file is cut or not in this format, differs from its header, or has labels or
-        features beyond `labels` and `n_features`. The message names the file and the line.
+        features beyond `labels` and `n_features`, or if it is not clear where its features are
+        counted from. The message names the file and the line.
     OSError
         If the file cannot be opened.
 
@@ -128,15 +132,13 @@ def load_svmlight(
             f"n_features={n_features}, but the header of {file} has {header.n_features} features"
         )
     with _Rows(file, header) as rows:
-        if header is None:
-            X, label_sets = _parse(rows, zero_based)
-        else:
-            X, label_sets = _parse(rows, is_auto(zero_based) or bool(zero_based))
+        X, label_sets = _parse(rows, is_auto(zero_based) or bool(zero_based))
+        if header:
             X.eliminate_zeros()  # of rows without features
             rows.check_number()
-            last = X.indices.max() if X.nnz else 0
-            if is_auto(zero_based) and last == header.n_features and X.indices.min() > 0:
-                X = X[:, 1:]
+        if is_auto(zero_based):
+            zero_based = _counts_from_zero(X, rows, header, n_features)
+            X = X if zero_based else X[:, 1:]
         wanted = header.n_features if header else n_features
         if wanted is not None:
             _check_features(X, rows, wanted)
@@ -147,7 +149,7 @@ def load_svmlight(
     target = binarizer.fit_transform(label_sets).astype(np.int64)
     if sparse:
         target.sort_indices()
-    loaded = Bunch(data=X, target=target, target_names=names)
+    loaded = Bunch(data=X, target=target, target_names=names, zero_based=bool(zero_based))
     return (loaded.data, loaded.target) if return_X_y else loaded
 
 
@@ -215,6 +217,19 @@ def _parse(rows: _Rows, zero_based: bool | str) -> tuple[Any, list[tuple[float, 
     if not rows.lines:
         raise rows.error("the file has no rows")
     return X, label_sets
+
+
+def _counts_from_zero(X: Any, rows: _Rows, header: _Header | None, n_features: int | None) -> bool:
+    """Return whether features seem to be counted from 0; raise if that of another file decides."""
+    if not X.nnz or X.indices.min() == 0:
+        return True
+    last = X.indices.max()
+    if n_features is not None and last < n_features:
+        raise ValueError(
+            f"{rows.path} may count features from 0 or from 1, as no row has the feature 0 or "
+            f"{n_features}: give zero_based=train.zero_based of the training file"
+        )
+    return header is not None and last != header.n_features
 
 
 def _check_features(X: Any, rows: _Rows, n_features: int) -> None:

@@ -82,6 +82,25 @@ def test_test_files_get_the_columns_of_the_training_file(write):
         load_svmlight(path, n_features=1, zero_based=False)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_test_file_without_the_first_feature_is_not_shifted(write, first):
+    train = load_svmlight(write(f"3 {first}:1 {first + 3}:2\n7 {first + 1}:1\n"))
+    assert train.zero_based == (first == 0)
+    path = write(f"7 {first + 2}:1\n", "test.txt")
+    params = {"n_features": train.data.shape[1], "labels": train.target_names}
+    test = load_svmlight(path, zero_based=train.zero_based, **params)
+    assert test.data.toarray().tolist() == [[0, 0, 1, 0]]
+    assert test.zero_based == train.zero_based
+    with pytest.raises(ValueError, match="no row has the feature 0 or 4: give zero_based=train"):
+        load_svmlight(path, **params)
+
+
+def test_files_that_show_where_features_are_counted_from(write):
+    for text, columns in (("3 0:1 2:1\n", [0, 2]), ("3 2:1 4:1\n", [1, 3]), ("3\n", [])):
+        X = load_svmlight(write(text), n_features=4).data
+        assert X.shape == (1, 4) and X.indices.tolist() == columns
+
+
 def test_many_labels_are_sparse(write):
     path = write("1 2 1001\n5,1000 1:1\n")
     loaded = load_svmlight(path)
