@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from .data import SearchData
     from .search import LossDecoderSearchCV
 
-__all__ = ["check_defined", "where_defined"]
+__all__ = ["check_defined", "explaining_targets", "where_defined"]
 
 AVERAGES = (metrics.roc_auc_score, metrics.average_precision_score)
 # Defined for rows that lack a class, if they get all classes as an argument.
@@ -115,6 +116,22 @@ def check_defined(search: LossDecoderSearchCV, data: SearchData) -> None:
         if ends:
             raise ValueError(text)
         warn_user(text)
+
+
+@contextmanager
+def explaining_targets(y: Any) -> Iterator[None]:
+    """Add to an error of a scorer that y has missing or soft labels."""
+    of_floats = isinstance(y, np.ndarray) and y.ndim == 2 and y.dtype.kind == "f"
+    is_plain = not of_floats or np.isin(y, (0, 1)).all()
+    try:
+        with warnings.catch_warnings():
+            if not is_plain:  # scikit-learn casts NaN before it refuses it
+                warnings.simplefilter("ignore", RuntimeWarning)
+            yield
+    except ValueError as error:
+        if is_plain:
+            raise
+        raise ValueError(f"{str(error).rstrip('.')}. {NOT_PLAIN}") from error
 
 
 def _spec(scoring: Any, name: str) -> Any:

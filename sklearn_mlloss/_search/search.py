@@ -44,7 +44,7 @@ from .candidates import (
     prefix_of,
 )
 from .data import SearchData, read_data
-from .defined import check_defined
+from .defined import check_defined, explaining_targets
 from .evaluate import Outcome, corrected_score, evaluate, held_out_rows, mean_scores, pool
 from .report import (
     Countdown,
@@ -482,7 +482,8 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
             if targets.sparse_type is not None:
                 decisions = model.predict(X).toarray() == 1
                 model = ScoredRows(targets, model.predict_proba(X), decisions).dense()
-        value = scorer(model, X, y, **params)
+        with explaining_targets(y):
+            value = scorer(model, X, y, **params)
         return value[self.refit] if isinstance(value, dict) else value
 
     def _rows(self, X: Any) -> Any:

@@ -188,6 +188,18 @@ def test_undefined_scores_raise_before_training(scoring, y, message, error_score
     assert not hasattr(fitted, "n_splits_")
 
 
+def test_scores_of_missing_labels_say_which_scorers_take_them():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fitted = search(scoring="f1_micro").fit(X, Y)
+    missing = np.where(ROWS[:, None] == 3, np.nan, Y)
+    with pytest.raises(ValueError, match=r"contains NaN. y has NaN .*multilabel_scorers\(\)"):
+        fitted.score(X, missing)
+    assert fitted.score(X, Y.astype(float)) == fitted.score(X, Y)
+    fitted.scorer_ = multilabel_scorers()["f1_micro"]
+    assert 0 <= fitted.score(X, missing) <= 1
+
+
 def test_undefined_metrics_that_do_not_choose_only_warn():
     fitted = search(scoring=["f1_macro", "roc_auc"], refit="f1_macro")
     with pytest.warns(UserWarning, match=rf"'roc_auc' of scoring is {NO_LABEL}"):
