@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
+from .interrupts import uninterrupted
 from .messages import describe, once_each
 
 __all__ = [
@@ -18,20 +18,32 @@ __all__ = [
 ]
 
 
-@contextmanager
-def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
+class unchanged_on_error:
     """Restore the estimator if anything fails, so that it is never half fitted.
 
     Within, warnings are given once each: those of fits within a fit are often the same.
     """
-    before = dict(vars(estimator))
-    try:
-        with once_each():
-            yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
+
+    def __init__(self, estimator: BaseEstimator):
+        self.estimator = estimator
+
+    def __enter__(self) -> None:
+        """Keep the attributes."""
+        self.before = dict(vars(self.estimator))
+        self.once = once_each()
+        self.once.__enter__()
+
+    @uninterrupted
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Restore them after an error."""
+        if error is not None:
+            self.estimator.__dict__ = self.before
+        self.once.__exit__(kind, error, traceback)
 
 
 def draw_entropy(random_state: Any) -> int:
