@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -18,6 +16,7 @@ from ._data.advice import advising
 from ._data.features import InputCodec, check_rows, takes_missing
 from ._data.fitting import draw_entropy, unchanged_on_error
 from ._data.folds import Fold, check_groups
+from ._data.interrupts import Interrupt
 from ._data.partitions import by_partition
 from ._data.rows import Rows
 from ._data.tables import match_index
@@ -36,10 +35,11 @@ from ._training.callbacks import check_callbacks
 from ._training.device import resolve_device, torch_defaults
 from ._training.encoding import fit_encoder
 from ._training.ensemble import mean_scores
-from ._training.fit import train_folds, train_net, train_on, train_part
+from ._training.fit import one_more_epoch, train_net
+from ._training.folds import train_folds, train_on_all
 from ._training.net import TableNet
 from ._training.parameters import NETWORK, PRECISIONS, TRAINING, check_params
-from ._training.progress import Task, begin_fit, callbacks_torn_down
+from ._training.progress import begin_fit, callbacks_torn_down
 from .calibration import Calibrator
 from .decoders import Decoder
 from .losses import Loss, get_loss
@@ -416,10 +416,18 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         Returns
         -------
         MultiLabelNetClassifier
-            The fitted estimator. If anything fails, it is left as it was.
+            The fitted estimator. If anything fails, it is left as it was. After Ctrl-C it has the
+            best weights so far or, with `cv`, the networks of at least two finished folds, and a
+            fitted decision; a warning reports this, and KeyboardInterrupt is raised. A second
+            Ctrl-C, or one before there is anything to keep, leaves it as it was.
         """
         check_flag(self.warm_start, "warm_start")
-        with unchanged_on_error(self), callbacks_torn_down(self), torch_defaults():
+        with (
+            Interrupt(self) as interrupt,
+            unchanged_on_error(self),
+            callbacks_torn_down(self),
+            torch_defaults(),
+        ):
             last = getattr(self, "net_", None) if self.warm_start else None
             loss, data = self._begin(X, y, sample_weight, groups, last)
             folds = None
@@ -427,7 +435,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
                 folds = data.folds(self.cv, self._targets, self._seeds(0)[2], self.repeats)
             n_parts = self.max_epochs if folds is None else len(folds) + (not self.ensemble)
             task = begin_fit(self, X, y, sample_weight, n_parts, ordered=folds is None)
-            plan = self._plan(loss, resolve_device(self.device), task)
+            device = resolve_device(self.device)
+            plan = self._plan(loss, device, task=task, interrupt=interrupt)
             if folds is None:
                 self._fit_one(plan, data, last)
             else:
@@ -484,19 +493,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
             else:
                 nets = self.nets_
                 check_accepts(self.loss_, rows)
-            with ExitStack() as stack:
-                for net in nets:
-                    stack.enter_context(net.restored_on_error())
-                    loss = net.criterion_.loss
-                    if not first:  # on a copy, so that a failure can restore the statistics
-                        loss = copy.copy(loss).partial_fit(rows.Y, rows.weight)
-                        net.criterion_.loss = loss
-                    self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
-                    net.verbose = int(self.verbose)
-                    net.set_learning_rate(self.learning_rate)
-                    seed = self._seeds(len(net.history))[1]
-                    inputs = net.encoder_.transform(rows)
-                    train_on(net, inputs, None, 1, device, seed, whole_fit=False)
+            plan = self._plan(nets[0].criterion_.loss, device)
+            seeds = [self._seeds(len(net.history))[1] for net in nets]
+            with one_more_epoch(plan, nets, rows, seeds, self._targets, accumulates=not first):
                 self._keep(nets)
         return self
 
@@ -618,6 +617,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         if plan.task is not None:
             plan.task.finish = finish
         trained = train_cached(train_net, plan, train, valid, self.max_epochs, seeds, last)
+        plan.interrupt.holds = True
         finish(self, trained.net)
         trained.net.held_out_deviations_ = None
 
@@ -625,15 +625,14 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         """Train one net per fold, and fit the decision on the out-of-fold scores."""
         rows, loss = data.rows, plan.loss
         self._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
-        fitted = CrossFit.pool(folds, train_cached(train_folds, plan, rows, folds, self._entropy))
+        results = train_cached(train_folds, plan, rows, folds, self._entropy)
+        plan.interrupt.holds = True
+        fitted = CrossFit.pool([folds[k] for k in results], list(results.values()))
         scores, count = fitted.means(len(rows))
-        nets = [trained.net for trained in fitted.models]
-        if not self.ensemble:
-            epochs = max(1, int(np.median([trained.n_epochs for trained in fitted.models])))
-            share = float(np.median([net.network_share_ for net in nets]))
-            plan = replace(plan, network_share=share)
-            with train_part(plan, "all rows", len(folds), epochs) as part:
-                nets = [train_cached(train_net, part, rows, None, epochs, self._seeds(0)).net]
+        if self.ensemble:
+            nets = [trained.net for trained in fitted.models]
+        else:
+            nets = train_on_all(plan, rows, results, len(folds), self._seeds(0))
         self._keep(nets)
         if self.store_cv_results:
             self.oof_scores_ = np.full((len(data.kept), scores.shape[1]), np.nan)
@@ -670,10 +669,10 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         sequence = np.random.SeedSequence([self._entropy, n_epochs])
         return [int(seed) for seed in sequence.generate_state(4)]
 
-    def _plan(self, loss: Loss, device: torch.device, task: Task | None = None) -> Plan:
+    def _plan(self, loss: Loss, device: torch.device, **options: Any) -> Plan:
         params = SimpleNamespace(**{name: getattr(self, name) for name in TRAINING})
         exclusive = self._targets.kind == "multiclass"
-        return Plan(params, loss, device, self.is_categorical_, exclusive, task)
+        return Plan(params, loss, device, self.is_categorical_, exclusive, **options)
 
     def _keep(self, nets: Sequence[TableNet]) -> None:
         """Set the trained nets, and what is public of their training."""

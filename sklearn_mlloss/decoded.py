@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
@@ -15,6 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from ._data.advice import advising
 from ._data.fitting import draw_entropy, unchanged_on_error
 from ._data.folds import warn_of_gaps
+from ._data.interrupts import Interrupt
 from ._data.messages import describe
 from ._data.responses import (
     check_takes_labels,
@@ -27,7 +29,15 @@ from ._data.targets import TargetCodec, plain_targets
 from ._data.validation import check_flag, check_n_jobs, is_auto
 from ._data.weights import LARGEST_SUM, check_weight, weigh
 from ._decision.base import DecidingClassifier
-from ._decision.cross_fit import Part, cross_fit, fit_and_score, is_prefit, make_folds, row_means
+from ._decision.cross_fit import (
+    Part,
+    cross_fit,
+    fit_and_score,
+    fit_on,
+    is_prefit,
+    make_folds,
+    row_means,
+)
 from ._decision.decision import Decision, HeldOut, make_decision, reserve, try_metric
 from ._decision.members import Composition, least_log_loss
 from ._decision.own_folds import (
@@ -326,9 +336,12 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
         Returns
         -------
         DecodedClassifierCV
-            The fitted estimator. If anything fails, it is left as it was.
+            The fitted estimator. If anything fails, it is left as it was. After Ctrl-C it has the
+            models of at least two finished folds or, without folds of its own, what `estimator`
+            keeps then, with a fitted decision; a warning reports this, and KeyboardInterrupt is
+            raised. A second Ctrl-C, or one before there is anything to keep, leaves it as it was.
         """
-        with unchanged_on_error(self):
+        with Interrupt(self) as interrupt, unchanged_on_error(self):
             self.__dict__.pop("oof_scores_", None)
             self._check_params()
             model = self._model()
@@ -354,7 +367,8 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
                 self.estimators_ = [model]
                 scored = (rest, self._raw_scores(data.X)[0]) if needs_scores else None
             else:
-                scored = self._fit_models(model, data, rest, fold_seed, needs_scores)
+                args = model, data, rest, fold_seed, needs_scores, interrupt
+                scored = self._fit_models(*args)
             self.estimator_ = self.estimators_[0]
             self._take([self.estimator_], "n_features_in_", "feature_names_in_")
             self._take([self.estimator_] if isinstance(self.estimator, list) else [], "weights_")
@@ -553,16 +567,25 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
         return _Data(X, y, Y, weight, route(self, model, sample_weight, params, len(Y), prefit))
 
     def _fit_models(
-        self, model: Any, data: _Data, rest: np.ndarray, seed: int, needs_scores: bool
+        self,
+        model: Any,
+        data: _Data,
+        rest: np.ndarray,
+        seed: int,
+        needs_scores: bool,
+        interrupt: Interrupt,
     ) -> tuple[np.ndarray, np.ndarray] | None:
         """Fit the models; return the held-out rows and their scores, if they are needed."""
         learns_weights = self._learns_on_folds()
-        common = dict(
-            model=model, X=data.X, y=data.y, fit_params=data.routed.fit, method=self._method,
-            targets=self._targets, by_member=learns_weights,
-        )  # fmt: skip
+        common = dict(X=data.X, y=data.y, fit_params=data.routed.fit, targets=self._targets)
         if not self._wants_folds(needs_scores):
-            self.estimators_ = [fit_and_score(0, rest, None, **common)[0]]
+            self.estimators_ = [clone(model)]
+            try:
+                fit_on(self.estimators_[0], rest, "the rows", **common)
+            except KeyboardInterrupt as error:
+                usable = getattr(error, "kept", None) is self.estimators_[0]
+                interrupt.take(error, usable, getattr(error, "what", ""))
+            interrupt.holds = True
             if not needs_scores:
                 return None
             return own_scores(self.estimators_[0], self._method, self._targets, rest)
@@ -572,8 +595,14 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
         parts: list[Part] = [*folds]
         if not self._ensembles():
             parts.append((rest, None))
-        fitted = cross_fit(fit_and_score, parts, self.n_jobs, **common)
-        self.estimators_ = fitted.models if self._ensembles() else fitted.models[-1:]
+        interrupt.drops = True
+        fitted = cross_fit(
+            fit_and_score, parts, self.n_jobs, interrupt, model=model, method=self._method,
+            by_member=learns_weights, **common,
+        )  # fmt: skip
+        # After an interrupt there are folds only.
+        ensembles = self._ensembles() or len(fitted.models) < len(parts)
+        self.estimators_ = fitted.models if ensembles else fitted.models[-1:]
         if not learns_weights:
             return fitted.rows, fitted.scores
         held_out = data.held_out(fitted.rows, fitted.scores)
@@ -617,7 +646,7 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
         models = count(len(self.estimators_), "model")
         lines = [("estimator", shown(self.estimator_)), ("scores", f"{self._method} of {models}")]
         if hasattr(self, "weights_"):  # `estimator` may have changed since
-            names = [name for name, _ in self.estimator_._members()]
+            names = [name for name, _ in self.estimator_._fitted_members()]
             shares = [f"{name} {w:.3g}" for name, w in zip(names, self.weights_, strict=True)]
             lines.append(("weights", ", ".join(shares)))
         return lines

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -15,8 +16,8 @@ from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping
 
 from ._data.advice import advising
 from ._data.fitting import unchanged_on_error
+from ._data.interrupts import Interrupt, call_until_interrupted
 from ._data.messages import describe
-from ._data.parallel import call_in_parallel
 from ._data.responses import (
     check_takes_labels,
     explaining,
@@ -29,7 +30,7 @@ from ._data.targets import TargetCodec, plain_targets
 from ._data.validation import check_integer, check_n_jobs
 from ._data.weights import LARGEST_SUM, check_weight
 from ._decision.base import ProbabilityClassifier
-from ._decision.members import Composition, least_log_loss
+from ._decision.members import Composition, is_dropped, least_log_loss
 from ._decision.routing import takes_keyword
 from ._sklearn import _raise_for_params, _routing_enabled
 
@@ -77,7 +78,7 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
     estimators_ : list of classifiers
         The fitted classifiers without dropped ones. They were fitted on y as it was given.
     named_estimators_ : Bunch
-        The same by name, with "drop" for dropped ones.
+        The same by name, with "drop" for dropped ones, and for those that Ctrl-C left out.
     weights_ : ndarray of shape (n_fitted,)
         Share of each of `estimators_` in the mean; they sum to 1.
     oof_scores_ : ndarray of shape (n_samples, n_labels)
@@ -162,14 +163,18 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
         Returns
         -------
         SoftVotingClassifier
-            The fitted estimator. If anything fails, it is left as it was.
+            The fitted estimator. If anything fails, it is left as it was. After Ctrl-C it is the
+            mean of the classifiers so far, with what the one in progress keeps if it is of this
+            package; a warning reports this, and KeyboardInterrupt is raised. A second Ctrl-C, or
+            one before there is anything to keep, leaves it as it was.
         """
-        with unchanged_on_error(self):
+        with Interrupt(self) as interrupt, unchanged_on_error(self):
             self.__dict__.pop("oof_scores_", None)
             self._check_members()
             learns = self._learns_weights()
             if learns:
-                self._check_keep_scores([may_keep_scores(member) for _, member in self._members()])
+                members = self._members()
+                self._check_keep_scores(members, [may_keep_scores(member) for _, member in members])
             else:
                 self.weights_ = self._shares()
             check_n_jobs(self.n_jobs)
@@ -187,21 +192,29 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
             for name, member in self._members():
                 with _naming(name):
                     check_takes_labels(member, targets, parameter="")
-            calls = (
+            calls = [
                 (name, clone(member), X, y, targets, routed[name], self.verbose)
                 for name, member in self._members()
-            )
-            self.estimators_ = call_in_parallel(_fit_member, calls, self.n_jobs)
+            ]
+            names, models, *_ = zip(*calls, strict=True)
+            fitted = call_until_interrupted(
+                interrupt, _fit_member, calls, self.n_jobs, keep=partial(self._kept, names),
+                models=models,
+            )  # fmt: skip
+            self.estimators_ = list(fitted.values())
+            named = {names[number]: model for number, model in fitted.items()}
+            self.named_estimators_ = Bunch(**(dict.fromkeys(dict(self.estimators), "drop") | named))
+            if not learns and len(fitted) < len(names):
+                shares = self.weights_[list(fitted)]
+                self.weights_ = shares / shares.sum()
             scores = [out_of_fold_scores(model, targets, len(Y)) for model in self.estimators_]
             kept = [part for part in scores if part is not None]
             if learns:
                 # Whether there were folds is known only now.
-                self._check_keep_scores([part is not None for part in scores])
+                self._check_keep_scores(self._fitted_members(), [p is not None for p in scores])
                 self.weights_ = least_log_loss(kept, Y, sample_weight)
             if len(kept) == len(scores):
                 self.oof_scores_ = np.average(np.stack(kept), axis=0, weights=self.weights_)
-            fitted = zip((name for name, _ in self._members()), self.estimators_, strict=True)
-            self.named_estimators_ = Bunch(**(dict(self.estimators) | dict(fitted)))
             self._take(self.estimators_, "n_features_in_", "feature_names_in_")
         return self
 
@@ -241,8 +254,19 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
 
     # ------------------------------------------------------------------ parts
 
-    def _check_keep_scores(self, keeps: list[bool]) -> None:
-        for (name, member), has_scores in zip(self._members(), keeps, strict=True):
+    def _fitted_members(self) -> list[tuple[str, Any]]:
+        """Return names and models of those that are in the mean."""
+        return [pair for pair in self.named_estimators_.items() if not is_dropped(pair[1])]
+
+    def _kept(self, names: Sequence[str], parts: dict[int, str]) -> str:
+        """Return in words which members are kept after an interrupt: none if all have weight 0."""
+        if not self._learns_weights() and not self.weights_[list(parts)].any():
+            return ""
+        kept = [names[number] + f" ({part})" * bool(part) for number, part in parts.items()]
+        return f"{len(kept)} of {len(names)} members, {', '.join(kept)}" if kept else ""
+
+    def _check_keep_scores(self, members: list[tuple[str, Any]], keeps: list[bool]) -> None:
+        for (name, member), has_scores in zip(members, keeps, strict=True):
             if has_scores:
                 continue
             if hasattr(member, "store_cv_results"):

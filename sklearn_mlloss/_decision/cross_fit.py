@@ -15,8 +15,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._data.folds import Fold, list_folds, warn_of_gaps
+from .._data.interrupts import Interrupt, call_until_interrupted, describe_folds
 from .._data.messages import describe
-from .._data.parallel import call_in_parallel
 from .._data.responses import explaining, label_scores
 from .._data.rows import Rows
 from .._data.targets import TargetCodec
@@ -29,6 +29,7 @@ __all__ = [
     "Part",
     "cross_fit",
     "fit_and_score",
+    "fit_on",
     "hold_out",
     "is_prefit",
     "make_folds",
@@ -190,6 +191,7 @@ def cross_fit(
     fit_one: Callable[..., tuple[Any, np.ndarray | None, np.ndarray | None]],
     parts: Sequence[Part],
     n_jobs: int | None = None,
+    interrupt: Interrupt | None = None,
     **common: Any,
 ) -> CrossFit:
     """Fit a model per part, score its test rows, and pool the scores.
@@ -201,11 +203,22 @@ def cross_fit(
     parts : sequence of (train, test)
     n_jobs : int, optional
         Parts at a time, as in joblib.
+    interrupt : Interrupt, optional
+        After an interrupt the parts with test rows that are finished are pooled, if there are two.
     **common : dict
         Arguments of all calls, such as tables.
     """
-    calls = ((number, train, test) for number, (train, test) in enumerate(parts))
-    return CrossFit.pool(parts, call_in_parallel(fit_one, calls, n_jobs, common=common))
+    calls = [(number, train, test) for number, (train, test) in enumerate(parts)]
+    folds = {number for number, (_, test) in enumerate(parts) if test is not None}
+
+    def keep(done: dict[int, str]) -> str:
+        what = describe_folds(len(folds & done.keys()), len(folds))
+        return what and what + " instead of one model of all rows" * (len(folds) < len(parts))
+
+    interrupt = Interrupt() if interrupt is None else interrupt
+    done = call_until_interrupted(interrupt, fit_one, calls, n_jobs, keep=keep, common=common)
+    kept = list(done) if len(done) == len(parts) else sorted(folds & done.keys())
+    return CrossFit.pool([parts[number] for number in kept], [done[number] for number in kept])
 
 
 def is_prefit(estimator: Any, cv: Any) -> bool:
@@ -239,12 +252,8 @@ def fit_and_score(
 ) -> tuple[Any, np.ndarray | None, None]:
     """Return a copy of a model fitted on some rows, and its scores of others, or its members'."""
     model = clone(model)
-    # `_safe_split` splits a kernel matrix along both axes.
-    X_train, y_train = _safe_split(model, X, y, train)
     where = "the rows" if test is None else f"the training rows of fold {number} of cv"
-    fit_params = _check_method_params(X, fit_params, indices=train)
-    with explaining(model, X_train, y_train, targets, where, fit_params):
-        model.fit(X_train, y_train, **fit_params)
+    fit_on(model, train, where, X, y, fit_params, targets)
     if test is None:
         return model, None, None
     X_test, _ = _safe_split(model, X, y, test, train)
@@ -252,6 +261,23 @@ def fit_and_score(
         return model, label_scores(model, X_test, method, targets), None
     scores = [label_scores(member, X_test, method, targets) for member in model.estimators_]
     return model, np.stack(scores, axis=1), None
+
+
+def fit_on(
+    model: Any,
+    train: np.ndarray,
+    where: str,
+    X: Any,
+    y: Any,
+    fit_params: dict[str, Any],
+    targets: TargetCodec,
+) -> None:
+    """Fit a model on some rows; `where` describes them in errors."""
+    # `_safe_split` splits a kernel matrix along both axes.
+    X_train, y_train = _safe_split(model, X, y, train)
+    fit_params = _check_method_params(X, fit_params, indices=train)
+    with explaining(model, X_train, y_train, targets, where, fit_params):
+        model.fit(X_train, y_train, **fit_params)
 
 
 def row_means(rows: np.ndarray, values: np.ndarray, n_rows: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from .._data.messages import describe
 from .._data.validation import check_number
 from .._sklearn import _BaseComposition
 
-__all__ = ["Composition", "least_log_loss"]
+__all__ = ["Composition", "is_dropped", "least_log_loss"]
 
 # Probabilities this near to 0 or 1 count as so near: a forest is often sure, and sometimes wrong.
 SURE = 1e-6
@@ -49,7 +49,7 @@ class Composition(MetaEstimatorMixin, _BaseComposition):
 
     def _members(self) -> list[tuple[str, Any]]:
         """Return names and classifiers that are not dropped."""
-        return [pair for pair in getattr(self, self._members_of) if not _is_dropped(pair[1])]
+        return [pair for pair in getattr(self, self._members_of) if not is_dropped(pair[1])]
 
     def _check_members(self) -> None:
         """Raise unless the parameter is a list of classifiers with `predict_proba`."""
@@ -97,7 +97,7 @@ class Composition(MetaEstimatorMixin, _BaseComposition):
                 f"{parameter}, got {describe(self.weights)}"
             )
         kept = np.array(
-            [w for w, (_, m) in zip(weights, members, strict=True) if not _is_dropped(m)],
+            [w for w, (_, m) in zip(weights, members, strict=True) if not is_dropped(m)],
             dtype=np.float64,
         )
         if not kept.any():
@@ -158,7 +158,8 @@ def _is_pair(item: Any) -> bool:
     return isinstance(item, tuple | list) and len(item) == 2 and isinstance(item[0], str)
 
 
-def _is_dropped(member: Any) -> bool:
+def is_dropped(member: Any) -> bool:
+    """Return whether a member is left out."""
     return isinstance(member, str) and member == "drop"
 
 

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._data.advice import advising
 from .._data.fitting import unchanged_on_error
+from .._data.interrupts import Interrupt
 from .._data.messages import describe, held_back, warn_user
 from .._data.partitions import is_partitioned
 from .._data.persistence import VersionedEstimator
@@ -294,7 +295,8 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
             The fitted search. If anything fails, it is left as it was.
         """
         start = time.perf_counter()
-        with unchanged_on_error(self), callbacks_torn_down(self):
+        with Interrupt(self) as interrupt, unchanged_on_error(self), callbacks_torn_down(self):
+            interrupt.drops = True  # no candidate is of use unless it is complete
             for name in [*vars(self)]:
                 if name.endswith("_") or name == "_best_metric":
                     delattr(self, name)  # such as best_score_, which the next fit may lack

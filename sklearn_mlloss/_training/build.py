@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
+from .._data.interrupts import Interrupt
 from .._data.messages import describe, did_you_mean
 from .._data.rows import Rows
 from .._data.validation import is_auto, naming
@@ -65,6 +66,8 @@ class Plan:
         Which of several nets is trained, for error messages.
     network_share : float, optional
         In the mixture with the linear part, if there are no held-out rows to choose it.
+    interrupt : Interrupt, optional
+        Of the fit. Training ends early when it comes, and lets it hold from the first epoch on.
     """
 
     params: Any
@@ -75,6 +78,7 @@ class Plan:
     task: Task | None = None
     name: str = ""
     network_share: float | None = None
+    interrupt: Interrupt = field(default_factory=Interrupt)
 
 
 def build_net(

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_memory
 from .._data.messages import LONGEST, describe
 from .._versions import __version__
 from .build import Plan
-from .fit import warn_of_early_end
+from .fit import CutShort, warn_of_early_end
 
 __all__ = ["hash_code", "train_cached"]
 
@@ -55,15 +55,19 @@ NOT_CODE = (
 def train_cached(train: Callable[..., Any], plan: Plan, *args: Any) -> Any:
     """Return ``train(plan, *args)``, from the cache if it has been called with equal arguments.
 
-    Warns if training diverged, or ended while it still improved.
+    Warns if training diverged, or ended while it still improved. After an interrupt the result is
+    returned, but not cached.
     """
     params = plan.params
     # What continues from the weights of the last fit is not a function of its arguments alone.
-    if params.memory is None or params.warm_start:
-        result = train(plan, *args)
-    else:
-        cached = check_memory(params.memory).cache(_call, ignore=["train", "plan"])
-        result = cached(train, train.__name__, _key(plan), plan, *args)
+    try:
+        if params.memory is None or params.warm_start:
+            result = train(plan, *args)
+        else:
+            cached = check_memory(params.memory).cache(_call, ignore=["train", "plan"])
+            result = cached(train, train.__name__, _key(plan), plan, *args)
+    except CutShort as cut:
+        return cut.result
     warn_of_early_end(result, params.max_epochs)
     return result
 

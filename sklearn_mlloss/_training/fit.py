@@ -1,41 +1,47 @@
-"""Training one net, or one per fold."""
+"""Training one net."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
-from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from .._data.interrupts import Interrupt
 from .._data.messages import warn_user
-from .._data.parallel import call_in_parallel
 from .._data.rows import Rows
+from .._data.targets import TargetCodec
 from .batches import to_tensors
 from .build import Plan, build_net
 from .callbacks import OutputsByEpoch, Progress
-from .device import call_seeded, torch_defaults
+from .device import call_seeded
 from .encoding import fit_encoder
 from .guard import second_plan, second_reason, warn_of_nothing_learned
 from .linear import deviations_of, fit_linear
 from .net import TableNet
 
 __all__ = [
+    "CutShort",
     "Trained",
-    "medians_of_others",
-    "train_folds",
+    "one_more_epoch",
     "train_net",
     "train_on",
     "train_part",
     "warn_of_early_end",
 ]
 
-Scores = tuple[np.ndarray, np.ndarray | None]
+
+class CutShort(Exception):
+    """Raised with the result of a training that the user has interrupted: not to be cached."""
+
+    def __init__(self, result: Any):
+        super().__init__()
+        self.result = result
 
 
 @dataclass(frozen=True)
@@ -117,10 +123,33 @@ def train_net(
     outputs: OutputsByEpoch | None = None,
 ) -> Trained:
     """Build a net and train it, again in another way if it learns nothing; see `_train_once`."""
+    trained = _train_in_turn(plan, train, valid, epochs, seeds, last, outputs)
+    if plan.interrupt.came:
+        net = trained.net
+        made = len(net.curves()["epoch"]) - (0 if last is None else len(last.curves()["epoch"]))
+        plan.interrupt.what = f"the weights after {made} of at most {epochs} epochs"
+        if net.best_weights() is not None and valid is not None:
+            best = f"the best weights, those of epoch {trained.n_epochs} of {made}"
+            plan.interrupt.what = best
+        raise CutShort(trained)
+    return trained
+
+
+def _train_in_turn(
+    plan: Plan,
+    train: Rows,
+    valid: Rows | None,
+    epochs: int,
+    seeds: Sequence[int],
+    last: TableNet | None,
+    outputs: OutputsByEpoch | None,
+) -> Trained:
     first = _train_once(plan, train, valid, epochs, seeds, last, outputs)
     check = first.net.check_
     # Where training ended too early, another attempt would, too.
     if last is not None or check is None or check.learned or first.improving:
+        return first
+    if plan.interrupt.came:
         return first
     other = second_plan(plan, first.net, train)
     if other is None:
@@ -195,6 +224,7 @@ def _train_once(
             known,
             observers=observers,
             network_share=plan.network_share,
+            interrupt=plan.interrupt,
         )
     except ValueError as error:
         if not plan.name:
@@ -209,77 +239,61 @@ def _train_once(
 
 
 @contextmanager
+def one_more_epoch(
+    plan: Plan,
+    nets: Sequence[TableNet],
+    rows: Rows,
+    seeds: Sequence[int],
+    targets: TargetCodec,
+    accumulates: bool,
+) -> Iterator[None]:
+    """Train nets in one pass over some rows each; restore all of them if anything fails within.
+
+    With `accumulates` the rows are added to the statistics of their losses.
+    """
+    with ExitStack() as stack:
+        for net, seed in zip(nets, seeds, strict=True):
+            stack.enter_context(net.restored_on_error())
+            loss = net.criterion_.loss
+            if accumulates:  # on a copy, so that a failure can restore the statistics
+                loss = copy.copy(loss).partial_fit(rows.Y, rows.weight)
+                net.criterion_.loss = loss
+            targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
+            net.verbose = int(plan.params.verbose)
+            net.set_learning_rate(plan.params.learning_rate)
+            inputs = net.encoder_.transform(rows)
+            train_on(net, inputs, None, 1, plan.device, seed, whole_fit=False)
+        yield
+
+
+@contextmanager
 def train_part(plan: Plan, name: str, number: int, epochs: int) -> Iterator[Plan]:
-    """Report the training of one of several nets; yield its plan."""
+    """Report the training of one of several nets; yield its plan.
+
+    An interrupt ends it, and nothing of it is kept.
+    """
     task = None if plan.task is None else plan.task.part(name, number, epochs).begin()
-    yield replace(plan, task=task, name=name)
+    part = replace(plan, task=task, name=name, interrupt=Interrupt(enclosing=plan.interrupt))
+    try:
+        yield part
+    except CutShort:
+        raise KeyboardInterrupt from None
+    if part.interrupt.came:
+        raise KeyboardInterrupt
     if task is not None:
         task.end()
 
 
-def train_folds(
-    plan: Plan, rows: Rows, folds: Sequence[tuple[np.ndarray, np.ndarray]], entropy: int
-) -> list[tuple[Trained, np.ndarray, np.ndarray | None]]:
-    """Train one net per fold, stopped early on that fold.
-
-    Returns
-    -------
-    list of (Trained, scores, count)
-        For each fold the net, and the scores and counts of its held-out rows. With early stopping
-        these have the epoch and the share of the linear part that the other folds chose.
-    """
-    jobs = (
-        (plan, rows, fold, f"fold {k}/{len(folds)}", entropy, k) for k, fold in enumerate(folds, 1)
-    )
-    results = call_in_parallel(_train_fold, jobs, plan.params.n_jobs)
-    if plan.params.early_stopping:
-        epochs = medians_of_others([trained.n_epochs for trained, _ in results])
-        shares = medians_of_others([trained.net.network_share_ for trained, _ in results])
-        results = [
-            (trained, trained.net.link(outputs.at(int(epoch), share)))
-            for (trained, outputs), epoch, share in zip(results, epochs, shares, strict=True)
-        ]
-    return [(trained, *scores) for trained, scores in results]
-
-
-@torch_defaults()
-def _train_fold(
-    plan: Plan, rows: Rows, fold: tuple[np.ndarray, np.ndarray], name: str, entropy: int, k: int
-) -> tuple[Trained, OutputsByEpoch | Scores]:
-    """Return the net, and for its held-out rows the outputs by epoch or, at the end, scores."""
-    train, test = (rows[part].scaled() for part in fold)
-    seeds = [int(seed) for seed in np.random.SeedSequence([entropy, k]).generate_state(2)]
-    plan = replace(plan, loss=clone(plan.loss).fit(train.Y, train.weight))
-    epochs, outputs = plan.params.max_epochs, None
-    if plan.params.early_stopping:
-        outputs = OutputsByEpoch()
-    with train_part(plan, name, k - 1, epochs) as part:
-        valid = None if outputs is None else test
-        trained = train_net(part, train, valid, epochs, seeds, outputs=outputs)
-    trained.net.held_out_deviations_ = None
-    return trained, outputs or trained.net.scores(test.X, plan.device)
-
-
-def medians_of_others(values: Sequence[float]) -> list[float]:
-    """Return for each fold the median of the values of the other folds.
-
-    A single fold gets its own.
-    """
-    if len(values) == 1:
-        return list(values)
-    return [float(np.median(np.delete(values, k))) for k in range(len(values))]
-
-
-def warn_of_early_end(result: Trained | list[tuple], max_epochs: int) -> None:
+def warn_of_early_end(result: Trained | dict[int, tuple], max_epochs: int) -> None:
     """Warn if a net diverged, still improved on held-out rows at the end, or learned nothing.
 
     Parameters
     ----------
-    result : Trained, or list of tuples that begin with one
+    result : Trained, or dict of tuples that begin with one
         The result of `train_net` or `train_folds`.
     max_epochs : int
     """
-    trained = [result] if isinstance(result, Trained) else [fold[0] for fold in result]
+    trained = [result] if isinstance(result, Trained) else [fold[0] for fold in result.values()]
     reasons = {k: part.net.divergence_ for k, part in enumerate(trained, 1)}
     diverged = [k for k, reason in reasons.items() if reason]
     if diverged:

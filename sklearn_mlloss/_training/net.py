@@ -24,6 +24,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer
 from torch import Tensor, nn
 
+from .._data.interrupts import Interrupt
 from .._data.rows import Rows
 from ..networks import MLP
 from ..networks.linear import LinearPart
@@ -117,10 +118,11 @@ class TableNet(NetInterface, NeuralNet):
     # What the last training learned, where that was checked.
     check_: Check | None = None
     # During a training: the engine without autograd if it can be used, callbacks of this training
-    # only, and the outputs of the held-out rows.
+    # only, the outputs of the held-out rows, and interrupts by the user.
     fused_: FusedTraining | None = None
     observers_: tuple[Callback, ...] = ()
     valid_outputs_: Sequence[Tensor] = ()
+    interrupt_: Interrupt | None = None
 
     # Parameters of skorch.
     lr: float
@@ -196,6 +198,7 @@ class TableNet(NetInterface, NeuralNet):
         whole_fit: bool = True,
         observers: Sequence[Callback] = (),
         network_share: float | None = None,
+        interrupt: Interrupt | None = None,
     ) -> bool:
         """Train for at most `epochs`, in an order of the rows that `seed` determines.
 
@@ -211,6 +214,8 @@ class TableNet(NetInterface, NeuralNet):
             Callbacks of this training only.
         network_share : float, optional
             In the mixture with the linear part, if there are no held-out rows to choose it.
+        interrupt : Interrupt, optional
+            Ends training when it comes, and holds from the end of the first epoch on.
 
         Returns
         -------
@@ -220,6 +225,7 @@ class TableNet(NetInterface, NeuralNet):
         # An interrupt may have hit the end of the last training.
         self._unfuse()
         self.whole_fit_, self.observers_ = whole_fit, tuple(observers)
+        self.interrupt_ = interrupt
         if len(table) != self.n_rows_[0] or not whole_fit:
             self.epochs_before_ = sum("train_loss" in row for row in self.history)
         self.n_rows_ = (len(table), 0 if valid is None else len(valid))
@@ -248,6 +254,7 @@ class TableNet(NetInterface, NeuralNet):
             self.iterator_train__generator = None
             self.train_split = None
             self.observers_ = self.valid_outputs_ = ()
+            self.interrupt_ = None
         chosen_by = network_share if watched is None else watched
         if chosen_by is not None and self.linear_part() is not None:
             mix_with_linear(self, table, chosen_by)
@@ -267,7 +274,8 @@ class TableNet(NetInterface, NeuralNet):
         except Diverged as error:
             go_back(self, error)
         except StopTraining:
-            pass
+            if self._is_interrupted() and "train_loss" not in self.history[-1]:
+                del self.history[-1:]
         if not any("train_loss" in row for row in self.history):
             raise ValueError("callbacks ended training before its first epoch was over")
         self.notify("on_train_end", X=X, y=y)
@@ -280,6 +288,18 @@ class TableNet(NetInterface, NeuralNet):
         simple = not needs_closure(self.optimizer_)
         self.plain_steps_ = simple and not self._has_user_callbacks()
         self.may_fuse_ = simple and not any(follows_batches(c) for _, c in self.callbacks_)
+
+    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        """Keep the weights if there is an interrupt from now on."""
+        if self.interrupt_ is not None:
+            self.interrupt_.holds = True
+
+    def _is_interrupted(self) -> bool:
+        return self.interrupt_ is not None and self.interrupt_.came
+
+    def _end_if_interrupted(self) -> None:
+        if self._is_interrupted():
+            raise StopTraining
 
     def notify(self, method_name, **cb_kwargs):
         """Call the callbacks; those of the user may end training by KeyboardInterrupt.
@@ -354,6 +374,8 @@ class TableNet(NetInterface, NeuralNet):
             step_fn = self._plain_step
         losses, sizes = [], []
         for batch in batches:
+            if training:
+                self._end_if_interrupted()
             rows = len(batch[0])
             if notify:
                 self.notify("on_batch_begin", batch=batch, training=training)
@@ -556,7 +578,7 @@ class TableNet(NetInterface, NeuralNet):
 
     def _lasting_state(self) -> dict[str, Any]:
         """Return all but what belongs to a training under way: rows, generator and buffers."""
-        temporary = ("train_split", "iterator_train__generator", "fused_")
+        temporary = ("train_split", "iterator_train__generator", "fused_", "interrupt_")
         return vars(self) | dict.fromkeys(temporary) | {"observers_": (), "valid_outputs_": ()}
 
     def _set_output_bias(self, bias: np.ndarray) -> None:
@@ -616,7 +638,7 @@ class TableNet(NetInterface, NeuralNet):
             self._unfuse()
         if self.fused_ is None and self.may_fuse_ and can_fuse(*parts):
             seed = int(torch.randint(2**62, ()))
-            self.fused_ = FusedTraining(*parts, seed, self.half_products_)
+            self.fused_ = FusedTraining(*parts, seed, self.half_products_, self._end_if_interrupted)
 
     def _unfuse(self) -> None:
         if self.fused_ is not None:

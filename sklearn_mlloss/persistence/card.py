@@ -110,9 +110,8 @@ def _parts(model: Any) -> list[tuple[str, str]]:
             ("decoder", with_params(model.decoder_)),
         ]
     if hasattr(model, "estimators_"):
-        names = [name for name, _ in model._members()]
-        members = zip(names, model.estimators_, model.weights_, strict=True)
-        return [(name, f"{weight:.3g} of {shown(part)}") for name, part, weight in members]
+        members = zip(model._fitted_members(), model.weights_, strict=True)
+        return [(name, f"{weight:.3g} of {shown(part)}") for (name, part), weight in members]
     if hasattr(model, "forests_"):
         return [("forests", f"{len(model.forests_)} of {model.n_estimators} trees")]
     return [("penalty", f"{model.penalty_:.3g}")]

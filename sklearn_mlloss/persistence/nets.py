@@ -30,7 +30,7 @@ MADE = (
     "device", "compile", "use_caching", "torch_load_kwargs", "initialized_", "virtual_params_",
     "init_context_", "prefixes_", "cuda_dependent_attributes_", "_params_to_validate", "_modules",
     "_criteria", "_optimizers", "_kwargs", "held_out_deviations_", "observers_", "plain_steps_",
-    "may_fuse_", "fused_", "valid_outputs_", "linear_outputs_",
+    "may_fuse_", "fused_", "valid_outputs_", "linear_outputs_", "interrupt_",
 )  # fmt: skip
 # Attributes that every module has.
 OF_ALL = frozenset(vars(nn.Module()))

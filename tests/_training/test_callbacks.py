@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
@@ -44,7 +45,7 @@ from skorch.utils import noop
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss._training.callbacks import OutputsByEpoch, is_request
-from sklearn_mlloss._training.fit import medians_of_others
+from sklearn_mlloss._training.folds import medians_of_others
 from sklearn_mlloss._training.net import TableNet
 
 rng = np.random.default_rng(0)
@@ -71,11 +72,11 @@ def interrupts_arrive():
     signal.signal(signal.SIGINT, before)
 
 
-def callback(action, hook="on_epoch_end"):
-    """Return a callback that does something at the end of the second epoch, or before an end."""
+def callback(action, hook="on_epoch_end", epoch=2):
+    """Return a callback that does something at the end of an epoch, or before that."""
 
     def method(self, net, *args, **kwargs):
-        if hook in ("on_train_begin", "on_train_end") or len(net.history) == 2:
+        if hook in ("on_train_begin", "on_train_end") or len(net.history) == epoch:
             action()
 
     return type("Acting", (Callback,), {hook: method})()
@@ -90,9 +91,11 @@ def press_ctrl_c():
 
 
 def press_ctrl_c_while_sleeping():
-    threading.Timer(0.05, _thread.interrupt_main).start()
-    for _ in range(500):
+    timer = threading.Timer(0.05, _thread.interrupt_main)
+    timer.start()
+    while timer.is_alive():
         time.sleep(0.01)
+    time.sleep(0.01)
 
 
 def press_stop_in_this_thread():
@@ -128,9 +131,26 @@ def fails_unchanged(net, method="fit"):
     assert vars(net) == before
 
 
+def is_kept(net, n_iter):
+    """Check that a fit is interrupted, and keeps a model after so many epochs."""
+    with pytest.raises(KeyboardInterrupt) as caught:
+        with pytest.warns(ConvergenceWarning, match=f"after {n_iter} of at most 5 epochs"):
+            net.fit(X, Y)
+    assert caught.value.kept is net and net.n_iter_ == len(net.net_.history) == n_iter
+    # The first epochs are those of a whole fit.
+    whole = make(callback(lambda: None)).fit(X, Y)
+    expected = whole.history_["train_loss"][:n_iter]
+    np.testing.assert_allclose(net.history_["train_loss"], expected, rtol=1e-5)
+    assert net.predict(X).shape == Y.shape
+
+
 @pytest.mark.parametrize("interrupt", INTERRUPTS)
 def test_an_interrupt_within_a_callback_is_raised(interrupt):
-    fails_unchanged(make(callback(interrupt)))
+    fails_unchanged(make(callback(interrupt, "on_batch_end", epoch=1)))
+    if interrupt is press_stop_in_this_thread:  # not by a signal
+        fails_unchanged(make(callback(interrupt)))
+    else:
+        is_kept(make(callback(interrupt)), n_iter=2)
 
 
 @pytest.mark.parametrize("hook", HOOKS)
@@ -141,7 +161,10 @@ def test_an_interrupt_within_any_method_of_a_callback_is_raised(hook, method):
     if method == "partial_fit":
         net.partial_fit(X, Y)
     armed.append(True)
-    fails_unchanged(net, method)
+    if method == "partial_fit" or hook == "on_train_begin":
+        fails_unchanged(net, method)
+    else:
+        is_kept(net, n_iter={"on_epoch_end": 2, "on_train_end": 5}.get(hook, 1))
 
 
 @pytest.mark.parametrize("kind", ["function", "method", "object", "partial"])

@@ -89,6 +89,11 @@ METRICS = [
 ]
 
 
+def is_kept(estimator: Any, error: BaseException | None) -> bool:
+    """Return whether a fit was interrupted, and has kept what there was."""
+    return error is not None and getattr(error, "kept", None) is estimator
+
+
 class Case:
     """Data, an estimator, and the operations so far."""
 
@@ -147,7 +152,8 @@ class Case:
             rules.check_warning(warned, nested)
         rules.check_equal(world, rules.world(), operator.eq)
         now = rules.state_of(by)
-        if error is None and text.startswith(("fit", "partial_fit")):
+        fits = error is None or is_kept(by, error)
+        if fits and text.startswith(("fit", "partial_fit")):
             # Of itself, not of what its parameters are.
             state, now = ({k: v for k, v in d.items() if k[0] != "."} for d in (state, now))
         rules.check_equal(state, now, operator.is_)
@@ -169,7 +175,9 @@ class Case:
         result, error = self.attempt(text, act, *data, by=estimator)
         if error is None and result is not estimator:
             raise Failure("fit does not return the estimator")
-        if error is not None and rules.is_of_package(estimator):
+        if is_kept(estimator, error):
+            self.check_results()
+        elif error is not None and rules.is_of_package(estimator):
             compare(before, outputs(estimator, self.X), "the predictions after a failed fit")
         return error is None
 
@@ -358,7 +366,7 @@ class Case:
                     raise Failure(f"{name} returns {text}, {error}") from error
 
     def fail(self) -> None:
-        """A fit that the user's own code ends leaves everything as it was."""
+        """A fit that the user's own code ends leaves everything as it was, or keeps a model."""
         params = self.estimator.get_params()
         names = [name for name in params if name.endswith("callbacks")]
         if not names:

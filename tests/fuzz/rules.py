@@ -26,6 +26,7 @@ import sklearn_mlloss
 
 PACKAGE = os.path.join(Path(sklearn_mlloss.__file__).parent, "")
 SKLEARN = os.path.join(Path(sklearn.__file__).parent, "")
+INTERRUPTS = os.path.join(PACKAGE, "_data", "interrupts.py")
 HERE = os.path.join(Path(__file__).parent, "")
 LIBRARIES = os.path.join(Path(np.__file__).parent.parent, "")
 # Of a message; and the number of fractions in it that look like data.
@@ -52,7 +53,8 @@ def check_error(error: BaseException, nested: bool) -> None:
     frames = [(f.f_code.co_filename, line) for f, line in traceback.walk_tb(error.__traceback__)]
     file, line = frames[-1]
     if isinstance(error, Injected | KeyboardInterrupt):
-        meant = file.startswith(HERE)
+        of_signal = isinstance(error, KeyboardInterrupt) and file == INTERRUPTS
+        meant = file.startswith(HERE) or of_signal
     elif isinstance(error, AttributeError) and not isinstance(error, NotFittedError):
         meant = re.search("has no attribute|This .* has none|refit", str(error)) is not None
     elif file.startswith(PACKAGE):

@@ -10,7 +10,7 @@ of the ordinary path up to rounding; dropout and mixup draw other numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -73,6 +73,8 @@ class FusedTraining:
         Of dropout and mixup.
     half : bool, default=False
         Whether matrices are multiplied in bfloat16.
+    before_chunk : callable, optional
+        Called before every few batches; an error that it raises ends the pass.
     """
 
     def __init__(
@@ -82,7 +84,9 @@ class FusedTraining:
         optimizer: torch.optim.Optimizer,
         seed: int,
         half: bool = False,
+        before_chunk: Callable[[], None] | None = None,
     ):
+        self.before_chunk = before_chunk
         self.parts = module, criterion, optimizer
         self.criterion = criterion
         self.flat = FlatParameters(list(module.parameters()))
@@ -139,6 +143,8 @@ class FusedTraining:
         widest = max(table.n_features, self.n_inputs, self.noise.width)
         self._encode(table)
         for rows, sizes in _chunks(batches, widest):
+            if self.before_chunk is not None:
+                self.before_chunk()
             if self.encoded is None:
                 X, (targets, weight), known = self._gather(table, rows)
             else:
