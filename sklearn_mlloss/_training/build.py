@@ -31,7 +31,7 @@ from .parameters import BUILT_IN_NAMES, PRECISIONS
 from .progress import Task
 from .trial import HUGE, naming_loss, try_loss, try_optimizer
 
-__all__ = ["Plan", "build_net", "check_accepts", "make_loss"]
+__all__ = ["Plan", "auto_batch_size", "build_net", "check_accepts", "make_loss"]
 
 # Parameters of skorch.NeuralNet that work and that the estimator has no parameters for.
 NET_PARAMS = ("optimizer__param_groups", "torch_load_kwargs")
@@ -89,6 +89,7 @@ def build_net(
     seed: int,
     last: TableNet | None = None,
     linear: LinearPart | None = None,
+    n_rows: int | None = None,
 ) -> TableNet:
     """Return an initialised net, on the CPU.
 
@@ -107,18 +108,21 @@ def build_net(
         A net from whose weights and history training continues, with its numbers for "auto".
     linear : LinearPart, optional
         Of the built-in network.
+    n_rows : int, optional
+        Number of rows to train on, of which `rows` are a sample.
 
     Returns
     -------
     TableNet
     """
-    params, loss, n_rows = plan.params, plan.loss, (len(rows), n_held_out)
+    params, loss = plan.params, plan.loss
+    n_rows = len(rows) if n_rows is None else n_rows
     auto = is_auto(params.batch_size)
-    batch_size = _auto_batch_size(len(rows)) if auto else int(params.batch_size)
-    if params.normalization == "batch" and (len(rows) < 2 or batch_size < 2):
+    batch_size = auto_batch_size(n_rows) if auto else int(params.batch_size)
+    if params.normalization == "batch" and (n_rows < 2 or batch_size < 2):
         raise ValueError(
             "normalization='batch' needs at least 2 training rows and batch_size >= 2, got "
-            f"{len(rows)} and {batch_size}"
+            f"{n_rows} and {batch_size}"
         )
     try_loss(loss, rows, batch_size)
     optimizer, settings = optimizer_settings(
@@ -136,7 +140,7 @@ def build_net(
     network, arguments = params.module, {}
     if network is None:
         before = {} if last is None else last.network_
-        arguments = network_settings(params, n_rows, encoder.n_inputs, before)
+        arguments = network_settings(params, (n_rows, n_held_out), encoder.n_inputs, before)
         check_memory(arguments["hidden_layer_sizes"], encoder.n_outputs, loss.n_outputs_, dtype)
         network = partial(MLP, **arguments)
     callbacks = _callbacks(params)
@@ -251,5 +255,6 @@ def _monitored(
         return monitor(Y, scores)
 
 
-def _auto_batch_size(n_rows: int) -> int:
+def auto_batch_size(n_rows: int) -> int:
+    """Return the batch size that "auto" stands for."""
     return int(np.clip(2 ** round(np.log2(n_rows / 20)), 32, 512))

@@ -27,8 +27,10 @@ from .net import TableNet
 
 __all__ = [
     "CutShort",
+    "Prepared",
     "Trained",
     "one_more_epoch",
+    "prepare",
     "train_net",
     "train_on",
     "train_part",
@@ -169,6 +171,63 @@ def _train_in_turn(
     return kept
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A net before training.
+
+    Attributes
+    ----------
+    net : TableNet
+    train, valid : Rows
+        As they enter the network.
+    known : pair of Tensor or None
+        Deviations of these rows by linear models that have not seen them.
+    """
+
+    net: TableNet
+    train: Rows
+    valid: Rows | None
+    known: tuple[Tensor | None, Tensor | None]
+
+
+def prepare(
+    plan: Plan,
+    train: Rows,
+    valid: Rows | None,
+    seeds: Sequence[int],
+    last: TableNet | None = None,
+    beside: bool = False,
+    n_rows: int | None = None,
+) -> Prepared:
+    """Fit encoding and linear part, and build a net.
+
+    Parameters
+    ----------
+    plan, train, valid, seeds, last : see `train_net`
+    beside : bool, default=False
+        Whether the linear part is fitted without the held-out rows.
+    n_rows : int, optional
+        Number of training rows, of which `train` are a sample.
+    """
+    if last is None:
+        encoder = fit_encoder(plan.params.encoding, train, seeds[0], plan.is_categorical)
+    else:
+        encoder = last.encoder_
+    n_held_out = 0 if valid is None else len(valid)
+    train, valid = encoder.transform(train), None if valid is None else encoder.transform(valid)
+    # The rows that a fold holds out are kept from its linear part, too: their scores are to be
+    # those of a model that has not seen them.
+    rows = train if valid is None or beside else train.with_more(valid)
+    linear = fit_linear(plan.params, rows, plan.is_categorical, seeds[0], plan.device)
+    net = build_net(plan, encoder, train, n_held_out, seeds[0], last, linear.part, n_rows)
+    net.linear_reason_ = linear.reason
+    known: tuple[Tensor | None, Tensor | None] = (None, None)
+    if linear.part is not None and linear.known is not None:
+        of_train, rest = linear.known[: len(train)], linear.known[len(train) :]
+        known = of_train, rest if len(rest) else None
+    return Prepared(net, train, valid, known)
+
+
 def _train_once(
     plan: Plan,
     train: Rows,
@@ -194,22 +253,8 @@ def _train_once(
     outputs : OutputsByEpoch, optional
         Records the outputs of the held-out rows.
     """
-    if last is None:
-        encoder = fit_encoder(plan.params.encoding, train, seeds[0], plan.is_categorical)
-    else:
-        encoder = last.encoder_
-    n_held_out = 0 if valid is None else len(valid)
-    train, valid = encoder.transform(train), None if valid is None else encoder.transform(valid)
-    # The rows that a fold holds out are kept from its linear part, too: their scores are to be
-    # those of a model that has not seen them.
-    rows = train if valid is None or outputs is not None else train.with_more(valid)
-    linear = fit_linear(plan.params, rows, plan.is_categorical, seeds[0], plan.device)
-    net = build_net(plan, encoder, train, n_held_out, seeds[0], last, linear.part)
-    net.linear_reason_ = linear.reason
-    known: tuple[Tensor | None, Tensor | None] = (None, None)
-    if linear.part is not None and linear.known is not None:
-        of_train, rest = linear.known[: len(train)], linear.known[len(train) :]
-        known = of_train, rest if len(rest) else None
+    ready = prepare(plan, train, valid, seeds, last, beside=outputs is not None)
+    net, train, valid, known = ready.net, ready.train, ready.valid, ready.known
     observers = [] if outputs is None else [outputs]
     if plan.task is not None:
         observers.append(Progress(plan.task))
