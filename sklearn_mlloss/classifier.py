@@ -19,6 +19,7 @@ from ._data.folds import Fold, check_groups
 from ._data.interrupts import Interrupt
 from ._data.partitions import by_partition
 from ._data.rows import Rows
+from ._data.sources import is_streamed
 from ._data.tables import match_index
 from ._data.targets import TargetCodec
 from ._data.validation import check_flag
@@ -196,6 +197,10 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         whatever its `use_caching`. For callbacks of scikit-learn see the notes.
     net_params : dict, optional
         ``optimizer__param_groups``, ``torch_load_kwargs``, ``callbacks__...`` of skorch's net.
+    streaming : Streaming, optional
+        Reads X and y by shards, for rows that do not fit in memory, with the settings of a
+        `sklearn_mlloss.streaming.Streaming`: X is an array, a memory map, or an iterable of batches
+        ``(X, y)`` that can be read again, with y left out. y is an indicator.
     verbose : int, default=0
         1 prints the losses of each epoch, with the number of the fold.
 
@@ -260,7 +265,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     - Stopping: `max_epochs`, `early_stopping`, `validation_fraction`, `n_iter_no_change`, `monitor`
     - Folds: `cv`, `repeats`, `ensemble`, `store_cv_results`
     - Machine and reports: `device`, `precision`, `random_state`, `n_jobs`, `memory`, `callbacks`,
-      `net_params`, `verbose`
+      `net_params`, `streaming`, `verbose`
 
     y may be an indicator matrix (array, sparse, DataFrame, list of lists), a column, or a 1-D
     vector of classes. In an indicator, NaN means not observed: such entries are left out of the
@@ -367,6 +372,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     memory: Any = None
     callbacks: list[Any] | None = None
     net_params: dict[str, Any] | None = None
+    streaming: Any = None
     verbose: int = 0
 
     @classmethod
@@ -398,14 +404,15 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
 
     # ------------------------------------------------------------------ learning
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None) -> Self:
         """Train the network and fit the decoder.
 
         Parameters
         ----------
         X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
             Numbers, NaN for missing ones, and categories. Sparse input, which may hold neither, is
-            never made dense as a whole.
+            never made dense as a whole. Rows that do not fit in memory: a Dask array or DataFrame,
+            a `sklearn_mlloss.streaming.ParquetRows` without y, or see `streaming`.
         y : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_labels) or (n_samples,)
             Targets; see the notes of the class.
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_labels), optional
@@ -421,6 +428,11 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
             fitted decision; a warning reports this, and KeyboardInterrupt is raised. A second
             Ctrl-C, or one before there is anything to keep, leaves it as it was.
         """
+        if self.streaming is not None or is_streamed(X):
+            from ._training.shards.fit import fit_by_shards
+
+            fit_by_shards(self, X, y, sample_weight, groups)
+            return self
         check_flag(self.warm_start, "warm_start")
         with (
             Interrupt(self) as interrupt,

@@ -29,6 +29,7 @@ from sklearn_mlloss._training.optimizers import OPTIMIZERS
 from sklearn_mlloss.decoders import CumulativeCut, FixedThreshold, GlobalThreshold, TopK
 from sklearn_mlloss.losses import AsymmetricLoss, FocalLoss, FunctionLoss, Loss, SeparableLoss
 from sklearn_mlloss.networks import ENCODINGS
+from sklearn_mlloss.streaming import Streaming
 
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 pytestmark = pytest.mark.filterwarnings("ignore:.*labels have too few positives")
@@ -445,6 +446,15 @@ def effect_of_memory(tmp_path):
     assert first.net_ is not make(memory=str(tmp_path)).fit(X, Y).net_
 
 
+def effect_of_streaming():
+    # One buffer has all rows, in another order.
+    params = dict(batch_size=len(X), precision="float64", dropout=0.0, linear_part=False)
+    streamed = make(**params, streaming=Streaming()).fit(X, Y)
+    np.testing.assert_allclose(
+        streamed.predict_proba(X), make(**params).fit(X, Y).predict_proba(X), atol=1e-9
+    )
+
+
 def effect_of_verbose(capsys):
     make().fit(X, Y)
     assert capsys.readouterr().out == ""
@@ -515,6 +525,7 @@ OUT_OF_RANGE = {
     "warm_start": ["yes", 1, None],
     "callbacks": [5, [5], "print"],
     "net_params": [{"max_epochs": 1}, {"nonsense": 1}, 5],
+    "streaming": [100, "yes", True, {"buffer_rows": 100}],
     "verbose": [-1, "a", None],
 }
 

@@ -12,7 +12,7 @@ import sklearn_mlloss
 
 PARTS = (
     "calibration", "datasets", "decoders", "inspection", "losses", "metrics", "model_selection",
-    "networks", "persistence", "testing",
+    "networks", "persistence", "streaming", "testing",
 )  # fmt: skip
 MODULES = ["sklearn_mlloss", *(f"sklearn_mlloss.{name}" for name in PARTS)]
 # All checks of numpydoc have to pass, except for these.

@@ -36,9 +36,11 @@ MAY_IMPORT = {
     "losses": ("_data",),
     "networks": ("_data",),
     "calibration": ("_data",),
+    "streaming": ("_data",),
     "testing": ("decoders", "losses"),
     "_decision": ("_sklearn", "_data", "calibration", "decoders", "model_selection"),
-    "_training": ("_versions", "_sklearn", "_data", "losses", "model_selection", "networks"),
+    "_training": ("_versions", "_sklearn", "_data", "losses", "model_selection", "networks",
+                  "streaming"),
     "classifier": ("_sklearn", "_data", "_decision", "_training", "calibration", "decoders",
                    "losses", "networks"),
     "inspection": ("_versions", "_sklearn", "_data", "_training", "classifier", "decoders",
@@ -54,10 +56,11 @@ MAY_IMPORT = {
 }  # fmt: skip
 WITHOUT_TORCH = (
     "_sklearn", "_data", "datasets", "model_selection", "metrics", "decoders", "calibration",
-    "inspection", "_decision", "voting", "decoded", "persistence/__init__", "persistence/card",
-    "persistence/classes", "persistence/files", "persistence/members", "persistence/state",
+    "streaming", "inspection", "_decision", "voting", "decoded", "persistence/__init__",
+    "persistence/card", "persistence/classes", "persistence/files", "persistence/members",
+    "persistence/state",
 )  # fmt: skip
-LARGEST_HOUSE, MOST_FLOORS = 21, 8
+LARGEST_HOUSE, MOST_FLOORS = 22, 8
 
 
 def part(path):

@@ -17,12 +17,13 @@ from .._data.fitting import unchanged_on_error
 from .._data.messages import without_rows
 from .._data.partitions import by_partition, gathered, is_partitioned, map_partitions
 from .._data.persistence import FileEstimator
+from .._data.rows import Rows
 from .._data.tables import as_frame, frame_like, match_index
 from .._data.targets import TargetCodec
 from .._data.validation import check_integer, check_nested, is_auto
 from ..calibration import Calibrator, get_calibrator
 from ..decoders import Decoder, get_decoder
-from .decision import KEEP, Decision, HeldOut
+from .decision import KEEP, Decision, HeldOut, try_metric
 from .label import LabelView
 from .summary import describe, with_details
 
@@ -461,6 +462,17 @@ class DecidingClassifier(LabelClassifier):
     ) -> None:
         """Fit the decision, see `Decision.fit`; warn if the decoder found too few positives."""
         self._decision.fit(held_out, reserved, all_targets).warn_of_fallback(self._advice)
+
+    def _fit_decision_on(
+        self, scores: np.ndarray, count: np.ndarray | None, held_out: Rows, train: Rows
+    ) -> None:
+        """Fit the decision on the scores of held-out rows."""
+        scored = HeldOut(scores, held_out.Y, held_out.weight, count)
+        self._fit_decision(scored, all_targets=(train.Y, train.weight))
+
+    def _try_decoder(self, rows: Rows) -> None:
+        """Raise if the decoder has a metric that fails for such rows."""
+        try_metric(self.decoder_, rows.Y, rows.weight)
 
     # ------------------------------------------------------------------ parts of a prediction
 

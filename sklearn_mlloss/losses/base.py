@@ -153,6 +153,12 @@ class Loss(VersionedEstimator, ABC):
         self._update()
         return self
 
+    def _set_counts(self, label_count: np.ndarray, positive_count: np.ndarray) -> None:
+        """Replace the label counts by those of all rows, if `fit` got a sample of them."""
+        self.label_count_, self.positive_count_ = label_count, positive_count
+        self._tensors = {}
+        self._update()
+
     def _check_params(self) -> None:
         """Raise if a parameter is out of range."""
         check_fields(self)

@@ -182,6 +182,11 @@ class WithCount(Loss):
         value = -((1 - (m - low)) * log_low + (m - low) * log_upper)
         return value if mask is None else value * observed.all(-1)
 
+    def _set_counts(self, label_count, positive_count):
+        """Replace the label counts, those of the inner loss, too."""
+        super()._set_counts(label_count, positive_count)
+        self.loss_._set_counts(label_count, positive_count)
+
     def _see(self, Y, sample_weight):
         if not hasattr(self, "loss_"):
             self.loss_ = clone(self._inner())

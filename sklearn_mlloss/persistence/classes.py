@@ -50,6 +50,7 @@ _OURS = {
         "Centered", "Filled", "Flipped", "Mixed", "OneHot", "PiecewiseLinear", "Quantile",
         "Scaled", "WithIndicator",
     ),
+    "streaming": ("Streaming",),
     "networks.linear": ("LinearPart", "UnitEncoding", "_WithBins"),
 }  # fmt: skip
 

@@ -1,0 +1,173 @@
+"""Shuffled buffers of rows, which a thread fills while training works on the last one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from queue import Queue
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from ..._data.rows import Rows
+from ..._data.sources import RowSource
+
+__all__ = ["Buffers"]
+
+# X, Y, weights, and positions in the sample or -1.
+Part = tuple[Any, np.ndarray, np.ndarray | None, np.ndarray]
+
+
+@dataclass
+class Buffers:
+    """All rows that are not held out, in buffers, in another order for each epoch.
+
+    Parameters
+    ----------
+    source : RowSource
+    convert : callable (X, y, weight, shard, start) -> (X, Y, weight, rows)
+        Returns the rows of a block that count, and which these are.
+    n_rows : int
+        Number of rows of all buffers.
+    most : int
+        Largest number of rows of a buffer.
+    at_once : int
+        Number of shards that are read in turn.
+    places, held_out : ndarray of shape (n_sample, 2), ndarray of bool
+        Shard and row of the rows of the sample, and which of these are held out.
+    seed : int
+    """
+
+    source: RowSource
+    convert: Callable[..., Part]
+    n_rows: int
+    most: int
+    at_once: int
+    places: np.ndarray
+    held_out: np.ndarray
+    seed: int
+
+    def sizes(self) -> list[int]:
+        """Return the number of rows of each buffer, as equal as can be."""
+        n = -(-self.n_rows // self.most)
+        size, larger = divmod(self.n_rows, n)
+        return [size + 1] * larger + [size] * (n - larger)
+
+    def epoch(self, epoch: int, first: int = 0) -> Generator[tuple[Rows, np.ndarray]]:
+        """Yield the buffers of an epoch from the given one on, and their places in the sample.
+
+        The rows of a buffer are not shuffled yet. The next buffer is filled meanwhile.
+        """
+        ready: Queue = Queue()
+        free, stopped = threading.Semaphore(1), threading.Event()
+
+        def fill() -> None:
+            try:
+                buffers = self._filled(epoch, stopped)
+                for _ in range(first):
+                    next(buffers)
+                while True:
+                    # There is one buffer beside that which training works on.
+                    free.acquire()
+                    if stopped.is_set():
+                        return
+                    buffer = next(buffers, None)
+                    ready.put(buffer)
+                    if buffer is None:
+                        return
+            except BaseException as error:  # raised again where the rows are used
+                ready.put(error)
+
+        thread = threading.Thread(target=fill, name="sklearn_mlloss-reader", daemon=True)
+        thread.start()
+        try:
+            while True:
+                buffer = ready.get()
+                if buffer is None:
+                    return
+                if isinstance(buffer, BaseException):
+                    raise buffer
+                free.release()
+                yield buffer
+        finally:
+            stopped.set()
+            free.release()
+            thread.join()
+
+    def _filled(self, epoch: int, stopped: threading.Event) -> Iterator[tuple[Rows, np.ndarray]]:
+        parts: list[Part] = []
+        n, total, sizes = 0, 0, self.sizes()
+        for part in self._parts(epoch):
+            if stopped.is_set():
+                return
+            parts.append(part)
+            n, total = n + len(part[1]), total + len(part[1])
+            while sizes and n >= sizes[0]:
+                size = sizes.pop(0)
+                X, Y, weight, position = _rows(_join(parts), slice(size))
+                last, n = parts[-1], n - size
+                # A copy: a view would keep the whole buffer.
+                parts = [_rows(last, np.arange(len(last[1]) - n, len(last[1])))]
+                yield Rows(X, Y, weight), position
+        if sizes or total != self.n_rows:
+            raise ValueError(
+                f"X has {total} rows to train on in a later pass and {self.n_rows} in the first "
+                "one: let it yield the same rows each time"
+            )
+
+    def _parts(self, epoch: int) -> Iterator[Part]:
+        """Yield blocks of rows of several shards in turn."""
+        n_shards = len(self.source.shards())
+        order = np.random.default_rng([self.seed, epoch]).permutation(n_shards).tolist()
+        open_ = [self._shard(shard) for shard in order[: self.at_once]]
+        waiting = iter(order[self.at_once :])
+        while open_:
+            for place, reader in enumerate(list(open_)):
+                part = next(reader, None)
+                while part is None:  # the shard is over
+                    shard = next(waiting, None)
+                    if shard is None:
+                        open_[place] = None  # type: ignore[call-overload]
+                        break
+                    open_[place] = self._shard(shard)
+                    part = next(open_[place], None)
+                if part is not None:
+                    yield part
+            open_ = [reader for reader in open_ if reader is not None]
+
+    def _shard(self, shard: int) -> Iterator[Part]:
+        start = 0
+        mine = np.flatnonzero(self.places[:, 0] == shard)
+        sampled = self.places[mine, 1]
+        for X, y, weight in self.source.read(shard):
+            n = np.shape(X)[0]
+            if not n:
+                continue
+            X, Y, weight, rows = self.convert(X, y, weight, shard, start)
+            position = np.full(len(rows), -1)
+            if len(sampled):
+                at = np.searchsorted(sampled, start + rows).clip(max=len(sampled) - 1)
+                inside = sampled[at] == start + rows
+                position[inside] = mine[at[inside]]
+                kept = np.flatnonzero(~((position >= 0) & self.held_out[position]))
+                X, Y, position = X[kept], Y[kept], position[kept]
+                weight = None if weight is None else weight[kept]
+            start += n
+            if len(Y):
+                yield X, Y, weight, position
+
+
+def _join(parts: list[Part]) -> Part:
+    if len(parts) == 1:
+        return parts[0]
+    X, Y, weights, positions = zip(*parts, strict=True)
+    together: Any = sp.vstack(X, format="csr") if sp.issparse(X[0]) else np.concatenate(X)
+    weight = None if weights[0] is None else np.concatenate(weights)
+    return together, np.concatenate(Y), weight, np.concatenate(positions)
+
+
+def _rows(part: Part, rows: slice | np.ndarray) -> Part:
+    X, Y, weight, position = part
+    return X[rows], Y[rows], None if weight is None else weight[rows], position[rows]

@@ -1,0 +1,69 @@
+"""The state of a training in a folder, from which a killed training goes on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..._data.messages import LONGEST, describe
+
+__all__ = ["Checkpoint"]
+
+
+class Checkpoint:
+    """Files in a folder that belong to one fit.
+
+    Parameters
+    ----------
+    folder : str
+    key : str
+        Hash of the parameters and the shards of the fit.
+    """
+
+    names = ("start", "state")
+
+    def __init__(self, folder: str, key: str):
+        self.folder, self.key = Path(folder), key
+
+    def load(self, name: str) -> Any:
+        """Return what was saved under a name, or None; raise if it is of another fit."""
+        path = self._path(name)
+        if not path.exists():
+            return None
+        saved = torch.load(path, weights_only=False)
+        if saved["key"] != self.key:
+            raise ValueError(
+                f"checkpoint={describe(str(self.folder))} holds the state of another fit, with "
+                "other parameters, versions or shards: remove the folder, or give another one"
+            )
+        return saved["content"]
+
+    def save(self, name: str, content: Any) -> None:
+        """Save something, which replaces what was saved under the name as a whole."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(name)
+        part = path.with_suffix(".part")
+        try:
+            torch.save({"key": self.key, "content": content}, part)
+        except Exception as error:  # each class fails in its own way
+            part.unlink(missing_ok=True)
+            reason = str(error)[:LONGEST] or type(error).__name__
+            raise ValueError(
+                f"checkpoint={describe(str(self.folder))} saves the state of the training, which "
+                f"cannot be pickled: {reason}. Define functions and classes in a module, or set "
+                "checkpoint=None"
+            ) from error
+        os.replace(part, path)
+
+    def remove(self) -> None:
+        """Remove the files, and the folder if nothing else is in it."""
+        for name in self.names:
+            self._path(name).unlink(missing_ok=True)
+        if self.folder.exists() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.pt"

@@ -1,0 +1,344 @@
+"""Fitting a network classifier on rows that are read by shards."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..._data.fields import check_fields
+from ..._data.fitting import draw_entropy, unchanged_on_error
+from ..._data.messages import describe
+from ..._data.rows import Rows
+from ..._data.sources import RowSource
+from ..._data.validation import is_auto
+from ...losses import Loss
+from ...model_selection import MultilabelStratifiedShuffleSplit
+from ...streaming._settings import Streaming
+from ...streaming._sources import make_source
+from ..batches import Table, to_tensors
+from ..build import auto_batch_size, make_loss
+from ..cache import hash_code
+from ..device import call_seeded, resolve_device, torch_defaults
+from ..fit import Prepared, Trained, prepare, warn_of_early_end
+from ..linear import deviations_of
+from ..net import TableNet
+from ..parameters import PRECISIONS, check_params
+from .buffers import Buffers
+from .checkpoint import Checkpoint
+from .survey import Survey, convert, survey
+from .tables import Position, train_on_tables
+
+__all__ = ["fit_by_shards"]
+
+# Seconds between two lines of progress.
+PAUSE = 5.0
+# Parameters that change nothing in the fitted model.
+WITHOUT_EFFECT = ("streaming", "n_jobs", "verbose")
+
+
+def fit_by_shards(estimator: Any, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
+    """Fit a `MultiLabelNetClassifier` on rows that are read by shards.
+
+    Parameters
+    ----------
+    estimator : MultiLabelNetClassifier
+    X, y, sample_weight, groups : as `fit` got them
+    """
+    with unchanged_on_error(estimator), torch_defaults():
+        estimator.__dict__.pop("oof_scores_", None)
+        settings = Streaming() if estimator.streaming is None else estimator.streaming
+        if not isinstance(settings, Streaming):
+            raise TypeError(
+                "streaming must be None or a sklearn_mlloss.streaming.Streaming, got "
+                f"{describe(settings)}"
+            )
+        check_fields(settings)
+        check_params(estimator)
+        _check_fits(estimator, groups)
+        source = make_source(X, y, sample_weight)
+        device = resolve_device(estimator.device)
+        estimator._dtype = PRECISIONS[estimator.precision]
+        checkpoint = None
+        if settings.checkpoint is not None:
+            key = _key_of(estimator, settings, source)
+            checkpoint = Checkpoint(settings.checkpoint, key)
+        found = _survey(estimator, source, settings, checkpoint)
+        _Fit(estimator, source, settings, checkpoint, found, device).run()
+        if checkpoint is not None:
+            checkpoint.remove()
+
+
+def _check_fits(estimator: Any, groups: Any) -> None:
+    """Raise for parameters that need all rows in memory."""
+    wanted = {"cv": None, "warm_start": False, "memory": None, "callbacks": None}
+    for name, value in wanted.items():
+        given = getattr(estimator, name)
+        if given is not value and given != value:
+            raise ValueError(
+                f"{name}={describe(given)} needs rows in memory, and these are read by shards: set "
+                f"{name}={value}"
+            )
+    if groups is not None:
+        raise ValueError("groups need rows in memory, and these are read by shards: leave them out")
+    if getattr(estimator, "_skl_callbacks", None):
+        raise ValueError(
+            "set_callbacks needs rows in memory, and these are read by shards: use verbose=1"
+        )
+
+
+def _key_of(estimator: Any, settings: Streaming, source: RowSource) -> str:
+    params = {k: v for k, v in estimator.get_params().items() if k.partition("__")[0] not in
+              WITHOUT_EFFECT}  # fmt: skip
+    fixed = {k: v for k, v in settings.get_params().items() if k != "checkpoint"}
+    return hash_code([params, fixed, type(source).__name__, source.shards()])
+
+
+def _survey(
+    estimator: Any, source: RowSource, settings: Streaming, checkpoint: Checkpoint | None
+) -> Survey:
+    """Make the pass over all rows, unless its results have been saved."""
+    saved = None if checkpoint is None else checkpoint.load("start")
+    fitted = [name for name in vars(estimator) if name.endswith("_")]
+    for name in (*fitted, "_inputs", "_targets", "_entropy"):
+        vars(estimator).pop(name, None)
+    if saved is not None:
+        found, attributes = saved
+        vars(estimator).update(attributes)
+        return found
+    before = set(vars(estimator))
+    estimator._entropy = draw_entropy(estimator.random_state)
+    found = survey(estimator, source, settings.sample_rows)
+    if checkpoint is not None:
+        names = set(vars(estimator)) - before
+        checkpoint.save("start", (found, {name: vars(estimator)[name] for name in names}))
+    return found
+
+
+class _Fit:
+    """The training after the pass over all rows.
+
+    Parameters
+    ----------
+    estimator : MultiLabelNetClassifier
+    source : RowSource
+    settings : Streaming
+    checkpoint : Checkpoint or None
+    found : Survey
+    device : torch.device
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        source: RowSource,
+        settings: Streaming,
+        checkpoint: Checkpoint | None,
+        found: Survey,
+        device: torch.device,
+    ):
+        self.estimator, self.source, self.settings = estimator, source, settings
+        self.checkpoint, self.found, self.device = checkpoint, found, device
+        self.seeds = estimator._seeds(0)
+
+    def run(self) -> None:
+        """Train the net, and fit the decision."""
+        estimator, rows = self.estimator, self.found.sample
+        loss = make_loss(estimator.loss, rows)
+        estimator._decision = estimator._make_decision(
+            estimator.decoder, estimator.calibration, loss
+        )
+        estimator._try_decoder(rows)
+        if estimator.decoder_.untouched_rows:
+            raise ValueError(
+                f"decoder={describe(estimator.decoder)} needs rows of its own, and these are read "
+                "by shards: fit with another decoder, then call fit_decoder with new rows"
+            )
+        train, held = np.arange(len(rows)), np.arange(0)
+        if estimator.early_stopping or estimator._decision.requires_fit:
+            splitter = MultilabelStratifiedShuffleSplit(
+                1, test_size=estimator.validation_fraction, random_state=self.seeds[2]
+            )
+            train, held = next(splitter.split(rows.Y, rows.Y))
+        held_out = rows[held].scaled() if len(held) else None
+        self._count(loss, rows[train], rows[held])
+        trained = self._train(loss, train, held, held_out)
+        net = trained.net
+        warn_of_early_end(trained, estimator.max_epochs)
+        estimator._keep([net])
+        if held_out is not None and estimator._decision.requires_fit:
+            scored = net.held_out_scores(held_out, self.device)
+            estimator._fit_decision_on(*scored, held_out, rows[train])
+        net.held_out_deviations_ = net.linear_outputs_ = None
+        net.optimizer_.state.clear()
+
+    def _count(self, loss: Loss, train: Rows, held_out: Rows) -> None:
+        """Fit the loss on the sample, and give it the counts of all training rows."""
+        observed, positive = (self.found.scale * n for n in (self.found.observed,
+                                                             self.found.positive))  # fmt: skip
+        loss.fit(train.Y, train.weight)
+        if len(held_out):
+            mass = np.ones(held_out.Y.shape) if held_out.weight is None else held_out.weight
+            mass = (mass if mass.ndim == 2 else mass[:, None]) * (held_out.Y >= 0)
+            observed = observed - mass.sum(axis=0)
+            positive = positive - (mass * np.nan_to_num(held_out.Y)).sum(axis=0)
+        loss._set_counts(observed.clip(min=0), positive.clip(min=0))
+        self.estimator._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
+
+    def _train(
+        self, loss: Loss, train: np.ndarray, held: np.ndarray, held_out: Rows | None
+    ) -> Trained:
+        estimator, settings, found = self.estimator, self.settings, self.found
+        n_rows = found.n_rows - len(held)
+        is_held = np.zeros(len(found.places), dtype=bool)
+        is_held[held] = True
+        buffers = Buffers(
+            self.source, partial(_converted, estimator, found, self.source.shards()), n_rows,
+            settings.buffer_rows, settings.shards_at_once, found.places, is_held, self.seeds[1],
+        )  # fmt: skip
+        plan = estimator._plan(loss, self.device)
+        auto = is_auto(estimator.batch_size)
+        steps = n_rows / (auto_batch_size(n_rows) if auto else estimator.batch_size)
+        n_checks = 1
+        if settings.steps_per_check is not None:
+            n_checks = round(steps / settings.steps_per_check)
+            n_checks = min(len(buffers.sizes()), max(1, n_checks))
+        plan.params.max_epochs = estimator.max_epochs * n_checks
+        valid = held_out if estimator.early_stopping else None
+        ready = prepare(plan, found.sample[train], valid, self.seeds, n_rows=n_rows)
+        state = None if self.checkpoint is None else self.checkpoint.load("state")
+        net, position = (ready.net, Position()) if state is None else state
+        tables = _Tables(net, buffers, ready, train, self.device, self.seeds[1], n_checks)
+        net.held_out_deviations_ = tables.of_valid
+        report = _Report(estimator, tables.n_rows, settings, steps, tables.n_tables)
+
+        def done(net: TableNet, position: Position) -> None:
+            report.show(position)
+            if self.checkpoint is not None and report.is_due(position):
+                # The same steps with and without an interruption here.
+                net._unfuse()
+                self.checkpoint.save("state", (net, copy.copy(position)))
+
+        net.to(self.device)
+        try:
+            return call_seeded(
+                lambda: train_on_tables(
+                    net, tables, *tables.in_memory, estimator.max_epochs, position, done
+                ),
+                seed=self.seeds[1],
+                device=self.device,
+            )
+        finally:
+            net.to("cpu")
+
+
+def _converted(
+    estimator: Any, found: Survey, names: list[str], X: Any, y: Any, w: Any, shard: int, start: int
+) -> tuple[Any, np.ndarray, np.ndarray | None, np.ndarray]:
+    """Return a block as it is trained on."""
+    X, Y, w, rows = convert(estimator, estimator._targets, X, y, w, names[shard], start)
+    # In all buffers the same, since the loss of hard labels has a faster derivative.
+    Y = Y.astype(np.float32) if found.soft else Y
+    return X, Y, None if w is None else w * found.scale, rows
+
+
+class _Tables:
+    """The buffers as tables on the device, with what the linear part of the net says of them."""
+
+    def __init__(
+        self,
+        net: TableNet,
+        buffers: Buffers,
+        ready: Prepared,
+        train: np.ndarray,
+        device: torch.device,
+        seed: int,
+        n_checks: int,
+    ):
+        self.net, self.buffers, self.device, self.seed = net, buffers, device, seed
+        self.n_rows, self.n_tables = buffers.n_rows, len(buffers.sizes())
+        self.n_checks = n_checks
+        of_train, self.of_valid = ready.known
+        # The linear part has seen the rows of the sample.
+        self.known: Tensor | None = None
+        if of_train is not None:
+            self.known = of_train.new_zeros(len(buffers.places), of_train.shape[1])
+            self.known[torch.from_numpy(train)] = of_train
+        sample = self._table(ready.train, of_train)
+        valid = None if ready.valid is None else self._table(ready.valid, self.of_valid)
+        self.in_memory = sample, valid
+
+    def epoch(self, epoch: int, first: int) -> Generator[tuple[Table, int]]:
+        """Yield the tables of an epoch from the given one on, each with a seed."""
+        with closing(self.buffers.epoch(epoch, first)) as buffers:
+            for number, (rows, places) in enumerate(buffers, first):
+                rows = self.net.encoder_.transform(rows)
+                linear, known = self.net.linear_part(), None
+                if linear is not None:
+                    known = deviations_of(linear, rows.X)
+                    if self.known is not None:
+                        inside = torch.from_numpy(np.flatnonzero(places >= 0))
+                        known[inside] = self.known[torch.from_numpy(places)[inside]]
+                seed = np.random.SeedSequence([self.seed, epoch, number]).generate_state(1)[0]
+                yield self._table(rows, known), int(seed)
+
+    def ends_check(self, table: int) -> bool:
+        """Return whether there is a check after the table of this number."""
+        before, after = (k * self.n_checks // self.n_tables for k in (table, table + 1))
+        return after > before
+
+    def _table(self, rows: Rows, known: Tensor | None) -> Table:
+        linear = self.net.linear_part()
+        if known is None and linear is not None:
+            known = deviations_of(linear, rows.X)
+        return to_tensors(rows, self.device, known)
+
+
+@dataclass
+class _Report:
+    """Progress of the training, and when its state is to be saved."""
+
+    estimator: Any
+    n_rows: int
+    settings: Streaming
+    steps: float
+    n_tables: int
+
+    def __post_init__(self) -> None:
+        self.begin = self.last = time.perf_counter()
+        self.first: int | None = None
+
+    def is_due(self, position: Position) -> bool:
+        """Return whether the state is to be saved now."""
+        if self.settings.steps_per_checkpoint is None:
+            return position.table == 0
+        every = max(1, round(self.settings.steps_per_checkpoint / (self.steps / self.n_tables)))
+        return (position.epoch * self.n_tables + position.table) % every == 0
+
+    def show(self, position: Position) -> None:
+        """Print rows per second and the time left of the pass, if that is asked for."""
+        now = time.perf_counter()
+        number = position.epoch * self.n_tables + position.table
+        if self.first is None:
+            self.first = number - 1
+        is_end = position.table == 0
+        if not self.estimator.verbose or (now - self.last < PAUSE and not is_end):
+            return
+        self.last = now
+        epoch = position.epoch if is_end else position.epoch + 1
+        share = 1.0 if is_end else position.table / self.n_tables
+        rate = (number - self.first) * self.n_rows / self.n_tables / max(now - self.begin, 1e-9)
+        print(
+            f"[{type(self.estimator).__name__}] pass {epoch} of at most "
+            f"{self.estimator.max_epochs}: {share:.0%} of {self.n_rows:,} rows, {rate:,.0f} rows "
+            f"per second, {(1 - share) * self.n_rows / rate:.0f} s left in this pass",
+            flush=True,
+        )

@@ -1,0 +1,278 @@
+"""One pass over all rows: counts of the labels, and a uniform sample of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from ..._data.messages import held_back
+from ..._data.rows import Inputs, Rows
+from ..._data.sources import RowSource
+from ..._data.targets import TargetCodec
+from ..._data.weights import check_weight, counting_rows, drop_unweighted
+
+__all__ = ["Survey", "convert", "survey"]
+
+# Rows that are collected at least before some are dropped again.
+SLACK = 2**12
+
+
+@dataclass
+class Survey:
+    """What one pass over the rows found.
+
+    Attributes
+    ----------
+    sizes : list of int
+        Rows of each shard, also those without an observed label.
+    n_rows : int
+        Rows with an observed label of positive weight.
+    observed, positive : ndarray of shape (n_labels,)
+        Total weight of the observed and of the positive entries of each label, unscaled.
+    soft : bool
+        Whether some entries are missing or between 0 and 1.
+    scale : float
+        Factor that gives weights the mean 1.
+    sample : Rows
+        With scaled weights.
+    places : ndarray of int, shape (n_sample, 2)
+        Shard, and row within it, of each row of the sample, in ascending order.
+    """
+
+    sizes: list[int] = field(default_factory=list)
+    n_rows: int = 0
+    observed: Any = 0.0
+    positive: Any = 0.0
+    soft: bool = False
+    scale: float = 1.0
+    sample: Any = None
+    places: Any = None
+
+
+class _Sample:
+    """A uniform sample of rows that come in blocks: those with the smallest random numbers."""
+
+    def __init__(self, size: int):
+        self.size, self.limit, self.n = size, 1.0, 0
+        self.parts: list[tuple[Any, ...]] = []  # numbers, places, X, y, weights
+
+    def add(self, numbers: np.ndarray, places: np.ndarray, *parts: Any) -> None:
+        """Add those of some rows that may be in the sample."""
+        chosen = np.flatnonzero(numbers < self.limit)
+        rows = [None if part is None else _take(part, chosen) for part in parts]
+        self.parts.append((numbers[chosen], places[chosen], *rows))
+        self.n += len(chosen)
+        if self.n > self.size + max(self.size // 4, SLACK):
+            self.prune()
+
+    def prune(self) -> None:
+        """Drop all rows but those in the sample so far."""
+        numbers = np.concatenate([part[0] for part in self.parts])
+        if len(numbers) > self.size:
+            self.limit = np.partition(numbers, self.size)[self.size]
+        kept, self.parts = self.parts, []
+        self.n = 0
+        for part in kept:
+            chosen = np.flatnonzero(part[0] < self.limit)
+            self.parts.append(tuple(None if p is None else _take(p, chosen) for p in part))
+            self.n += len(chosen)
+
+    def joined(self) -> tuple[Any, ...]:
+        """Return places, X, y and weights of the sample in the order of the places."""
+        self.prune()
+        parts = [part for part in self.parts if len(part[0])]
+        places = np.concatenate([part[1] for part in parts])
+        order = np.lexsort(places.T[::-1])
+        columns = [_join([part[k] for part in parts]) for k in (2, 3, 4)]
+        return places[order], *(None if c is None else _take(c, order) for c in columns)
+
+
+def survey(estimator: Any, source: RowSource, size: int) -> Survey:
+    """Pass over all rows; set the kind of y and the columns of X of the estimator.
+
+    Parameters
+    ----------
+    estimator : MultiLabelNetClassifier
+    source : RowSource
+    size : int
+        Rows of the sample.
+
+    Returns
+    -------
+    Survey
+    """
+    found, sample = Survey(), _Sample(size)
+    total, count, targets = 0.0, 0, None
+    names = source.shards()
+    for shard, name in enumerate(names):
+        draw = np.random.default_rng([estimator._entropy, shard])
+        start = 0
+        for X, y, weight in source.read(shard):
+            n = int(np.shape(X)[0])
+            if not n:
+                continue
+            if targets is None:
+                targets = _begin(estimator, X, y, f"{name}, rows {start} to {start + n - 1}")
+            _, Y, w, rows = convert(estimator, targets, X, y, weight, name, start)
+            found.soft |= Y.dtype.kind == "f"
+            if w is not None:
+                counts = w > 0 if w.ndim == 1 else (w > 0) & (Y >= 0)
+                total, count = total + float(w[counts].sum()), count + int(counts.sum())
+            one = np.ones(len(Y)) if w is None else w
+            mass = (one if one.ndim == 2 else one[:, None]) * (Y >= 0)  # NaN is not
+            found.observed = found.observed + mass.sum(axis=0)
+            found.positive = found.positive + (mass * np.nan_to_num(Y)).sum(axis=0)
+            found.n_rows += len(rows)
+            numbers = draw.random(n)[rows]
+            places = np.column_stack([np.full(len(rows), shard), start + rows])
+            sample.add(numbers, places, _take(X, rows), Y, w)
+            start += n
+        found.sizes.append(start)
+    if targets is None or not found.n_rows:
+        raise ValueError(
+            f"X has no row to learn from in its {len(names)} shard(s): they are empty, or y is "
+            "missing or the weight 0 in all rows"
+        )
+    found.places, X, Y, w = sample.joined()
+    # Again, with the categories of all shards.
+    inputs = estimator._check_X(X, reset=True)
+    found.scale = count / total if total else 1.0
+    found.sample = Rows(inputs, Y, None if w is None else w * found.scale)
+    return found
+
+
+def _begin(estimator: Any, X: Any, y: Any, where: str) -> TargetCodec:
+    try:
+        targets = TargetCodec().fit(y)
+        if targets.kind == "multilabel":
+            with held_back(UserWarning):  # the sample shows more
+                estimator._check_X(X, reset=True)
+    except (ValueError, TypeError) as error:
+        raise _located(error, where) from error
+    if targets.kind != "multilabel":
+        raise ValueError(
+            "training by shards takes an indicator with one column per label as y, got a 1-D y "
+            f"of {targets.describe()}: give one column of 0 and 1 per class"
+        )
+    estimator._set_targets(targets)
+    return targets
+
+
+def convert(
+    estimator: Any, targets: TargetCodec, X: Any, y: Any, weight: Any, name: str, start: int
+) -> tuple[Inputs, np.ndarray, np.ndarray | None, np.ndarray]:
+    """Return the rows of a block that count, and which these are; an error names the place.
+
+    Parameters
+    ----------
+    estimator : MultiLabelNetClassifier
+    targets : TargetCodec
+    X, y, weight : the block
+    name : str
+        Of its shard.
+    start : int
+        Number of its first row in the shard.
+
+    Returns
+    -------
+    X, Y, weight : as those of `Rows`
+    rows : ndarray of int
+        Which rows of the block.
+    """
+    try:
+        # A block may lack all categories of a column.
+        with held_back(UserWarning):
+            inputs = estimator._check_X(X)
+            Y = targets.transform(y)
+            if len(Y) != inputs.shape[0]:
+                raise ValueError(f"X has {inputs.shape[0]} rows and y {len(Y)}")
+            w = None if weight is None or not np.any(weight) else check_weight(weight, Y)
+    except (ValueError, TypeError) as error:
+        raise _find(estimator, targets, X, y, name, start, error) from error
+    if weight is not None and w is None:
+        nothing = np.empty(0, dtype=np.int64)
+        return inputs[:0], Y[:0], np.empty(0), nothing
+    Y = drop_unweighted(Y, w)
+    rows = np.flatnonzero(counting_rows(Y, w))
+    if len(rows) == len(Y):
+        return inputs, Y, w, rows
+    return inputs[rows], Y[rows], None if w is None else w[rows], rows
+
+
+def _find(
+    estimator: Any, targets: TargetCodec, X: Any, y: Any, name: str, start: int, error: Exception
+) -> Exception:
+    """Return the error of a block with the first row, and the column, that it is due to."""
+
+    def fails(rows: slice) -> bool:
+        try:
+            with held_back(UserWarning):
+                estimator._check_X(_take(X, rows))
+                targets.transform(_take(y, rows))
+        except (ValueError, TypeError):
+            return True
+        return False
+
+    low, high = 0, np.shape(X)[0]
+    while high - low > 1:
+        middle = (low + high) // 2
+        if fails(slice(low, middle)):
+            high = middle
+        elif fails(slice(middle, high)):
+            low = middle
+        else:
+            return _located(error, f"{name}, rows {start} to {start + np.shape(X)[0] - 1}")
+    columns = [
+        f"{part} column {column!r}"
+        for part, values in (("X", X), ("y", y))
+        for column, value in _cells(_take(values, slice(low, low + 1)))
+        if _is_bad(value, part)
+    ]
+    at = f", {columns[0]}" if columns else ""
+    return _located(error, f"{name}, row {start + low}{at}")
+
+
+def _located(error: Exception, where: str) -> Exception:
+    kind = type(error) if type(error) in (ValueError, TypeError) else ValueError
+    return kind(f"{where}: {error}")
+
+
+def _cells(row: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the columns of a single row, and their values."""
+    if hasattr(row, "iloc"):
+        yield from zip(row.columns, row.iloc[0].tolist(), strict=True)
+    elif not sp.issparse(row):
+        yield from enumerate(np.asarray(row)[0].tolist())
+
+
+def _is_bad(value: Any, part: str) -> bool:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return value is not None
+    return bool(np.isinf(number) or part == "y" and not (0 <= number <= 1 or np.isnan(number)))
+
+
+def _take(part: Any, rows: Any) -> Any:
+    return part.iloc[rows] if hasattr(part, "iloc") else part[rows]
+
+
+def _join(parts: list[Any]) -> Any:
+    if parts[0] is None:
+        return None
+    if sp.issparse(parts[0]):
+        return sp.vstack(parts, format="csr")
+    if not hasattr(parts[0], "iloc"):
+        return np.concatenate(parts)
+    import pandas as pd
+
+    frame = pd.concat(parts, ignore_index=True)
+    for name, dtype in parts[0].dtypes.items():
+        # Of several categories, pandas makes objects.
+        if isinstance(dtype, pd.CategoricalDtype) and frame[name].dtype != dtype:
+            frame[name] = frame[name].astype("category")
+    return frame

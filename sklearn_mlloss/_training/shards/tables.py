@@ -1,0 +1,178 @@
+"""Training on tables that come one after the other, since together they do not fit in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from ..batches import Batches, Table
+from ..callbacks import StopTraining
+from ..device import threads_for
+from ..divergence import Diverged, check_end, go_back, names_not_finite
+from ..fit import Trained
+from ..linear import mix_with_linear
+from ..net import TableNet
+
+__all__ = ["Position", "Tables", "train_on_tables"]
+
+
+class Tables(Protocol):
+    """The tables of all epochs.
+
+    Attributes
+    ----------
+    n_rows, n_tables : int
+        Those of one epoch.
+    """
+
+    n_rows: int
+    n_tables: int
+
+    def epoch(self, epoch: int, first: int) -> Generator[tuple[Table, int]]:
+        """Yield the tables of an epoch from the given one on, each with a seed."""
+
+    def ends_check(self, table: int) -> bool:
+        """Return whether there is a check after the table of this number."""
+
+
+@dataclass
+class Position:
+    """How far a training is.
+
+    Attributes
+    ----------
+    epoch, table : int
+        Number of the pass over all rows, and of the next table in it.
+    loss, n_rows : float, int
+        Sum of the losses of the rows since the last check, and their number.
+    n_checks : int
+        Checks made.
+    """
+
+    epoch: int = 0
+    table: int = 0
+    loss: float = 0.0
+    n_rows: int = 0
+    n_checks: int = 0
+
+
+def train_on_tables(
+    net: TableNet,
+    tables: Tables,
+    sample: Table,
+    valid: Table | None,
+    n_epochs: int,
+    position: Position,
+    done: Callable[[TableNet, Position], None],
+) -> Trained:
+    """Train a net on tables; each check ends an epoch of its history.
+
+    Parameters
+    ----------
+    net : TableNet
+        On its device, as `build_net` made it, or as it was at `position`.
+    tables : Tables
+    sample : Table
+        Some of the training rows, on which the trained network is checked.
+    valid : Table or None
+        Held-out rows.
+    n_epochs : int
+        Passes over all rows, at the most.
+    position : Position
+        Where to begin; it is updated.
+    done : callable (net, position)
+        Called after each table, unless training ends there.
+
+    Returns
+    -------
+    Trained
+    """
+    net._unfuse()
+    net.whole_fit_, net.observers_, net.divergence_ = True, (), ""
+    net.n_rows_ = tables.n_rows, 0 if valid is None else len(valid)
+    net.place_ = str(net.device)
+    net.not_finite_ = names_not_finite(net._torch_modules())
+    net.train_split = None if valid is None else lambda train: (train, valid)
+    rule = net.best_weights()
+    watched = valid if rule is not None else None
+    n_weights = sum(parameter.numel() for parameter in net.module_.parameters())
+    try:
+        with threads_for(6 * net.batch_size * n_weights):
+            if position == Position():
+                net.notify("on_train_begin", X=None, y=None)
+            else:
+                net.on_train_begin(net)  # the callbacks are under way
+            try:
+                _pass_over(net, tables, valid, n_epochs, position, done)
+            except Diverged as error:
+                go_back(net, error)
+            except StopTraining:
+                pass
+            net.notify("on_train_end", X=None, y=None)
+            if watched is None:
+                check_end(net, sample)
+    except Diverged as error:
+        raise ValueError(str(error)) from None
+    finally:
+        net._unfuse()
+        net._set_mode(False)
+        net.module_.zero_grad()
+        for mixup in net._mixups():
+            mixup.forget()
+        net.iterator_train__generator = net.train_split = None
+        net.valid_outputs_ = ()
+    if watched is None or rule is None:
+        return Trained(net, False, position.n_checks)
+    if net.linear_part() is not None:
+        mix_with_linear(net, sample, watched)
+    ended = position.epoch == n_epochs and not net.divergence_
+    return Trained(net, ended and rule.is_improving(), rule.best_epoch_)
+
+
+def _pass_over(
+    net: TableNet,
+    tables: Tables,
+    valid: Table | None,
+    n_epochs: int,
+    position: Position,
+    done: Callable[[TableNet, Position], None],
+) -> None:
+    while position.epoch < n_epochs:
+        # The reader ends with the pass, whatever ends it.
+        with closing(tables.epoch(position.epoch, position.table)) as stream:
+            for table, seed in stream:
+                is_check = tables.ends_check(position.table)
+                position.table += 1
+                if position.table == tables.n_tables:
+                    position.epoch, position.table = position.epoch + 1, 0
+                _train_on(net, table, seed, valid, position, is_check)
+                done(net, position)
+
+
+def _train_on(
+    net: TableNet, table: Table, seed: int, valid: Table | None, position: Position, is_check: bool
+) -> None:
+    """Train on a table, and perhaps end the epoch of the history."""
+    datasets: dict[str, Any] = {"dataset_train": table, "dataset_valid": valid}
+    if not position.n_rows:
+        net.notify("on_epoch_begin", **datasets)
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    if net.fused_ is not None:
+        net.fused_.encoded = None  # of the last table
+    batches = Batches(table, net.batch_size, shuffle=True, generator=generator)
+    net.run_single_epoch(batches, True, "train", net.train_step)
+    position.loss += net.history[-1, "train_loss"] * len(table)
+    position.n_rows += len(table)
+    if not is_check:
+        return
+    net.history.record("train_loss", position.loss / position.n_rows)
+    held_out = None if valid is None else net.get_iterator(valid, training=False)
+    net.run_single_epoch(held_out, False, "valid", net.validation_step)
+    position.loss, position.n_rows = 0.0, 0
+    position.n_checks += 1
+    net.notify("on_epoch_end", **datasets)

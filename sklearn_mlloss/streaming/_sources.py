@@ -1,0 +1,274 @@
+"""Where rows come from: Parquet files, arrays, collections of dask, batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from .._data.messages import describe, did_you_mean
+from .._data.partitions import is_partitioned
+from .._data.sources import Block, RowSource
+
+__all__ = ["ParquetRows", "make_source"]
+
+# Rows that are read and checked at a time.
+BLOCK_ROWS = 2**14
+# Rows of an array that count as one shard: contiguous on disk.
+SHARD_ROWS = 2**16
+
+
+class ParquetRows(RowSource):
+    """Rows in Parquet files, read with pyarrow's dataset reader.
+
+    The shards are the row groups of the files: of a row group only one block of rows is decoded at
+    a time. Write files with row groups of 100,000 to 1,000,000 rows.
+
+    Parameters
+    ----------
+    path : str, path, or list of these
+        A file, a folder (whose files are read with those of its subfolders), or several files.
+    labels : sequence of str
+        Names of the columns with the labels: 0 and 1, null where a label was not observed.
+    features : sequence of str, optional
+        Names of the columns of X. None takes all columns other than labels and weight. Columns of
+        Arrow's dictionary type are categories.
+    weight : str, optional
+        Name of the column with the weight of each row.
+
+    Raises
+    ------
+    ValueError
+        If a file lacks a column, or has it in a type that the first file has not.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pyarrow as pa, pyarrow.parquet as pq
+    >>> from sklearn_mlloss.streaming import ParquetRows
+    >>> table = pa.table({"x": [0.5, 1.5], "red": [0, 1], "green": [1, 1]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pq.write_table(table, f"{folder}/part.parquet")
+    ...     rows = ParquetRows(folder, labels=["red", "green"])
+    ...     X, y, weight = next(rows.read(0))
+    >>> y["green"].tolist()
+    [1, 1]
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike | Sequence[str | PathLike],
+        labels: Sequence[str],
+        features: Sequence[str] | None = None,
+        weight: str | None = None,
+    ):
+        try:
+            from pyarrow import dataset
+        except ImportError as error:
+            raise ImportError(
+                "ParquetRows needs pyarrow: pip install 'sklearn_mlloss[parquet]'"
+            ) from error
+        if isinstance(labels, str):
+            raise ValueError(
+                f"labels must be a list of the names of columns, got {labels!r}: give [{labels!r}]"
+            )
+        paths = str(path) if isinstance(path, str | PathLike) else [str(one) for one in path]
+        files = list(dataset.dataset(paths, format="parquet").get_fragments())
+        if not files:
+            raise ValueError(f"path={describe(path)} holds no Parquet file")
+        self.path, self.labels, self.weight = path, list(labels), weight
+        first = files[0].physical_schema
+        others = {*self.labels, weight}
+        self.features = [n for n in first.names if n not in others]
+        if features is not None:
+            self.features = list(features)
+        self.columns = [*self.features, *self.labels, *([weight] if weight is not None else [])]
+        twice = sorted({name for name in self.columns if self.columns.count(name) > 1})
+        if twice:
+            raise ValueError(f"features, labels and weight must be different columns, got {twice}")
+        for file in files:
+            self._check(file, files[0])
+        # A reader decodes the rows that are asked for, instead of a row group at once.
+        options = dataset.ParquetFragmentScanOptions(use_buffered_stream=True, pre_buffer=False)
+        self._scan = {"fragment_scan_options": options, "batch_readahead": 1, "use_threads": False}
+        self._groups = [group for file in files for group in file.split_by_row_group()]
+
+    def _check(self, file: Any, first: Any) -> None:
+        """Raise unless a file has all columns, in the types of the first one."""
+        from pyarrow import types
+
+        def kind(schema: Any, name: str) -> str:
+            of = schema.field(name).type
+            of = of.value_type if types.is_dictionary(of) else of
+            numbers = (types.is_integer, types.is_floating, types.is_boolean, types.is_null)
+            return "numbers" if any(is_kind(of) for is_kind in numbers) else str(of)
+
+        schema = file.physical_schema
+        for name in self.columns:
+            if name not in schema.names:
+                raise ValueError(
+                    f"{file.path} has no column {name!r}{did_you_mean(name, schema.names)}"
+                )
+            here, there = (kind(part, name) for part in (schema, first.physical_schema))
+            if here != there:
+                raise ValueError(
+                    f"column {name!r} holds {here} in {file.path} and {there} in {first.path}: "
+                    "write all files with the same types"
+                )
+
+    def shards(self) -> list[str]:
+        """Return the file and the number of each row group."""
+        return [f"{group.path}, row group {group.row_groups[0].id}" for group in self._groups]
+
+    def read(self, shard: int) -> Iterator[Block]:
+        """Yield the rows of a row group as DataFrames, see `RowSource.read`.
+
+        Yields
+        ------
+        X, y : DataFrame
+        sample_weight : ndarray or None
+        """
+        group = self._groups[shard]
+        for batch in group.to_batches(columns=self.columns, batch_size=BLOCK_ROWS, **self._scan):
+            frame = batch.to_pandas()
+            weight = None if self.weight is None else frame[self.weight].to_numpy()
+            yield frame[self.features], frame[self.labels], weight
+
+
+class ArrayRows(RowSource):
+    """Rows of arrays, memory maps or tables, of which only some are read at a time."""
+
+    def __init__(self, X: Any, y: Any, weight: Any):
+        sizes = {name: np.shape(each)[0] for name, each in _named(X, y, weight)}
+        if len(set(sizes.values())) > 1:
+            raise ValueError(f"X, y and sample_weight must have as many rows, got {sizes}")
+        self.parts, self.n_rows = (X, y, weight), sizes["X"]
+
+    def shards(self) -> list[str]:
+        """Return the numbers of the rows of each shard."""
+        starts = range(0, self.n_rows, SHARD_ROWS)
+        return [f"rows {s} to {min(s + SHARD_ROWS, self.n_rows) - 1} of X" for s in starts]
+
+    def read(self, shard: int) -> Iterator[Block]:
+        """Yield slices."""
+        start = shard * SHARD_ROWS
+        yield from _blocks(*self.parts, start, min(start + SHARD_ROWS, self.n_rows))
+
+
+class DaskRows(RowSource):
+    """Rows of dask arrays or DataFrames; their partitions are the shards."""
+
+    def __init__(self, X: Any, y: Any, weight: Any):
+        for name, part in _named(X, y, weight):
+            if not is_partitioned(part):
+                raise ValueError(
+                    f"X, y and sample_weight must all be collections of dask, got {name} of type "
+                    f"{type(part).__name__}: give dask.array.from_array({name}, chunks=X.chunks[0])"
+                )
+        known = all(hasattr(type(part), "chunks") for _, part in _named(X, y, weight)) and not any(
+            np.isnan(part.shape[0]) for _, part in _named(X, y, weight)
+        )
+        self.parts = [None if part is None else _split(part, X, known) for part in (X, y, weight)]
+        numbers = {len(part) for part in self.parts if part is not None}
+        if len(numbers) > 1:
+            raise ValueError(
+                f"X, y and sample_weight must have as many partitions, got {sorted(numbers)}"
+            )
+
+    def shards(self) -> list[str]:
+        """Return the numbers of the partitions."""
+        return [f"partition {k} of X" for k in range(len(self.parts[0] or ()))]
+
+    def read(self, shard: int) -> Iterator[Block]:
+        """Compute a partition, and yield slices of it."""
+        import dask
+
+        X, y, weight = dask.compute(*(None if p is None else p[shard] for p in self.parts))
+        sizes = {name: part.shape[0] for name, part in _named(X, y, weight)}
+        if len(set(sizes.values())) > 1:
+            raise ValueError(
+                f"partition {shard} of X, y and sample_weight must have as many rows, got {sizes}"
+            )
+        yield from _blocks(X, y, weight, 0, sizes["X"])
+
+
+class BatchRows(RowSource):
+    """Batches of any iterable that can be read again."""
+
+    def __init__(self, batches: Iterable[Any]):
+        self.batches = batches
+
+    def shards(self) -> list[str]:
+        """Return one name: the order of batches is that of the iterable."""
+        return ["the batches of X"]
+
+    def read(self, shard: int) -> Iterator[Block]:
+        """Yield the batches."""
+        for batch in self.batches:
+            if not isinstance(batch, tuple) or len(batch) not in (2, 3):
+                raise ValueError(
+                    f"X must yield tuples (X, y) or (X, y, sample_weight), got {describe(batch)}"
+                )
+            X, y, weight = (*batch, None)[:3]
+            yield from _blocks(X, y, weight, 0, np.shape(X)[0])
+
+
+def make_source(X: Any, y: Any, sample_weight: Any) -> RowSource:
+    """Return the rows that `fit` got as a source.
+
+    Raises
+    ------
+    ValueError
+        If they cannot be read by shards, or more than once.
+    """
+    if isinstance(X, RowSource):
+        _refuse(y, sample_weight, type(X).__name__)
+        return X
+    if any(is_partitioned(part) for part in (X, y, sample_weight)):
+        return DaskRows(X, y, sample_weight)
+    if hasattr(type(X), "shape"):
+        if y is None:
+            raise ValueError("this estimator requires y to be passed, but the target y is None")
+        return ArrayRows(X, y, sample_weight)
+    if y is None and isinstance(X, Iterable):
+        if iter(X) is X:
+            raise ValueError(
+                f"X is read several times, and a {type(X).__name__} only once: give a list of "
+                "batches, or an object whose __iter__ begins anew"
+            )
+        return BatchRows(X)
+    raise ValueError(
+        "with streaming=..., X must be a ParquetRows, an array or a memory map, a collection of "
+        f"dask, or an iterable of batches (X, y) with y left out, got {describe(X)}"
+    )
+
+
+def _refuse(y: Any, sample_weight: Any, name: str) -> None:
+    for argument, value in (("y", y), ("sample_weight", sample_weight)):
+        if value is not None:
+            raise ValueError(f"{argument} comes from X, a {name}: leave it out")
+
+
+def _named(X: Any, y: Any, weight: Any) -> list[tuple[str, Any]]:
+    parts = (("X", X), ("y", y), ("sample_weight", weight))
+    return [(name, part) for name, part in parts if part is not None]
+
+
+def _split(part: Any, X: Any, known: bool) -> list[Any]:
+    """Return the partitions of a collection; arrays of known sizes get the chunks of X."""
+    if hasattr(type(part), "chunks"):
+        rows = X.chunks[0] if known else part.chunks[0]
+        part = part.rechunk((rows, -1) if part.ndim == 2 else (rows,))
+    return list(np.ravel(part.to_delayed()))
+
+
+def _blocks(X: Any, y: Any, weight: Any, start: int, stop: int) -> Iterator[Block]:
+    """Yield slices of some rows."""
+    for first in range(start, stop, BLOCK_ROWS):
+        rows = slice(first, min(first + BLOCK_ROWS, stop))
+        yield tuple(  # type: ignore[misc]
+            None if part is None else part.iloc[rows] if hasattr(part, "iloc") else part[rows]
+            for part in (X, y, weight)
+        )

@@ -1,0 +1,283 @@
+"""Training on rows that are read by shards."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from sklearn.base import clone
+from sklearn.datasets import make_multilabel_classification
+from sklearn.metrics import label_ranking_average_precision_score
+
+from sklearn_mlloss import MultiLabelNetClassifier
+from sklearn_mlloss._training.shards import tables as training
+from sklearn_mlloss.decoders import TopK
+from sklearn_mlloss.streaming import RowSource, Streaming, _sources
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+X, Y = make_multilabel_classification(900, 6, n_classes=4, random_state=0)
+X_NEW, Y_NEW, X, Y = X[600:], Y[600:], X[:600], Y[:600]
+
+
+def net(loss="bce", decoder="auto", streaming=None, **params):
+    settings = {"hidden_layer_sizes": (16,), "batch_size": 32, "max_epochs": 3, "random_state": 0}
+    settings |= {"learning_rate": 0.01, "streaming": streaming}
+    return MultiLabelNetClassifier(loss, decoder, **(settings | params))
+
+
+def small(**settings):
+    return Streaming(**({"buffer_rows": 100, "sample_rows": 250} | settings))
+
+
+class Shards(RowSource):
+    """Shards of equal sizes, of which reading may fail after some blocks."""
+
+    def __init__(self, X, Y, weight=None, n=6, blocks=2, fails_after=np.inf):
+        self.parts, self.n, self.blocks, self.left = (X, Y, weight), n, blocks, fails_after
+
+    def shards(self):
+        return [f"shard {k}" for k in range(self.n)]
+
+    def read(self, shard):
+        for rows in np.array_split(np.array_split(np.arange(len(Y)), self.n)[shard], self.blocks):
+            self.left -= 1
+            if self.left < 0:
+                raise OSError("the disk is gone")
+            yield tuple(None if part is None else part[rows] for part in self.parts)
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Return the rows of the tables that a net is trained on, by their first column."""
+    tables, plain = [], training._pass_over
+
+    def note(net, source, *args):
+        epoch = source.epoch
+
+        def noted(*position):
+            for table, seed in epoch(*position):
+                tables.append(np.asarray(table.rows())[:, 0])
+                yield table, seed
+
+        source.epoch = noted
+        plain(net, source, *args)
+
+    monkeypatch.setattr(training, "_pass_over", note)
+    return tables
+
+
+@pytest.mark.parametrize("loss", ["bce", "factorized", "soft_fbeta"])
+def test_a_full_batch_equals_that_of_rows_in_memory(loss):
+    settings = {"precision": "float64", "early_stopping": False, "batch_size": 600, "dropout": 0}
+    settings |= {"mixup": 0, "input_dropout": 0, "decoder": TopK(2), "max_epochs": 5}
+    expected = net(loss, **settings).fit(X, Y)
+    fitted = net(loss, **settings).set_params(streaming=Streaming()).fit(Shards(X, Y))
+    np.testing.assert_allclose(fitted.predict_proba(X), expected.predict_proba(X), atol=1e-9)
+    assert fitted.history_["train_loss"] == pytest.approx(expected.history_["train_loss"])
+
+
+def test_all_rows_but_those_held_out_are_trained_on_once_per_epoch(seen):
+    numbers = X.copy()
+    numbers[:, 0] = np.arange(600)
+    settings = {"precision": "float64", "n_iter_no_change": np.inf, "encoding": None}
+    fitted = net(streaming=small(), linear_part=False, **settings).fit(Shards(numbers, Y))
+    trained, held_out = fitted.net_.n_rows_
+    assert (trained, held_out) == (575, 25)
+    assert [len(table) for table in seen] == [96] * 5 + [95] + [96] * 5 + [95] + [96] * 5 + [95]
+    epochs = [np.concatenate(seen[k : k + 6]).tolist() for k in (0, 6, 12)]
+    assert len(set(epochs[0])) == trained
+    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(epochs[2])
+    assert epochs[0] != epochs[1]  # in another order
+    assert not any(one.name == "sklearn_mlloss-reader" for one in threading.enumerate())
+
+
+def test_quality_is_that_of_rows_in_memory_although_rows_are_sorted():
+    order = np.lexsort(Y.T)
+    params = {"decoder": "global_threshold", "max_epochs": 15}
+    shards = Shards(X[order], Y[order])
+    scores = [
+        label_ranking_average_precision_score(Y_NEW, model.predict_proba(X_NEW))
+        for model in (
+            net(**params).fit(X, Y),
+            net(streaming=small(), **params).fit(shards),
+            net(streaming=small(buffer_rows=50, shards_at_once=1), **params).fit(shards),
+        )
+    ]
+    assert scores[1] > scores[0] - 0.02
+    assert scores[1] > 0.85
+
+
+def test_a_fit_does_not_depend_on_how_blocks_are_cut():
+    fits = [net(streaming=small(shards_at_once=1)).fit(Shards(X, Y, blocks=n)) for n in (1, 3)]
+    np.testing.assert_array_equal(*(model.predict_proba(X) for model in fits))
+
+
+def test_checks_within_an_epoch_stop_early():
+    fitted = net(streaming=small(steps_per_check=6), n_iter_no_change=np.inf).fit(X, Y)
+    assert fitted.n_iter_ == len(fitted.history_["valid_loss"]) == 9
+    stopped = net(streaming=small(steps_per_check=6), n_iter_no_change=1, learning_rate=0.3)
+    assert stopped.fit(X, Y).n_iter_ < 9
+
+
+@pytest.mark.parametrize("schedule", [None, "cosine", "plateau"])
+def test_a_killed_training_goes_on_to_the_same_result(tmp_path, schedule):
+    def model(**settings):
+        params = {"lr_schedule": schedule, "dropout": 0.5, "max_epochs": 4}
+        return net(decoder="per_label_threshold", streaming=small(**settings), **params)
+
+    often = {"steps_per_check": 6, "steps_per_checkpoint": 3}
+    folder = tmp_path / "state"
+    expected = model(checkpoint=str(tmp_path / "other"), **often).fit(Shards(X, Y))
+    interrupted = model(checkpoint=str(folder), **often)
+    # In the first pass; in the first epoch; in the third.
+    for n_blocks in (5, 21, 20):
+        with pytest.raises(OSError, match="the disk is gone"):
+            interrupted.fit(Shards(X, Y, fails_after=n_blocks))
+        assert not hasattr(interrupted, "net_") and not list(folder.glob("*.part"))
+    assert sorted(path.name for path in folder.iterdir()) == ["start.pt", "state.pt"]
+    with pytest.raises(ValueError, match="holds the state of another fit"):
+        clone(interrupted).set_params(batch_size=16).fit(Shards(X, Y))
+    resumed = clone(interrupted).set_params(verbose=1).fit(Shards(X, Y))
+    assert not folder.exists()
+    np.testing.assert_array_equal(resumed.predict_proba(X), expected.predict_proba(X))
+    assert resumed.history_ == expected.history_
+    np.testing.assert_array_equal(resumed.decoder_.thresholds_, expected.decoder_.thresholds_)
+
+
+def test_checkpoints_need_what_can_be_pickled(tmp_path):
+    monitored = net(streaming=small(checkpoint=str(tmp_path)), monitor=lambda Y, scores: 1.0)
+    with pytest.raises(ValueError, match="cannot be pickled.*checkpoint=None"):
+        monitored.fit(X, Y)
+
+
+def test_weights_and_missing_labels_count_as_in_memory(seen):
+    weight = np.linspace(0, 3, 600)
+    hidden = np.where(np.arange(600)[:, None] % 5 == 0, np.nan, Y.astype(float))
+    hidden[300:400, 1] = np.nan
+    params = {"early_stopping": False, "max_epochs": 1, "decoder": "threshold"}
+    expected = net(**params).fit(X, hidden, sample_weight=weight)
+    fitted = net(streaming=Streaming(buffer_rows=100), **params).fit(Shards(X, hidden, weight))
+    assert sum(map(len, seen)) == fitted.net_.n_rows_[0] == expected.net_.n_rows_[0] == 480
+    for count in ("label_count_", "positive_count_"):
+        np.testing.assert_allclose(getattr(fitted.loss_, count), getattr(expected.loss_, count))
+
+
+def test_label_counts_are_those_of_all_training_rows():
+    rare = Y.copy()
+    rare[:, 2] = 0
+    rare[[10, 500], 2] = 1
+    settings = small(sample_rows=100)
+    fitted = net(early_stopping=False, streaming=settings, decoder="threshold").fit(X, rare)
+    np.testing.assert_array_equal(fitted.loss_.positive_count_, rare.sum(axis=0))
+    assert fitted.loss_.label_count_[0] == 600
+    with pytest.warns(UserWarning, match="1 label[(]s[)] have only positives or no positive"):
+        rare[:, 2] = 0
+        net(streaming=settings).fit(X, rare)
+
+
+def test_arrays_memory_maps_sparse_rows_and_batches_are_read_alike(tmp_path, monkeypatch):
+    monkeypatch.setattr(_sources, "BLOCK_ROWS", 70)
+    monkeypatch.setattr(_sources, "SHARD_ROWS", 200)
+    np.save(tmp_path / "X.npy", X.astype(np.float32))
+    X_map = np.load(tmp_path / "X.npy", mmap_mode="r")
+    expected = net(streaming=small()).fit(X, Y).predict_proba(X)
+    np.testing.assert_array_equal(net(streaming=small()).fit(X_map, Y).predict_proba(X), expected)
+    sparse = net(streaming=small()).fit(sp.csr_array(X), sp.csr_array(Y))
+    assert sp.issparse(sparse.predict(X))
+    batches = [(X[k : k + 100], Y[k : k + 100]) for k in range(0, 600, 100)]
+    fitted = net(streaming=small()).fit(batches)
+    assert fitted.net_.n_rows_ == (575, 25)
+    with pytest.raises(ValueError, match="X is read several times, and a generator only once"):
+        net(streaming=small()).fit(batch for batch in batches)
+    with pytest.raises(ValueError, match=r"must yield tuples \(X, y\)"):
+        net(streaming=small()).fit([X, X])
+
+
+def test_what_needs_rows_in_memory_is_refused():
+    for params, name in (
+        ({"cv": 3}, "cv=3"),
+        ({"warm_start": True}, "warm_start=True"),
+        ({"memory": "folder"}, "memory='folder'"),
+        ({"decoder": "risk_control"}, "decoder='risk_control'"),
+    ):
+        with pytest.raises(ValueError, match=f"{name} needs"):
+            net(streaming=small(), **params).fit(X, Y)
+    with pytest.raises(ValueError, match="groups need rows in memory"):
+        net(streaming=small()).fit(X, Y, groups=Y[:, 0])
+    with pytest.raises(ValueError, match="takes an indicator.*got a 1-D y"):
+        net(streaming=small()).fit(X, Y[:, 0])
+    with pytest.raises(TypeError, match="streaming must be None or"):
+        net(streaming=100).fit(X, Y)
+    with pytest.raises(TypeError, match=r"checkpoint must be None or.*: give str\(checkpoint\)"):
+        net(streaming=small(checkpoint=Path("folder"))).fit(X, Y)
+    with pytest.raises(ValueError, match="buffer_rows must be an integer >= 2, got 0"):
+        net(streaming=Streaming(buffer_rows=0)).fit(X, Y)
+    with pytest.raises(ValueError, match="y comes from X, a Shards: leave it out"):
+        net().fit(Shards(X, Y), Y)
+    with pytest.raises(ValueError, match="the target y is None"):
+        net(streaming=small()).fit(X)
+
+
+def test_bad_values_are_named_with_shard_row_and_column():
+    bad = X.copy()
+    bad[417, 3] = np.inf
+    with pytest.raises(ValueError, match="shard 4, row 17, X column 3: .*infinity"):
+        net().fit(Shards(bad, Y))
+    wrong = Y.copy()
+    wrong[599, 1] = 7
+    with pytest.raises(ValueError, match="shard 5, row 99, y column 1: .*7"):
+        net().fit(Shards(X, wrong))
+    with pytest.raises(ValueError, match="no row to learn from"):
+        net().fit(Shards(X, np.full(Y.shape, np.nan)))
+
+
+def test_rows_that_change_between_passes_are_noticed():
+    class Fewer(Shards):
+        reads = 0
+
+        def read(self, shard):
+            self.reads += 1
+            for part in super().read(shard):
+                yield part if self.reads <= 6 else tuple(p and p[:9] for p in part[:0]) or (
+                    part[0][:9], part[1][:9], None
+                )  # fmt: skip
+
+    with pytest.raises(ValueError, match="rows to train on in a later pass and 575 in the first"):
+        net(streaming=small()).fit(Fewer(X, Y))
+
+
+def test_progress_is_printed(capsys):
+    net(streaming=small(), verbose=1).fit(X, Y)
+    assert "pass 1 of at most 3: 100% of 575 rows" in capsys.readouterr().out
+
+
+def test_a_net_is_saved_with_its_settings(tmp_path):
+    persistence = pytest.importorskip("sklearn_mlloss.persistence")
+    pytest.importorskip("safetensors")
+    fitted = net(streaming=small()).fit(X, Y)
+    persistence.save(fitted, tmp_path / "net.safetensors")
+    loaded = persistence.load(tmp_path / "net.safetensors")
+    assert loaded.streaming.buffer_rows == 100
+    np.testing.assert_array_equal(loaded.predict_proba(X), fitted.predict_proba(X))
+    assert "on 575 rows" in fitted.summary()
+
+
+def network(n_features, n_outputs):
+    layers = torch.nn.Linear(n_features, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, n_outputs)
+    return torch.nn.Sequential(*layers)
+
+
+def test_a_custom_module_goes_on_to_the_same_result(tmp_path):
+    settings = small(checkpoint=str(tmp_path), steps_per_checkpoint=3)
+    model = MultiLabelNetClassifier(
+        module=network, batch_size=32, max_epochs=3, random_state=0, streaming=settings
+    )
+    expected = clone(model).fit(Shards(X, Y))
+    with pytest.raises(OSError, match="the disk is gone"):
+        model.fit(Shards(X, Y, fails_after=12 + 12 + 11))
+    assert (tmp_path / "state.pt").exists()
+    resumed = model.fit(Shards(X, Y))
+    np.testing.assert_array_equal(resumed.predict_proba(X), expected.predict_proba(X))

@@ -1,0 +1,120 @@
+"""Rows from Parquet files and from collections of dask."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_multilabel_classification
+
+from sklearn_mlloss import MultiLabelNetClassifier
+from sklearn_mlloss.streaming import ParquetRows, Streaming
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+pd = pytest.importorskip("pandas")
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+NAMES = ["red", "green", "blue"]
+X, Y = make_multilabel_classification(400, 4, n_classes=3, random_state=0)
+TABLE = pd.DataFrame(X, columns=list("abcd"))
+# Each file has other categories, and only the last one has this label.
+TABLE["kind"] = pd.Categorical([f"k{row // 100}" for row in range(400)])
+LABELS = pd.DataFrame(Y, columns=NAMES)
+LABELS.loc[:299, "blue"] = 0
+WEIGHT = np.linspace(1, 2, 400)
+
+
+def net(**params):
+    settings = {"hidden_layer_sizes": (8,), "batch_size": 32, "max_epochs": 2, "random_state": 0}
+    settings["streaming"] = Streaming(buffer_rows=90, sample_rows=200)
+    return MultiLabelNetClassifier(**(settings | params))
+
+
+def write(folder, name, rows, change=lambda frame: frame, **options):
+    frame = pd.concat([TABLE, LABELS], axis=1).assign(weight=WEIGHT).iloc[rows]
+    kind = frame["kind"].cat.remove_unused_categories()
+    table = pa.Table.from_pandas(change(frame.assign(kind=kind)), preserve_index=False)
+    pq.write_table(table, folder / name, **options)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for k in range(4):
+        write(tmp_path, f"part{k}.parquet", slice(100 * k, 100 * k + 100), row_group_size=60)
+    write(tmp_path, "part4.parquet", slice(0))  # an empty one
+    return tmp_path
+
+
+def test_a_folder_is_read_by_row_groups(folder):
+    rows = ParquetRows(folder, labels=NAMES, weight="weight")
+    names = rows.shards()
+    assert len(names) >= 8 and "part0.parquet, row group 1" in names[1]
+    assert rows.features == [*"abcd", "kind"]
+    parts = [block for shard in range(len(names)) for block in rows.read(shard)]
+    frame = pd.concat([part[0] for part in parts], ignore_index=True)
+    np.testing.assert_array_equal(frame[list("abcd")], TABLE[list("abcd")])
+    np.testing.assert_array_equal(np.concatenate([part[2] for part in parts]), WEIGHT)
+    fitted = net().fit(rows)
+    assert fitted.feature_names_in_.tolist() == [*"abcd", "kind"]
+    assert fitted.label_names_.tolist() == NAMES
+    assert fitted.categories_[0].tolist() == ["k0", "k1", "k2", "k3"]
+    # Those of training rows: held-out ones do not count.
+    assert 0 < fitted.loss_.positive_count_[2] <= LABELS["blue"].sum() * 2
+    assert fitted.predict_frame(TABLE).shape == (400, 6)
+
+
+def test_parquet_equals_the_arrays_that_it_holds(folder):
+    params = {"precision": "float64", "early_stopping": False, "batch_size": 400, "dropout": 0}
+    params |= {"mixup": 0, "decoder": "threshold", "streaming": Streaming()}
+    params["input_dropout"] = 0
+    fitted = net(**params).fit(ParquetRows(folder, NAMES, weight="weight"))
+    expected = net(**params).set_params(streaming=None).fit(TABLE, LABELS, WEIGHT)
+    np.testing.assert_allclose(
+        fitted.predict_proba(TABLE), expected.predict_proba(TABLE), atol=1e-9
+    )
+
+
+def test_columns_are_checked_before_anything_is_read(folder):
+    with pytest.raises(ValueError, match="part0.parquet has no column 'rod'; did you mean 'red'"):
+        ParquetRows(folder, ["rod"])
+    with pytest.raises(ValueError, match=r"labels must be a list.*give \['red'\]"):
+        ParquetRows(folder, "red")
+    with pytest.raises(ValueError, match=r"must be different columns, got \['red'\]"):
+        ParquetRows(folder, NAMES, features=["a", "red"])
+    write(folder, "part5.parquet", slice(9), lambda frame: frame.drop(columns="green"))
+    with pytest.raises(ValueError, match="part5.parquet has no column 'green'"):
+        ParquetRows(folder, NAMES)
+    write(folder, "part5.parquet", slice(9), lambda frame: frame.assign(a="text"))
+    with pytest.raises(ValueError, match="column 'a' holds .*string in .*part5.* and numbers in"):
+        ParquetRows(folder, NAMES)
+    assert ParquetRows(folder, NAMES, features=["b"]).features == ["b"]
+
+
+def test_numbers_of_other_types_are_read_and_bad_ones_named(folder):
+    write(folder, "part5.parquet", slice(50), lambda f: f.assign(a=f["a"].astype("float32"), b=7))
+    fitted = net().fit(ParquetRows(folder, NAMES))
+    assert fitted.net_.n_rows_[0] + fitted.net_.n_rows_[1] == 450
+    bad = np.where(np.arange(50) == 7, np.inf, 0)
+    write(folder, "part6.parquet", slice(50), lambda frame: frame.assign(c=bad))
+    with pytest.raises(ValueError, match="part6.parquet, row group 0, row 7, X column 'c'"):
+        net().fit(ParquetRows(folder, NAMES))
+
+
+def test_collections_of_dask_are_read_by_partition():
+    da, dd = pytest.importorskip("dask.array"), pytest.importorskip("dask.dataframe")
+    params = {"precision": "float64", "early_stopping": False, "batch_size": 400, "dropout": 0}
+    params |= {"mixup": 0, "input_dropout": 0, "decoder": "threshold", "streaming": None}
+    arrays = da.from_array(X, chunks=(150, 2)), da.from_array(Y, chunks=(90, 3))
+    expected = net(**params).fit(X, Y).predict_proba(X)
+    fitted = net(**params).fit(*arrays)
+    np.testing.assert_allclose(fitted.predict_proba(arrays[0]).compute(), expected, atol=1e-9)
+    frames = (dd.from_pandas(frame, npartitions=3) for frame in (TABLE, LABELS))
+    fitted = net().fit(*frames)
+    assert fitted.label_names_.tolist() == NAMES
+    assert fitted.predict_frame(dd.from_pandas(TABLE, npartitions=2)).compute().shape == (400, 6)
+    with pytest.raises(ValueError, match="must all be collections of dask, got y of type ndarray"):
+        net().fit(arrays[0], Y)
+    with pytest.raises(ValueError, match=r"must have as many partitions, got \[2, 3\]"):
+        net().fit(dd.from_pandas(TABLE, npartitions=3), dd.from_pandas(LABELS, npartitions=2))
+    unequal = dd.from_pandas(TABLE.iloc[:399], npartitions=3)
+    with pytest.raises(ValueError, match="must have as many rows, got"):
+        net().fit(unequal, dd.from_pandas(LABELS, npartitions=3))
