@@ -1,0 +1,126 @@
+"""Train one epoch from Parquet files: peak memory, and rows per second against rows in memory.
+
+Writes random rows (float32) into a temporary folder unless there are files in `--folder`, then
+trains each contender in fresh processes that take turns: all rows from Parquet, and the first rows,
+as many as `--in-memory`, as arrays. Throughput is that of training, without the first pass of the
+stream and without the conversion of the arrays; it is the median of the rounds, and the ratio the
+median of those within rounds. The memory of a process is its peak resident size less that after
+its imports. Needs pyarrow and Linux. The file cache is warm after the first round.
+
+    python benchmarks/stream.py                          20 million rows, 5 GB
+    python benchmarks/stream.py --rows 200000 --in-memory 100000 --repeats 1
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+N_FEATURES, N_LABELS, GROUP, PER_FILE = 64, 10, 2**17, 2**20
+LABELS = [f"y{k}" for k in range(N_LABELS)]
+
+
+def write(folder, n_rows):
+    """Write rows whose labels are linear in the columns, and noise."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal((N_FEATURES, N_LABELS), dtype=np.float32) / 8
+    for number, start in enumerate(range(0, n_rows, PER_FILE)):
+        X = rng.standard_normal((min(PER_FILE, n_rows - start), N_FEATURES), dtype=np.float32)
+        noise = rng.standard_normal((len(X), N_LABELS), dtype=np.float32)
+        Y = (X @ weights + noise > 1).astype(np.uint8)
+        columns = {f"x{k}": X[:, k] for k in range(N_FEATURES)}
+        table = pa.table(columns | dict(zip(LABELS, Y.T, strict=True)))
+        pq.write_table(table, folder / f"{number:05}.parquet", row_group_size=GROUP)
+
+
+def child(contender, folder, n_rows):
+    """Train in this process, and print what it took."""
+    from sklearn_mlloss import MultiLabelNetClassifier
+    from sklearn_mlloss._training.net import TableNet
+    from sklearn_mlloss.streaming import ParquetRows, Streaming
+
+    rows = ParquetRows(folder, labels=LABELS)
+    begun = {}
+    plain = TableNet.run_single_epoch
+
+    def noted(net, batches, training, *args, **kwargs):
+        if training:
+            begun.setdefault("at", time.perf_counter())
+        plain(net, batches, training, *args, **kwargs)
+        if training:
+            begun["rows"] = begun.get("rows", 0) + len(batches.table)
+            begun["until"] = time.perf_counter()
+
+    TableNet.run_single_epoch = noted
+    net = MultiLabelNetClassifier(
+        decoder="threshold", max_epochs=1, early_stopping=False, random_state=0, batch_size=512,
+        hidden_layer_sizes=(256, 256), dropout=0, encoding="standard",
+        streaming=Streaming() if contender == "stream" else None,
+    )  # fmt: skip
+    if contender == "memory":
+        parts = [block for shard in range(-(-n_rows // GROUP)) for block in rows.read(shard)]
+        X = np.concatenate([part[0].to_numpy(np.float32) for part in parts])[:n_rows]
+        Y = np.concatenate([part[1].to_numpy(np.uint8) for part in parts])[:n_rows]
+    before, start = peak(), time.perf_counter()
+    _ = net.fit(rows) if contender == "stream" else net.fit(X, Y)
+    end = time.perf_counter()
+    # A stream waits for its first buffer, which is read while nothing is trained.
+    seconds = begun["until"] - begun["at"]
+    print(json.dumps({"rows": begun["rows"] / seconds, "MiB": peak() - before, "s": end - start}))
+
+
+def peak():
+    """Return the peak resident size in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def run(contender, folder, n_rows):
+    """Return what a fresh process prints."""
+    arguments = [sys.executable, __file__, "--child", contender, "--folder", folder]
+    result = subprocess.run(
+        [*map(str, arguments), "--in-memory", str(n_rows)], check=True, capture_output=True
+    )
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def main():
+    """Write the rows, let the contenders take turns, and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, default=20_000_000)
+    parser.add_argument("--in-memory", type=int, default=1_000_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--child", choices=["stream", "memory"])
+    options = parser.parse_args()
+    if options.child:
+        child(options.child, options.folder, options.in_memory)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        if not any(folder.glob("*.parquet")):
+            write(folder, options.rows)
+        rounds = []
+        for _ in range(options.repeats):
+            rounds.append({c: run(c, folder, options.in_memory) for c in ("stream", "memory")})
+            print({c: {k: round(v) for k, v in r.items()} for c, r in rounds[-1].items()})
+    for contender in ("stream", "memory"):
+        rate, mib = (statistics.median(r[contender][k] for r in rounds) for k in ("rows", "MiB"))
+        print(f"{contender:8} {rate:12,.0f} rows per second {mib:8.0f} MiB")
+    ratio = statistics.median(r["stream"]["rows"] / r["memory"]["rows"] for r in rounds)
+    print(f"ratio {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()
