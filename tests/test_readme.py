@@ -18,7 +18,7 @@ MAX_EPOCHS, MAX_ROWS = 2, 400
 NEEDED = {
     "datasets.md": ("arff",),
     "deployment.md": ("onnx", "onnxruntime", "safetensors"),
-    "large_data.md": ("dask", "pandas"),
+    "large_data.md": ("dask", "pandas", "pyarrow"),
     "onnx.md": ("onnx", "onnxruntime"),
     "saving.md": ("safetensors", "skops"),
     "tutorial.md": ("matplotlib", "safetensors"),
