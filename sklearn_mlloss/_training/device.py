@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -153,19 +154,32 @@ def torch_defaults() -> Iterator[None]:
             _restore(*before)
 
 
-def _thread_state() -> tuple[bool, list[bool], int]:
-    """Return the settings of a thread: autograd, autocast, and how many devices it is within."""
+def _thread_state() -> tuple[bool, list[bool], int, int]:
+    """Return the settings of a thread: autograd, autocast, and how many contexts it is within."""
     return (
         torch.is_grad_enabled(),
         [torch.is_autocast_enabled(kind) for kind in AUTOCAST],
+        _autocast_depth(),
         torch._C._len_torch_function_stack(),
     )
 
 
-def _restore(with_grad: bool, autocast: list[bool], depth: int) -> None:
+def _autocast_depth() -> int:
+    """Return how many contexts of autocast the thread is within, as torch counts them."""
+    # Both calls are made by C: there is no place for an interrupt in between.
+    both = torch.autocast_increment_nesting, torch.autocast_decrement_nesting
+    within, _ = map(operator.call, both)
+    return within - 1
+
+
+def _restore(with_grad: bool, autocast: list[bool], autocast_depth: int, depth: int) -> None:
     torch.set_grad_enabled(with_grad)
     for kind, enabled in zip(AUTOCAST, autocast, strict=True):
         torch.set_autocast_enabled(kind, enabled)
+    # Within a context, torch keeps weights that it has converted: training would not change them.
+    while _autocast_depth() > autocast_depth:
+        torch.autocast_decrement_nesting()
+        torch.clear_autocast_cache()
     while torch._C._len_torch_function_stack() > depth:
         torch._C._pop_torch_function_stack()
 

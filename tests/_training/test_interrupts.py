@@ -111,6 +111,7 @@ def state():
         "grad": torch.is_grad_enabled(),
         "inference": torch.is_inference_mode_enabled(),
         "autocast": (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")),
+        "contexts of autocast": device._autocast_depth(),
         "generator": torch.get_rng_state().numpy().tobytes(),
         "numpy": np.random.get_state()[1].tobytes(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
