@@ -1,6 +1,6 @@
 """
-Tuned decoders for any classifier
-=================================
+Threshold tuning for random forests and gradient boosting
+=========================================================
 
 ``DecodedClassifierCV`` adds calibrators and decoders to any scikit-learn classifier: here, to a
 random forest and to gradient boosting with one model per label. No network is needed.

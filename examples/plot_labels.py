@@ -1,6 +1,6 @@
 """
-Errors per label: confusion, precision and recall
-=================================================
+Confusion matrix and precision-recall curve per label
+=====================================================
 
 Averages such as macro-F1 hide what a classifier does with each label. Four displays show it for any
 scikit-learn classifier: precision and recall at all thresholds, the confusion matrix of the labels

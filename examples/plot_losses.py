@@ -1,6 +1,6 @@
 """
-Losses, their gradients and their links
-=======================================
+Loss functions, gradients and links
+===================================
 
 Each separable loss as a function of one logit: its value and derivative if the label is present and
 if it is absent, and the probability that its link computes from the logit, compared with the

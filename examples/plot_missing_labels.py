@@ -8,9 +8,11 @@ fully labelled test rows.
 """
 
 import os
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import average_precision_score, f1_score
 
 from sklearn_mlloss import MultiLabelNetClassifier
@@ -35,6 +37,8 @@ methods = {
     "0, hill": ("hill", 0),
     "0, splc": ("splc", 0),
 }
+# That a network learns little from wrong labels is a result here.
+warnings.simplefilter("ignore", ConvergenceWarning)
 shares = [0, 0.5] if SMALL else [0, 0.2, 0.4, 0.6, 0.8]
 n_repeats = 1 if SMALL else 3
 measures = ["mean average precision", "micro-F1 at a threshold of 1/2", "predicted labels per row"]

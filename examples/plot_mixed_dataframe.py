@@ -64,7 +64,8 @@ for axis, label, p in zip(axes, Y, proba.T, strict=True):
     predicted = pd.Series(p).groupby(by_class, observed=True).mean()
     axis.bar(observed.index, observed, yerr=error, color="#56B4E9", ecolor="0.4", label="observed")
     axis.plot(predicted.index, predicted, "D", color="#D55E00", label="predicted")
-    axis.set(title=f"{label} ({Y[label].sum()} of {len(Y)})", xlabel="Zurich class", ylim=(0, None))
+    title = f"{label} ({Y[label].sum()} of {len(Y)})"
+    axis.set(title=title, xlabel="Zurich class", ylim=(0, None))
     axis.spines[["top", "right"]].set_visible(False)
 axes[0].set_ylabel("frequency")
 axes[0].legend(frameon=False, loc="upper left")
@@ -127,7 +128,8 @@ def imputed(X):
 
 
 net = MultiLabelNetClassifier(learning_rate=3e-3, random_state=0)
-boosting = MultiOutputClassifier(HistGradientBoostingClassifier(max_iter=30, random_state=0))
+trees = HistGradientBoostingClassifier(max_iter=30, random_state=0)
+boosting = MultiOutputClassifier(trees)
 variants = {
     "raw data": (net, unchanged),
     "constant imputation": (net, imputed),

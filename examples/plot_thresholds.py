@@ -1,6 +1,6 @@
 """
-Uncertainty of tuned thresholds
-===============================
+Per-label thresholds and their uncertainty
+==========================================
 
 One threshold per label is fitted on out-of-fold scores of a random forest. How much would it differ
 with other rows, and how much does this matter? We show the optimal thresholds of bootstrap samples

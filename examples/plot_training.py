@@ -1,6 +1,6 @@
 """
-Training curves of several losses
-=================================
+Training and validation curves
+==============================
 
 Training and validation loss of every fold of a search per epoch, with the epochs that early
 stopping selected. Each loss has its own scale, so heights are not comparable between losses. Shapes
