@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from numbers import Integral
 from typing import Any
 
@@ -62,7 +63,7 @@ def list_folds(
     if not np.iterable(splits):
         raise ValueError(f"{wanted}, got {cv!r}, whose split returns {splits!r}")
     folds = []
-    for k, fold in enumerate(splits):
+    for k, fold in enumerate(_stratified_by_class(splits, cv)):
         try:
             train, test = fold
         except (TypeError, ValueError):
@@ -193,6 +194,19 @@ def describe_gaps(gaps: np.ndarray, names: np.ndarray, one: str, many: str) -> s
 def _some(words: list[str], separator: str) -> str:
     more = [f"{len(words) - N_SHOWN} more"] if len(words) > N_SHOWN else []
     return separator.join([*words[:N_SHOWN], *more])
+
+
+def _stratified_by_class(splits: Iterable[Any], cv: Any) -> Iterator[Any]:
+    """Yield the splits; say what to use instead of a splitter that takes a 1-D y only."""
+    try:
+        yield from splits
+    except ValueError as error:
+        if not str(error).startswith("Supported target types are"):
+            raise
+        raise ValueError(
+            f"cv={cv!r} stratifies a 1-D y: give the number of folds, which are stratified by "
+            "label, or MultilabelStratifiedKFold of sklearn_mlloss.model_selection"
+        ) from error
 
 
 def _needs_groups(cv: Any) -> bool:

@@ -16,6 +16,8 @@ from .messages import warn_user
 __all__ = ["FileEstimator", "VersionedEstimator"]
 
 KEY = "_sklearn_mlloss_version"
+# A link to the page that shows the diagram.
+HERE = "#"
 # Whether pickle, or copy, asks for the state.
 _PICKLED: ContextVar[bool] = ContextVar("pickled", default=False)
 
@@ -23,8 +25,8 @@ _PICKLED: ContextVar[bool] = ContextVar("pickled", default=False)
 class VersionedEstimator(BaseEstimator):
     """A `BaseEstimator` that warns when it was pickled by another version of this package.
 
-    scikit-learn warns for its own classes only. Diagrams in notebooks link to the pages of this
-    package, and describe its parameters, where the environment has their address.
+    scikit-learn warns for its own classes only. Diagrams in notebooks describe parameters and
+    attributes, and link to the pages of this package where the environment has their address.
     """
 
     _doc_link_module = "sklearn_mlloss"
@@ -41,6 +43,16 @@ class VersionedEstimator(BaseEstimator):
         if hasattr(import_module(package), name):
             return {"page": f"{package}.{name}"}
         return {"page": f"{package}.{part}.{name}"}
+
+    def _get_params_html(self, deep: bool = True, doc_link: str = "") -> Any:
+        """Return the table of parameters; scikit-learn shows descriptions at links only."""
+        params = super()._get_params_html(deep)
+        params.doc_link = doc_link or HERE
+        return params
+
+    def _get_fitted_attr_html(self, doc_link: str = "") -> Any:
+        """Return the table of fitted attributes, as that of parameters."""
+        return super()._get_fitted_attr_html(doc_link or HERE)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state with the version of this package."""

@@ -93,6 +93,12 @@ def as_table(X: Any, name: str = "X") -> Any:
         # A list of lists with text would become text as a whole; rows may have several lengths.
         array = np.asarray(X, dtype=object)
     array = stack_rows(array, name)
+    if array.ndim == 1 and hasattr(type(X), "iloc"):
+        raise ValueError(
+            f"{name}: Expected 2D array, got a {type_of(X)} of shape {array.shape} instead. "
+            "Reshape your data: a row of a DataFrame is frame.iloc[[i]], and a column "
+            "frame[['name']], with two brackets"
+        )
     if array.ndim < 2:
         raise ValueError(
             f"{name}: Expected 2D array, got shape {array.shape} instead. Reshape your data either "

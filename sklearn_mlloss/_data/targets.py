@@ -33,6 +33,9 @@ NOT_INDICATOR = (
     "one-hot columns. If rows are lists of labels, use sklearn.preprocessing.MultiLabelBinarizer"
 )
 
+# Words for 0 and 1.
+ANSWERS = (("no", "yes"), ("n", "y"), ("false", "true"), ("f", "t"), ("0", "1"))
+
 # Entries that are checked at a time, so that temporary arrays stay small.
 BLOCK_ENTRIES = 2**17
 
@@ -397,14 +400,37 @@ def _indicator(y: Any) -> np.ndarray:
     """
     if sp.issparse(y):
         return _dense_indicator(y)
-    y = to_array(y, "y")
+    values = to_array(y, "y")
+    try:
+        return _plain_indicator(values)
+    except ValueError:
+        names = columns_of(y)
+        errors = {} if names is None else _errors_of_columns(values, names)
+        if not errors or len(errors) == values.shape[1]:
+            raise
+    name, error = next(iter(errors.items()))
+    raise ValueError(error.replace(". Several", f" in column {name!r}. Several", 1))
+
+
+def _errors_of_columns(values: np.ndarray, names: Any) -> dict[Any, str]:
+    """Return the errors of the columns that are no indicators."""
+    errors = {}
+    for name, column in zip(names.tolist(), values.T, strict=True):
+        try:
+            _plain_indicator(column[:, None])
+        except ValueError as error:
+            errors[name] = str(error)
+    return errors
+
+
+def _plain_indicator(y: np.ndarray) -> np.ndarray:
     if y.dtype.kind == "O":
         try:
             y = to_float(y, "y")
         except ValueError:
-            raise ValueError(NOT_INDICATOR.format("values that are no numbers")) from None
+            raise ValueError(NOT_INDICATOR.format(_describe_text(y))) from None
     if y.dtype.kind not in "biuf":
-        raise ValueError(NOT_INDICATOR.format(f"values of dtype {y.dtype}"))
+        raise ValueError(NOT_INDICATOR.format(_describe_text(y)))
     if y.dtype.kind == "f":
         return _float_indicator(y)
     if y.dtype.kind == "b":
@@ -412,6 +438,16 @@ def _indicator(y: Any) -> np.ndarray:
     if y.min(initial=0) < 0 or y.max(initial=0) > 1:
         raise _not_indicator(y, y[(y != 0) & (y != 1)][0])
     return y.astype(np.uint8, order="C", copy=False)
+
+
+def _describe_text(y: np.ndarray) -> str:
+    """Return in a few words what an array without numbers holds, without a value of its own."""
+    values = {value for value in y.ravel().tolist() if not is_missing(value)}
+    for pair in ANSWERS:
+        if {str(value).lower() for value in values} == {*pair}:
+            positive = next(value for value in values if str(value).lower() == pair[1])
+            return f"{' and '.join(map(repr, pair))}: use (y == {positive!r})"
+    return "values that are no numbers" if y.dtype.kind == "O" else f"values of dtype {y.dtype}"
 
 
 def _not_indicator(y: np.ndarray, value: Any) -> ValueError:

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import scipy.sparse as sp
 import torch
@@ -735,6 +736,28 @@ def test_times_are_no_numbers(kind):
     net = make().fit(pd.DataFrame({"day": NUMBERS[:, 0]}), Y)
     with pytest.raises(ValueError, match="column 'day' of X is not numeric"):
         net.predict(pd.DataFrame({"day": times}))
+
+
+@pytest.mark.parametrize(
+    "times, remedy",
+    [
+        (pd.Series(DAYS), r"X\['day'\].dt.month, or name it"),
+        (TIMES["durations"], r"X\['day'\].dt.total_seconds\(\), or"),
+        (pl.Series(DAYS), r"pl.col\('day'\).dt.month\(\), or"),
+    ],
+)
+def test_times_may_be_replaced_by_numbers(times, remedy):
+    frame = type(times.to_frame())({"day": times})
+    with pytest.raises(ValueError, match=f"put numbers in its place, such as {remedy}"):
+        make().fit(frame, Y)
+
+
+@pytest.mark.parametrize("call", ["fit", "predict"])
+def test_a_series_is_no_row(call):
+    frame = pd.DataFrame(NUMBERS[:, :2], columns=["a", "b"])
+    net = make().fit(frame, Y)
+    with pytest.raises(ValueError, match=r"X: Expected 2D .* Series .*frame.iloc\[\[i\]\]"):
+        net.fit(frame["a"], Y) if call == "fit" else net.predict(frame.iloc[0])
 
 
 @pytest.mark.parametrize("dtype", ["M8[D]", "M8[ns]", "m8[s]"])

@@ -269,3 +269,10 @@ def test_many_labels_and_folds_are_cut_short():
     (message,) = warnings_of(FITS["decoded"], KFold(8), Y)
     assert "lack labels, in 8 of 8 (fold 0: labels 0, 1, 2, 3, 4; fold 1" in message
     assert "fold 4: labels 20, 21, 22, 23, 24; 3 more)" in message
+
+
+def test_splitters_for_one_class_per_row_are_refused_with_another():
+    Y = np.eye(2, dtype=int)[np.arange(8) % 2]
+    with pytest.raises(ValueError, match="stratifies a 1-D y: .* or MultilabelStratifiedKFold"):
+        list_folds(StratifiedKFold(2), np.zeros((8, 1)), Y)
+    assert len(list_folds(StratifiedKFold(2), np.zeros((8, 1)), Y[:, 0])) == 2

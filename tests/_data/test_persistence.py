@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
 
 from sklearn_mlloss import (
     DecodedClassifierCV,
@@ -129,6 +130,17 @@ def test_diagrams_link_to_the_page_of_the_class(estimator, monkeypatch):
         # Those of all losses are described by their base class.
         shared = {"class_weight", "label_reduction", "label_smoothing"}
         assert parameters - described <= shared and described
+
+
+@pytest.mark.skipif(package_versions()["scikit-learn"] < "1.9", reason="without descriptions")
+def test_diagrams_describe_parameters_and_attributes_without_an_address(monkeypatch):
+    monkeypatch.delenv("SKLEARN_MLLOSS_DOCS_URL", raising=False)
+    for estimator in (*LINKED, make_pipeline(LINKED[0])):
+        diagram = estimator._repr_html_()
+        assert "param-doc-description" in diagram
+        assert "MultiLabelNetClassifier</span></a>" not in diagram
+    fitted = DecodedClassifierCV(LINEAR, "threshold", cv=2).fit(X, Y)
+    assert re.search(r"decoder_: Decoder<br><br>The decoder in use", fitted._repr_html_())
 
 
 def test_classes_of_users_have_no_link(monkeypatch):

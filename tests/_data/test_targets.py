@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import scipy.sparse as sp
 from sklearn.exceptions import DataConversionWarning
@@ -436,3 +437,21 @@ def test_score_leaves_out_what_is_missing():
         codec.score(np.where(np.isnan(y), 0.3, y), predicted)
     with pytest.raises(ValueError, match="y is NaN in all rows"):
         codec.score(np.full((4, 2), np.nan), predicted)
+
+
+@pytest.mark.parametrize(
+    "y, message",
+    [
+        (np.array([["no", "yes"], ["yes", "no"]]), r"got 'no' and 'yes': use \(y == 'yes'\)"),
+        (np.array([["False"], ["True"]] * 2).reshape(2, 2), r"'true': use \(y == 'True'\)"),
+        (pd.DataFrame({"a": ["0", "1"], "b": ["1", "1"]}), r"got '0' and '1': use \(y == '1'\)"),
+        (pd.DataFrame({"a": [0, 1], "b": ["no", "yes"]}), r"\(y == 'yes'\) in column 'b'. Sev"),
+        (pd.DataFrame({"a": [0, 1], "index": [0, 7]}), "got values such as 7 in column 'index'"),
+        (pl.DataFrame({"a": [0, 1], "id": [5, 7]}), "got values such as 5 in column 'id'"),
+        (pd.DataFrame({"a": [-1, 1], "b": [1, -1]}), r"got -1 and 1: use \(y > 0\)"),
+        (pd.DataFrame({"a": ["x", "y"], "b": ["z", "y"]}), "got values that are no numbers"),
+    ],
+)
+def test_what_is_no_indicator_is_named(y, message):
+    with pytest.raises(ValueError, match=message):
+        TargetCodec().fit(y).transform(y)
