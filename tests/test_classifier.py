@@ -329,7 +329,8 @@ def effect_of_validation_fraction():
         return 0.0
 
     make(decoder=GlobalThreshold(metric), validation_fraction=0.25).fit(X, Y)
-    assert set(rows) == {30}
+    # A metric is tried on all rows before training.
+    assert rows[:3] == [120] * 3 and set(rows[3:]) == {30}
 
 
 def effect_of_n_iter_no_change():
@@ -392,7 +393,7 @@ def effect_of_callbacks():
 
 def effect_of_net_params():
     lines = []
-    make(verbose=1, net_params={"callbacks__print_log__sink": lines.append}).fit(X, Y)
+    make(verbose=True, net_params={"callbacks__print_log__sink": lines.append}).fit(X, Y)
     assert len(lines) == 5 + 2  # with a head of two lines
     with pytest.raises(ValueError, match="got \\['max_epochs'\\]"):
         make(net_params={"max_epochs": 3}).fit(X, Y)
@@ -703,7 +704,8 @@ def test_rows_for_a_decoder_are_held_out_without_early_stopping():
         return 0.0
 
     net = make(decoder=GlobalThreshold(metric), validation_fraction=0.25).fit(X, Y)
-    assert set(seen) == {30} and net.n_iter_ == 5
+    # It is tried on all rows before training.
+    assert seen[:3] == [120] * 3 and set(seen[3:]) == {30} and net.n_iter_ == 5
     assert "valid_loss" not in net.history_
     assert net.loss_.label_count_.tolist() == [90] * 3
 

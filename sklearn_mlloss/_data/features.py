@@ -346,16 +346,19 @@ def _remedy(X: Any, j: int, reason: Any = "") -> str:
     name, dtype = X.columns[j], list(X.dtypes)[j]
     if _is_category(dtype):
         return f"leave it out, or set categorical_features='from_dtype' or to [..., {name!r}]"
+    numbers = ""
     if _is_time(dtype):
         of_duration = getattr(dtype, "kind", "") == "m" or _type_name(dtype) == "Duration"
         column, call = (f"X[{name!r}]", "") if hasattr(X, "iloc") else (f"pl.col({name!r})", "()")
         part = "total_seconds()" if of_duration else f"month{call}"
-        return f"leave it out, put numbers in its place, such as {column}.dt.{part}, or {by_name}"
+        numbers = f"put numbers in its place, such as {column}.dt.{part}, "
     if hasattr(X, "iloc"):
         cast = f"X[{name!r}].astype('category')"
+    elif numbers:  # polars has no cast from times
+        return f"leave it out, {numbers}or {by_name}"
     else:
         cast = f"X.with_columns(pl.col({name!r}).cast(pl.Categorical))"
-    return f"leave it out, make it a category by {cast}, or {by_name}"
+    return f"leave it out, {numbers}make it a category by {cast}, or {by_name}"
 
 
 def _factorize(column: Any) -> tuple[list, np.ndarray]:

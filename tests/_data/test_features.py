@@ -741,8 +741,8 @@ def test_times_are_no_numbers(kind):
 @pytest.mark.parametrize(
     "times, remedy",
     [
-        (pd.Series(DAYS), r"X\['day'\].dt.month, or name it"),
-        (TIMES["durations"], r"X\['day'\].dt.total_seconds\(\), or"),
+        (pd.Series(DAYS), r"X\['day'\].dt.month, make it"),
+        (TIMES["durations"], r"X\['day'\].dt.total_seconds\(\), make"),
         (pl.Series(DAYS), r"pl.col\('day'\).dt.month\(\), or"),
     ],
 )
