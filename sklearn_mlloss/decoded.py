@@ -18,6 +18,7 @@ from ._data.fitting import draw_entropy, unchanged_on_error
 from ._data.folds import warn_of_gaps
 from ._data.interrupts import Interrupt
 from ._data.messages import describe
+from ._data.metric_names import advise_metric
 from ._data.responses import (
     check_takes_labels,
     choose_method,
@@ -485,6 +486,7 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
             raise TypeError(
                 "estimator must be a classifier of scikit-learn, such as RandomForestClassifier(), "
                 f"or a list of pairs (name, classifier), got {describe(self.estimator)}"
+                f"{advise_metric(self.estimator)}"
             )
         if self.weights is not None:
             raise ValueError(

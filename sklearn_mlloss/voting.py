@@ -27,12 +27,12 @@ from ._data.responses import (
 )
 from ._data.tables import as_rows, match_index
 from ._data.targets import TargetCodec, plain_targets
-from ._data.validation import check_integer, check_n_jobs
+from ._data.validation import check_n_jobs, check_verbose
 from ._data.weights import LARGEST_SUM, check_weight
 from ._decision.base import ProbabilityClassifier
 from ._decision.members import Composition, is_dropped, least_log_loss
-from ._decision.routing import takes_keyword
-from ._sklearn import _raise_for_params, _routing_enabled
+from ._decision.routing import check_keywords, takes_keyword
+from ._sklearn import _routing_enabled
 
 __all__ = ["SoftVotingClassifier"]
 
@@ -178,7 +178,7 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
             else:
                 self.weights_ = self._shares()
             check_n_jobs(self.n_jobs)
-            check_integer(self.verbose, "verbose", low=0)
+            check_verbose(self.verbose)
             fit_params = match_index(X, y=y, sample_weight=sample_weight, **fit_params)
             y, sample_weight = fit_params.pop("y"), fit_params.pop("sample_weight")
             # These raise before anything is trained.
@@ -290,7 +290,7 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
             routed = process_routing(self, "fit", **weights, **fit_params)
             return {name: routed[name].fit for name in names}
         groups = fit_params.pop("groups", None)
-        _raise_for_params(fit_params, self, "fit")
+        check_keywords(self, None, fit_params)
         for name, member in self._members():
             if weights and not takes_keyword(member, "sample_weight"):
                 raise TypeError(

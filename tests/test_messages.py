@@ -524,13 +524,66 @@ def test_unknown_keywords(clf, match):
 
 def test_keywords_of_a_soft_voting_ensemble():
     vote = SoftVotingClassifier([("a", Never()), ("b", FrozenEstimator(FITTED))])
-    with pytest.raises(ValueError, match="sample_weights"):
+    with pytest.raises(TypeError, match=UNKNOWN + DID_YOU_MEAN):
         vote.fit(X, Y[:, 0], sample_weights=np.ones(80))
     with config_context(enable_metadata_routing=True), pytest.raises(TypeError, match="weights"):
         vote.fit(X, Y[:, 0], sample_weights=np.ones(80))
     pipe = SoftVotingClassifier([("a", make_pipeline(Never()))])
     with pytest.raises(TypeError, match="sample_weight was given, and the member 'a' takes none"):
         pipe.fit(X, Y[:, 0], sample_weight=np.ones(80))
+
+
+@pytest.mark.parametrize(
+    "name, hint",
+    [
+        ("max_epochs", "'max_epochs'.*: it is a parameter, which the constructor and set_params"),
+        ("epochs", "'epochs'.*: use max_epochs"),
+        ("class_weight", "'class_weight'.*: weight rows by sample_weight"),
+        ("eval_set", "'eval_set'.*: rows for early stopping and the decision are held out of X"),
+    ],
+)
+def test_keywords_of_other_libraries(name, hint):
+    clf = DecodedClassifierCV.for_metric("f1_macro", max_epochs=1)
+    with pytest.raises(TypeError, match=r"CV.fit\(\) got an unexpected keyword argument " + hint):
+        clf.fit(X, Y, **{name: 1})
+
+
+def test_names_of_metrics_are_no_losses_decoders_or_classifiers():
+    for clf in (
+        net(loss="f1_macro"),
+        net(decoder="macro-F1"),
+        DecodedClassifierCV("hamming_loss"),
+        DecodedClassifierCV(Never(), "accuracy"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=r"for a metric use for_metric\(metric\)"):
+            clf.fit(X, Y)
+    with pytest.raises(ValueError, match="did you mean 'sigmoid_f1'.$"):
+        net(loss="sigmoid-f1").fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "params, match",
+    [
+        ({"cv": "5"}, "cv must be an int, a splitter or splits, got '5'"),
+        ({"cv": "oof"}, "cv='oof' needs an estimator"),
+        ({"n_estimators": 9}, r"set_params\(estimator__trees__estimator__n_estimators=...\)"),
+    ],
+)
+def test_parameters_of_for_metric(params, match):
+    with pytest.raises((TypeError, ValueError), match=match):
+        DecodedClassifierCV.for_metric("f1_macro", **params)
+
+
+def test_more_folds_than_rows():
+    for clf in (net(cv=81), DecodedClassifierCV(Never(), cv=81)):
+        with pytest.raises(ValueError, match="cv must be at most 80, the number of rows, got 81"):
+            clf.fit(X, Y)
+
+
+@pytest.mark.parametrize("form", [list, np.array, pd.Series])
+def test_text_as_X_needs_a_vectorizer(form):
+    with pytest.raises(ValueError, match=r"got text: give a Pipeline with a vectorizer, such as"):
+        net().fit(form(["red apple", "blue sky"] * 40), Y)
 
 
 def test_keywords_for_steps_of_a_pipeline():

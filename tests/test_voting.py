@@ -289,7 +289,7 @@ def test_weights_of_rows_reach_all_members():
     with pytest.raises(ValueError, match="metadata_routing") as caught:
         vote("trees", "linear").fit(X, Y, sample_weight=weight)
     assert caught.value.__notes__ == ["This was raised by the member 'linear'."]
-    with pytest.raises(ValueError, match="depth"):
+    with pytest.raises(TypeError, match="SoftVotingClassifier.fit.. got an .* argument 'depth'"):
         vote("trees").fit(X, Y, depth=3)
 
 
@@ -493,7 +493,7 @@ def test_weights_of_labels_count_in_learned_weights():
 
 
 def test_verbose_prints_names_and_seconds(capsys):
-    vote("trees", "linear").set_params(verbose=1).fit(X, Y)
+    vote("trees", "linear").set_params(verbose=True).fit(X, Y)
     lines = capsys.readouterr().out.splitlines()
     assert [re.sub("[0-9.]+ s", "0 s", line) for line in lines] == [
         "[SoftVotingClassifier] fitting trees: ExtraTreesClassifier",

@@ -33,6 +33,7 @@ _RENAMED = {
     "seed": "random_state",
     "solver": "optimizer",
 }
+HELD_OUT = "rows for early stopping and the decision are held out of X, see the parameter cv"
 _INSTEAD = {
     "class_weight": (
         "weight rows by sample_weight in fit, or the positives of labels by a loss such as "
@@ -41,8 +42,10 @@ _INSTEAD = {
     "threshold": (
         "use decoder=FixedThreshold(0.3), or a decoder that is tuned, such as 'per_label_threshold'"
     ),
+    "eval_set": HELD_OUT,
     "metric": "use for_metric(metric)",
     "scoring": "use for_metric(metric), or LossDecoderSearchCV",
+    "validation_data": HELD_OUT,
 }
 
 

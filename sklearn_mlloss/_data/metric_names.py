@@ -8,7 +8,7 @@ from typing import Any
 
 from .messages import did_you_mean
 
-__all__ = ["find_metric", "suggest_average", "suggest_metric"]
+__all__ = ["advise_metric", "find_metric", "suggest_average", "suggest_metric"]
 
 # Words that change nothing: a sign, and ends of the names of functions.
 _SILENT = {"neg", "score", "multilabel"}
@@ -44,6 +44,8 @@ _ALIASES = {
 _AVERAGES = ("micro", "macro", "weighted", "samples")
 # Names of metrics that are others, but close to one.
 _CLOSE = {frozenset({"auprc"}): "average_precision", frozenset({"pr", "auc"}): "average_precision"}
+# Words of metrics that are in no name of a loss or decoder.
+_OF_METRICS = frozenset("accuracy auc auroc f1 hamming lrap map ndcg precision recall roc".split())
 # It has no scorer by name, neither in scikit-learn nor here.
 _NDCG = "sklearn.metrics.make_scorer(ndcg_score, response_method='predict_proba', k=3)"
 
@@ -106,6 +108,15 @@ def suggest_metric(name: Any, names: Iterable[str]) -> str:
     if key == {"ndcg"}:
         return f"; use {_NDCG}"
     return did_you_mean(name, names, form=lambda name: "_".join(sorted(_words(name))))
+
+
+def advise_metric(name: Any) -> str:
+    """Return the end of an error message for what seems to be a metric, or nothing.
+
+    Losses, decoders and classifiers are asked for by names of metrics, too.
+    """
+    words = _words(name) if isinstance(name, str) else frozenset()
+    return "; for a metric use for_metric(metric)" if words & _OF_METRICS else ""
 
 
 def suggest_average(name: Any, names: Iterable[str]) -> str:

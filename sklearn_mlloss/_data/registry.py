@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from .messages import describe, did_you_mean
+from .metric_names import advise_metric
 
 __all__ = ["Registry", "make_default"]
 
@@ -70,7 +71,7 @@ class Registry(dict[str, type[T]]):
         if spec not in self:
             raise ValueError(
                 f"unknown {self.parameter} {describe(spec)}; the names are: {names}"
-                f"{did_you_mean(spec, self)}"
+                f"{did_you_mean(spec, self) or advise_metric(spec)}"
             )
         return self[spec]()
 

@@ -93,6 +93,11 @@ def as_table(X: Any, name: str = "X") -> Any:
         # A list of lists with text would become text as a whole; rows may have several lengths.
         array = np.asarray(X, dtype=object)
     array = stack_rows(array, name)
+    if array.ndim == 1 and len(array) and isinstance(array[0], str):
+        raise ValueError(
+            f"{name}: Expected 2D array, got text: give a Pipeline with a vectorizer, such as "
+            "make_pipeline(TfidfVectorizer(), classifier)"
+        )
     if array.ndim == 1 and hasattr(type(X), "iloc"):
         raise ValueError(
             f"{name}: Expected 2D array, got a {type_of(X)} of shape {array.shape} instead. "

@@ -212,6 +212,12 @@ def check_choice(value: Any, name: str, choices: Iterable[str], other: str = "")
         )
 
 
+def check_verbose(value: Any, name: str = "verbose") -> None:
+    """Raise unless a parameter is a bool or an integer >= 0."""
+    if not isinstance(value, bool | np.bool_):
+        check_integer(value, name, low=0, other="a bool or ")
+
+
 def check_call(function: Callable[..., Any], name: str, *arguments: str) -> None:
     """Raise a TypeError unless a function can be called with these positional arguments."""
     wanted = f"{name} must be callable with ({', '.join(arguments)}), got {describe(function)}"

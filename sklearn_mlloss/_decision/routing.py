@@ -12,9 +12,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import has_fit_parameter
 
+from .._data.advice import advise
 from .._data.folds import check_groups
-from .._data.messages import did_you_mean, warn_user
+from .._data.messages import warn_user
 from .._sklearn import _routing_enabled
+from .members import Composition
 
 __all__ = ["Routed", "check_keywords", "request_metadata", "route", "takes_keyword"]
 
@@ -112,9 +114,13 @@ def check_keywords(owner: Any, estimator: Any, names: Iterable[str]) -> None:
         if estimator is not None and takes_keyword(estimator, name):
             continue
         other = "" if estimator is None else f", and {type(estimator).__name__}.fit takes none such"
+        params = {key.rpartition("__")[2] for key in owner.get_params()}
+        if name in params:
+            hint = ": it is a parameter, which the constructor and set_params take"
+        else:
+            hint = advise(name, {"sample_weight", "groups"} | params)
         raise TypeError(
-            f"{type(owner).__name__}.fit() got an unexpected keyword argument {name!r}{other}"
-            f"{did_you_mean(name, ('sample_weight', 'groups'))}"
+            f"{type(owner).__name__}.fit() got an unexpected keyword argument {name!r}{other}{hint}"
         )
 
 
@@ -124,5 +130,7 @@ def takes_keyword(estimator: Any, name: str) -> bool:
         step, _, rest = name.partition("__")
         inner = estimator.named_steps.get(step)
         return bool(rest) and hasattr(inner, "fit") and takes_keyword(inner, rest)
+    if isinstance(estimator, Composition) and estimator._members_of == "estimators":
+        return name in ("sample_weight", "groups")  # others need metadata routing
     keywords = signature(estimator.fit).parameters
     return name in keywords or any(p.kind is p.VAR_KEYWORD for p in keywords.values())

@@ -24,7 +24,14 @@ from .._data.partitions import is_partitioned
 from .._data.persistence import VersionedEstimator
 from .._data.tables import as_rows, match_index
 from .._data.targets import plain_targets
-from .._data.validation import check_choice, check_flag, check_integer, check_n_jobs, check_number
+from .._data.validation import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_n_jobs,
+    check_number,
+    check_verbose,
+)
 from .._decision.base import LabelClassifier
 from .._decision.decision import KEEP, try_metric
 from .._decision.label import LabelView
@@ -540,7 +547,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
 
     def _check_params(self) -> None:
         check_integer(self.repeats, "repeats", low=1)
-        check_integer(self.verbose, "verbose", low=0)
+        check_verbose(self.verbose)
         check_flag(self.store_cv_results, "store_cv_results")
         check_choice(self.rule, "rule", ("best", "one_std_error"))
         if not isinstance(self.refit, bool | np.bool_ | str):

@@ -19,6 +19,7 @@ from .._data.validation import (
     check_integer,
     check_n_jobs,
     check_number,
+    check_verbose,
     is_auto,
 )
 from ..networks import ACTIVATIONS, ENCODINGS, NORMALIZATIONS, Encoding
@@ -167,7 +168,7 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("early_stopping", "warm_start", "ensemble", "store_cv_results"), check_flag),
     **dict.fromkeys(("optimizer_params", "net_params"), _check_dict),
     "n_iter_no_change": _check_patience,
-    "verbose": partial(check_integer, low=0),
+    "verbose": check_verbose,
     "weight_decay": partial(check_number, low=0),
     "validation_fraction": partial(check_number, low=0, high=1, closed="neither"),
     "precision": partial(check_choice, choices=PRECISIONS),

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from .._data.messages import describe, did_you_mean
+from .._data.metric_names import advise_metric
 from .._data.registry import Registry
 from .balanced import DistributionBalancedLoss
 from .base import Criterion, Loss, SeparableLoss
@@ -134,7 +135,7 @@ def get_loss(spec: Any) -> Loss:
     if isinstance(spec, str) and spec not in LOSSES:
         raise ValueError(
             f"loss must be one of {', '.join(LOSSES)}, got {describe(spec)}"
-            f"{did_you_mean(spec, LOSSES)}"
+            f"{did_you_mean(spec, LOSSES) or advise_metric(spec)}"
         )
     if isinstance(spec, Loss | str) or (is_class and issubclass(spec, Loss)):
         return LOSSES.resolve(spec)

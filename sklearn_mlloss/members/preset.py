@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -43,15 +43,17 @@ def make_members(
         if name not in known:
             raise TypeError(
                 f"for_metric() got an unexpected keyword argument {name!r}, which is no parameter "
-                f"of DecodedClassifierCV or MultiLabelNetClassifier{advise(name, known)}"
+                f"of DecodedClassifierCV or MultiLabelNetClassifier{_advise(name, known)}"
             )
     params = params | {"random_state": seed, "store_cv_results": True}
     cv, ensemble = params["cv"], params["ensemble"]
-    if isinstance(cv, str):
+    if isinstance(cv, str) and cv in ("oof", "prefit"):
         raise ValueError(
             f"cv={cv!r} needs an estimator: without one, cv is that of the networks and the other "
             "members"
         )
+    if isinstance(cv, str):
+        raise ValueError(f"cv must be an int, a splitter or splits, got {cv!r}")
     if getattr(cv, "random_state", 0) is None and getattr(cv, "shuffle", True):
         raise ValueError(f"cv={cv!r} would give each member other folds: set its random_state")
     params["cv"] = list(cv) if np.iterable(cv) else 5 if cv is None else cv
@@ -73,3 +75,10 @@ def make_members(
     for _, member in members:
         request_metadata(member, "sample_weight", "groups")
     return SoftVotingClassifier(members, weights=weights, verbose=params.get("verbose", 0))
+
+
+def _advise(name: str, known: Collection[str]) -> str:
+    """Return the end of a message on a parameter that networks have not."""
+    if name in inspect.signature(MultiLabelExtraTreesClassifier).parameters:
+        return f": use set_params(estimator__trees__estimator__{name}=...) on what it returns"
+    return advise(name, known)
