@@ -73,7 +73,7 @@ def make_folds(
     if cv is not None and not isinstance(cv, Integral):
         return list_folds(cv, X, y, kept, **split_params)
     rows = np.arange(len(Y)) if kept is None else np.flatnonzero(kept)
-    if cv is not None and cv > len(rows):
+    if cv is not None and int(cv) > len(rows):
         raise ValueError(f"cv must be at most {len(rows)}, the number of rows, got {cv!r}")
     groups = split_params.get("groups")
     groups = None if groups is None else groups[rows]
