@@ -100,7 +100,7 @@ def as_table(X: Any, name: str = "X") -> Any:
         )
     if array.ndim == 1 and hasattr(type(X), "iloc"):
         raise ValueError(
-            f"{name}: Expected 2D array, got a {type_of(X)} of shape {array.shape} instead. "
+            f"{name}: Expected 2D array, got shape {array.shape} of a {type_of(X)} instead. "
             "Reshape your data: a row of a DataFrame is frame.iloc[[i]], and a column "
             "frame[['name']], with two brackets"
         )

@@ -383,12 +383,13 @@ def _column(y: Any, name: str = "y") -> np.ndarray:
         raise ValueError(f"{name} must be 1-D{as_before}, got shape {y.shape}")
     if y.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {name} must hold classes")
-    if y.dtype.kind == "f":
-        check_array(y, ensure_2d=False, ensure_min_samples=0, input_name=name)
-    elif y.dtype.kind in "mMO" and any(map(is_missing, y)):
+    of_floats = y.dtype.kind == "f"
+    if np.isnan(y).any() if of_floats else y.dtype.kind in "mMO" and any(map(is_missing, y)):
         raise ValueError(
             f"Input {name} contains NaN: a missing class of a 1-D y cannot be learned from"
         )
+    if of_floats:
+        check_array(y, ensure_2d=False, ensure_min_samples=0, input_name=name)
     return y
 
 

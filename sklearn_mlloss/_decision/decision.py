@@ -241,7 +241,9 @@ def make_decision(
         calibrator._check_params()
     rule = clone(get_decoder(default if is_auto(decoder) else decoder))
     if targets.kind == "multiclass":
-        if not isinstance(rule, Argmax) and not is_auto(decoder):
+        # The largest score is to classes what "threshold" is to labels.
+        plain = is_auto(decoder) or isinstance(decoder, str) and decoder == "threshold"
+        if not isinstance(rule, Argmax) and not plain:
             warn_user(
                 f"decoder={decoder!r} is not used: a 1-D multi-class y is decided by the largest "
                 "score"

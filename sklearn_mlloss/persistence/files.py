@@ -92,7 +92,7 @@ def save(
     """
     _check_model(model)
     check_is_fitted(model)
-    target = Path(path)
+    target = _path(path)
     check_flag(optimizer_state, "optimizer_state")
     data = dumps(model, scores, optimizer_state)
     if getattr(model, "callbacks", None):
@@ -139,7 +139,7 @@ def load(path: str | os.PathLike[str], custom: Iterable[Any] = ()) -> Any:
 
     >>> load("model.safetensors", custom=[MyLoss])  # doctest: +SKIP
     """
-    return loads(Path(path).read_bytes(), custom, name=os.fspath(path))
+    return loads(_path(path).read_bytes(), custom, name=os.fspath(path))
 
 
 def describe(path: str | os.PathLike[str], *, as_dict: bool = False) -> Any:
@@ -182,7 +182,7 @@ def describe(path: str | os.PathLike[str], *, as_dict: bool = False) -> Any:
     >>> card["labels"]["number"], card["scores"]
     (4, {'f1_macro': [0.61, 0.58, 0.64]})
     """
-    data = Path(path).read_bytes()
+    data = _path(path).read_bytes()
     with _naming(os.fspath(path)):
         card = json.loads(_texts(data)["card"])
         return card if as_dict else as_markdown(card)
@@ -300,6 +300,13 @@ def _by_name(custom: Iterable[Any]) -> dict[str, Any]:
         if known.setdefault(name, value) is not value:
             raise ValueError(f"custom holds two objects of the name {name!r}: rename one")
     return known
+
+
+def _path(path: Any) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        of_model = ": print summary() of a model" if hasattr(path, "summary") else ""
+        raise TypeError(f"path must be that of a file, got {type(path).__name__}{of_model}")
+    return Path(path)
 
 
 @contextmanager

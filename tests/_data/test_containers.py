@@ -222,7 +222,7 @@ def test_nothing_is_copied_without_need():
 @pytest.mark.parametrize("values", [["a", "b", "c"], [b"a", b"b", b"c"], [1, 2, 3]], ids=str)
 def test_masked_classes_are_missing(values):
     masked = np.ma.array(values, mask=[True, False, False])
-    with pytest.raises(ValueError, match="Input y contains NaN"):
+    with pytest.raises(ValueError, match="Input y contains NaN: a missing class"):
         TargetCodec().fit(masked)
     unmasked = TargetCodec().fit(np.ma.array(["a", "b", "a"]))
     assert unmasked.classes_.tolist() == ["a", "b"]

@@ -195,6 +195,7 @@ def test_classes_are_decided_by_the_largest_score():
     classes = np.arange(100) % 3
     assert isinstance(make(y=classes).decoder, Argmax)
     assert isinstance(make("argmax", y=classes).decoder, Argmax)
+    assert isinstance(make("threshold", y=classes).decoder, Argmax)
     with pytest.warns(UserWarning, match="decoder='top_k' is not used"):
         assert isinstance(make("top_k", y=classes).decoder, Argmax)
 

@@ -428,3 +428,12 @@ def test_the_card_of_a_vote_names_its_members(tmp_path):
     save(decoded, tmp_path / "decoded")
     assert "label of a binary y" in describe(tmp_path / "decoded")
     assert FocalLoss.__name__ not in describe(tmp_path / "decoded")
+
+
+@pytest.mark.parametrize("wrong", [None, 3, MultiLabelLogisticRegressionCV()])
+def test_a_path_is_text_or_a_path(wrong):
+    name = type(wrong).__name__
+    model = MultiLabelLogisticRegressionCV(cv=2).fit([[0], [1]] * 4, [0, 1] * 4)
+    for call in (load, describe, lambda path: save(model, path)):
+        with pytest.raises(TypeError, match=f"path must be that of a file, got {name}"):
+            call(wrong)
