@@ -18,6 +18,7 @@ from ._data.fitting import draw_entropy, unchanged_on_error
 from ._data.folds import Fold, check_groups
 from ._data.interrupts import Interrupt
 from ._data.partitions import by_partition
+from ._data.progress import begin_fit, callbacks_torn_down
 from ._data.rows import Rows
 from ._data.sources import is_streamed
 from ._data.tables import match_index
@@ -40,7 +41,6 @@ from ._training.fit import one_more_epoch, train_net
 from ._training.folds import train_folds, train_on_all
 from ._training.net import TableNet
 from ._training.parameters import NETWORK, PRECISIONS, TRAINING, check_params
-from ._training.progress import begin_fit, callbacks_torn_down
 from .calibration import Calibrator
 from .decoders import Decoder
 from .losses import Loss, get_loss

@@ -19,6 +19,7 @@ from ._data.folds import warn_of_gaps
 from ._data.interrupts import Interrupt
 from ._data.messages import describe
 from ._data.metric_names import advise_metric
+from ._data.progress import Task, begin_fit, callbacks_torn_down, fitting_part
 from ._data.responses import (
     check_takes_labels,
     choose_method,
@@ -50,7 +51,7 @@ from ._decision.own_folds import (
 from ._decision.presets import preset_for
 from ._decision.routing import Routed, request_metadata, route
 from ._decision.summary import count, shown
-from ._sklearn import _routing_enabled, _safe_indexing
+from ._sklearn import CallbackSupportMixin, _routing_enabled, _safe_indexing
 from .calibration import Calibrator
 from .decoders import Decoder
 from .voting import SoftVotingClassifier
@@ -102,7 +103,7 @@ class _Data:
 
 @advising
 @dataclass(eq=False, repr=False)
-class DecodedClassifierCV(Composition, DecidingClassifier):
+class DecodedClassifierCV(CallbackSupportMixin, Composition, DecidingClassifier):
     """Any scikit-learn classifier, or several, with a calibration and a decoder of your choice.
 
     What `TunedThresholdClassifierCV` and `CalibratedClassifierCV` do for binary targets and refuse
@@ -211,6 +212,9 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
     ``cv="oof"`` those of the estimator) and in rows that are kept for a decoder; where there are
     neither, or a fold has a group in both parts, an error says so. Other keywords of `fit` reach
     the estimator.
+
+    With scikit-learn 1.9, ``set_callbacks`` takes `ProgressBar` and other callbacks, for each fold;
+    ``ProgressBar(max_propagation_depth=None)`` also shows members, their folds and epochs.
 
     A member of a list that is a network with ``cv=None`` stops early on a part of the training rows
     of each fold. Networks with their own folds, each stopped on its test rows, are members of a
@@ -342,7 +346,7 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
             keeps then, with a fitted decision; a warning reports this, and KeyboardInterrupt is
             raised. A second Ctrl-C, or one before there is anything to keep, leaves it as it was.
         """
-        with Interrupt(self) as interrupt, unchanged_on_error(self):
+        with Interrupt(self) as interrupt, unchanged_on_error(self), callbacks_torn_down(self):
             self.__dict__.pop("oof_scores_", None)
             self._check_params()
             model = self._model()
@@ -364,12 +368,13 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
                 or (self.decoder_.requires_fit and reserved is None)
             )
             self._check_sources(model, data.routed, prefit, needs_scores, reserved is not None)
+            parts: list[Part] = [] if prefit else self._split(data, rest, fold_seed, needs_scores)
+            task = begin_fit(self, X, y, sample_weight, len(parts), ordered=False)
             if prefit:
                 self.estimators_ = [model]
                 scored = (rest, self._raw_scores(data.X)[0]) if needs_scores else None
             else:
-                args = model, data, rest, fold_seed, needs_scores, interrupt
-                scored = self._fit_models(*args)
+                scored = self._fit_models(model, data, parts, needs_scores, interrupt, task)
             self.estimator_ = self.estimators_[0]
             self._take([self.estimator_], "n_features_in_", "feature_names_in_")
             self._take([self.estimator_] if isinstance(self.estimator, list) else [], "weights_")
@@ -378,6 +383,8 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
             if self._decision.requires_fit:
                 held_out = None if scored is None else data.held_out(*scored)
                 self._learn_decision(data, held_out, reserved)
+            if task is not None:
+                task.end({})
         return self
 
     # ------------------------------------------------------------------ predicting
@@ -568,39 +575,43 @@ class DecodedClassifierCV(Composition, DecidingClassifier):
         Y, weight = weigh(Y, sample_weight)
         return _Data(X, y, Y, weight, route(self, model, sample_weight, params, len(Y), prefit))
 
+    def _split(self, data: _Data, rest: np.ndarray, seed: int, needs_scores: bool) -> list[Part]:
+        """Return the rows to fit each model on, and those to score; without folds all rows."""
+        if not self._wants_folds(needs_scores):
+            return [(rest, None)]
+        kept = np.isin(np.arange(len(data.Y)), rest)
+        folds = make_folds(self.cv, data.X, data.y, data.Y, seed, kept=kept, **data.routed.split)
+        warn_of_gaps(folds, data.Y, self._targets)
+        return [*folds] if self._ensembles() else [*folds, (rest, None)]
+
     def _fit_models(
         self,
         model: Any,
         data: _Data,
-        rest: np.ndarray,
-        seed: int,
+        parts: list[Part],
         needs_scores: bool,
         interrupt: Interrupt,
+        task: Task | None,
     ) -> tuple[np.ndarray, np.ndarray] | None:
         """Fit the models; return the held-out rows and their scores, if they are needed."""
         learns_weights = self._learns_on_folds()
         common = dict(X=data.X, y=data.y, fit_params=data.routed.fit, targets=self._targets)
-        if not self._wants_folds(needs_scores):
-            self.estimators_ = [clone(model)]
+        if len(parts) == 1 and parts[0][1] is None:
+            rest, model = parts[0][0], clone(model)
             try:
-                fit_on(self.estimators_[0], rest, "the rows", **common)
+                with fitting_part(task, model, "all rows", 0):
+                    fit_on(model, rest, "the rows", **common)
             except KeyboardInterrupt as error:
-                usable = getattr(error, "kept", None) is self.estimators_[0]
+                usable = getattr(error, "kept", None) is model
                 interrupt.take(error, usable, getattr(error, "what", ""))
             interrupt.holds = True
-            if not needs_scores:
-                return None
-            return own_scores(self.estimators_[0], self._method, self._targets, rest)
-        kept = np.isin(np.arange(len(data.Y)), rest)
-        folds = make_folds(self.cv, data.X, data.y, data.Y, seed, kept=kept, **data.routed.split)
-        warn_of_gaps(folds, data.Y, self._targets)
-        parts: list[Part] = [*folds]
-        if not self._ensembles():
-            parts.append((rest, None))
+            self.estimators_ = [model]
+            return own_scores(model, self._method, self._targets, rest) if needs_scores else None
         interrupt.drops = True
         fitted = cross_fit(
             fit_and_score, parts, self.n_jobs, interrupt, model=model, method=self._method,
-            by_member=learns_weights, **common,
+            by_member=learns_weights, task=task, n_folds=len(parts) - (not self._ensembles()),
+            **common,
         )  # fmt: skip
         # After an interrupt there are folds only.
         ensembles = self._ensembles() or len(fitted.models) < len(parts)

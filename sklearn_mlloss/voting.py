@@ -18,6 +18,7 @@ from ._data.advice import advising
 from ._data.fitting import unchanged_on_error
 from ._data.interrupts import Interrupt, call_until_interrupted
 from ._data.messages import describe
+from ._data.progress import Task, begin_fit, callbacks_torn_down, fitting_part
 from ._data.responses import (
     check_takes_labels,
     explaining,
@@ -32,14 +33,14 @@ from ._data.weights import LARGEST_SUM, check_weight
 from ._decision.base import ProbabilityClassifier
 from ._decision.members import Composition, is_dropped, least_log_loss
 from ._decision.routing import check_keywords, takes_keyword
-from ._sklearn import _routing_enabled
+from ._sklearn import CallbackSupportMixin, _routing_enabled
 
 __all__ = ["SoftVotingClassifier"]
 
 
 @advising
 @dataclass(eq=False, repr=False)
-class SoftVotingClassifier(Composition, ProbabilityClassifier):
+class SoftVotingClassifier(CallbackSupportMixin, Composition, ProbabilityClassifier):
     r"""Mean of the probabilities of several classifiers, for one label or many.
 
     What scikit-learn's ``VotingClassifier(voting="soft")`` does for 1-D targets and refuses for
@@ -97,6 +98,10 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
     X and y go to the classifiers as they were given: sparse X, NaN or a sparse y are fine where
     all of them take these. The same is true of `sample_weight`, also within a
     `DecodedClassifierCV`. With metadata routing it reaches those that request it.
+
+    With scikit-learn 1.9, ``set_callbacks`` takes `ProgressBar` and other callbacks, for each
+    classifier by its name; ``ProgressBar(max_propagation_depth=None)`` also shows their folds and
+    epochs.
 
     A label that is constant in y has its constant as its probability wherever a classifier returns
     a list, as forests do.
@@ -168,7 +173,7 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
             package; a warning reports this, and KeyboardInterrupt is raised. A second Ctrl-C, or
             one before there is anything to keep, leaves it as it was.
         """
-        with Interrupt(self) as interrupt, unchanged_on_error(self):
+        with Interrupt(self) as interrupt, unchanged_on_error(self), callbacks_torn_down(self):
             self.__dict__.pop("oof_scores_", None)
             self._check_members()
             learns = self._learns_weights()
@@ -192,9 +197,11 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
             for name, member in self._members():
                 with _naming(name):
                     check_takes_labels(member, targets, parameter="")
+            n_members = len(self._members())
+            task = begin_fit(self, X, y, sample_weight, n_members, ordered=False)
             calls = [
-                (name, clone(member), X, y, targets, routed[name], self.verbose)
-                for name, member in self._members()
+                (name, clone(member), X, y, targets, routed[name], self.verbose, task, number)
+                for number, (name, member) in enumerate(self._members())
             ]
             names, models, *_ = zip(*calls, strict=True)
             fitted = call_until_interrupted(
@@ -216,6 +223,8 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
             if len(kept) == len(scores):
                 self.oof_scores_ = np.average(np.stack(kept), axis=0, weights=self.weights_)
             self._take(self.estimators_, "n_features_in_", "feature_names_in_")
+            if task is not None:
+                task.end({})
         return self
 
     # ------------------------------------------------------------------ parameters and tags
@@ -326,12 +335,21 @@ class SoftVotingClassifier(Composition, ProbabilityClassifier):
 
 
 def _fit_member(
-    name: str, member: Any, X: Any, y: Any, targets: TargetCodec, params: dict, verbose: int
+    name: str,
+    member: Any,
+    X: Any,
+    y: Any,
+    targets: TargetCodec,
+    params: dict,
+    verbose: int,
+    task: Task | None,
+    number: int,
 ) -> Any:
     if verbose:
         print(f"[SoftVotingClassifier] fitting {name}: {type(member).__name__}", flush=True)
     start = time.perf_counter()
-    with explaining(member, X, y, targets, "y", params), _naming(name):
+    part = fitting_part(task, member, name, number, X=X, y=y)
+    with explaining(member, X, y, targets, "y", params), _naming(name), part:
         model = member.fit(X, y, **params)
     if verbose:
         seconds = time.perf_counter() - start

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._data.folds import Fold, list_folds, warn_of_gaps
 from .._data.interrupts import Interrupt, call_until_interrupted, describe_folds
 from .._data.messages import describe
+from .._data.progress import Task, fitting_part
 from .._data.responses import explaining, label_scores
 from .._data.rows import Rows
 from .._data.targets import TargetCodec
@@ -251,11 +252,15 @@ def fit_and_score(
     method: str,
     targets: TargetCodec,
     by_member: bool,
+    task: Task | None = None,
+    n_folds: int = 0,
 ) -> tuple[Any, np.ndarray | None, None]:
     """Return a copy of a model fitted on some rows, and its scores of others, or its members'."""
     model = clone(model)
     where = "the rows" if test is None else f"the training rows of fold {number} of cv"
-    fit_on(model, train, where, X, y, fit_params, targets)
+    name = "all rows" if test is None else f"fold {number + 1}/{n_folds}"
+    with fitting_part(task, model, name, number):
+        fit_on(model, train, where, X, y, fit_params, targets)
     if test is None:
         return model, None, None
     X_test, _ = _safe_split(model, X, y, test, train)

@@ -22,6 +22,7 @@ from .._data.interrupts import Interrupt
 from .._data.messages import describe, held_back, warn_user
 from .._data.partitions import is_partitioned
 from .._data.persistence import VersionedEstimator
+from .._data.progress import Task, begin_fit, callbacks_torn_down
 from .._data.tables import as_rows, match_index
 from .._data.targets import plain_targets
 from .._data.validation import (
@@ -41,7 +42,6 @@ from .._sklearn import (
     _raise_for_params,
     _routing_enabled,
 )
-from .._training.progress import Task, begin_fit, callbacks_torn_down
 from ..classifier import MultiLabelNetClassifier
 from .candidates import (
     Candidate,

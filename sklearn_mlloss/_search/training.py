@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +15,10 @@ from sklearn.pipeline import Pipeline
 
 from .._data.messages import describe_error, held_back
 from .._data.parallel import call_in_parallel
+from .._data.progress import Task, fitting_part
 from .._data.responses import inside, score_matrix
 from .._data.targets import TargetCodec
 from .._sklearn import _check_method_params, _safe_split
-from .._training.progress import Task
 from .candidates import Setting, last_step, prefix_of
 from .data import SearchData
 
@@ -116,8 +115,7 @@ def fit_setting(
     # The rows of a fold may have two of several classes.
     fixed = "argmax" if TargetCodec().fit(y).kind == "multiclass" else "threshold"
     model.set_params(**{prefix + "decoder": fixed, prefix + "calibration": None})
-    part = nullcontext() if task is None else task.part(name, number, X=X, y=y).fitting(model)
-    with warnings.catch_warnings(), part:
+    with warnings.catch_warnings(), fitting_part(task, model, name, number, X=X, y=y):
         # The search itself has warned, once, with the names of the folds.
         warnings.filterwarnings("ignore", r"\d+ label\(s\) have only positives or no positive")
         warnings.filterwarnings("ignore", ".* takes scores for probabilities")

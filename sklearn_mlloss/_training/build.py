@@ -15,6 +15,7 @@ from sklearn.base import clone
 
 from .._data.interrupts import Interrupt
 from .._data.messages import describe, did_you_mean
+from .._data.progress import Task
 from .._data.rows import Rows
 from .._data.validation import is_auto, naming
 from ..losses import Criterion, FunctionLoss, Loss, get_loss
@@ -28,7 +29,6 @@ from .net import FIXED, VALID_ROWS, TableNet
 from .network import check_memory, check_outputs, make_network, network_settings
 from .optimizers import check_groups, get_schedule, optimizer_settings
 from .parameters import BUILT_IN_NAMES, PRECISIONS
-from .progress import Task
 from .trial import HUGE, naming_loss, try_loss, try_optimizer
 
 __all__ = ["Plan", "auto_batch_size", "build_net", "check_accepts", "make_loss"]

@@ -28,10 +28,10 @@ from skorch.dataset import Dataset
 from torch import Tensor
 
 from .._data.messages import describe
+from .._data.progress import Task
 from .._data.validation import naming
 from .batches import Table
 from .divergence import Diverged
-from .progress import Task
 
 if TYPE_CHECKING:
     from .net import TableNet

@@ -9,11 +9,17 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold
+from sklearn.tree import DecisionTreeClassifier
 from skorch.callbacks import Callback
 from torch.optim.lr_scheduler import LambdaLR
 
-from sklearn_mlloss import MultiLabelNetClassifier, _sklearn
-from sklearn_mlloss._training import progress
+from sklearn_mlloss import (
+    DecodedClassifierCV,
+    MultiLabelNetClassifier,
+    SoftVotingClassifier,
+    _sklearn,
+)
+from sklearn_mlloss._data import progress
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -23,6 +29,7 @@ pytestmark = [
 rng = np.random.default_rng(0)
 X = rng.normal(size=(120, 4))
 Y = (2 * X @ rng.normal(size=(4, 3)) + rng.normal(size=(120, 3)) > 0.5).astype(int)
+TREE = DecisionTreeClassifier(max_depth=2, random_state=0)
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +43,7 @@ def make(**params):
     return MultiLabelNetClassifier(**{**defaults, **params})
 
 
-def make_recorder(path, fails=False):
+def make_recorder(path, fails=False, **attributes):
     """Return a callback that writes to a file, which other processes can do without this module."""
 
     class Recorder:
@@ -66,6 +73,7 @@ def make_recorder(path, fails=False):
 
     recorder = Recorder()
     recorder.path = path
+    vars(recorder).update(attributes)
     return recorder
 
 
@@ -201,6 +209,98 @@ def test_partial_fit_reports_nothing(recorder):
     assert not recorder.path.exists()
 
 
+# ------------------------------------------------------------------ fits within a fit
+
+
+@pytest.fixture
+def nested(tmp_path):
+    """Return a callback that also follows the fits of parts."""
+    return make_recorder(tmp_path / "reports", max_propagation_depth=None)
+
+
+@pytest.mark.parametrize("n_jobs", [None, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_folds_of_any_classifier(nested, n_jobs, ensemble):
+    clf = DecodedClassifierCV(TREE, cv=3, ensemble=ensemble, n_jobs=n_jobs, random_state=0)
+    clf.set_callbacks(nested).fit(X, Y)
+    found = tree(nested)
+    assert found.pop((0,)) == ("fit", 3 + (not ensemble))
+    names = ["fold 1/3", "fold 2/3", "fold 3/3", "all rows"][: len(found)]
+    assert found == {(0, number): (name, 0) for number, name in enumerate(names)}
+    assert len(found) == 3 + (not ensemble)
+
+
+def test_epochs_of_networks_within_folds(nested):
+    net = make(max_epochs=2, linear_part=False)
+    DecodedClassifierCV(net, cv=2, random_state=0).set_callbacks(nested).fit(X, Y)
+    found = tree(nested)
+    # The fit of the network is the fold, and has its number.
+    assert {path for path in found if len(path) == 3} == {
+        (0, fold, epoch) for fold in (0, 1) for epoch in (0, 1)
+    }
+
+
+def members():
+    net = make(cv=2, max_epochs=2, linear_part=False, decoder="threshold")
+    trees = DecodedClassifierCV(TREE, "threshold", cv=2, ensemble=True, random_state=0)
+    return [("net", net), ("trees", trees), ("tree", TREE)]
+
+
+@pytest.mark.parametrize("depth", [0, None])
+def test_members_are_parts_of_a_vote(tmp_path, depth):
+    recorder = make_recorder(tmp_path / "reports", max_propagation_depth=depth)
+    vote = SoftVotingClassifier(members()).set_callbacks(recorder).fit(X, Y)
+    found = tree(recorder)
+    assert found[0,] == ("fit", 3) and found[0, 2] == ("tree", 0)
+    if depth == 0:
+        assert [found[0, number][0] for number in range(3)] == ["net", "trees", "tree"]
+        assert len(found) == 4
+    else:
+        assert [found[0, 0, fold][0] for fold in (0, 1)] == ["fold 1/2", "fold 2/2"]
+        assert [found[0, 1, fold][0] for fold in (0, 1)] == ["fold 1/2", "fold 2/2"]
+        assert found[0, 0, 1, 1] == ("epoch", 0) and len(found) == 4 + 4 + 4
+    plain = SoftVotingClassifier(members()).fit(X, Y)
+    np.testing.assert_array_equal(vote.predict_proba(X), plain.predict_proba(X))
+
+
+def test_a_decision_for_a_vote(nested):
+    clf = DecodedClassifierCV(members()[:2], "threshold").set_callbacks(nested).fit(X, Y)
+    found = tree(nested)
+    assert found[0,] == ("fit", 1) and found[0, 0] == ("fit", 2)
+    assert found[0, 0, 0, 1, 1] == ("epoch", 0)
+    for part in (clf, clf.estimator_, *clf.estimator_.estimators_):
+        assert not {"_parent_callback_ctx", "_callback_fit_ctx"} & set(vars(part))
+
+
+def test_a_frozen_classifier_has_no_parts(nested):
+    frozen = DecodedClassifierCV(clone(TREE).fit(X, Y), cv="prefit").set_callbacks(nested)
+    frozen.fit(X, Y)
+    assert tree(nested) == {(0,): ("fit", 0)}
+
+
+def test_the_callback_gets_the_rows_and_the_fitted_classifier():
+    keeper = Keeper()
+    clf = DecodedClassifierCV(TREE, cv=2, random_state=0).set_callbacks(keeper).fit(X, Y)
+    name, seen_X, seen_Y, _, fitted = keeper.kept[-1]
+    assert name == "fit" and seen_X is X and seen_Y is Y
+    np.testing.assert_array_equal(fitted.predict_proba(X), clf.predict_proba(X))
+
+
+@pytest.mark.parametrize("kind", ["folds", "members"])
+def test_a_failure_within_is_torn_down(tmp_path, kind):
+    recorder = make_recorder(tmp_path / "reports", fails=True, max_propagation_depth=None)
+    if kind == "folds":
+        clf = DecodedClassifierCV(TREE, cv=2, random_state=0)
+    else:
+        clf = SoftVotingClassifier(members())
+    before = dict(vars(clf.set_callbacks(recorder)))
+    with pytest.raises(RuntimeError, match="cannot report"):
+        clf.fit(X, Y)
+    assert vars(clf) == before
+    events = [line[0] for line in lines_of(recorder)]
+    assert events.count("setup") == events.count("teardown") == 1 and events[-1] == "teardown"
+
+
 # ------------------------------------------------------------------ reports
 
 
@@ -301,6 +401,10 @@ def test_progress_bar(capsys):
     make(cv=2).set_callbacks(ProgressBar()).fit(X, Y)
     out = capsys.readouterr().out
     assert "MultiLabelNetClassifier - fold 2/2" in out and "100%" in out
+    vote = SoftVotingClassifier(members())
+    vote.set_callbacks(ProgressBar(max_propagation_depth=None)).fit(X, Y)
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("- net", "- fold 2/2", "- trees"))
 
 
 # ------------------------------------------------------------------ the estimator itself

@@ -5,15 +5,12 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 from .._sklearn import with_callbacks
 
-if TYPE_CHECKING:
-    from .net import TableNet
-
-__all__ = ["Task", "begin_fit", "callbacks_torn_down"]
+__all__ = ["Task", "begin_fit", "callbacks_torn_down", "fitting_part"]
 
 
 @contextmanager
@@ -71,7 +68,7 @@ class Task:
         Turns a copy of the estimator into a fitted one with a net, if the fit trains only one.
     """
 
-    finish: Callable[[Any, TableNet], None] | None = None
+    finish: Callable[[Any, Any], None] | None = None
 
     def __init__(self, estimator: Any, context: Any, data: dict[str, Any] | None = None):
         self.estimator = estimator
@@ -109,7 +106,7 @@ class Task:
             estimator=self.estimator, reconstruction_attributes=attributes, **self.data
         )
 
-    def end_epoch(self, net: TableNet) -> bool:
+    def end_epoch(self, net: Any) -> bool:
         """Report the end of an epoch; return whether it is to be the last."""
         finish = self.finish
         # Called only if a callback asks for a fitted estimator.
@@ -117,7 +114,7 @@ class Task:
         # Cached networks must not depend on callbacks, which are no part of the key.
         return stop and self.estimator.memory is None
 
-    def _fitted(self, finish: Callable[[Any, TableNet], None], net: TableNet) -> dict[str, Any]:
+    def _fitted(self, finish: Callable[[Any, Any], None], net: Any) -> dict[str, Any]:
         """Return the attributes of the estimator as if training had ended here."""
         model = copy.copy(self.estimator)
         model._decision = copy.deepcopy(model._decision)
@@ -130,9 +127,17 @@ class Task:
     @contextmanager
     def fitting(self, model: Any) -> Iterator[None]:
         """Report the fit of another estimator as this task, to the callbacks of both."""
-        with self.context.propagate_callback_context(model):
+        takes = hasattr(model, "set_callbacks")  # to others a warning would say that they do not
+        with self.context.propagate_callback_context(model) if takes else nullcontext():
             self.begin()
             try:
                 yield
             finally:
                 self.end()
+
+
+def fitting_part(
+    task: Task | None, model: Any, name: str, number: int, **data: Any
+) -> AbstractContextManager[None]:
+    """Report the fit of another estimator as a numbered part of a task, if there is one."""
+    return nullcontext() if task is None else task.part(name, number, **data).fitting(model)
