@@ -201,7 +201,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         Reads X and y by shards, for rows that do not fit in memory, with the settings of a
         `sklearn_mlloss.streaming.Streaming`: X is an array, a memory map, or an iterable of batches
         ``(X, y)`` that can be read again, with y left out. y is an indicator.
-    verbose : int, default=0
+    verbose : bool or int, default=0
         1 prints the losses of each epoch, with the number of the fold.
 
     Attributes

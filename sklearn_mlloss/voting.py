@@ -61,7 +61,7 @@ class SoftVotingClassifier(CallbackSupportMixin, Composition, ProbabilityClassif
         which all members must keep: see the notes.
     n_jobs : int, optional
         Number of classifiers that are fitted at a time, as in joblib.
-    verbose : int, default=0
+    verbose : bool or int, default=0
         From 1 on, the name of each classifier is printed before its fit, and the seconds after.
 
     Attributes

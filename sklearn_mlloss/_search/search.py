@@ -147,7 +147,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
         ``cv_results_["error"]``.
     store_cv_results : bool, default=False
         Whether to keep the out-of-fold scores in `oof_scores_`.
-    verbose : int, default=0
+    verbose : bool or int, default=0
         1 prints every few seconds what has been trained, how many of how many, and an estimate of
         the time left; 2 after each training.
 
