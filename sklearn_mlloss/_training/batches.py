@@ -191,7 +191,14 @@ class Batches:
         Whether each pass has a new order.
     generator : torch.Generator, optional
         Source of the orders.
+
+    Attributes
+    ----------
+    ranks : Ranks or None
+        The processes that train together, each on its own batches.
     """
+
+    ranks: Any = None
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from .._data.fields import checked
-from .._data.validation import check_integer
+from .._data.validation import check_choice, check_integer
 
 __all__ = ["Streaming"]
 
@@ -58,6 +58,13 @@ class Streaming(BaseEstimator):
         Steps after which the state is saved, rounded to whole buffers; None saves once per epoch.
     shards_at_once : int, default=8
         Number of shards that are read in turn.
+    distributed : None, "torch" or "dask", default=None
+        Whether several processes ("ranks") train one network together, data-parallel on CPUs:
+        "torch" stands for those that ``torchrun`` has started, or the present process group of
+        `torch.distributed`, which all call `fit` with the same arguments; "dask" for all workers of
+        the present Dask client, on which one `fit` in the client starts a task each. Each rank
+        reads its own shards, `buffer_rows` at a time. A step is on `batch_size` rows of all ranks
+        together, and gradients are summed over ranks.
 
     See Also
     --------
@@ -86,3 +93,6 @@ class Streaming(BaseEstimator):
     checkpoint: str | None = checked(None, _check_folder, optional=True)
     steps_per_checkpoint: int | None = checked(None, check_integer, low=1, optional=True)
     shards_at_once: int = checked(8, check_integer, low=1)
+    distributed: str | None = checked(
+        None, check_choice, optional=True, choices=("torch", "dask"), other="None or "
+    )

@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
+from sklearn_mlloss.streaming import RowSource, Streaming
 
 pytestmark = [
     pytest.mark.slow,
@@ -134,6 +135,54 @@ def test_a_cluster_predicts_by_partition(client, alone):
     np.testing.assert_array_equal(alone.predict_proba(rows).compute(), expected)
     frame = alone.predict_frame(dd.from_dask_array(rows)).compute()
     np.testing.assert_array_equal(frame["probability"].to_numpy(), expected)
+
+
+def network(settings, **params):
+    fixed = {"hidden_layer_sizes": (8,), "max_epochs": 3, "early_stopping": False, "mixup": 0}
+    fixed |= {"dropout": 0, "input_dropout": 0, "precision": "float64", "random_state": 0}
+    return MultiLabelNetClassifier(streaming=settings, **(fixed | params))
+
+
+def test_workers_train_one_network_together(client):
+    da = pytest.importorskip("dask.array")
+    rows = [da.from_array(part, chunks=(len(X) // 5, -1)) for part in (X, Y)]
+    settings = Streaming(distributed="dask")
+    fitted = network(settings, batch_size=2 * len(X)).fit(*rows)
+    expected = network(None, batch_size=len(X)).fit(X, Y)
+    np.testing.assert_allclose(fitted.predict_proba(X), expected.predict_proba(X), atol=1e-9)
+    bad = X.copy()
+    bad[len(X) - 1, 2] = np.inf
+    with pytest.raises((ValueError, RuntimeError), match="partition 4 of X, row 59, X column 2"):
+        network(settings).fit(da.from_array(bad, chunks=rows[0].chunks), rows[1])
+
+
+def test_a_network_survives_the_death_of_a_worker(client, tmp_path):
+    class Deadly(RowSource):
+        """Kills the process that reads shard 1 for the third time."""
+
+        def __init__(self, name):
+            self.parts, self.folder = (X, Y), tmp_path / name
+            self.folder.mkdir()
+
+        def shards(self):
+            return ["first", "second", "third", "fourth"]
+
+        def read(self, shard):
+            if shard == 1 and self.folder.name == "deadly":
+                (self.folder / str(n := len(list(self.folder.iterdir())))).touch()
+                if n == 2:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            yield X[shard::4], Y[shard::4], None
+
+    def fit(name):
+        folder = str(tmp_path / f"state of {name}")
+        settings = Streaming(buffer_rows=20, checkpoint=folder, distributed="dask")
+        return network(settings, dropout=0.5, batch_size=16).fit(Deadly(name)).predict_proba(X)
+
+    expected = fit("harmless")
+    workers = set(client.scheduler_info()["workers"])
+    np.testing.assert_array_equal(fit("deadly"), expected)
+    assert set(client.scheduler_info()["workers"]) != workers
 
 
 def test_a_search_survives_the_death_of_a_worker(client, alone):

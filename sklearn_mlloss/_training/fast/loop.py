@@ -139,6 +139,7 @@ class FusedTraining:
         """Train on each batch; return the mean loss over rows."""
         self.step.begin_epoch()
         loss, table, like = self.criterion.loss, batches.table, self.flat.values
+        ranks = batches.ranks
         total = torch.zeros((), dtype=torch.float64, device=like.device)
         widest = max(table.n_features, self.n_inputs, self.noise.width)
         self._encode(table)
@@ -167,6 +168,8 @@ class FusedTraining:
                 strict=True,
             )
             for x, outputs, masks, deviations, *sides in parts:
+                if ranks is not None:
+                    ranks.begin_step()
                 units, gradients, ones = self._buffers(len(x))
                 self._forward(x, masks, units, outputs)
                 if self.linear is not None:
@@ -174,16 +177,20 @@ class FusedTraining:
                 if closed:
                     g = self._gradient(outputs, sides)
                 else:
-                    g, value = self._differentiate(outputs, sides)
+                    g, value = self._differentiate(outputs, sides, ranks)
                     total += value * len(x)
+                if ranks is not None:
+                    g = ranks.share_of(g, loss)
                 if self.linear is not None:
                     self.linear.learn(deviations, g)
                 self._backward(x, masks, gradients, ones, g)
+                if ranks is not None:
+                    ranks.add(self.flat.gradients)
                 self.step()
             if closed:
                 for goal in goals:
                     total += goal.sum_of(loss.objective(logits, goal.targets), sizes)
-        return float(total) / len(table)
+        return float(total) / max(len(table), 1)
 
     @torch.no_grad()
     def evaluate(self, batches: Batches, outputs: list[Tensor]) -> float:
@@ -287,12 +294,18 @@ class FusedTraining:
         gradients = []
         for y, w, share in sides:
             g: Any = self.criterion.loss.gradient(outputs, y)
-            factor = share / len(outputs)
+            factor = share / max(len(outputs), 1)  # one of several ranks may have no rows
             gradients.append(g.mul_(factor if w is None else (w * factor).unsqueeze(1)))
         return reduce(Tensor.add_, gradients)
 
-    def _differentiate(self, outputs: Tensor, sides: list[Side]) -> tuple[Tensor, Tensor]:
+    def _differentiate(
+        self, outputs: Tensor, sides: list[Side], ranks: Any = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the gradient of the loss by the outputs, by autograd, and the loss."""
+        if ranks is not None and not self.criterion.loss.row_wise:
+            return ranks.differentiate(self.criterion, outputs, sides)
+        if not len(outputs):
+            return outputs, outputs.sum()
         leaf = outputs.detach().requires_grad_()
         with torch.enable_grad():
             value: Any = sum(share * self.criterion(leaf, y, w) for y, w, share in sides)
@@ -415,7 +428,7 @@ def _describe(module: MLP) -> list:
 def _chunks(batches: Batches, width: int) -> Iterator[tuple[Tensor, list[int]]]:
     """Yield the rows of several batches, and how many each has."""
     order, sizes = batches.order(), batches.sizes()
-    start, at_once = 0, max(1, CHUNK // (sizes[0] * width * 4))
+    start, at_once = 0, max(1, CHUNK // (max(1, sizes[0]) * width * 4))
     for first in range(0, len(sizes), at_once):
         some = sizes[first : first + at_once]
         yield order[start : start + sum(some)], some

@@ -29,10 +29,10 @@ class Buffers:
     source : RowSource
     convert : callable (X, y, weight, shard, start) -> (X, Y, weight, rows)
         Returns the rows of a block that count, and which these are.
-    n_rows : int
-        Number of rows of all buffers.
-    most : int
-        Largest number of rows of a buffer.
+    shards : list of int
+        Which shards are read.
+    sizes : list of int
+        Numbers of rows of the buffers of an epoch: of all rows of the shards together.
     at_once : int
         Number of shards that are read in turn.
     places, held_out : ndarray of shape (n_sample, 2), ndarray of bool
@@ -42,18 +42,12 @@ class Buffers:
 
     source: RowSource
     convert: Callable[..., Part]
-    n_rows: int
-    most: int
+    shards: list[int]
+    sizes: list[int]
     at_once: int
     places: np.ndarray
     held_out: np.ndarray
     seed: int
-
-    def sizes(self) -> list[int]:
-        """Return the number of rows of each buffer, as equal as can be."""
-        n = -(-self.n_rows // self.most)
-        size, larger = divmod(self.n_rows, n)
-        return [size + 1] * larger + [size] * (n - larger)
 
     def epoch(self, epoch: int, first: int = 0) -> Generator[tuple[Rows, np.ndarray]]:
         """Yield the buffers of an epoch from the given one on, and their places in the sample.
@@ -98,7 +92,7 @@ class Buffers:
 
     def _filled(self, epoch: int, stopped: threading.Event) -> Iterator[tuple[Rows, np.ndarray]]:
         parts: list[Part] = []
-        n, total, sizes = 0, 0, self.sizes()
+        n, total, sizes = 0, 0, list(self.sizes)
         for part in self._parts(epoch):
             if stopped.is_set():
                 return
@@ -111,16 +105,15 @@ class Buffers:
                 # A copy: a view would keep the whole buffer.
                 parts = [_rows(last, np.arange(len(last[1]) - n, len(last[1])))]
                 yield Rows(X, Y, weight), position
-        if sizes or total != self.n_rows:
+        if sizes or total != sum(self.sizes):
             raise ValueError(
-                f"X has {total} rows to train on in a later pass and {self.n_rows} in the first "
-                "one: let it yield the same rows each time"
+                f"X has {total} rows to train on in a later pass and {sum(self.sizes)} in the "
+                "first one: let it yield the same rows each time"
             )
 
     def _parts(self, epoch: int) -> Iterator[Part]:
         """Yield blocks of rows of several shards in turn."""
-        n_shards = len(self.source.shards())
-        order = np.random.default_rng([self.seed, epoch]).permutation(n_shards).tolist()
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.shards).tolist()
         open_ = [self._shard(shard) for shard in order[: self.at_once]]
         waiting = iter(order[self.at_once :])
         while open_:

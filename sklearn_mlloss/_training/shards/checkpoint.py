@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..._data.messages import LONGEST, describe
+from .ranks import Ranks
 
 __all__ = ["Checkpoint"]
 
@@ -21,15 +23,36 @@ class Checkpoint:
     folder : str
     key : str
         Hash of the parameters and the shards of the fit.
+    ranks : Ranks, optional
+        The first of them reads and writes the files, and all call each method.
     """
 
     names = ("start", "state")
 
-    def __init__(self, folder: str, key: str):
-        self.folder, self.key = Path(folder), key
+    def __init__(self, folder: str, key: str, ranks: Ranks | None = None):
+        self.folder, self.key, self.ranks = Path(folder), key, ranks
 
     def load(self, name: str) -> Any:
         """Return what was saved under a name, or None; raise if it is of another fit."""
+        if self.ranks is None:
+            return self._load(name)
+        return self.ranks.first(self._by_first(lambda: self._load(name)))
+
+    def save(self, name: str, content: Any) -> None:
+        """Save something, which replaces what was saved under the name as a whole."""
+        self._by_first(lambda: self._save(name, content))
+
+    def remove(self) -> None:
+        """Remove the files, and the folder if nothing else is in it."""
+        self._by_first(self._remove)
+
+    def _by_first(self, function: Callable[[], Any]) -> Any:
+        if self.ranks is None:
+            return function()
+        is_first = self.ranks.rank == 0
+        return self.ranks.together(function if is_first else lambda: None)
+
+    def _load(self, name: str) -> Any:
         path = self._path(name)
         if not path.exists():
             return None
@@ -41,8 +64,7 @@ class Checkpoint:
             )
         return saved["content"]
 
-    def save(self, name: str, content: Any) -> None:
-        """Save something, which replaces what was saved under the name as a whole."""
+    def _save(self, name: str, content: Any) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self._path(name)
         part = path.with_suffix(".part")
@@ -58,8 +80,7 @@ class Checkpoint:
             ) from error
         os.replace(part, path)
 
-    def remove(self) -> None:
-        """Remove the files, and the folder if nothing else is in it."""
+    def _remove(self) -> None:
         for name in self.names:
             self._path(name).unlink(missing_ok=True)
         if self.folder.exists() and not any(self.folder.iterdir()):

@@ -28,16 +28,19 @@ from ..batches import Table, to_tensors
 from ..build import auto_batch_size, make_loss
 from ..cache import hash_code
 from ..device import call_seeded, resolve_device, torch_defaults
+from ..fast.loop import can_fuse
 from ..fit import Prepared, Trained, prepare, warn_of_early_end
 from ..linear import deviations_of
 from ..net import TableNet
 from ..parameters import PRECISIONS, check_params
 from .buffers import Buffers
 from .checkpoint import Checkpoint
-from .survey import Survey, convert, survey
+from .ranks import Ranks, equal_sizes, joined_ranks
+from .survey import Survey, convert, count, finish
 from .tables import Position, train_on_tables
+from .workers import fit_on_workers
 
-__all__ = ["fit_by_shards"]
+__all__ = ["fit_by_shards", "fitted_attributes"]
 
 # Seconds between two lines of progress.
 PAUSE = 5.0
@@ -54,7 +57,6 @@ def fit_by_shards(estimator: Any, X: Any, y: Any, sample_weight: Any, groups: An
     X, y, sample_weight, groups : as `fit` got them
     """
     with unchanged_on_error(estimator), torch_defaults():
-        estimator.__dict__.pop("oof_scores_", None)
         settings = Streaming() if estimator.streaming is None else estimator.streaming
         if not isinstance(settings, Streaming):
             raise TypeError(
@@ -65,16 +67,28 @@ def fit_by_shards(estimator: Any, X: Any, y: Any, sample_weight: Any, groups: An
         check_params(estimator)
         _check_fits(estimator, groups)
         source = make_source(X, y, sample_weight)
+        for name in fitted_attributes(estimator):
+            if name.endswith("_") or name in ("_inputs", "_targets", "_entropy"):
+                delattr(estimator, name)
+        if settings.distributed == "dask":
+            vars(estimator).update(fit_on_workers(estimator, X, y, sample_weight))
+            return
         device = resolve_device(estimator.device)
         estimator._dtype = PRECISIONS[estimator.precision]
-        checkpoint = None
-        if settings.checkpoint is not None:
-            key = _key_of(estimator, settings, source)
-            checkpoint = Checkpoint(settings.checkpoint, key)
-        found = _survey(estimator, source, settings, checkpoint)
-        _Fit(estimator, source, settings, checkpoint, found, device).run()
-        if checkpoint is not None:
-            checkpoint.remove()
+        with joined_ranks(settings.distributed is not None) as ranks:
+            if ranks is not None:
+                _check_ranks(estimator, source, device, ranks)
+            checkpoint = None
+            if settings.checkpoint is not None:
+                key = _key_of(estimator, settings, source, 1 if ranks is None else ranks.size)
+                checkpoint = Checkpoint(settings.checkpoint, key, ranks)
+            found = _survey(estimator, source, settings, checkpoint, ranks)
+            _Fit(estimator, source, settings, checkpoint, found, device, ranks).run()
+            if ranks is not None:
+                # The same to the last bit, whatever machines they run on.
+                vars(estimator).update(ranks.first(fitted_attributes(estimator)))
+            if checkpoint is not None:
+                checkpoint.remove()
 
 
 def _check_fits(estimator: Any, groups: Any) -> None:
@@ -95,32 +109,71 @@ def _check_fits(estimator: Any, groups: Any) -> None:
         )
 
 
-def _key_of(estimator: Any, settings: Streaming, source: RowSource) -> str:
+def _check_ranks(estimator: Any, source: RowSource, device: torch.device, ranks: Ranks) -> None:
+    """Raise for what does not work on several ranks."""
+    n_shards = len(source.shards())
+    if n_shards < ranks.size:
+        raise ValueError(
+            f"X has {n_shards} shard(s) for {ranks.size} ranks: write more files or row groups, or "
+            "start fewer processes"
+        )
+    for name, possible in (("module", (None,)), ("normalization", (None, "layer"))):
+        value = getattr(estimator, name)
+        if value not in possible:
+            raise ValueError(
+                f"{name}={describe(value)} does not work with several ranks: set {name}=None, or "
+                "train in one process"
+            )
+    if device.type != "cpu":
+        raise ValueError(f"several ranks train on the CPU, got device={device}: set device='cpu'")
+
+
+def fitted_attributes(estimator: Any) -> dict[str, Any]:
+    """Return the attributes that are not parameters."""
+    params = estimator.get_params(deep=False)
+    return {name: value for name, value in vars(estimator).items() if name not in params}
+
+
+def _key_of(estimator: Any, settings: Streaming, source: RowSource, n_ranks: int) -> str:
     params = {k: v for k, v in estimator.get_params().items() if k.partition("__")[0] not in
               WITHOUT_EFFECT}  # fmt: skip
     fixed = {k: v for k, v in settings.get_params().items() if k != "checkpoint"}
-    return hash_code([params, fixed, type(source).__name__, source.shards()])
+    return hash_code([params, fixed, type(source).__name__, source.shards(), n_ranks])
 
 
 def _survey(
-    estimator: Any, source: RowSource, settings: Streaming, checkpoint: Checkpoint | None
+    estimator: Any,
+    source: RowSource,
+    settings: Streaming,
+    checkpoint: Checkpoint | None,
+    ranks: Ranks | None,
 ) -> Survey:
     """Make the pass over all rows, unless its results have been saved."""
-    saved = None if checkpoint is None else checkpoint.load("start")
-    fitted = [name for name in vars(estimator) if name.endswith("_")]
-    for name in (*fitted, "_inputs", "_targets", "_entropy"):
-        vars(estimator).pop(name, None)
-    if saved is not None:
-        found, attributes = saved
-        vars(estimator).update(attributes)
-        return found
-    before = set(vars(estimator))
-    estimator._entropy = draw_entropy(estimator.random_state)
-    found = survey(estimator, source, settings.sample_rows)
-    if checkpoint is not None:
-        names = set(vars(estimator)) - before
-        checkpoint.save("start", (found, {name: vars(estimator)[name] for name in names}))
-    return found
+    saved: Any = None if checkpoint is None else checkpoint.load("start")
+    if saved is None:
+        estimator._entropy = draw_entropy(estimator.random_state)
+        found = _pass(estimator, source, settings, ranks)
+        saved = found, fitted_attributes(estimator)
+        if ranks is not None:
+            saved = ranks.first(saved)
+        if checkpoint is not None:
+            checkpoint.save("start", saved)
+    everywhere, attributes = saved
+    vars(estimator).update(attributes)
+    return everywhere
+
+
+def _pass(
+    estimator: Any, source: RowSource, settings: Streaming, ranks: Ranks | None
+) -> Survey | None:
+    """Return what all rows are like, of several ranks on the first one only."""
+    shards, size = range(len(source.shards())), settings.sample_rows
+    if ranks is None:
+        return finish(estimator, [count(estimator, source, size, shards)])
+    estimator._entropy = ranks.first(estimator._entropy)
+    part = ranks.together(lambda: count(estimator, source, size, shards[ranks.rank :: ranks.size]))
+    parts = ranks.gather(part)
+    return ranks.together(lambda: None if parts is None else finish(estimator, parts))
 
 
 class _Fit:
@@ -134,6 +187,7 @@ class _Fit:
     checkpoint : Checkpoint or None
     found : Survey
     device : torch.device
+    ranks : Ranks or None
     """
 
     def __init__(
@@ -144,9 +198,11 @@ class _Fit:
         checkpoint: Checkpoint | None,
         found: Survey,
         device: torch.device,
+        ranks: Ranks | None,
     ):
         self.estimator, self.source, self.settings = estimator, source, settings
         self.checkpoint, self.found, self.device = checkpoint, found, device
+        self.ranks, self.rank = ranks, 0 if ranks is None else ranks.rank
         self.seeds = estimator._seeds(0)
 
     def run(self) -> None:
@@ -200,9 +256,11 @@ class _Fit:
         n_rows = found.n_rows - len(held)
         is_held = np.zeros(len(found.places), dtype=bool)
         is_held[held] = True
+        shards, sizes = self._divide(found.places[held, 0])
         buffers = Buffers(
-            self.source, partial(_converted, estimator, found, self.source.shards()), n_rows,
-            settings.buffer_rows, settings.shards_at_once, found.places, is_held, self.seeds[1],
+            self.source, partial(_converted, estimator, found, self.source.shards()),
+            shards[self.rank], sizes[self.rank], settings.shards_at_once, found.places, is_held,
+            self.seeds[1],
         )  # fmt: skip
         plan = estimator._plan(loss, self.device)
         auto = is_auto(estimator.batch_size)
@@ -210,18 +268,24 @@ class _Fit:
         n_checks = 1
         if settings.steps_per_check is not None:
             n_checks = round(steps / settings.steps_per_check)
-            n_checks = min(len(buffers.sizes()), max(1, n_checks))
+            n_checks = min(len(buffers.sizes), max(1, n_checks))
         plan.params.max_epochs = estimator.max_epochs * n_checks
+        plan.params.verbose = estimator.verbose if self.rank == 0 else 0
         valid = held_out if estimator.early_stopping else None
         ready = prepare(plan, found.sample[train], valid, self.seeds, n_rows=n_rows)
         state = None if self.checkpoint is None else self.checkpoint.load("state")
         net, position = (ready.net, Position()) if state is None else state
-        tables = _Tables(net, buffers, ready, train, self.device, self.seeds[1], n_checks)
+        if self.ranks is not None:
+            self._check_engine(net)
+            self.ranks.share_weights(net.module_)
+        args = sizes, ready, train, self.device, self.seeds[1], n_checks, self.ranks
+        tables = _Tables(net, buffers, *args)
         net.held_out_deviations_ = tables.of_valid
-        report = _Report(estimator, tables.n_rows, settings, steps, tables.n_tables)
+        report = _Report(estimator, n_rows, settings, steps, tables.n_tables)
 
         def done(net: TableNet, position: Position) -> None:
-            report.show(position)
+            if self.rank == 0:
+                report.show(position)
             if self.checkpoint is not None and report.is_due(position):
                 # The same steps with and without an interruption here.
                 net._unfuse()
@@ -238,6 +302,36 @@ class _Fit:
             )
         finally:
             net.to("cpu")
+
+    def _divide(self, held_out: np.ndarray) -> tuple[list[list[int]], list[list[int]]]:
+        """Return the shards of each rank, and the sizes of its buffers: as many for each.
+
+        `held_out` are the shards of the held-out rows.
+        """
+        n_ranks = 1 if self.ranks is None else self.ranks.size
+        n_shards = len(self.source.shards())
+        shards = [list(range(rank, n_shards, n_ranks)) for rank in range(n_ranks)]
+        left = dict(self.found.counts)
+        for shard in held_out.tolist():
+            left[shard] -= 1
+        rows = [sum(left[shard] for shard in some) for some in shards]
+        if not all(rows):
+            raise ValueError(
+                f"rank {rows.index(0)} of {n_ranks} has no rows in its shards "
+                f"{shards[rows.index(0)][:10]}: write more files or row groups, or start fewer "
+                "processes"
+            )
+        n_tables = -(-max(rows) // self.settings.buffer_rows)
+        return shards, [equal_sizes(n, n_tables) for n in rows]
+
+    def _check_engine(self, net: TableNet) -> None:
+        if not can_fuse(net.module_, net.criterion_, net.optimizer_):
+            estimator = self.estimator
+            raise ValueError(
+                f"loss={describe(estimator.loss)} with optimizer={describe(estimator.optimizer)} "
+                "does not work with several ranks, since it has parameters of its own or groups of "
+                "parameters: train in one process"
+            )
 
 
 def _converted(
@@ -257,15 +351,19 @@ class _Tables:
         self,
         net: TableNet,
         buffers: Buffers,
+        sizes: list[list[int]],
         ready: Prepared,
         train: np.ndarray,
         device: torch.device,
         seed: int,
         n_checks: int,
+        ranks: Ranks | None,
     ):
-        self.net, self.buffers, self.device, self.seed = net, buffers, device, seed
-        self.n_rows, self.n_tables = buffers.n_rows, len(buffers.sizes())
-        self.n_checks = n_checks
+        self.net, self.buffers, self.device = net, buffers, device
+        self.sizes, self.n_checks, self.ranks = sizes, n_checks, ranks
+        self.n_rows, self.n_tables = sum(map(sum, sizes)), len(sizes[0])
+        # Others for each rank, so that dropout is.
+        self.seed = [seed] if ranks is None else [seed, ranks.rank]
         of_train, self.of_valid = ready.known
         # The linear part has seen the rows of the sample.
         self.known: Tensor | None = None
@@ -287,8 +385,12 @@ class _Tables:
                     if self.known is not None:
                         inside = torch.from_numpy(np.flatnonzero(places >= 0))
                         known[inside] = self.known[torch.from_numpy(places)[inside]]
-                seed = np.random.SeedSequence([self.seed, epoch, number]).generate_state(1)[0]
+                seed = np.random.SeedSequence([*self.seed, epoch, number]).generate_state(1)[0]
                 yield self._table(rows, known), int(seed)
+
+    def sizes_of(self, table: int) -> list[int]:
+        """Return the numbers of rows of the tables of all ranks with this number."""
+        return [sizes[table] for sizes in self.sizes]
 
     def ends_check(self, table: int) -> bool:
         """Return whether there is a check after the table of this number."""

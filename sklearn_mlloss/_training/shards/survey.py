@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..._data.sources import RowSource
 from ..._data.targets import TargetCodec
 from ..._data.weights import check_weight, counting_rows, drop_unweighted
 
-__all__ = ["Survey", "convert", "survey"]
+__all__ = ["Survey", "convert", "count", "finish"]
 
 # Rows that are collected at least before some are dropped again.
 SLACK = 2**12
@@ -27,30 +27,41 @@ class Survey:
 
     Attributes
     ----------
-    sizes : list of int
-        Rows of each shard, also those without an observed label.
-    n_rows : int
-        Rows with an observed label of positive weight.
+    counts : dict of int to int
+        Rows of each shard with an observed label of positive weight.
     observed, positive : ndarray of shape (n_labels,)
         Total weight of the observed and of the positive entries of each label, unscaled.
     soft : bool
         Whether some entries are missing or between 0 and 1.
-    scale : float
-        Factor that gives weights the mean 1.
+    weight, n_weights : float, int
+        Sum and number of the weights that count.
+    targets : TargetCodec or None
+        None if there was no row.
     sample : Rows
         With scaled weights.
     places : ndarray of int, shape (n_sample, 2)
         Shard, and row within it, of each row of the sample, in ascending order.
     """
 
-    sizes: list[int] = field(default_factory=list)
-    n_rows: int = 0
+    counts: dict[int, int] = field(default_factory=dict)
     observed: Any = 0.0
     positive: Any = 0.0
     soft: bool = False
-    scale: float = 1.0
+    weight: float = 0.0
+    n_weights: int = 0
+    targets: TargetCodec | None = None
     sample: Any = None
     places: Any = None
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows of all shards."""
+        return sum(self.counts.values())
+
+    @property
+    def scale(self) -> float:
+        """Factor that gives weights the mean 1."""
+        return self.n_weights / self.weight if self.weight else 1.0
 
 
 class _Sample:
@@ -91,56 +102,83 @@ class _Sample:
         return places[order], *(None if c is None else _take(c, order) for c in columns)
 
 
-def survey(estimator: Any, source: RowSource, size: int) -> Survey:
-    """Pass over all rows; set the kind of y and the columns of X of the estimator.
+def count(estimator: Any, source: RowSource, size: int, shards: Sequence[int]) -> Survey:
+    """Pass over the rows of some shards.
 
     Parameters
     ----------
     estimator : MultiLabelNetClassifier
+        Gets the kind of y and the columns of X of the first rows.
     source : RowSource
     size : int
         Rows of the sample.
+    shards : sequence of int
 
     Returns
     -------
     Survey
+        For `finish`.
     """
-    found, sample = Survey(), _Sample(size)
-    total, count, targets = 0.0, 0, None
-    names = source.shards()
-    for shard, name in enumerate(names):
-        draw = np.random.default_rng([estimator._entropy, shard])
-        start = 0
+    found, names = Survey(sample=_Sample(size)), source.shards()
+    for shard in shards:
+        draw, name = np.random.default_rng([estimator._entropy, shard]), names[shard]
+        start = kept = 0
         for X, y, weight in source.read(shard):
             n = int(np.shape(X)[0])
             if not n:
                 continue
-            if targets is None:
-                targets = _begin(estimator, X, y, f"{name}, rows {start} to {start + n - 1}")
-            _, Y, w, rows = convert(estimator, targets, X, y, weight, name, start)
+            if found.targets is None:
+                found.targets = _begin(estimator, X, y, f"{name}, rows {start} to {start + n - 1}")
+            _, Y, w, rows = convert(estimator, found.targets, X, y, weight, name, start)
             found.soft |= Y.dtype.kind == "f"
             if w is not None:
                 counts = w > 0 if w.ndim == 1 else (w > 0) & (Y >= 0)
-                total, count = total + float(w[counts].sum()), count + int(counts.sum())
+                found.weight += float(w[counts].sum())
+                found.n_weights += int(counts.sum())
             one = np.ones(len(Y)) if w is None else w
             mass = (one if one.ndim == 2 else one[:, None]) * (Y >= 0)  # NaN is not
             found.observed = found.observed + mass.sum(axis=0)
             found.positive = found.positive + (mass * np.nan_to_num(Y)).sum(axis=0)
-            found.n_rows += len(rows)
+            kept += len(rows)
             numbers = draw.random(n)[rows]
             places = np.column_stack([np.full(len(rows), shard), start + rows])
-            sample.add(numbers, places, _take(X, rows), Y, w)
+            found.sample.add(numbers, places, _take(X, rows), Y, w)
             start += n
-        found.sizes.append(start)
-    if targets is None or not found.n_rows:
+        found.counts[shard] = kept
+    return found
+
+
+def finish(estimator: Any, parts: Sequence[Survey]) -> Survey:
+    """Return what the passes over all shards have found; set what y and X are like.
+
+    Parameters
+    ----------
+    estimator : MultiLabelNetClassifier
+    parts : sequence of Survey
+        As `count` returned them.
+    """
+    found, *others = [part for part in parts if part.targets is not None] or parts
+    if not any(part.n_rows for part in parts):
         raise ValueError(
-            f"X has no row to learn from in its {len(names)} shard(s): they are empty, or y is "
-            "missing or the weight 0 in all rows"
+            f"X has no row to learn from in its {sum(len(p.counts) for p in parts)} shard(s): they "
+            "are empty, or y is missing or the weight 0 in all rows"
         )
-    found.places, X, Y, w = sample.joined()
+    for part in others:
+        found.soft |= part.soft
+        found.observed, found.positive = (
+            found.observed + part.observed,
+            found.positive + part.positive,
+        )
+        found.weight, found.n_weights = (
+            found.weight + part.weight,
+            found.n_weights + part.n_weights,
+        )
+        found.sample.parts += part.sample.parts
+    found.counts = {shard: n for part in parts for shard, n in part.counts.items()}
+    found.places, X, Y, w = found.sample.joined()
+    estimator._set_targets(found.targets)
     # Again, with the categories of all shards.
     inputs = estimator._check_X(X, reset=True)
-    found.scale = count / total if total else 1.0
     found.sample = Rows(inputs, Y, None if w is None else w * found.scale)
     return found
 
@@ -158,7 +196,6 @@ def _begin(estimator: Any, X: Any, y: Any, where: str) -> TargetCodec:
             "training by shards takes an indicator with one column per label as y, got a 1-D y "
             f"of {targets.describe()}: give one column of 0 and 1 per class"
         )
-    estimator._set_targets(targets)
     return targets
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from ..divergence import Diverged, check_end, go_back, names_not_finite
 from ..fit import Trained
 from ..linear import mix_with_linear
 from ..net import TableNet
+from .ranks import Ranks
 
 __all__ = ["Position", "Tables", "train_on_tables"]
 
@@ -26,14 +27,20 @@ class Tables(Protocol):
     Attributes
     ----------
     n_rows, n_tables : int
-        Those of one epoch.
+        Those of one epoch, the rows of all ranks together.
+    ranks : Ranks or None
+        The processes that train the net together.
     """
 
     n_rows: int
     n_tables: int
+    ranks: Ranks | None
 
     def epoch(self, epoch: int, first: int) -> Generator[tuple[Table, int]]:
         """Yield the tables of an epoch from the given one on, each with a seed."""
+
+    def sizes_of(self, table: int) -> list[int]:
+        """Return the numbers of rows of the tables of all ranks with this number."""
 
     def ends_check(self, table: int) -> bool:
         """Return whether there is a check after the table of this number."""
@@ -51,10 +58,13 @@ class Position:
         Sum of the losses of the rows since the last check, and their number.
     n_checks : int
         Checks made.
+    begun : bool
+        Whether there was a table since the last check.
     """
 
     epoch: int = 0
     table: int = 0
+    begun: bool = False
     loss: float = 0.0
     n_rows: int = 0
     n_checks: int = 0
@@ -144,35 +154,61 @@ def _pass_over(
     while position.epoch < n_epochs:
         # The reader ends with the pass, whatever ends it.
         with closing(tables.epoch(position.epoch, position.table)) as stream:
-            for table, seed in stream:
-                is_check = tables.ends_check(position.table)
-                position.table += 1
-                if position.table == tables.n_tables:
-                    position.epoch, position.table = position.epoch + 1, 0
-                _train_on(net, table, seed, valid, position, is_check)
+            for table, seed in _together(stream, tables.ranks):
+                _train_on(net, tables, table, seed, valid, position)
                 done(net, position)
 
 
+def _together(
+    stream: Iterator[tuple[Table, int]], ranks: Ranks | None
+) -> Iterator[tuple[Table, int]]:
+    """Yield tables; if reading fails on one rank, raise on all."""
+    if ranks is None:
+        yield from stream
+        return
+    while True:
+        item = ranks.together(lambda: next(stream, None))
+        if item is None:  # on all ranks: they have as many tables
+            return
+        yield item
+
+
 def _train_on(
-    net: TableNet, table: Table, seed: int, valid: Table | None, position: Position, is_check: bool
+    net: TableNet,
+    tables: Tables,
+    table: Table,
+    seed: int,
+    valid: Table | None,
+    position: Position,
 ) -> None:
     """Train on a table, and perhaps end the epoch of the history."""
     datasets: dict[str, Any] = {"dataset_train": table, "dataset_valid": valid}
-    if not position.n_rows:
+    is_check, ranks, number = tables.ends_check(position.table), tables.ranks, position.table
+    position.table += 1
+    if position.table == tables.n_tables:
+        position.epoch, position.table = position.epoch + 1, 0
+    if not position.begun:
+        position.begun = True
         net.notify("on_epoch_begin", **datasets)
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     if net.fused_ is not None:
         net.fused_.encoded = None  # of the last table
-    batches = Batches(table, net.batch_size, shuffle=True, generator=generator)
-    net.run_single_epoch(batches, True, "train", net.train_step)
+    if ranks is None:
+        batches = Batches(table, net.batch_size, shuffle=True, generator=generator)
+        net.run_single_epoch(batches, True, "train", net.train_step)
+    else:
+        batches = ranks.batches(table, tables.sizes_of(number), net.batch_size, generator)
+        ranks.together(lambda: net.run_single_epoch(batches, True, "train", net.train_step))
     position.loss += net.history[-1, "train_loss"] * len(table)
     position.n_rows += len(table)
     if not is_check:
         return
-    net.history.record("train_loss", position.loss / position.n_rows)
+    sums = [position.loss, position.n_rows]
+    loss, n_rows = sums if ranks is None else ranks.total(*sums)
+    net.history.record("train_loss", loss / n_rows)
     held_out = None if valid is None else net.get_iterator(valid, training=False)
     net.run_single_epoch(held_out, False, "valid", net.validation_step)
-    position.loss, position.n_rows = 0.0, 0
+    position.loss, position.n_rows, position.begun = 0.0, 0, False
     position.n_checks += 1
     net.notify("on_epoch_end", **datasets)

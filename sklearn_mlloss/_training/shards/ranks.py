@@ -1,0 +1,200 @@
+"""The processes of `torch.distributed` that train one network together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, distributed
+
+from ...losses import Criterion, Loss
+from ..batches import Batches, Table
+from ..divergence import Diverged
+
+__all__ = ["Ranks", "equal_sizes", "joined_ranks"]
+
+T = TypeVar("T")
+
+
+@contextmanager
+def joined_ranks(wanted: bool) -> Iterator[Ranks | None]:
+    """Yield the ranks, or None for a single process; make the group if torchrun asks for one."""
+    if not wanted:
+        yield None
+        return
+    if distributed.is_initialized():
+        yield Ranks() if distributed.get_world_size() > 1 else None
+        return
+    if not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= set(os.environ):
+        raise ValueError(
+            "Streaming(distributed='torch') needs the processes of torch.distributed: start them "
+            "by torchrun --nproc-per-node=2 script.py, or call init_process_group('gloo') before"
+        )
+    distributed.init_process_group("gloo")
+    try:
+        # It stays for the next fit.
+        yield Ranks() if distributed.get_world_size() > 1 else None
+    except BaseException:
+        # The others may wait for this rank: they get an error, too.
+        distributed.destroy_process_group()
+        raise
+
+
+class Ranks:
+    """The present process among those of the group, and what they exchange.
+
+    Attributes
+    ----------
+    rank, size : int
+    """
+
+    def __init__(self) -> None:
+        self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
+        self.steps: Iterator[list[int]] = iter(())
+        self.sizes: list[int] = []
+
+    # ------------------------------------------------------------------ objects
+
+    def all(self, value: Any) -> list[Any]:
+        """Return the values of all ranks."""
+        values: list[Any] = [None] * self.size
+        distributed.all_gather_object(values, value)
+        return values
+
+    def gather(self, value: Any) -> list[Any] | None:
+        """Return the values of all ranks on the first one, and None on others."""
+        values: list[Any] | None = [None] * self.size if self.rank == 0 else None
+        distributed.gather_object(value, values, dst=0)
+        return values
+
+    def first(self, value: Any) -> Any:
+        """Return the value of the first rank."""
+        values = [value]
+        distributed.broadcast_object_list(values, src=0)
+        return values[0]
+
+    def agree(self, error: Exception | None) -> None:
+        """Raise the error, or one if another rank has an error: none waits for a rank that ended.
+
+        An error of training that diverges is one of all ranks.
+        """
+        errors = self.all(None if error is None else f"{type(error).__name__}: {error}")
+        if error is not None:
+            raise error
+        for rank, text in enumerate(errors):
+            if text is not None:
+                kind = Diverged if text.startswith("Diverged: ") else RuntimeError
+                raise kind(f"rank {rank} failed with {text}")
+
+    def together(self, function: Callable[[], T]) -> T:
+        """Return the value of a function, or raise if it fails on any rank."""
+        value, error = None, None
+        try:
+            value = function()
+        except Exception as reason:  # each source of rows fails in its own way
+            error = reason
+        self.agree(error)
+        return value  # type: ignore[return-value]
+
+    # ------------------------------------------------------------------ tensors
+
+    def share_weights(self, module: torch.nn.Module) -> None:
+        """Give all ranks the parameters and buffers of the first rank."""
+        for tensor in (*module.buffers(), *module.parameters()):
+            distributed.broadcast(tensor.data, src=0)
+
+    def total(self, *values: float) -> list[float]:
+        """Return the sums of some numbers over all ranks."""
+        numbers = torch.tensor(values, dtype=torch.float64)
+        distributed.all_reduce(numbers)
+        return numbers.tolist()
+
+    def add(self, gradients: Tensor) -> None:
+        """Replace the gradients by their sum over all ranks."""
+        distributed.all_reduce(gradients)
+
+    # ------------------------------------------------------------------ steps
+
+    def batches(
+        self, table: Table, sizes: Sequence[int], batch_size: int, generator: torch.Generator
+    ) -> Batches:
+        """Return the batches of a table: as many on each rank, of which some may be empty.
+
+        Parameters
+        ----------
+        table : Table
+        sizes : sequence of int
+            Numbers of rows of the tables of all ranks.
+        batch_size : int
+            Rows of a step of all ranks together, at the most.
+        generator : torch.Generator
+        """
+        own = -(-batch_size // self.size)
+        n_steps = max(-(-size // own) for size in sizes)
+        parts = [equal_sizes(size, n_steps) for size in sizes]
+        self.steps = iter([list(step) for step in zip(*parts, strict=True)])
+        return _Batches(self, table, parts[self.rank], generator)
+
+    def begin_step(self) -> None:
+        """Go on to the next step."""
+        self.sizes = next(self.steps)
+
+    def share_of(self, gradient: Tensor, loss: Loss) -> Tensor:
+        """Return the gradient of the mean over the rows of this rank as that over all rows.
+
+        That of a batch-coupled loss is the latter already, see `differentiate`.
+        """
+        if not loss.row_wise:
+            return gradient
+        return gradient.mul_(self.sizes[self.rank] / sum(self.sizes))
+
+    def differentiate(
+        self, criterion: Criterion, outputs: Tensor, sides: Sequence[Any]
+    ) -> tuple[Tensor, Tensor]:
+        """Return gradient and value of a batch-coupled loss of the rows of all ranks."""
+        if len(sides) > 1:
+            raise ValueError(
+                f"mixup mixes rows within one rank, and {type(criterion.loss).__name__} couples "
+                "those of all ranks: set mixup=0"
+            )
+        ((targets, weight, _),) = sides
+        leaf = self._gather(outputs.detach()).requires_grad_()
+        others = self._gather(targets), None if weight is None else self._gather(weight)
+        with torch.enable_grad():
+            value = criterion(leaf, *others)
+        (gradient,) = torch.autograd.grad(value, leaf)
+        return gradient.split(self.sizes)[self.rank].contiguous(), value.detach()
+
+    def _gather(self, rows: Tensor) -> Tensor:
+        """Return the rows of all ranks, those of each rank together."""
+        padded = rows.new_zeros(max(self.sizes), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        parts = [torch.empty_like(padded) for _ in self.sizes]
+        distributed.all_gather(parts, padded)
+        return torch.cat([part[:n] for part, n in zip(parts, self.sizes, strict=True)])
+
+
+class _Batches(Batches):
+    """Batches of given sizes in a random order of the rows."""
+
+    def __init__(self, ranks: Ranks, table: Table, sizes: list[int], generator: torch.Generator):
+        self.ranks = ranks
+        super().__init__(table, max(1, *sizes), shuffle=True, generator=generator)
+        self._sizes = sizes
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self._sizes)
+
+    def sizes(self) -> list[int]:
+        """Return the number of rows of each batch."""
+        return self._sizes
+
+
+def equal_sizes(n: int, k: int) -> list[int]:
+    """Return the sizes of k parts of n rows, as equal as can be."""
+    size, larger = divmod(n, k)
+    return [size + 1] * larger + [size] * (k - larger)

@@ -1,0 +1,90 @@
+"""What each of two ranks does: fits, of which it saves the models and the rows of each step."""
+
+import os
+import pickle
+import sys
+import warnings
+
+import numpy as np
+import torch
+from sklearn.datasets import make_multilabel_classification
+
+from sklearn_mlloss import MultiLabelNetClassifier
+from sklearn_mlloss._training.shards import ranks
+from sklearn_mlloss.streaming import RowSource, Streaming
+
+LOSSES = ["bce", "softmax_ce", "soft_fbeta", "factorized", "hinge"]
+X, Y = make_multilabel_classification(600, 6, n_classes=4, random_state=0)
+X[:, 0] = np.arange(600)
+
+
+class Parts(RowSource):
+    """Shards of several sizes; those of the second rank may fail."""
+
+    def __init__(self, *stops, fails_after=np.inf):
+        self.starts, self.stops, self.left = (0, *stops), (*stops, 600), fails_after
+
+    def shards(self):
+        return [f"rows to {stop}" for stop in self.stops]
+
+    def read(self, shard):
+        for start in range(self.starts[shard], self.stops[shard], 40):
+            self.left -= 1
+            if self.left < 0:
+                raise OSError("the disk is gone")
+            rows = slice(start, min(start + 40, self.stops[shard]))
+            yield X[rows], Y[rows], None
+
+
+def net(loss="bce", settings=None, **params):
+    fixed = {"hidden_layer_sizes": (16,), "batch_size": 64, "max_epochs": 3, "random_state": 0}
+    fixed |= {"precision": "float64", "linear_part": False, "encoding": "standard"}
+    fixed |= {"mixup": 0, "dropout": 0, "input_dropout": 0, "streaming": settings}
+    return MultiLabelNetClassifier(loss, **(fixed | params))
+
+
+def main(folder):
+    warnings.simplefilter("ignore")
+    rank, steps, plain = int(os.environ["RANK"]), [], ranks._Batches.order
+
+    def noted(batches):
+        order = plain(batches)
+        steps.append((batches.table.rows()[order.numpy(), 0], batches.sizes()))
+        return order
+
+    ranks._Batches.order = noted
+    found = {}
+
+    def note(name, model, *args):
+        steps.clear()
+        try:
+            found[name] = model.fit(*args).predict_proba(X), list(steps)
+        except Exception as error:
+            found[name] = error
+
+    settings = Streaming(buffer_rows=100, sample_rows=250, distributed="torch")
+    for loss in LOSSES:
+        note(loss, net(loss, settings), Parts(300, 550))
+    note("few rows", net("bce", settings), Parts(590))
+    note("fewest rows", net("bce", settings), Parts(596))
+    auto = {"linear_part": "auto", "dropout": 0.5, "mixup": 0.2, "precision": "float32"}
+    auto |= {"decoder": "per_label_threshold"}
+    note("auto", net("bce", settings, **auto), Parts(300, 550))
+    saved = Streaming(**(settings.get_params() | {"checkpoint": f"{folder}/state"}))
+    often = {"streaming": saved.set_params(steps_per_checkpoint=2), **auto}
+    note("saved", net(**often), Parts(300, 550))
+    # Both passes of the second rank are of 7 blocks.
+    note("killed", net(**often), Parts(300, 550, fails_after=12 if rank else np.inf))
+    found["files"] = sorted(os.listdir(f"{folder}/state"))
+    torch.distributed.barrier()
+    note("other", net(**(often | {"batch_size": 32})), Parts(300, 550))
+    note("resumed", net(**often), Parts(300, 550))
+    note("one shard", net("bce", settings), Parts())
+    note("batch norm", net("bce", settings, normalization="batch"), Parts(300))
+    with open(f"{folder}/{rank}.pickle", "wb") as file:
+        pickle.dump(found, file)
+
+
+if __name__ == "__main__":
+    torch.distributed.init_process_group("gloo")
+    main(sys.argv[1])

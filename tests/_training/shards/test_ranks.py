@@ -1,0 +1,123 @@
+"""Training on two ranks against one process with the same batches."""
+
+import importlib.util
+import os
+import pickle
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sklearn_mlloss._training.batches import Batches, to_tensors
+from sklearn_mlloss._training.shards import fit, tables
+from sklearn_mlloss.streaming import Streaming
+
+if not torch.distributed.is_available():
+    pytest.skip("torch is built without torch.distributed", allow_module_level=True)
+SCRIPT = Path(__file__).parent / "ranks_script.py"
+SPEC = importlib.util.spec_from_file_location("ranks_script", SCRIPT)
+script = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(script)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """Return what the script has found on each rank."""
+    folder = tmp_path_factory.mktemp("ranks")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    processes = [
+        subprocess.Popen(
+            [sys.executable, SCRIPT, folder],
+            env=os.environ | {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+                              "MASTER_PORT": port, "OMP_NUM_THREADS": "1"},
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    try:
+        assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+    return [pickle.loads((folder / f"{rank}.pickle").read_bytes()) for rank in range(2)]
+
+
+@pytest.mark.parametrize("name", [*script.LOSSES, "few rows", "fewest rows"])
+def test_two_ranks_equal_one_process_with_the_same_batches(ranks, name, monkeypatch):
+    (proba, first), (other, second) = (found[name] for found in ranks)
+    np.testing.assert_array_equal(proba, other)
+    steps = []  # of each table: the rows of both ranks, and how many each step has
+    for (rows, sizes), (rows_2, sizes_2) in zip(first, second, strict=True):
+        ends, ends_2 = np.cumsum(sizes)[:-1], np.cumsum(sizes_2)[:-1]
+        parts = zip(np.split(rows, ends), np.split(rows_2, ends_2), strict=True)
+        joined = [np.concatenate(pair).astype(int) for pair in parts]
+        steps.append((np.concatenate(joined), [len(part) for part in joined]))
+    sizes = [len(rows) for rows, _ in steps]
+    assert sum(sizes) == 3 * 575 and len(steps) == (12 if name in script.LOSSES else 18)
+    left = iter(steps)
+
+    class Replayed(Batches):
+        def __init__(self, table, *args, **kwargs):
+            super().__init__(table, *args, **kwargs)
+            self._sizes = table.sizes
+
+        def __len__(self):
+            return len(self._sizes)
+
+        def sizes(self):
+            return self._sizes
+
+        def order(self):
+            return torch.arange(len(self.table))
+
+    def epoch(self, number, start):
+        for _ in range(self.n_tables):
+            rows, sizes = next(left)
+            inputs = fit.Rows(script.X[rows].astype(np.float64), script.Y[rows].astype("u1"), None)
+            table = to_tensors(inputs, self.device)
+            table.sizes = sizes
+            yield table, 0
+
+    monkeypatch.setattr(tables, "Batches", Replayed)
+    monkeypatch.setattr(fit._Tables, "epoch", epoch)
+    settings = Streaming(buffer_rows=150 if name in script.LOSSES else 100, sample_rows=250)
+    alone = script.net(name if name in script.LOSSES else "bce", settings)
+    parts = {"few rows": (590,), "fewest rows": (596,)}.get(name, (300, 550))
+    expected = alone.fit(script.Parts(*parts)).predict_proba(script.X)
+    assert next(left, None) is None
+    np.testing.assert_allclose(proba, expected, atol=1e-9)
+
+
+def test_both_ranks_have_the_same_model_with_noise_and_a_linear_part(ranks):
+    (proba, _), (other, _) = (found["auto"] for found in ranks)
+    np.testing.assert_array_equal(proba, other)
+    assert ((proba > 0.5) == script.Y).mean() > 0.7
+
+
+def test_a_failure_of_one_rank_ends_all_and_training_goes_on_to_the_same_result(ranks):
+    assert str(ranks[0]["killed"]) == "rank 1 failed with OSError: the disk is gone"
+    assert str(ranks[1]["killed"]) == "the disk is gone"
+    assert ranks[0]["files"] == ["start.pt", "state.pt"]
+    for found in ranks:
+        assert "holds the state of another fit" in str(found["other"])
+        np.testing.assert_array_equal(found["resumed"][0], found["saved"][0])
+
+
+def test_what_does_not_work_on_several_ranks_is_refused(ranks):
+    for found in ranks:
+        assert "X has 1 shard(s) for 2 ranks" in str(found["one shard"])
+        assert "normalization='batch' does not work with several" in str(found["batch norm"])
+
+
+def test_a_process_alone_is_told_how_to_start_others():
+    with pytest.raises(ValueError, match="torchrun --nproc-per-node=2"):
+        script.net("bce", Streaming(distributed="torch")).fit(script.Parts(300))
