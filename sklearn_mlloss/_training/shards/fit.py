@@ -364,6 +364,8 @@ class _Tables:
         self.n_rows, self.n_tables = sum(map(sum, sizes)), len(sizes[0])
         # Others for each rank, so that dropout is.
         self.seed = [seed] if ranks is None else [seed, ranks.rank]
+        # The net moves to its device, and rows are read on the CPU.
+        self.linear = copy.deepcopy(net.linear_part())
         of_train, self.of_valid = ready.known
         # The linear part has seen the rows of the sample.
         self.known: Tensor | None = None
@@ -379,9 +381,9 @@ class _Tables:
         with closing(self.buffers.epoch(epoch, first)) as buffers:
             for number, (rows, places) in enumerate(buffers, first):
                 rows = self.net.encoder_.transform(rows)
-                linear, known = self.net.linear_part(), None
-                if linear is not None:
-                    known = deviations_of(linear, rows.X)
+                known = None
+                if self.linear is not None:
+                    known = deviations_of(self.linear, rows.X)
                     if self.known is not None:
                         inside = torch.from_numpy(np.flatnonzero(places >= 0))
                         known[inside] = self.known[torch.from_numpy(places)[inside]]
@@ -398,9 +400,8 @@ class _Tables:
         return after > before
 
     def _table(self, rows: Rows, known: Tensor | None) -> Table:
-        linear = self.net.linear_part()
-        if known is None and linear is not None:
-            known = deviations_of(linear, rows.X)
+        if known is None and self.linear is not None:
+            known = deviations_of(self.linear, rows.X)
         return to_tensors(rows, self.device, known)
 
 
