@@ -56,8 +56,8 @@ class Streaming(BaseEstimator):
         can write to the folder can run code here.
     steps_per_checkpoint : int, optional
         Steps after which the state is saved, rounded to whole buffers; None saves once per epoch.
-    shards_at_once : int, default=8
-        Number of shards that are read in turn.
+    shards_at_once : int, default=4
+        Number of shards that are read in turn: more mix rows better, and take more memory.
     distributed : None, "torch" or "dask", default=None
         Whether several processes ("ranks") train one network together, data-parallel on CPUs:
         "torch" stands for those that ``torchrun`` has started, or the present process group of
@@ -92,7 +92,7 @@ class Streaming(BaseEstimator):
     steps_per_check: int | None = checked(None, check_integer, low=1, optional=True)
     checkpoint: str | None = checked(None, _check_folder, optional=True)
     steps_per_checkpoint: int | None = checked(None, check_integer, low=1, optional=True)
-    shards_at_once: int = checked(8, check_integer, low=1)
+    shards_at_once: int = checked(4, check_integer, low=1)
     distributed: str | None = checked(
         None, check_choice, optional=True, choices=("torch", "dask"), other="None or "
     )

@@ -16,15 +16,18 @@ __all__ = ["ParquetRows", "make_source"]
 
 # Rows that are read and checked at a time.
 BLOCK_ROWS = 2**14
+# Bytes of a column that are read at a time.
+BUFFER = 2**16
 # Rows of an array that count as one shard: contiguous on disk.
 SHARD_ROWS = 2**16
 
 
 class ParquetRows(RowSource):
-    """Rows in Parquet files, read with pyarrow's dataset reader.
+    """Rows in Parquet files, read with pyarrow.
 
-    The shards are the row groups of the files: of a row group only one block of rows is decoded at
-    a time. Write files with row groups of 100,000 to 1,000,000 rows.
+    The shards are the row groups of the files, which are read page by page: a row group that is
+    being read takes up to about 2 MB per column, however large it is. Write files with row groups
+    of 100,000 to 1,000,000 rows.
 
     Parameters
     ----------
@@ -90,9 +93,6 @@ class ParquetRows(RowSource):
             raise ValueError(f"features, labels and weight must be different columns, got {twice}")
         for file in files:
             self._check(file, files[0])
-        # A reader decodes the rows that are asked for, instead of a row group at once.
-        options = dataset.ParquetFragmentScanOptions(use_buffered_stream=True, pre_buffer=False)
-        self._scan = {"fragment_scan_options": options, "batch_readahead": 1, "use_threads": False}
         self._groups = [group for file in files for group in file.split_by_row_group()]
 
     def _check(self, file: Any, first: Any) -> None:
@@ -130,8 +130,20 @@ class ParquetRows(RowSource):
         X, y : DataFrame
         sample_weight : ndarray or None
         """
+        from pyarrow import parquet
+
         group = self._groups[shard]
-        for batch in group.to_batches(columns=self.columns, batch_size=BLOCK_ROWS, **self._scan):
+        # The scanner of a dataset decodes a row group at once.
+        reading = {"pre_buffer": False, "buffer_size": BUFFER, "filesystem": group.filesystem}
+        with parquet.ParquetFile(group.path, **reading) as file:
+            yield from self._blocks(
+                file.iter_batches(
+                    BLOCK_ROWS, [group.row_groups[0].id], self.columns, use_threads=False
+                )
+            )
+
+    def _blocks(self, batches: Iterable[Any]) -> Iterator[Block]:
+        for batch in batches:
             frame = batch.to_pandas()
             weight = None if self.weight is None else frame[self.weight].to_numpy()
             yield frame[self.features], frame[self.labels], weight
