@@ -265,10 +265,11 @@ def test_rows_reserved_for_the_decoder():
 
 def test_folds_in_threads():
     Monitor.arm()
-    net = make(cv=30, n_jobs=2, max_epochs=15)
+    net = make(cv=60, n_jobs=2, max_epochs=15)
     with joblib.parallel_config("threading"):
-        found = [at_random_moment(net, X, Y, moment) for moment in (0.3, 0.6)]
-    assert "kept" in found
+        # Until two folds are finished, however busy the machine is.
+        found = (at_random_moment(net, X, Y, moment) for moment in (0.1, 0.4, 1.6, 6.4))
+        assert next(each for each in found if each != "as it was") == "kept"
 
 
 # ------------------------------------------------------------------ other classifiers
@@ -479,11 +480,11 @@ def at_random_moment(model, X, y, moment, presses=1):
                 timer.join()
             except KeyboardInterrupt:
                 pass
-    for _ in range(300):  # threads see that they are to stop
-        if threading.active_count() == threads:
+    for _ in range(1000):  # threads see that they are to stop
+        if threading.active_count() <= threads:
             break
         time.sleep(0.01)
-    assert threading.active_count() == threads and settings() == state
+    assert threading.active_count() <= threads and settings() == state
     if not sent.is_set():
         return "complete"
     assert error is not None, "the interrupt was lost"
@@ -508,12 +509,15 @@ SLOW = {
 
 @pytest.mark.parametrize("name", SLOW)
 def test_at_any_moment_it_is_as_it_was_or_usable(name):
+    start = time.perf_counter()
     SLOW[name]().set_params(max_epochs=1).fit(X, Y)
-    model, found = SLOW[name](), []
-    for moment in np.random.default_rng(1).uniform(0, 0.12, size=10):
-        found.append(at_random_moment(model, X, Y, moment))
-        model = SLOW[name]()
-    assert "complete" not in found and len(found) == 10 and "kept" in found
+    # Of these moments a part is before there is anything to keep.
+    longest = (time.perf_counter() - start) * (0.5 if name == "folds" else 3)
+    found = [
+        at_random_moment(SLOW[name](), X, Y, moment)
+        for moment in np.random.default_rng(1).uniform(0, longest, size=10)
+    ]
+    assert "complete" not in found and "kept" in found
 
 
 def test_at_any_moment_of_the_recommended_way():
