@@ -40,6 +40,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*labels have too few positives"),
     pytest.mark.filterwarnings("ignore:.*still improved when max_epochs"),
     pytest.mark.filterwarnings("ignore:.*learned nothing beyond"),
+    # Python ignores what is raised in a callback of a weak reference; the fit notices it.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 
