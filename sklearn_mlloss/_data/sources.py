@@ -8,7 +8,7 @@ from typing import Any
 
 from .partitions import is_partitioned
 
-__all__ = ["Block", "RowSource", "is_streamed"]
+__all__ = ["Block", "RowSource", "blocks_of", "is_streamed"]
 
 # X, y, and weights or None, as `fit` takes them.
 Block = tuple[Any, Any, Any]
@@ -64,3 +64,12 @@ class RowSource(ABC):
 def is_streamed(X: Any) -> bool:
     """Return whether `fit` reads X by shards, without being told to."""
     return isinstance(X, RowSource) or is_partitioned(X)
+
+
+def blocks_of(source: RowSource, shard: int) -> Iterator[Block]:
+    """Yield the blocks of a shard; if reading fails, the error has a note that names the shard."""
+    try:
+        yield from source.read(shard)
+    except Exception as error:  # each source fails in its own way
+        error.add_note(f"This happened while reading {source.shards()[shard]}.")
+        raise

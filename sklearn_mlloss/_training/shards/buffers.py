@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..._data.rows import Rows
-from ..._data.sources import RowSource
+from ..._data.sources import RowSource, blocks_of
 
 __all__ = ["Buffers"]
 
@@ -134,7 +134,7 @@ class Buffers:
         start = 0
         mine = np.flatnonzero(self.places[:, 0] == shard)
         sampled = self.places[mine, 1]
-        for X, y, weight in self.source.read(shard):
+        for X, y, weight in blocks_of(self.source, shard):
             n = np.shape(X)[0]
             if not n:
                 continue

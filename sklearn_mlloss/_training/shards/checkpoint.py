@@ -22,7 +22,7 @@ class Checkpoint:
     ----------
     folder : str
     key : str
-        Hash of the parameters and the shards of the fit.
+        Hash of the parameters, the shards and the first rows of the fit.
     ranks : Ranks, optional
         The first of them reads and writes the files, and all call each method.
     """
@@ -56,11 +56,19 @@ class Checkpoint:
         path = self._path(name)
         if not path.exists():
             return None
-        saved = torch.load(path, weights_only=False)
-        if saved["key"] != self.key:
+        try:
+            saved = torch.load(path, weights_only=False)
+            key = saved["key"]
+        except Exception as error:  # of torch, pickle, or a file that holds something else
+            raise ValueError(
+                f"checkpoint={describe(str(self.folder))}: {path.name} holds no state of a "
+                f"training: {error!r}. Remove the folder, or give another one"
+            ) from error
+        if key != self.key:
             raise ValueError(
                 f"checkpoint={describe(str(self.folder))} holds the state of another fit, with "
-                "other parameters, versions or shards: remove the folder, or give another one"
+                "other parameters, versions, shards or rows: remove the folder, or give another "
+                "one"
             )
         return saved["content"]
 

@@ -18,7 +18,7 @@ from ..._data.fields import check_fields
 from ..._data.fitting import draw_entropy, unchanged_on_error
 from ..._data.messages import describe
 from ..._data.rows import Rows
-from ..._data.sources import RowSource
+from ..._data.sources import RowSource, blocks_of
 from ..._data.validation import is_auto
 from ...losses import Loss
 from ...model_selection import MultilabelStratifiedShuffleSplit
@@ -77,11 +77,12 @@ def fit_by_shards(estimator: Any, X: Any, y: Any, sample_weight: Any, groups: An
         estimator._dtype = PRECISIONS[estimator.precision]
         with joined_ranks(settings.distributed is not None) as ranks:
             if ranks is not None:
-                _check_ranks(estimator, source, device, ranks)
+                _check_ranks(estimator, settings, source, device, ranks)
             checkpoint = None
             if settings.checkpoint is not None:
-                key = _key_of(estimator, settings, source, 1 if ranks is None else ranks.size)
-                checkpoint = Checkpoint(settings.checkpoint, key, ranks)
+                checkpoint = Checkpoint(
+                    settings.checkpoint, _key_of(estimator, settings, source, ranks), ranks
+                )
             found = _survey(estimator, source, settings, checkpoint, ranks)
             _Fit(estimator, source, settings, checkpoint, found, device, ranks).run()
             if ranks is not None:
@@ -109,9 +110,17 @@ def _check_fits(estimator: Any, groups: Any) -> None:
         )
 
 
-def _check_ranks(estimator: Any, source: RowSource, device: torch.device, ranks: Ranks) -> None:
+def _check_ranks(
+    estimator: Any, settings: Streaming, source: RowSource, device: torch.device, ranks: Ranks
+) -> None:
     """Raise for what does not work on several ranks."""
     n_shards = len(source.shards())
+    # Otherwise, a rank may wait for a step that another one does not take.
+    if len(set(ranks.all(hash_code([*_params_of(estimator, settings), n_shards])))) > 1:
+        raise ValueError(
+            "the ranks have different parameters, versions or numbers of shards: call fit with "
+            "the same arguments on all of them"
+        )
     if n_shards < ranks.size:
         raise ValueError(
             f"X has {n_shards} shard(s) for {ranks.size} ranks: write more files or row groups, or "
@@ -134,11 +143,24 @@ def fitted_attributes(estimator: Any) -> dict[str, Any]:
     return {name: value for name, value in vars(estimator).items() if name not in params}
 
 
-def _key_of(estimator: Any, settings: Streaming, source: RowSource, n_ranks: int) -> str:
+def _params_of(estimator: Any, settings: Streaming) -> list[dict[str, Any]]:
+    """Return the parameters that have an effect on the fitted model."""
     params = {k: v for k, v in estimator.get_params().items() if k.partition("__")[0] not in
               WITHOUT_EFFECT}  # fmt: skip
-    fixed = {k: v for k, v in settings.get_params().items() if k != "checkpoint"}
-    return hash_code([params, fixed, type(source).__name__, source.shards(), n_ranks])
+    return [params, {k: v for k, v in settings.get_params().items() if k != "checkpoint"}]
+
+
+def _key_of(estimator: Any, settings: Streaming, source: RowSource, ranks: Ranks | None) -> str:
+    rank, size = (0, 1) if ranks is None else (ranks.rank, ranks.size)
+    shards = source.shards()
+
+    def key() -> str:
+        # Other arrays, columns or files may have the same shards.
+        rows = next(blocks_of(source, rank), None) if shards else None
+        kind = type(source).__name__
+        return hash_code([*_params_of(estimator, settings), kind, shards, size, rows])
+
+    return key() if ranks is None else ranks.together(key)
 
 
 def _survey(

@@ -11,7 +11,8 @@ import scipy.sparse as sp
 
 from ..._data.messages import held_back
 from ..._data.rows import Inputs, Rows
-from ..._data.sources import RowSource
+from ..._data.sources import RowSource, blocks_of
+from ..._data.tables import match_index
 from ..._data.targets import TargetCodec
 from ..._data.weights import check_weight, counting_rows, drop_unweighted
 
@@ -33,6 +34,8 @@ class Survey:
         Total weight of the observed and of the positive entries of each label, unscaled.
     soft : bool
         Whether some entries are missing or between 0 and 1.
+    weighted : bool
+        Whether rows have weights.
     weight, n_weights : float, int
         Sum and number of the weights that count.
     targets : TargetCodec or None
@@ -47,6 +50,7 @@ class Survey:
     observed: Any = 0.0
     positive: Any = 0.0
     soft: bool = False
+    weighted: bool = False
     weight: float = 0.0
     n_weights: int = 0
     targets: TargetCodec | None = None
@@ -123,12 +127,19 @@ def count(estimator: Any, source: RowSource, size: int, shards: Sequence[int]) -
     for shard in shards:
         draw, name = np.random.default_rng([estimator._entropy, shard]), names[shard]
         start = kept = 0
-        for X, y, weight in source.read(shard):
+        for X, y, weight in blocks_of(source, shard):
             n = int(np.shape(X)[0])
             if not n:
                 continue
             if found.targets is None:
+                match_index(X, y=y, sample_weight=weight)
                 found.targets = _begin(estimator, X, y, f"{name}, rows {start} to {start + n - 1}")
+                found.weighted = weight is not None
+            if found.weighted != (weight is not None):
+                raise ValueError(
+                    f"{name}, rows {start} to {start + n - 1}: sample_weight must be given for "
+                    "all rows or for none: give 1 where there is none"
+                )
             _, Y, w, rows = convert(estimator, found.targets, X, y, weight, name, start)
             found.soft |= Y.dtype.kind == "f"
             if w is not None:

@@ -147,6 +147,19 @@ def test_a_killed_training_goes_on_to_the_same_result(tmp_path, schedule):
     np.testing.assert_array_equal(resumed.decoder_.thresholds_, expected.decoder_.thresholds_)
 
 
+def test_checkpoints_of_other_rows_or_formats_are_refused(tmp_path):
+    folder = tmp_path / "state"
+    interrupted = net(streaming=small(checkpoint=str(folder)))
+    with pytest.raises(OSError, match="the disk is gone"):
+        interrupted.fit(Shards(X, Y, fails_after=30))
+    with pytest.raises(ValueError, match="holds the state of another fit.*or rows"):
+        clone(interrupted).fit(Shards(X + 1, Y))
+    state = folder / "start.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"start.pt holds no state.*Remove the folder"):
+        clone(interrupted).fit(Shards(X, Y))
+
+
 def test_checkpoints_need_what_can_be_pickled(tmp_path):
     monitored = net(streaming=small(checkpoint=str(tmp_path)), monitor=lambda Y, scores: 1.0)
     with pytest.raises(ValueError, match="cannot be pickled.*checkpoint=None"):
@@ -219,6 +232,18 @@ def test_what_needs_rows_in_memory_is_refused():
         net().fit(Shards(X, Y), Y)
     with pytest.raises(ValueError, match="the target y is None"):
         net(streaming=small()).fit(X)
+
+
+def test_parts_of_batches_must_match():
+    with pytest.raises(ValueError, match="parts of each batch of X must have as many rows"):
+        net(streaming=small()).fit([(X[:100], Y[:101])])
+    for one, other in (((), (np.ones(100),)), ((np.ones(100),), ())):
+        batches = [(X[:100], Y[:100], *one), (X[100:200], Y[100:200], *other)]
+        with pytest.raises(ValueError, match="rows 100 to 199: sample_weight must be given for"):
+            net(streaming=small()).fit(batches)
+    pd = pytest.importorskip("pandas")
+    with pytest.warns(UserWarning, match="y has the index of X in another order"):
+        net(streaming=small()).fit(pd.DataFrame(X), pd.DataFrame(Y)[::-1])
 
 
 def test_bad_values_are_named_with_shard_row_and_column():

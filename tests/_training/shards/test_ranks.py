@@ -115,6 +115,7 @@ def test_a_failure_of_one_rank_ends_all_and_training_goes_on_to_the_same_result(
 def test_what_does_not_work_on_several_ranks_is_refused(ranks):
     for found in ranks:
         assert "X has 1 shard(s) for 2 ranks" in str(found["one shard"])
+        assert "the ranks have different parameters" in str(found["unequal"])
         assert "normalization='batch' does not work with several" in str(found["batch norm"])
 
 
