@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .messages import describe
+from .sources import RowSource
 
 __all__ = [
     "advise",
@@ -176,6 +177,11 @@ def advise(values: Any, name: str) -> str:
     """Return the end of an error message: how to convert the values, or nothing."""
     # Not attributes of the object: columns of a DataFrame are attributes, too.
     kind = type(values)
+    if isinstance(values, RowSource):
+        return (
+            ": only fit reads rows by shards; give rows in memory, such as pandas.read_parquet("
+            "file), or a Dask collection, such as dask.dataframe.read_parquet(folder)"
+        )
     if hasattr(kind, "detach"):
         dense = "" if str(values.layout) == "torch.strided" else ".to_dense()"
         return f": give {name}{dense}.detach().cpu().float().numpy()"

@@ -29,7 +29,9 @@ def is_partitioned(values: Any) -> bool:
     kind = type(values)
     if not kind.__module__.startswith("dask"):
         return False
-    return hasattr(kind, "map_blocks") or hasattr(kind, "map_partitions") and hasattr(kind, "iloc")
+    # A Series has no iloc, and a bag neither.
+    of_rows = hasattr(kind, "iloc") or hasattr(kind, "to_frame")
+    return hasattr(kind, "map_blocks") or hasattr(kind, "map_partitions") and of_rows
 
 
 def by_partition(empty: Callable[[Any, np.ndarray], Any]) -> Callable[[Method], Method]:

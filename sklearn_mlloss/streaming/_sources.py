@@ -32,12 +32,13 @@ class ParquetRows(RowSource):
     Parameters
     ----------
     path : str, path, or list of these
-        A file, a folder (whose files are read with those of its subfolders), or several files.
+        A file, a folder (whose files are read with those of its subfolders), or several of them.
+        Values in the names of folders, such as ``year=2020``, are not read.
     labels : sequence of str
         Names of the columns with the labels: 0 and 1, null where a label was not observed.
     features : sequence of str, optional
-        Names of the columns of X. None takes all columns other than labels and weight. Columns of
-        Arrow's dictionary type are categories.
+        Names of the columns of X. None takes all columns of the first file other than labels,
+        weight and the index of a DataFrame. Columns of Arrow's dictionary type are categories.
     weight : str, optional
         Name of the column with the weight of each row.
 
@@ -73,20 +74,35 @@ class ParquetRows(RowSource):
             raise ImportError(
                 "ParquetRows needs pyarrow: pip install 'sklearn_mlloss[parquet]'"
             ) from error
-        if isinstance(labels, str):
-            raise ValueError(
-                f"labels must be a list of the names of columns, got {labels!r}: give [{labels!r}]"
-            )
-        paths = str(path) if isinstance(path, str | PathLike) else [str(one) for one in path]
-        files = list(dataset.dataset(paths, format="parquet").get_fragments())
+        for name, value in (("labels", labels), ("features", features)):
+            if isinstance(value, str):
+                raise ValueError(
+                    f"{name} must be a list of the names of columns, got {value!r}: give "
+                    f"[{value!r}]"
+                )
+        if weight is not None and not isinstance(weight, str):
+            raise ValueError(f"weight must be None or the name of a column, got {weight!r}")
+        paths = [path] if isinstance(path, str | PathLike) else path
+        files = [
+            file
+            for one in paths
+            for file in dataset.dataset(str(one), format="parquet").get_fragments()
+        ]
         if not files:
             raise ValueError(f"path={describe(path)} holds no Parquet file")
         self.path, self.labels, self.weight = path, list(labels), weight
         first = files[0].physical_schema
-        others = {*self.labels, weight}
+        # That of a DataFrame is a list of columns, or a range.
+        index = (first.pandas_metadata or {}).get("index_columns", [])
+        others = {*self.labels, weight, *(name for name in index if isinstance(name, str))}
         self.features = [n for n in first.names if n not in others]
         if features is not None:
             self.features = list(features)
+        if not self.features:
+            raise ValueError(
+                f"features must name at least one column, got {features!r} and the columns "
+                f"{first.names}"
+            )
         self.columns = [*self.features, *self.labels, *([weight] if weight is not None else [])]
         twice = sorted({name for name in self.columns if self.columns.count(name) > 1})
         if twice:
@@ -144,7 +160,8 @@ class ParquetRows(RowSource):
 
     def _blocks(self, batches: Iterable[Any]) -> Iterator[Block]:
         for batch in batches:
-            frame = batch.to_pandas()
+            # Columns of an index stay columns.
+            frame = batch.to_pandas(ignore_metadata=True)
             weight = None if self.weight is None else frame[self.weight].to_numpy()
             yield frame[self.features], frame[self.labels], weight
 
@@ -224,7 +241,12 @@ class BatchRows(RowSource):
                     f"X must yield tuples (X, y) or (X, y, sample_weight), got {describe(batch)}"
                 )
             X, y, weight = (*batch, None)[:3]
-            yield from _blocks(X, y, weight, 0, np.shape(X)[0])
+            sizes = {name: np.shape(each)[0] for name, each in _named(X, y, weight)}
+            if len(set(sizes.values())) > 1:
+                raise ValueError(
+                    f"the parts of each batch of X must have as many rows, got {sizes}"
+                )
+            yield from _blocks(X, y, weight, 0, sizes["X"])
 
 
 def make_source(X: Any, y: Any, sample_weight: Any) -> RowSource:

@@ -99,6 +99,47 @@ def test_numbers_of_other_types_are_read_and_bad_ones_named(folder):
         net().fit(ParquetRows(folder, NAMES))
 
 
+def test_the_index_of_a_dataframe_is_no_feature(tmp_path):
+    frame = pd.concat([TABLE[list("abcd")], LABELS], axis=1)
+    shuffled = frame.sample(frac=1, random_state=0)
+    shuffled.to_parquet(tmp_path / "a.parquet")
+    shuffled.rename_axis("key").to_parquet(tmp_path / "b.parquet")
+    for name, index in (("a", "__index_level_0__"), ("b", "key")):
+        rows = ParquetRows(tmp_path / f"{name}.parquet", NAMES)
+        assert rows.features == list("abcd")
+        assert net().fit(rows).feature_names_in_.tolist() == list("abcd")
+        named = ParquetRows(tmp_path / f"{name}.parquet", NAMES, features=["a", index])
+        assert next(named.read(0))[0].columns.tolist() == ["a", index]
+
+
+def test_files_and_folders_may_be_listed(folder):
+    paths = [folder / "part0.parquet", str(folder)]
+    assert len(ParquetRows(paths, NAMES).shards()) == 2 + len(ParquetRows(folder, NAMES).shards())
+    for params, message in (
+        ({"features": "a"}, r"features must be a list.*give \['a'\]"),
+        ({"features": []}, r"features must name at least one column, got \[\]"),
+        ({"weight": ["weight"]}, "weight must be None or the name of a column"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ParquetRows(folder, NAMES, **params)
+
+
+def test_a_damaged_row_group_is_named(folder):
+    file = folder / "part2.parquet"
+    content = bytearray(file.read_bytes())
+    content[100:1500] = b"\xff" * 1400
+    file.write_bytes(content)
+    with pytest.raises(OSError) as raised:
+        net().fit(ParquetRows(folder, NAMES))
+    assert "part2.parquet, row group 0" in raised.value.__notes__[0]
+
+
+def test_only_fit_takes_rows_by_shards(folder):
+    rows = ParquetRows(folder, NAMES)
+    with pytest.raises(ValueError, match="got ParquetRows: only fit reads rows by shards"):
+        net().fit(rows).predict(rows)
+
+
 def test_collections_of_dask_are_read_by_partition():
     da, dd = pytest.importorskip("dask.array"), pytest.importorskip("dask.dataframe")
     params = {"precision": "float64", "early_stopping": False, "batch_size": 400, "dropout": 0}
@@ -115,6 +156,11 @@ def test_collections_of_dask_are_read_by_partition():
         net().fit(arrays[0], Y)
     with pytest.raises(ValueError, match=r"must have as many partitions, got \[2, 3\]"):
         net().fit(dd.from_pandas(TABLE, npartitions=3), dd.from_pandas(LABELS, npartitions=2))
+    X_, Y_, weight = (
+        dd.from_pandas(frame, npartitions=3) for frame in (TABLE, LABELS, pd.Series(WEIGHT))
+    )
+    weighted = net().fit(X_, Y_, sample_weight=weight)
+    assert weighted.loss_.label_count_[0] != fitted.loss_.label_count_[0]
     unequal = dd.from_pandas(TABLE.iloc[:399], npartitions=3)
     with pytest.raises(ValueError, match="must have as many rows, got"):
         net().fit(unequal, dd.from_pandas(LABELS, npartitions=3))
