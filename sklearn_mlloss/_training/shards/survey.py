@@ -314,6 +314,10 @@ def _join(parts: list[Any]) -> Any:
         return None
     if sp.issparse(parts[0]):
         return sp.vstack(parts, format="csr")
+    if type(parts[0]).__module__.startswith("polars"):
+        import polars as pl
+
+        return pl.concat(parts)
     if not hasattr(parts[0], "iloc"):
         return np.concatenate(parts)
     import pandas as pd

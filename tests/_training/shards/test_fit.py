@@ -209,6 +209,18 @@ def test_arrays_memory_maps_sparse_rows_and_batches_are_read_alike(tmp_path, mon
         net(streaming=small()).fit([X, X])
 
 
+def test_tables_of_polars_keep_their_names_and_categories(monkeypatch):
+    pl = pytest.importorskip("polars")
+    monkeypatch.setattr(_sources, "BLOCK_ROWS", 70)
+    names = [f"x{k}" for k in range(X.shape[1])]
+    table = pl.DataFrame(X, schema=names).with_columns(
+        kind=pl.Series(["a", "b", "c"] * (len(X) // 3), dtype=pl.Categorical)
+    )
+    fitted = net(streaming=small()).fit(table, pl.DataFrame(Y, schema=list("rgby")))
+    assert fitted.feature_names_in_.tolist() == [*names, "kind"]
+    assert fitted.categories_[0].tolist() == ["a", "b", "c"]
+
+
 def test_what_needs_rows_in_memory_is_refused():
     for params, name in (
         ({"cv": 3}, "cv=3"),
