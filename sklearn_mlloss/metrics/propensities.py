@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -59,7 +61,7 @@ def label_propensities(
     check_number(B, "B", low=0, closed="neither")
     n_positive = weight @ np.nan_to_num(Y)
     n_observed = weight @ ~np.isnan(Y)
-    C = np.maximum(np.log(np.maximum(n_observed, np.e)) - 1, 0) * (B + 1) ** A
+    C = np.maximum(np.log(np.maximum(n_observed, math.e)) - 1, 0) * (B + 1) ** A
     return 1 / (1 + C * (n_positive + B) ** -A)
 
 
