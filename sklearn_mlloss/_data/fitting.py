@@ -30,7 +30,7 @@ class unchanged_on_error:
     def __enter__(self) -> None:
         """Keep the attributes."""
         self.before = dict(vars(self.estimator))
-        self.once = once_each()
+        self.once = once_each(depth=2)
         self.once.__enter__()
 
     @uninterrupted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 import traceback
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from difflib import get_close_matches
 from functools import partial
+from types import FrameType
 from typing import Any
 
 __all__ = [
@@ -28,10 +30,14 @@ __all__ = [
 # Characters of a value that a message shows; containers that it shows, and their items.
 LONGEST = 200
 SHOWN, MOST_ITEMS = (list, tuple, set, frozenset, dict), 10
+# For both of these, the frame that has set them: an interrupt may keep it from resetting them, and
+# then they count no longer.
 # The category of warnings that are held back, and their messages.
-_HELD: ContextVar[tuple[type[Warning], list[str]] | None] = ContextVar("held", default=None)
+_HELD: ContextVar[tuple[FrameType, type[Warning], list[str]] | None] = ContextVar(
+    "held", default=None
+)
 # Messages of warnings that the outermost fit has given.
-_WARNED: ContextVar[set[str] | None] = ContextVar("warned", default=None)
+_WARNED: ContextVar[tuple[FrameType, set[str]] | None] = ContextVar("warned", default=None)
 PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
@@ -124,10 +130,10 @@ def warn_user(message: str | Warning, category: type[Warning] = UserWarning) -> 
     category : type, default=UserWarning
     """
     held = _HELD.get()
-    if held is not None and issubclass(category, held[0]):
-        held[1].append(str(message))
+    if held is not None and issubclass(category, held[1]) and _is_running(held[0]):
+        held[2].append(str(message))
         return
-    seen = _WARNED.get()
+    seen = _seen()
     if seen is not None:
         if str(message) in seen:
             return
@@ -140,42 +146,68 @@ def warn_user(message: str | Warning, category: type[Warning] = UserWarning) -> 
     warnings.warn(message, category, stacklevel=of_user)
 
 
-@contextmanager
-def held_back(category: type[Warning]) -> Iterator[list[str]]:
+class held_back:
     """Collect the messages of `warn_user` of a category, in this thread, instead of warning.
 
     Python's own `catch_warnings` would catch those of other threads as well.
     """
-    messages: list[str] = []
-    token = _HELD.set((category, messages))
-    try:
-        yield messages
-    finally:
-        _HELD.reset(token)
+
+    def __init__(self, category: type[Warning]):
+        self.category = category
+
+    def __enter__(self) -> list[str]:
+        """Return the list of messages."""
+        self.before, messages = _HELD.get(), list[str]()
+        _HELD.set((sys._getframe(1), self.category, messages))
+        return messages
+
+    def __exit__(self, *error: object) -> None:
+        """Warn again."""
+        _HELD.set(self.before)
 
 
-@contextmanager
-def once_each(before: Iterable[str] = ()) -> Iterator[None]:
+class once_each:
     """Let `warn_user` give each message once, however many fits there are within a fit.
 
     Parameters
     ----------
     before : iterable of str
         What the process that called this one has warned of, see `warned`.
+    depth : int, default=1
+        How many calls above `__enter__` the function is that must be running.
     """
-    if _WARNED.get() is not None:
-        yield
-        return
-    token = _WARNED.set(set(before))
-    try:
-        yield
-    finally:
-        _WARNED.reset(token)
+
+    def __init__(self, before: Iterable[str] = (), depth: int = 1):
+        self.before, self.depth = before, depth
+
+    def __enter__(self) -> None:
+        """Begin, unless there is a fit around this one."""
+        self.is_outermost = _seen() is None
+        if self.is_outermost:
+            _WARNED.set((sys._getframe(self.depth), set(self.before)))
+
+    def __exit__(self, *error: object) -> None:
+        """End."""
+        if self.is_outermost:
+            _WARNED.set(None)
 
 
 def warned() -> list[str]:
     """Return what the outermost fit has warned of, for `once_each` in other processes."""
-    return list(_WARNED.get() or ())
+    return list(_seen() or ())
+
+
+def _seen() -> set[str] | None:
+    held = _WARNED.get()
+    return held[1] if held is not None and _is_running(held[0]) else None
+
+
+def _is_running(frame: FrameType) -> bool:
+    """Return whether a function has not ended: whether it is below this one on the stack."""
+    here: FrameType | None = sys._getframe()
+    while here is not None and here is not frame:
+        here = here.f_back
+    return here is frame
 
 
 def _is_container(value: Any) -> bool:

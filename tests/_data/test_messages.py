@@ -9,6 +9,7 @@ from sklearn_mlloss._data.messages import (
     describe,
     describe_error,
     did_you_mean,
+    held_back,
     once_each,
     warn_user,
     warned,
@@ -52,3 +53,20 @@ def test_messages_are_given_once_each():
         warn_user("known")
         assert warned() == []
     assert [str(warning.message) for warning in caught] == ["new", "known"]
+
+
+@pytest.mark.parametrize("context", [once_each(["lost"]), held_back(UserWarning)])
+def test_what_an_interrupt_has_left_behind_counts_no_longer(context):
+    def fit():
+        context.__enter__()  # and no exit
+        warn_user("lost")
+
+    fit()
+    assert warned() == []
+    with pytest.warns(UserWarning, match="lost"):
+        warn_user("lost")
+    with pytest.warns(UserWarning, match="new") as caught, once_each():
+        warn_user("new")
+        warn_user("new")
+    assert len(caught) == 1
+    context.__exit__()
