@@ -1,11 +1,13 @@
 """Train one epoch from Parquet files: peak memory, and rows per second against rows in memory.
 
 Writes random rows (float32) into a temporary folder unless there are files in `--folder`, then
-trains each contender in fresh processes that take turns: all rows from Parquet, and the first rows,
-as many as `--in-memory`, as arrays. Throughput is that of training, without the first pass of the
-stream and without the conversion of the arrays; it is the median of the rounds, and the ratio the
-median of those within rounds. The memory of a process is its peak resident size less that after
-its imports. Needs pyarrow and Linux. The file cache is warm after the first round.
+trains each contender in fresh processes that take turns: all rows from Parquet ("stream"), the same
+by two ranks of torchrun, and the first rows, as many as `--in-memory`, as arrays ("memory").
+Throughput is that of training, without the first pass of the stream and without the conversion of
+the arrays; it is the median of the rounds, and ratios are the medians of those within rounds. "peak
+MiB" is the peak resident size of a process with all its imports, of the larger rank. Each process
+has as many threads of torch as `--threads`. Needs pyarrow and Linux. The file cache is warm after
+the first round, if it holds the files.
 
     python benchmarks/stream.py                          20 million rows, 5 GB
     python benchmarks/stream.py --rows 200000 --in-memory 100000 --repeats 1
@@ -13,6 +15,7 @@ its imports. Needs pyarrow and Linux. The file cache is warm after the first rou
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -23,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
+CONTENDERS = ("stream", "two ranks", "memory")
 N_FEATURES, N_LABELS, GROUP, PER_FILE = 64, 10, 2**17, 2**20
 LABELS = [f"y{k}" for k in range(N_LABELS)]
 
@@ -65,18 +69,21 @@ def child(contender, folder, n_rows):
     net = MultiLabelNetClassifier(
         decoder="threshold", max_epochs=1, early_stopping=False, random_state=0, batch_size=512,
         hidden_layer_sizes=(256, 256), dropout=0, encoding="standard",
-        streaming=Streaming() if contender == "stream" else None,
+        streaming=Streaming(distributed="torch" if contender == "two ranks" else None),
     )  # fmt: skip
     if contender == "memory":
         parts = [block for shard in range(-(-n_rows // GROUP)) for block in rows.read(shard)]
         X = np.concatenate([part[0].to_numpy(np.float32) for part in parts])[:n_rows]
         Y = np.concatenate([part[1].to_numpy(np.uint8) for part in parts])[:n_rows]
-    before, start = peak(), time.perf_counter()
-    _ = net.fit(rows) if contender == "stream" else net.fit(X, Y)
+        net.set_params(streaming=None)
+    start = time.perf_counter()
+    _ = net.fit(X, Y) if contender == "memory" else net.fit(rows)
     end = time.perf_counter()
     # A stream waits for its first buffer, which is read while nothing is trained.
     seconds = begun["until"] - begun["at"]
-    print(json.dumps({"rows": begun["rows"] / seconds, "MiB": peak() - before, "s": end - start}))
+    print(
+        json.dumps({"rows": begun["rows"] / seconds, "MiB": peak(), "s": end - start}), flush=True
+    )
 
 
 def peak():
@@ -84,13 +91,17 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def run(contender, folder, n_rows):
-    """Return what a fresh process prints."""
-    arguments = [sys.executable, __file__, "--child", contender, "--folder", folder]
+def run(contender, folder, n_rows, threads):
+    """Return what fresh processes print: rows per second of all, the largest memory and time."""
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node=2"] * (contender == "two ranks")
+    arguments = [*launch, __file__, "--child", contender, "--folder", folder, "--in-memory", n_rows]
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     result = subprocess.run(
-        [*map(str, arguments), "--in-memory", str(n_rows)], check=True, capture_output=True
+        [sys.executable, *map(str, arguments)], check=True, capture_output=True, env=environment
     )
-    return json.loads(result.stdout.splitlines()[-1])
+    printed = [json.loads(line) for line in result.stdout.splitlines() if line.startswith(b"{")]
+    rows, mib, seconds = ([each[name] for each in printed] for name in ("rows", "MiB", "s"))
+    return {"rows": sum(rows), "MiB": max(mib), "s": max(seconds)}
 
 
 def main():
@@ -102,7 +113,8 @@ def main():
     parser.add_argument("--in-memory", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--child", choices=["stream", "memory"])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--child", choices=CONTENDERS)
     options = parser.parse_args()
     if options.child:
         child(options.child, options.folder, options.in_memory)
@@ -112,14 +124,17 @@ def main():
         if not any(folder.glob("*.parquet")):
             write(folder, options.rows)
         rounds = []
-        for _ in range(options.repeats):
-            rounds.append({c: run(c, folder, options.in_memory) for c in ("stream", "memory")})
+        for number in range(options.repeats):
+            order = CONTENDERS[number % 3 :] + CONTENDERS[: number % 3]
+            fixed = folder, options.in_memory, options.threads
+            rounds.append({contender: run(contender, *fixed) for contender in order})
             print({c: {k: round(v) for k, v in r.items()} for c, r in rounds[-1].items()})
-    for contender in ("stream", "memory"):
+    for contender in CONTENDERS:
         rate, mib = (statistics.median(r[contender][k] for r in rounds) for k in ("rows", "MiB"))
-        print(f"{contender:8} {rate:12,.0f} rows per second {mib:8.0f} MiB")
-    ratio = statistics.median(r["stream"]["rows"] / r["memory"]["rows"] for r in rounds)
-    print(f"ratio {ratio:.2f}")
+        print(f"{contender:10} {rate:12,.0f} rows per second, peak MiB {mib:8.0f}")
+    for one, other in (("stream", "memory"), ("two ranks", "stream")):
+        ratio = statistics.median(r[one]["rows"] / r[other]["rows"] for r in rounds)
+        print(f"{one} / {other}: {ratio:.2f}")
 
 
 if __name__ == "__main__":
