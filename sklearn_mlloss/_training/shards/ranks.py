@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ def joined_ranks(wanted: bool) -> Iterator[Ranks | None]:
             "by torchrun --nproc-per-node=2 script.py, or call init_process_group('gloo') before"
         )
     distributed.init_process_group("gloo")
+    # Its threads would abort the process at the very end, now and then.
+    atexit.register(_leave)
     try:
         # It stays for the next fit.
         yield Ranks() if distributed.get_world_size() > 1 else None
@@ -41,6 +44,11 @@ def joined_ranks(wanted: bool) -> Iterator[Ranks | None]:
         # The others may wait for this rank: they get an error, too.
         distributed.destroy_process_group()
         raise
+
+
+def _leave() -> None:
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 class Ranks:
