@@ -27,33 +27,37 @@ from pathlib import Path
 import numpy as np
 
 CONTENDERS = ("stream", "two ranks", "memory")
-N_FEATURES, N_LABELS, GROUP, PER_FILE = 64, 10, 2**17, 2**20
-LABELS = [f"y{k}" for k in range(N_LABELS)]
+N_FEATURES, GROUP, PER_FILE = 64, 2**17, 2**20
 
 
-def write(folder, n_rows):
+def names(n_labels):
+    """Return the columns of labels."""
+    return [f"y{k}" for k in range(n_labels)]
+
+
+def write(folder, n_rows, n_labels):
     """Write rows whose labels are linear in the columns, and noise."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rng = np.random.default_rng(0)
-    weights = rng.standard_normal((N_FEATURES, N_LABELS), dtype=np.float32) / 8
+    weights = rng.standard_normal((N_FEATURES, n_labels), dtype=np.float32) / 8
     for number, start in enumerate(range(0, n_rows, PER_FILE)):
         X = rng.standard_normal((min(PER_FILE, n_rows - start), N_FEATURES), dtype=np.float32)
-        noise = rng.standard_normal((len(X), N_LABELS), dtype=np.float32)
+        noise = rng.standard_normal((len(X), n_labels), dtype=np.float32)
         Y = (X @ weights + noise > 1).astype(np.uint8)
         columns = {f"x{k}": X[:, k] for k in range(N_FEATURES)}
-        table = pa.table(columns | dict(zip(LABELS, Y.T, strict=True)))
+        table = pa.table(columns | dict(zip(names(n_labels), Y.T, strict=True)))
         pq.write_table(table, folder / f"{number:05}.parquet", row_group_size=GROUP)
 
 
-def child(contender, folder, n_rows):
+def child(contender, folder, n_rows, n_labels):
     """Train in this process, and print what it took."""
     from sklearn_mlloss import MultiLabelNetClassifier
     from sklearn_mlloss._training.net import TableNet
     from sklearn_mlloss.streaming import ParquetRows, Streaming
 
-    rows = ParquetRows(folder, labels=LABELS)
+    rows = ParquetRows(folder, labels=names(n_labels))
     begun = {}
     plain = TableNet.run_single_epoch
 
@@ -91,10 +95,11 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def run(contender, folder, n_rows, threads):
+def run(contender, folder, n_rows, n_labels, threads):
     """Return what fresh processes print: rows per second of all, the largest memory and time."""
     launch = ["-m", "torch.distributed.run", "--nproc-per-node=2"] * (contender == "two ranks")
-    arguments = [*launch, __file__, "--child", contender, "--folder", folder, "--in-memory", n_rows]
+    arguments = [*launch, __file__, "--child", contender, "--folder", folder]
+    arguments += ["--in-memory", n_rows, "--labels", n_labels]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     result = subprocess.run(
         [sys.executable, *map(str, arguments)], check=True, capture_output=True, env=environment
@@ -110,6 +115,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", type=int, default=20_000_000)
+    parser.add_argument("--labels", type=int, default=10)
     parser.add_argument("--in-memory", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path)
@@ -117,16 +123,16 @@ def main():
     parser.add_argument("--child", choices=CONTENDERS)
     options = parser.parse_args()
     if options.child:
-        child(options.child, options.folder, options.in_memory)
+        child(options.child, options.folder, options.in_memory, options.labels)
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         if not any(folder.glob("*.parquet")):
-            write(folder, options.rows)
+            write(folder, options.rows, options.labels)
         rounds = []
         for number in range(options.repeats):
             order = CONTENDERS[number % 3 :] + CONTENDERS[: number % 3]
-            fixed = folder, options.in_memory, options.threads
+            fixed = folder, options.in_memory, options.labels, options.threads
             rounds.append({contender: run(contender, *fixed) for contender in order})
             print({c: {k: round(v) for k, v in r.items()} for c, r in rounds[-1].items()})
     for contender in CONTENDERS:
