@@ -51,7 +51,7 @@ def write(folder, n_rows, n_labels):
         pq.write_table(table, folder / f"{number:05}.parquet", row_group_size=GROUP)
 
 
-def child(contender, folder, n_rows, n_labels):
+def child(contender, folder, n_rows, n_labels, at_once):
     """Train in this process, and print what it took."""
     from sklearn_mlloss import MultiLabelNetClassifier
     from sklearn_mlloss._training.net import TableNet
@@ -73,8 +73,9 @@ def child(contender, folder, n_rows, n_labels):
     net = MultiLabelNetClassifier(
         decoder="threshold", max_epochs=1, early_stopping=False, random_state=0, batch_size=512,
         hidden_layer_sizes=(256, 256), dropout=0, encoding="standard",
-        streaming=Streaming(distributed="torch" if contender == "two ranks" else None),
     )  # fmt: skip
+    distributed = "torch" if contender == "two ranks" else None
+    net.set_params(streaming=Streaming(distributed=distributed, shards_at_once=at_once))
     if contender == "memory":
         parts = [block for shard in range(-(-n_rows // GROUP)) for block in rows.read(shard)]
         X = np.concatenate([part[0].to_numpy(np.float32) for part in parts])[:n_rows]
@@ -95,11 +96,11 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def run(contender, folder, n_rows, n_labels, threads):
+def run(contender, folder, n_rows, n_labels, at_once, threads):
     """Return what fresh processes print: rows per second of all, the largest memory and time."""
     launch = ["-m", "torch.distributed.run", "--nproc-per-node=2"] * (contender == "two ranks")
     arguments = [*launch, __file__, "--child", contender, "--folder", folder]
-    arguments += ["--in-memory", n_rows, "--labels", n_labels]
+    arguments += ["--in-memory", n_rows, "--labels", n_labels, "--at-once", at_once]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     result = subprocess.run(
         [sys.executable, *map(str, arguments)], check=True, capture_output=True, env=environment
@@ -116,6 +117,7 @@ def main():
     )
     parser.add_argument("--rows", type=int, default=20_000_000)
     parser.add_argument("--labels", type=int, default=10)
+    parser.add_argument("--at-once", type=int, default=8, help="shards that are read in turn")
     parser.add_argument("--in-memory", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path)
@@ -123,7 +125,8 @@ def main():
     parser.add_argument("--child", choices=CONTENDERS)
     options = parser.parse_args()
     if options.child:
-        child(options.child, options.folder, options.in_memory, options.labels)
+        arguments = options.in_memory, options.labels, options.at_once
+        child(options.child, options.folder, *arguments)
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
@@ -132,7 +135,7 @@ def main():
         rounds = []
         for number in range(options.repeats):
             order = CONTENDERS[number % 3 :] + CONTENDERS[: number % 3]
-            fixed = folder, options.in_memory, options.labels, options.threads
+            fixed = folder, options.in_memory, options.labels, options.at_once, options.threads
             rounds.append({contender: run(contender, *fixed) for contender in order})
             print({c: {k: round(v) for k, v in r.items()} for c, r in rounds[-1].items()})
     for contender in CONTENDERS:
