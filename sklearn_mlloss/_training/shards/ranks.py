@@ -35,8 +35,6 @@ def joined_ranks(wanted: bool) -> Iterator[Ranks | None]:
             "by torchrun --nproc-per-node=2 script.py, or call init_process_group('gloo') before"
         )
     distributed.init_process_group("gloo")
-    # Its threads would abort the process at the very end, now and then.
-    atexit.register(_leave)
     try:
         # It stays for the next fit.
         yield Ranks() if distributed.get_world_size() > 1 else None
@@ -61,6 +59,9 @@ class Ranks:
 
     def __init__(self) -> None:
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
+        # Threads of a group that is left would abort the process at its very end, now and then.
+        atexit.unregister(_leave)
+        atexit.register(_leave)
         self.steps: Iterator[list[int]] = iter(())
         self.sizes: list[int] = []
 

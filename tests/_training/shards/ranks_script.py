@@ -89,3 +89,4 @@ def main(folder):
 if __name__ == "__main__":
     torch.distributed.init_process_group("gloo")
     main(sys.argv[1])
+    torch.distributed.destroy_process_group()
