@@ -3,7 +3,7 @@
 Everyday words, and all of those in _ext/search_words.py. Repeats the ranking of Sphinx's search for
 entries of the index and for titles. Names of objects and the text of pages score at most 26, so
 that a page with more comes before them. An incremental build loses the entries of unchanged pages,
-which is why `make docs` starts anew.
+which is why `make docs` starts from scratch.
 """
 
 import json

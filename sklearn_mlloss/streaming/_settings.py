@@ -40,7 +40,7 @@ class Streaming(BaseEstimator):
     ----------
     buffer_rows : int, default=131072
         Rows that are shuffled together, at the most. They come from `shards_at_once` shards, which
-        are drawn anew in each epoch. Larger buffers mix rows better where files are sorted.
+        are drawn again in each epoch. Larger buffers mix rows better where files are sorted.
     sample_rows : int, default=200000
         Size of the sample, or all rows if there are fewer. A share q of a column, such as a
         quantile, is off by about ``sqrt(q * (1 - q) / sample_rows)``, at most 0.0011 for 200,000.

@@ -270,7 +270,7 @@ def make_source(X: Any, y: Any, sample_weight: Any) -> RowSource:
         if iter(X) is X:
             raise ValueError(
                 f"X is read several times, and a {type(X).__name__} only once: give a list of "
-                "batches, or an object whose __iter__ begins anew"
+                "batches, or an object whose __iter__ starts again"
             )
         return BatchRows(X)
     raise ValueError(
