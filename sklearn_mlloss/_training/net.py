@@ -245,16 +245,7 @@ class TableNet(NetInterface, NeuralNet):
         except Diverged as error:
             raise ValueError(str(error)) from None
         finally:
-            self._unfuse()
-            self._set_mode(False)
-            self.module_.zero_grad()
-            for mixup in self._mixups():
-                mixup.forget()
-            # A fitted net holds no rows, and a generator cannot be pickled.
-            self.iterator_train__generator = None
-            self.train_split = None
-            self.observers_ = self.valid_outputs_ = ()
-            self.interrupt_ = None
+            self.forget_training()
         chosen_by = network_share if watched is None else watched
         if chosen_by is not None and self.linear_part() is not None:
             mix_with_linear(self, table, chosen_by)
@@ -263,6 +254,16 @@ class TableNet(NetInterface, NeuralNet):
         if rule is None or valid is None or self.divergence_:
             return False
         return rule.is_improving() and rule.epochs_ == epochs
+
+    def forget_training(self) -> None:
+        """Drop what belongs to a training: a fitted net holds no rows, and can be pickled."""
+        self._unfuse()
+        self._set_mode(False)
+        self.module_.zero_grad()
+        for mixup in self._mixups():
+            mixup.forget()
+        self.iterator_train__generator = self.train_split = self.interrupt_ = None
+        self.observers_ = self.valid_outputs_ = ()
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
         """Train on a table; unlike in skorch, an interrupt by the user is raised."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from queue import Queue
 from typing import Any
 
@@ -114,21 +116,16 @@ class Buffers:
     def _parts(self, epoch: int) -> Iterator[Part]:
         """Yield blocks of rows of several shards in turn."""
         order = np.random.default_rng([self.seed, epoch]).permutation(self.shards).tolist()
-        open_ = [self._shard(shard) for shard in order[: self.at_once]]
-        waiting = iter(order[self.at_once :])
-        while open_:
-            for place, reader in enumerate(list(open_)):
-                part = next(reader, None)
-                while part is None:  # the shard is over
-                    shard = next(waiting, None)
-                    if shard is None:
-                        open_[place] = None  # type: ignore[call-overload]
-                        break
-                    open_[place] = self._shard(shard)
-                    part = next(open_[place], None)
-                if part is not None:
-                    yield part
-            open_ = [reader for reader in open_ if reader is not None]
+        waiting = (self._shard(shard) for shard in order)
+        readers = deque(islice(waiting, self.at_once))
+        while readers:
+            reader = readers.popleft()
+            part = next(reader, None)
+            if part is None:  # the shard is over, and the next one takes its turn
+                readers.extendleft(islice(waiting, 1))
+                continue
+            readers.append(reader)
+            yield part
 
     def _shard(self, shard: int) -> Iterator[Part]:
         start = 0

@@ -128,13 +128,7 @@ def train_on_tables(
     except Diverged as error:
         raise ValueError(str(error)) from None
     finally:
-        net._unfuse()
-        net._set_mode(False)
-        net.module_.zero_grad()
-        for mixup in net._mixups():
-            mixup.forget()
-        net.iterator_train__generator = net.train_split = None
-        net.valid_outputs_ = ()
+        net.forget_training()
     if watched is None or rule is None:
         return Trained(net, False, position.n_checks)
     if net.linear_part() is not None:
