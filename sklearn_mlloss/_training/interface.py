@@ -146,6 +146,10 @@ class NetInterface(ClassifierMixin):
             "net_ is trained by its classifier: call fit or partial_fit of MultiLabelNetClassifier"
         )
 
+    def partial_fit(self, X: Any, y: Any = None, **fit_params: Any) -> NoReturn:
+        """Raise: the classifier does this."""
+        self.fit(X, y)
+
     def trim_for_prediction(self) -> NoReturn:
         """Raise: the classifier needs what this would drop."""
         raise NotImplementedError(

@@ -190,15 +190,7 @@ class TableNet(NetInterface, NeuralNet):
         return net
 
     def train(
-        self,
-        table: Table,
-        valid: Table | None,
-        epochs: int,
-        seed: int,
-        whole_fit: bool = True,
-        observers: Sequence[Callback] = (),
-        network_share: float | None = None,
-        interrupt: Interrupt | None = None,
+        self, table: Table, valid: Table | None, epochs: int, seed: int, **options: Any
     ) -> bool:
         """Train for at most `epochs`, in an order of the rows that `seed` determines.
 
@@ -208,6 +200,53 @@ class TableNet(NetInterface, NeuralNet):
         valid : Table or None
             Held-out rows.
         epochs, seed : int
+        **options : dict
+            Those of `train_by`.
+
+        Returns
+        -------
+        bool
+            See `train_by`.
+        """
+
+        def loop() -> None:
+            self.iterator_train__generator = torch.Generator().manual_seed(seed + 1)
+            self.fit_loop(table, epochs=epochs)
+
+        return self.train_by(loop, table, valid, epochs, guarded=True, **options)
+
+    def train_by(
+        self,
+        loop: Callable[[], Any],
+        table: Table,
+        valid: Table | None,
+        epochs: int,
+        *,
+        n_rows: int | None = None,
+        goes_on: bool = False,
+        guarded: bool = False,
+        whole_fit: bool = True,
+        observers: Sequence[Callback] = (),
+        network_share: float | None = None,
+        interrupt: Interrupt | None = None,
+    ) -> bool:
+        """Train by a loop over epochs: all that is to be done before and after it.
+
+        Parameters
+        ----------
+        loop : callable
+        table : Table
+            The training rows, or a sample of them.
+        valid : Table or None
+            Held-out rows.
+        epochs : int
+            Of the loop, at the most.
+        n_rows : int, optional
+            Number of training rows, if `table` is a sample of them.
+        goes_on : bool, default=False
+            Whether the loop goes on where it was when the net was pickled.
+        guarded : bool, default=False
+            Whether it is checked that the net learns something, see `Guard`.
         whole_fit : bool, default=True
             Whether a learning rate schedule runs over these epochs.
         observers : sequence of Callback
@@ -226,21 +265,23 @@ class TableNet(NetInterface, NeuralNet):
         self._unfuse()
         self.whole_fit_, self.observers_ = whole_fit, tuple(observers)
         self.interrupt_ = interrupt
-        if len(table) != self.n_rows_[0] or not whole_fit:
+        n_rows = len(table) if n_rows is None else n_rows
+        if n_rows != self.n_rows_[0] or not whole_fit:
             self.epochs_before_ = sum("train_loss" in row for row in self.history)
-        self.n_rows_ = (len(table), 0 if valid is None else len(valid))
+        self.n_rows_ = (n_rows, 0 if valid is None else len(valid))
         self.place_ = str(self.device)
         self.not_finite_, self.divergence_ = names_not_finite(self._torch_modules()), ""
-        watched = valid if self.best_weights() is not None else None
-        guard = Guard(self, table, watched) if is_checked(self, epochs, watched) else None
-        self.iterator_train__generator = torch.Generator().manual_seed(seed + 1)
+        rule = self.best_weights()
+        watched = None if rule is None else valid
+        guarded = guarded and is_checked(self, epochs, watched)
+        guard = Guard(self, table, watched) if guarded else None
         self.train_split = None if valid is None else lambda train: (train, valid)
         try:
             # Forward, and backward by weights and by inputs: one product and one sum each.
             n_parameters = sum(p.numel() for p in self.module_.parameters())
             with threads_for(6 * self.batch_size * n_parameters):
-                self.partial_fit(table, epochs=epochs)
-                if valid is None or self.best_weights() is None:
+                self._follow(loop, table, goes_on)
+                if watched is None:
                     check_end(self, table)
         except Diverged as error:
             raise ValueError(str(error)) from None
@@ -250,10 +291,26 @@ class TableNet(NetInterface, NeuralNet):
         if chosen_by is not None and self.linear_part() is not None:
             mix_with_linear(self, table, chosen_by)
         self.check_ = None if guard is None or self.divergence_ else guard.check()
-        rule = self.best_weights()
         if rule is None or valid is None or self.divergence_:
             return False
         return rule.is_improving() and rule.epochs_ == epochs
+
+    def _follow(self, loop: Callable[[], Any], table: Table, goes_on: bool) -> None:
+        """Run a training loop between the notifications of its begin and its end."""
+        try:
+            if goes_on:
+                self.on_train_begin(self)  # the callbacks are under way
+            else:
+                self.notify("on_train_begin", X=table, y=None)
+            loop()
+        except Diverged as error:
+            go_back(self, error)
+        except StopTraining:
+            if self._is_interrupted() and "train_loss" not in self.history[-1]:
+                del self.history[-1:]
+        if not any("train_loss" in row for row in self.history):
+            raise ValueError("callbacks ended training before its first epoch was over")
+        self.notify("on_train_end", X=table, y=None)
 
     def forget_training(self) -> None:
         """Drop what belongs to a training: a fitted net holds no rows, and can be pickled."""
@@ -264,23 +321,6 @@ class TableNet(NetInterface, NeuralNet):
             mixup.forget()
         self.iterator_train__generator = self.train_split = self.interrupt_ = None
         self.observers_ = self.valid_outputs_ = ()
-
-    def partial_fit(self, X, y=None, classes=None, **fit_params):
-        """Train on a table; unlike in skorch, an interrupt by the user is raised."""
-        if not isinstance(X, Table):
-            self.fit(X, y)
-        try:
-            self.notify("on_train_begin", X=X, y=y)
-            self.fit_loop(X, y, **fit_params)
-        except Diverged as error:
-            go_back(self, error)
-        except StopTraining:
-            if self._is_interrupted() and "train_loss" not in self.history[-1]:
-                del self.history[-1:]
-        if not any("train_loss" in row for row in self.history):
-            raise ValueError("callbacks ended training before its first epoch was over")
-        self.notify("on_train_end", X=X, y=y)
-        return self
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         """Decide whether steps can do without skorch's bookkeeping, and perhaps autograd."""

@@ -10,11 +10,7 @@ from typing import Any, Protocol
 import torch
 
 from ..batches import Batches, Table
-from ..callbacks import StopTraining
-from ..device import threads_for
-from ..divergence import Diverged, check_end, go_back, names_not_finite
 from ..fit import Trained
-from ..linear import mix_with_linear
 from ..net import TableNet
 from .ranks import Ranks
 
@@ -26,7 +22,7 @@ class Tables(Protocol):
 
     Attributes
     ----------
-    n_rows, n_tables : int
+    n_rows, n_tables, n_checks : int
         Those of one epoch, the rows of all ranks together.
     ranks : Ranks or None
         The processes that train the net together.
@@ -34,6 +30,7 @@ class Tables(Protocol):
 
     n_rows: int
     n_tables: int
+    n_checks: int
     ranks: Ranks | None
 
     def epoch(self, epoch: int, first: int) -> Generator[tuple[Table, int]]:
@@ -101,40 +98,18 @@ def train_on_tables(
     -------
     Trained
     """
-    net._unfuse()
-    net.whole_fit_, net.observers_, net.divergence_ = True, (), ""
-    net.n_rows_ = tables.n_rows, 0 if valid is None else len(valid)
-    net.place_ = str(net.device)
-    net.not_finite_ = names_not_finite(net._torch_modules())
-    net.train_split = None if valid is None else lambda train: (train, valid)
+    improving = net.train_by(
+        lambda: _pass_over(net, tables, valid, n_epochs, position, done),
+        sample,
+        valid,
+        n_epochs * tables.n_checks,
+        n_rows=tables.n_rows,
+        goes_on=position != Position(),
+    )
     rule = net.best_weights()
-    watched = valid if rule is not None else None
-    n_weights = sum(parameter.numel() for parameter in net.module_.parameters())
-    try:
-        with threads_for(6 * net.batch_size * n_weights):
-            if position == Position():
-                net.notify("on_train_begin", X=None, y=None)
-            else:
-                net.on_train_begin(net)  # the callbacks are under way
-            try:
-                _pass_over(net, tables, valid, n_epochs, position, done)
-            except Diverged as error:
-                go_back(net, error)
-            except StopTraining:
-                pass
-            net.notify("on_train_end", X=None, y=None)
-            if watched is None:
-                check_end(net, sample)
-    except Diverged as error:
-        raise ValueError(str(error)) from None
-    finally:
-        net.forget_training()
-    if watched is None or rule is None:
-        return Trained(net, False, position.n_checks)
-    if net.linear_part() is not None:
-        mix_with_linear(net, sample, watched)
-    ended = position.epoch == n_epochs and not net.divergence_
-    return Trained(net, ended and rule.is_improving(), rule.best_epoch_)
+    return Trained(
+        net, improving, position.n_checks if valid is None or rule is None else rule.best_epoch_
+    )
 
 
 def _pass_over(
