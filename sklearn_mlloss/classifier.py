@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
-from types import SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
@@ -36,11 +35,11 @@ from ._training.cache import train_cached
 from ._training.callbacks import check_callbacks
 from ._training.device import resolve_device, torch_defaults
 from ._training.encoding import fit_encoder
-from ._training.ensemble import mean_scores
+from ._training.ensemble import HasNets
 from ._training.fit import one_more_epoch, train_net
 from ._training.folds import train_folds, train_on_all
 from ._training.net import TableNet
-from ._training.parameters import NETWORK, PRECISIONS, TRAINING, check_params
+from ._training.parameters import NETWORK, PRECISIONS, check_params
 from .calibration import Calibrator
 from .decoders import Decoder
 from .losses import Loss, get_loss
@@ -51,7 +50,7 @@ __all__ = ["MultiLabelNetClassifier"]
 
 @advising
 @dataclass(eq=False, repr=False)
-class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
+class MultiLabelNetClassifier(CallbackSupportMixin, HasNets, DecidingClassifier):
     """Multi-label classifier: a neural network with a loss and a decoder of your choice.
 
     A multi-layer perceptron is trained with `loss`, whose own link maps network outputs to scores:
@@ -534,22 +533,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
             )
         return count
 
-    # ------------------------------------------------------------------ parameters and tags
-
-    @property
-    def loss_(self) -> Loss:
-        """The fitted loss."""
-        return self.net_.criterion_.loss
-
-    @property
-    def encoding_(self) -> Any:
-        """The fitted encoding, or None."""
-        return self.net_.encoder_.fitted
-
-    @property
-    def encoding_reason_(self) -> str:
-        """Why it is this encoding."""
-        return self.net_.encoder_.reason
+    # ------------------------------------------------------------------ tags
 
     def __sklearn_tags__(self):
         """Return scikit-learn's tags: which targets, sparse input and missing values are taken."""
@@ -575,9 +559,6 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
     ) -> tuple[Any, np.ndarray, np.ndarray | None]:
         rows = check_rows(X, self._targets, y, sample_weight)[0].scaled()
         return rows.X, rows.Y, rows.weight
-
-    def _raw_scores(self, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        return mean_scores(self.nets_, X, resolve_device(self.device, fall_back=True))
 
     # ------------------------------------------------------------------ stages of a fit
 
@@ -675,24 +656,6 @@ class MultiLabelNetClassifier(CallbackSupportMixin, DecidingClassifier):
         if name == "encoding":
             return spec if hasattr(spec, "transform") else get_encoding(spec)
         return super()._part(name, spec, params)
-
-    def _seeds(self, n_epochs: int) -> list[int]:
-        """Return seeds for weights, training and two splits, others after each epoch made."""
-        sequence = np.random.SeedSequence([self._entropy, n_epochs])
-        return [int(seed) for seed in sequence.generate_state(4)]
-
-    def _plan(self, loss: Loss, device: torch.device, **options: Any) -> Plan:
-        params = SimpleNamespace(**{name: getattr(self, name) for name in TRAINING})
-        exclusive = self._targets.kind == "multiclass"
-        return Plan(params, loss, device, self.is_categorical_, exclusive, **options)
-
-    def _keep(self, nets: Sequence[TableNet]) -> None:
-        """Set the trained nets, and what is public of their training."""
-        self.nets_ = list(nets)
-        self.net_ = self.nets_[0]
-        curves = [net.curves() for net in self.nets_]
-        self.history_ = curves[0] if len(curves) == 1 else curves
-        self.n_iter_ = max(len(curve["epoch"]) for curve in curves)
 
     def _score(self, rows: Rows) -> HeldOut:
         scores, count = self._raw_scores(rows.X)

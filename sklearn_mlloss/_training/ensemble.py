@@ -1,24 +1,78 @@
-"""Predictions by several nets."""
+"""The nets of a classifier, and their predictions together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 
 from .._data.rows import Matrix
+from .._data.targets import TargetCodec
+from ..losses import Loss
 from .batches import blocks
-from .device import threads_for, torch_defaults
+from .build import Plan
+from .device import resolve_device, threads_for, torch_defaults
 from .fast.stack import stack_of
 from .fast.tiles import SMALL_PREDICTION
 from .net import TableNet
 from .outputs import block_sizes
+from .parameters import TRAINING
 
-__all__ = ["mean_scores"]
+__all__ = ["HasNets", "mean_scores"]
 
 Scores = tuple[np.ndarray, np.ndarray | None]
+
+
+class HasNets:
+    """A classifier that trains nets and predicts with them; their attributes as its own."""
+
+    nets_: list[TableNet]
+    net_: TableNet
+    history_: dict[str, list] | list[dict[str, list]]
+    n_iter_: int
+    is_categorical_: np.ndarray | None
+    device: Any
+    _targets: TargetCodec
+    _entropy: int
+
+    @property
+    def loss_(self) -> Loss:
+        """The fitted loss."""
+        return self.net_.criterion_.loss
+
+    @property
+    def encoding_(self) -> Any:
+        """The fitted encoding, or None."""
+        return self.net_.encoder_.fitted
+
+    @property
+    def encoding_reason_(self) -> str:
+        """Why it is this encoding."""
+        return self.net_.encoder_.reason
+
+    def _seeds(self, n_epochs: int) -> list[int]:
+        """Return seeds for weights, training and two splits, others after each epoch made."""
+        sequence = np.random.SeedSequence([self._entropy, n_epochs])
+        return [int(seed) for seed in sequence.generate_state(4)]
+
+    def _plan(self, loss: Loss, device: torch.device, **options: Any) -> Plan:
+        params = SimpleNamespace(**{name: getattr(self, name) for name in TRAINING})
+        exclusive = self._targets.kind == "multiclass"
+        return Plan(params, loss, device, self.is_categorical_, exclusive, **options)
+
+    def _keep(self, nets: Sequence[TableNet]) -> None:
+        """Set the trained nets, and what is public of their training."""
+        self.nets_ = list(nets)
+        self.net_ = self.nets_[0]
+        curves = [net.curves() for net in self.nets_]
+        self.history_ = curves[0] if len(curves) == 1 else curves
+        self.n_iter_ = max(len(curve["epoch"]) for curve in curves)
+
+    def _raw_scores(self, X: Matrix) -> Scores:
+        return mean_scores(self.nets_, X, resolve_device(self.device, fall_back=True))
 
 
 def mean_scores(nets: Sequence[TableNet], X: Matrix, device: torch.device) -> Scores:
