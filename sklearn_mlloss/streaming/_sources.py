@@ -18,6 +18,10 @@ __all__ = ["ParquetRows", "make_source"]
 BLOCK_ROWS = 2**14
 # Bytes of a column that are read at a time.
 BUFFER = 2**16
+# Bytes that a column takes that is read page by page, about: a smaller row group is read at once.
+PAGE = 2**20
+# Columns of such a row group that are decoded together.
+TOGETHER = 8
 # Rows of an array that count as one shard: contiguous on disk.
 SHARD_ROWS = 2**16
 
@@ -25,9 +29,9 @@ SHARD_ROWS = 2**16
 class ParquetRows(RowSource):
     """Rows in Parquet files, read with pyarrow.
 
-    The shards are the row groups of the files, which are read page by page: a row group that is
-    being read takes up to about 2 MB per column, however large it is. Write files with row groups
-    of 100,000 to 1,000,000 rows.
+    The shards are the row groups of the files. A small one is read at once; one of more than 1 MB
+    per column, or with strings, is read page by page, and then takes up to about 2 MB per column,
+    however large it is. Write files with row groups of 100,000 to 1,000,000 rows.
 
     Parameters
     ----------
@@ -109,6 +113,7 @@ class ParquetRows(RowSource):
             raise ValueError(f"features, labels and weight must be different columns, got {twice}")
         for file in files:
             self._check(file, files[0])
+        self._row_bytes = sum(_n_bytes(first.field(name).type) for name in self.columns)
         self._groups = [group for file in files for group in file.split_by_row_group()]
 
     def _check(self, file: Any, first: Any) -> None:
@@ -152,18 +157,44 @@ class ParquetRows(RowSource):
         # The scanner of a dataset decodes a row group at once.
         reading = {"pre_buffer": False, "buffer_size": BUFFER, "filesystem": group.filesystem}
         with parquet.ParquetFile(group.path, **reading) as file:
-            yield from self._blocks(
-                file.iter_batches(
-                    BLOCK_ROWS, [group.row_groups[0].id], self.columns, use_threads=False
-                )
-            )
+            n_rows, number = group.row_groups[0].num_rows, group.row_groups[0].id
+            if n_rows * self._row_bytes <= PAGE * len(self.columns):
+                batches = self._at_once(file, number)
+            else:
+                batches = file.iter_batches(BLOCK_ROWS, [number], self.columns, use_threads=False)
+            yield from self._blocks(batches)
+
+    def _at_once(self, file: Any, group: int) -> list[Any]:
+        """Return a row group in batches."""
+        from pyarrow import Table
+
+        # Few columns at a time: each takes a page while it is decoded.
+        columns = [
+            column
+            for start in range(0, len(self.columns), TOGETHER)
+            for column in file.read_row_group(
+                group, self.columns[start : start + TOGETHER], use_threads=False
+            ).columns
+        ]
+        return Table.from_arrays(columns, self.columns).to_batches(BLOCK_ROWS)
 
     def _blocks(self, batches: Iterable[Any]) -> Iterator[Block]:
         for batch in batches:
+            weight = None if self.weight is None else batch[self.weight].to_pandas().to_numpy()
             # Columns of an index stay columns.
-            frame = batch.to_pandas(ignore_metadata=True)
-            weight = None if self.weight is None else frame[self.weight].to_numpy()
-            yield frame[self.features], frame[self.labels], weight
+            X, y = (
+                batch.select(names).to_pandas(ignore_metadata=True)
+                for names in (self.features, self.labels)
+            )
+            yield X, y, weight
+
+
+def _n_bytes(of: Any) -> float:
+    """Return the bytes of a value of a type of Arrow: infinity if they differ, as of strings."""
+    try:
+        return of.bit_width / 8
+    except ValueError:
+        return np.inf
 
 
 class ArrayRows(RowSource):

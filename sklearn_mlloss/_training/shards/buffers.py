@@ -69,24 +69,21 @@ class Buffers:
                     free.acquire()
                     if stopped.is_set():
                         return
-                    buffer = next(buffers, None)
-                    ready.put(buffer)
-                    if buffer is None:
-                        return
+                    # Nothing here refers to a buffer, which would keep one more in memory.
+                    ready.put(next(buffers, None))
             except BaseException as error:  # raised again where the rows are used
                 ready.put(error)
 
         thread = threading.Thread(target=fill, name="sklearn_mlloss-reader", daemon=True)
         thread.start()
         try:
-            while True:
-                buffer = ready.get()
-                if buffer is None:
-                    return
+            while (buffer := ready.get()) is not None:
                 if isinstance(buffer, BaseException):
                     raise buffer
                 free.release()
-                yield buffer
+                waiting = [buffer]
+                del buffer
+                yield waiting.pop()
         finally:
             stopped.set()
             free.release()
@@ -101,12 +98,8 @@ class Buffers:
             parts.append(part)
             n, total = n + len(part[1]), total + len(part[1])
             while sizes and n >= sizes[0]:
-                size = sizes.pop(0)
-                X, Y, weight, position = _rows(_join(parts), slice(size))
-                last, n = parts[-1], n - size
-                # A copy: a view would keep the whole buffer.
-                parts = [_rows(last, np.arange(len(last[1]) - n, len(last[1])))]
-                yield Rows(X, Y, weight), position
+                n -= sizes[0]
+                yield _first(parts, sizes.pop(0))
         if sizes or total != sum(self.sizes):
             raise ValueError(
                 f"X has {total} rows to train on in a later pass and {sum(self.sizes)} in the "
@@ -142,11 +135,20 @@ class Buffers:
                 inside = sampled[at] == start + rows
                 position[inside] = mine[at[inside]]
                 kept = np.flatnonzero(~((position >= 0) & self.held_out[position]))
-                X, Y, position = X[kept], Y[kept], position[kept]
-                weight = None if weight is None else weight[kept]
+                if len(kept) < len(Y):
+                    X, Y, weight, position = _rows((X, Y, weight, position), kept)
             start += n
             if len(Y):
                 yield X, Y, weight, position
+
+
+def _first(parts: list[Part], n_rows: int) -> tuple[Rows, np.ndarray]:
+    """Remove the first rows from parts, of which the last one has some more, and return them."""
+    X, Y, weight, position = _rows(_join(parts), slice(n_rows))
+    last, n_left = parts[-1], sum(len(part[1]) for part in parts) - n_rows
+    # A copy: a view would keep the whole buffer.
+    parts[:] = [_rows(last, np.arange(len(last[1]) - n_left, len(last[1])))]
+    return Rows(X, Y, weight), position
 
 
 def _join(parts: list[Part]) -> Part:

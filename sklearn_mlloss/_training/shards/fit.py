@@ -401,7 +401,9 @@ class _Tables:
     def epoch(self, epoch: int, first: int) -> Generator[tuple[Table, int]]:
         """Yield the tables of an epoch from the given one on, each with a seed."""
         with closing(self.buffers.epoch(epoch, first)) as buffers:
-            for number, (rows, places) in enumerate(buffers, first):
+            # `enumerate` would keep a buffer until the next one is there.
+            number = first
+            for rows, places in buffers:
                 rows = self.net.encoder_.transform(rows)
                 known = None
                 if self.linear is not None:
@@ -410,7 +412,10 @@ class _Tables:
                         inside = torch.from_numpy(np.flatnonzero(places >= 0))
                         known[inside] = self.known[torch.from_numpy(places)[inside]]
                 seed = np.random.SeedSequence([*self.seed, epoch, number]).generate_state(1)[0]
-                yield self._table(rows, known), int(seed)
+                table = [self._table(rows, known)]
+                del rows, known
+                yield table.pop(), int(seed)
+                number += 1
 
     def sizes_of(self, table: int) -> list[int]:
         """Return the numbers of rows of the tables of all ranks with this number."""

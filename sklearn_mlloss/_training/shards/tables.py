@@ -125,6 +125,7 @@ def _pass_over(
         with closing(tables.epoch(position.epoch, position.table)) as stream:
             for table, seed in _together(stream, tables.ranks):
                 _train_on(net, tables, table, seed, valid, position)
+                del table  # before the next one is made
                 done(net, position)
 
 
