@@ -11,15 +11,13 @@ import scipy.sparse as sp
 
 from ..._data.messages import held_back
 from ..._data.rows import Inputs, Rows
+from ..._data.sampling import RowSample, take
 from ..._data.sources import RowSource, blocks_of
 from ..._data.tables import match_index
 from ..._data.targets import TargetCodec
 from ..._data.weights import check_weight, counting_rows, drop_unweighted
 
 __all__ = ["Survey", "convert", "count", "finish"]
-
-# Rows that are collected at least before some are dropped again.
-SLACK = 2**12
 
 
 @dataclass
@@ -68,44 +66,6 @@ class Survey:
         return self.n_weights / self.weight if self.weight else 1.0
 
 
-class _Sample:
-    """A uniform sample of rows that come in blocks: those with the smallest random numbers."""
-
-    def __init__(self, size: int):
-        self.size, self.limit, self.n = size, 1.0, 0
-        self.parts: list[tuple[Any, ...]] = []  # numbers, places, X, y, weights
-
-    def add(self, numbers: np.ndarray, places: np.ndarray, *parts: Any) -> None:
-        """Add those of some rows that may be in the sample."""
-        chosen = np.flatnonzero(numbers < self.limit)
-        rows = [None if part is None else _take(part, chosen) for part in parts]
-        self.parts.append((numbers[chosen], places[chosen], *rows))
-        self.n += len(chosen)
-        if self.n > self.size + max(self.size // 4, SLACK):
-            self.prune()
-
-    def prune(self) -> None:
-        """Drop all rows but those in the sample so far."""
-        numbers = np.concatenate([part[0] for part in self.parts])
-        if len(numbers) > self.size:
-            self.limit = np.partition(numbers, self.size)[self.size]
-        kept, self.parts = self.parts, []
-        self.n = 0
-        for part in kept:
-            chosen = np.flatnonzero(part[0] < self.limit)
-            self.parts.append(tuple(None if p is None else _take(p, chosen) for p in part))
-            self.n += len(chosen)
-
-    def joined(self) -> tuple[Any, ...]:
-        """Return places, X, y and weights of the sample in the order of the places."""
-        self.prune()
-        parts = [part for part in self.parts if len(part[0])]
-        places = np.concatenate([part[1] for part in parts])
-        order = np.lexsort(places.T[::-1])
-        columns = [_join([part[k] for part in parts]) for k in (2, 3, 4)]
-        return places[order], *(None if c is None else _take(c, order) for c in columns)
-
-
 def count(estimator: Any, source: RowSource, size: int, shards: Sequence[int]) -> Survey:
     """Pass over the rows of some shards.
 
@@ -123,7 +83,7 @@ def count(estimator: Any, source: RowSource, size: int, shards: Sequence[int]) -
     Survey
         For `finish`.
     """
-    found, names = Survey(sample=_Sample(size)), source.shards()
+    found, names = Survey(sample=RowSample(size)), source.shards()
     for shard in shards:
         draw, name = np.random.default_rng([estimator._entropy, shard]), names[shard]
         start = kept = 0
@@ -153,7 +113,7 @@ def count(estimator: Any, source: RowSource, size: int, shards: Sequence[int]) -
             kept += len(rows)
             numbers = draw.random(n)[rows]
             places = np.column_stack([np.full(len(rows), shard), start + rows])
-            found.sample.add(numbers, places, _take(X, rows), Y, w)
+            found.sample.add(numbers, places, take(X, rows), Y, w)
             start += n
         found.counts[shard] = kept
     return found
@@ -259,8 +219,8 @@ def _find(
     def fails(rows: slice) -> bool:
         try:
             with held_back(UserWarning):
-                estimator._check_X(_take(X, rows))
-                targets.transform(_take(y, rows))
+                estimator._check_X(take(X, rows))
+                targets.transform(take(y, rows))
         except (ValueError, TypeError):
             return True
         return False
@@ -277,7 +237,7 @@ def _find(
     columns = [
         f"{part} column {column!r}"
         for part, values in (("X", X), ("y", y))
-        for column, value in _cells(_take(values, slice(low, low + 1)))
+        for column, value in _cells(take(values, slice(low, low + 1)))
         if _is_bad(value, part)
     ]
     at = f", {columns[0]}" if columns else ""
@@ -303,28 +263,3 @@ def _is_bad(value: Any, part: str) -> bool:
     except (TypeError, ValueError):
         return value is not None
     return bool(np.isinf(number) or part == "y" and not (0 <= number <= 1 or np.isnan(number)))
-
-
-def _take(part: Any, rows: Any) -> Any:
-    return part.iloc[rows] if hasattr(part, "iloc") else part[rows]
-
-
-def _join(parts: list[Any]) -> Any:
-    if parts[0] is None:
-        return None
-    if sp.issparse(parts[0]):
-        return sp.vstack(parts, format="csr")
-    if type(parts[0]).__module__.startswith("polars"):
-        import polars as pl
-
-        return pl.concat(parts)
-    if not hasattr(parts[0], "iloc"):
-        return np.concatenate(parts)
-    import pandas as pd
-
-    frame = pd.concat(parts, ignore_index=True)
-    for name, dtype in parts[0].dtypes.items():
-        # Of several categories, pandas makes objects.
-        if isinstance(dtype, pd.CategoricalDtype) and frame[name].dtype != dtype:
-            frame[name] = frame[name].astype("category")
-    return frame
