@@ -16,10 +16,9 @@ from ._data.features import InputCodec, check_rows, takes_missing
 from ._data.fitting import draw_entropy, unchanged_on_error
 from ._data.folds import Fold, check_groups
 from ._data.interrupts import Interrupt
-from ._data.partitions import by_partition
+from ._data.partitions import by_partition, is_streamed
 from ._data.progress import begin_fit, callbacks_torn_down
 from ._data.rows import Rows
-from ._data.sources import is_streamed
 from ._data.tables import match_index
 from ._data.targets import TargetCodec
 from ._data.validation import check_flag
@@ -427,7 +426,7 @@ class MultiLabelNetClassifier(CallbackSupportMixin, HasNets, DecidingClassifier)
             fitted decision; a warning reports this, and KeyboardInterrupt is raised. A second
             Ctrl-C, or one before there is anything to keep, leaves it as it was.
         """
-        if self.streaming is not None or is_streamed(X):
+        if self.streaming is not None or is_streamed(X, y):
             from ._training.shards.fit import fit_by_shards
 
             fit_by_shards(self, X, y, sample_weight, groups)

@@ -323,7 +323,7 @@ class DecodedClassifierCV(CallbackSupportMixin, Composition, DecidingClassifier)
 
     # ------------------------------------------------------------------ learning
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, **params: Any) -> Self:
         """Fit the models, the calibrator and the decoder.
 
         Parameters

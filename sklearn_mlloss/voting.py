@@ -150,7 +150,7 @@ class SoftVotingClassifier(CallbackSupportMixin, Composition, ProbabilityClassif
     n_jobs: int | None = None
     verbose: int = 0
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, **fit_params: Any) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, **fit_params: Any) -> Self:
         """Fit the classifiers.
 
         Parameters

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from numbers import Number
+from os import PathLike
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from .messages import describe
-from .sources import RowSource
+from .sources import IN_MEMORY, RowSource
 
 __all__ = [
+    "NO_ARRAYS",
     "advise",
     "has_rows",
     "holds_masked",
+    "is_data_loader",
     "is_missing",
     "stack_rows",
     "to_array",
@@ -160,11 +163,16 @@ def type_of(values: Any) -> str:
 def has_rows(values: Any) -> bool:
     """Return whether numpy reads the values of an object; it wraps iterators, for example."""
     kind = type(values)
-    if isinstance(values, NO_ARRAYS) or _is_lazy(kind):
+    if isinstance(values, (*NO_ARRAYS, RowSource)) or _is_lazy(kind):
         return False
     if isinstance(values, Number | np.generic):
         return True
     return hasattr(kind, "__array__") or hasattr(kind, "__len__") and hasattr(kind, "__getitem__")
+
+
+def is_data_loader(values: Any) -> bool:
+    """Return whether an object is a DataLoader of torch, which is not imported here."""
+    return any(kind.__name__ == "DataLoader" for kind in type(values).__mro__)
 
 
 def holds_masked(values: Any) -> bool:
@@ -178,9 +186,21 @@ def advise(values: Any, name: str) -> str:
     # Not attributes of the object: columns of a DataFrame are attributes, too.
     kind = type(values)
     if isinstance(values, RowSource):
+        return f": {IN_MEMORY}"
+    if isinstance(values, str | PathLike) and name == "X":
         return (
-            ": only fit reads rows by shards; give rows in memory, such as pandas.read_parquet("
-            "file), or a Dask collection, such as dask.dataframe.read_parquet(folder)"
+            ": the name of a file or folder is no X; give pandas.read_parquet(file), or "
+            "sklearn_mlloss.streaming.ParquetRows(folder, labels=[...])"
+        )
+    if hasattr(kind, "to_table"):  # a dataset of pyarrow
+        return (
+            f": give {name}.to_table().to_pandas(), or sklearn_mlloss.streaming.ParquetRows("
+            "files, labels=[...])"
+        )
+    if is_data_loader(values):
+        return (
+            ": give the arrays of its dataset, or with streaming=... an object whose "
+            "__iter__ yields (X.numpy(), y.numpy()) in the same order each time"
         )
     if hasattr(kind, "detach"):
         dense = "" if str(values.layout) == "torch.strided" else ".to_dense()"

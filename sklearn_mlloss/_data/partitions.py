@@ -1,4 +1,4 @@
-"""Collections of dask: predictions by partition, and columns of labels gathered in one process.
+"""Rows that are not in memory: predictions by partition, and labels gathered in one process.
 
 dask is not imported before there is such a collection.
 """
@@ -8,15 +8,25 @@ from __future__ import annotations
 import copy
 import uuid
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .containers import has_rows
 from .messages import describe
+from .sampling import join
+from .sources import RowSource, blocks_of
 
-__all__ = ["by_partition", "gathered", "is_partitioned", "map_partitions"]
+__all__ = [
+    "by_partition",
+    "gather_blocks",
+    "gathered",
+    "is_partitioned",
+    "is_streamed",
+    "map_partitions",
+]
 
 # Numbers that are gathered in one process at the most: 4 GiB in float64.
 MOST_GATHERED = 2**29
@@ -34,8 +44,18 @@ def is_partitioned(values: Any) -> bool:
     return hasattr(kind, "map_blocks") or hasattr(kind, "map_partitions") and of_rows
 
 
+def is_streamed(X: Any, y: Any) -> bool:
+    """Return whether `fit` reads X by shards, without being told to.
+
+    Also without labels, unless X is an array: batches hold them, and files are refused there.
+    """
+    return isinstance(X, RowSource) or is_partitioned(X) or y is None and not has_rows(X)
+
+
 def by_partition(empty: Callable[[Any, np.ndarray], Any]) -> Callable[[Method], Method]:
-    """Let a method of predictions take a dask collection, and map it over the partitions.
+    """Let a method of predictions take a dask collection or a `RowSource`.
+
+    It is mapped over the partitions; the rows of a source are predicted block by block.
 
     Parameters
     ----------
@@ -51,10 +71,15 @@ def by_partition(empty: Callable[[Any, np.ndarray], Any]) -> Callable[[Method], 
     def decorate(method: Method) -> Method:
         @wraps(method)
         def predict(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
-            if not is_partitioned(X):
+            # A source has rows of X, which `decode` does not take.
+            by_block = isinstance(X, RowSource) and method.__name__ != "decode"
+            if not by_block and not is_partitioned(X):
                 return method(self, X, *args, **kwargs)
             check_is_fitted(self)
             nothing = empty(self, np.empty((0, self._targets.n_labels_)))
+            if by_block:
+                predicted = gather_blocks(partial(method, self), X, labels=False)[0]
+                return nothing if predicted is None else predicted
             return map_partitions(self, method.__name__, X, nothing, *args, **kwargs)
 
         return predict  # type: ignore[return-value]
@@ -137,6 +162,57 @@ def gathered(*values: Any) -> tuple[Any, ...]:
         for i, result in zip(some, results, strict=True):
             computed[i] = result
     return tuple(computed)
+
+
+def gather_blocks(
+    predict: Callable[[Any], Any], source: RowSource, labels: bool = True
+) -> tuple[Any, Any, Any]:
+    """Return predictions for all rows of a source, with their labels and weights.
+
+    Parameters
+    ----------
+    predict : callable (X) -> list, ndarray, sparse matrix or DataFrame
+        Called with the X of each block.
+    source : RowSource
+    labels : bool, default=True
+        Whether labels and weights are returned; otherwise they are None, and the predictions, too,
+        if there is no row.
+
+    Raises
+    ------
+    ValueError
+        If they are too large for one process, or labels of no row are asked for.
+    """
+    parts, n = [], 0
+    for shard, name in enumerate(source.shards()):
+        start = 0
+        for X, y, weight in blocks_of(source, shard):
+            stop = start + int(np.shape(X)[0])
+            if start == stop:
+                continue
+            try:
+                predicted = predict(X)
+            except Exception as error:
+                error.add_note(f"This happened in {name}, rows {start} to {stop - 1}.")
+                raise
+            parts.append((predicted, y, weight) if labels else (predicted, None, None))
+            start = stop
+            n += sum(_n_numbers(part) for part in parts[-1] if part is not None)
+            if n > MOST_GATHERED:
+                raise ValueError(
+                    f"results for X are more than {MOST_GATHERED:.2g} numbers, which one process "
+                    f"gathers at the most, already in {name}: give a part of the files, or a Dask "
+                    "DataFrame, whose predictions are lazy"
+                )
+    if labels and not parts:
+        raise ValueError(f"{type(source).__name__} has no row in its shards")
+    if not parts:
+        return None, None, None
+    return tuple(join(list(column)) for column in zip(*parts, strict=True))
+
+
+def _n_numbers(part: Any) -> int:
+    return len(part) if isinstance(part, list) else int(np.prod(np.shape(part)))
 
 
 def _is_frame(values: Any) -> bool:

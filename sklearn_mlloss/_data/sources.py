@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
-from .partitions import is_partitioned
+import numpy as np
 
-__all__ = ["Block", "RowSource", "blocks_of", "is_streamed"]
+from .fitting import draw_entropy
+from .sampling import RowSample
+from .validation import check_integer
+
+__all__ = ["IN_MEMORY", "Block", "RowSource", "blocks_of", "check_alone"]
+
+# What to do where a source has no place.
+IN_MEMORY = (
+    "only MultiLabelNetClassifier.fit, and score, fit_decoder and the predictions of fitted "
+    "classifiers read rows by shards; give rows in memory here, such as X, y, sample_weight = "
+    "rows.sample(100_000)"
+)
 
 # X, y, and weights or None, as `fit` takes them.
 Block = tuple[Any, Any, Any]
@@ -19,13 +30,16 @@ class RowSource(ABC):
 
     A subclass reads one format. `MultiLabelNetClassifier.fit` takes it as X, with y left out, and
     reads it several times: once for statistics and a sample, and once per epoch, with the shards in
-    another order each time.
+    another order each time. `fit_decoder` and `score` of fitted classifiers take it, too, with y
+    left out, and so do the methods that predict, whose results for all rows are in memory.
+    Everything else needs rows in memory, see `sample`.
 
     Examples
     --------
     One shard per file of numpy, with the labels in the last three columns:
 
     >>> import numpy as np
+    >>> from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
     >>> from sklearn_mlloss.streaming import RowSource
     >>> class NumpyFiles(RowSource):
     ...     def __init__(self, paths):
@@ -37,6 +51,21 @@ class RowSource(ABC):
     ...         for start in range(0, len(rows), 10_000):
     ...             block = rows[start : start + 10_000]
     ...             yield block[:, :-3], block[:, -3:], None
+
+    Select loss and decoder on a sample, then train on all rows:
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from sklearn.datasets import make_multilabel_classification
+    >>> net = MultiLabelNetClassifier(max_epochs=2, early_stopping=False, random_state=0)
+    >>> search = LossDecoderSearchCV(net, ["bce", "zlpr"], ["threshold"], cv=2, random_state=0)
+    >>> with TemporaryDirectory() as folder:
+    ...     paths = [f"{folder}/{part}.npy" for part in range(3)]
+    ...     for seed, path in enumerate(paths):
+    ...         parts = make_multilabel_classification(n_classes=3, random_state=seed)
+    ...         np.save(path, np.hstack(parts))
+    ...     rows = NumpyFiles(paths)
+    ...     X, y, _ = rows.sample(100, random_state=0)
+    ...     best = search.fit(X, y).best_estimator_.fit(rows)
     """
 
     @abstractmethod
@@ -60,10 +89,54 @@ class RowSource(ABC):
         sample_weight : array of shape (n,) or (n, n_labels), or None
         """
 
+    def sample(self, n_rows: int, random_state: Any = None) -> Block:
+        """Return a uniform sample of the rows, drawn without replacement in one pass over all.
 
-def is_streamed(X: Any) -> bool:
-    """Return whether `fit` reads X by shards, without being told to."""
-    return isinstance(X, RowSource) or is_partitioned(X)
+        For what needs rows in memory, such as a search for loss and decoder: see the example of
+        the class.
+
+        Parameters
+        ----------
+        n_rows : int
+            Size of the sample. If there are fewer rows, all of them are returned.
+        random_state : int, RandomState or None, default=None
+            Controls the randomness of the sample.
+
+        Returns
+        -------
+        X : {array, DataFrame, CSR matrix} of shape (n_rows, n_features)
+            As `read` yields it, in the order of the shards.
+        y : {array, DataFrame, CSR matrix} of shape (n_rows, n_labels)
+        sample_weight : array of shape (n_rows,) or (n_rows, n_labels), or None
+
+        Raises
+        ------
+        ValueError
+            If `n_rows` is not at least 1, or there is no row.
+        """
+        check_integer(n_rows, "n_rows", low=1)
+        sample, entropy = RowSample(n_rows), draw_entropy(random_state)
+        for shard in range(len(self.shards())):
+            draw, start = np.random.default_rng([entropy, shard]), 0
+            for block in blocks_of(self, shard):
+                n = int(np.shape(block[0])[0])
+                places = np.column_stack([np.full(n, shard), np.arange(start, start + n)])
+                sample.add(draw.random(n), places, *block)
+                start += n
+        if not sample.n:
+            raise ValueError(f"{type(self).__name__} has no row in its {len(self.shards())} shards")
+        return sample.joined()[1:]
+
+    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise an error: the rows are not in memory."""
+        raise TypeError(f"{type(self).__name__} has no rows in memory: {IN_MEMORY}")
+
+
+def check_alone(source: RowSource, y: Any, sample_weight: Any) -> None:
+    """Raise if labels or weights are given beside a source, which has them."""
+    for argument, value in (("y", y), ("sample_weight", sample_weight)):
+        if value is not None:
+            raise ValueError(f"{argument} comes from X, a {type(source).__name__}: leave it out")
 
 
 def blocks_of(source: RowSource, shard: int) -> Iterator[Block]:

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from .containers import advise, has_rows, holds_masked, stack_rows, to_array, type_of
 from .messages import warn_user
 from .partitions import is_partitioned
+from .sources import RowSource
 from .sparse import as_csr
 
 __all__ = [
@@ -224,7 +225,14 @@ def match_index(X: Any, **values: Any) -> dict[str, Any]:
     dict
         The values, with the index of X where a warning was given, so that there is no other one
         where they are passed on.
+
+    Raises
+    ------
+    ValueError
+        If X is a `RowSource`, whose rows are not in memory.
     """
+    if isinstance(X, RowSource):
+        raise ValueError(f"X must be array-like, got {type_of(X)}{advise(X, 'X')}")
     indexed = [name for name in values if _has_index(X) and _has_index(values[name])]
     moved = [name for name in indexed if _is_reordered(values[name].index, X.index)]
     if not moved:

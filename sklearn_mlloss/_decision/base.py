@@ -15,9 +15,16 @@ from sklearn.utils.validation import check_is_fitted
 from .._data.containers import to_float
 from .._data.fitting import unchanged_on_error
 from .._data.messages import without_rows
-from .._data.partitions import by_partition, gathered, is_partitioned, map_partitions
+from .._data.partitions import (
+    by_partition,
+    gather_blocks,
+    gathered,
+    is_partitioned,
+    map_partitions,
+)
 from .._data.persistence import FileEstimator
 from .._data.rows import Rows
+from .._data.sources import RowSource, check_alone
 from .._data.tables import as_frame, frame_like, match_index
 from .._data.targets import TargetCodec
 from .._data.validation import check_integer, check_nested, is_auto
@@ -70,6 +77,9 @@ class LabelClassifier(ClassifierMixin, FileEstimator, ABC):
         Parameters
         ----------
         X : {array-like, DataFrame, sparse matrix} of shape (n_samples, n_features)
+            For a Dask array or DataFrame, the result is lazy. The rows of a `RowSource`, such as
+            `sklearn_mlloss.streaming.ParquetRows`, are read block by block, and the result for all
+            of them is in memory.
 
         Returns
         -------
@@ -162,15 +172,16 @@ class LabelClassifier(ClassifierMixin, FileEstimator, ABC):
     def _scores_and_decisions(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the scores of rows, shape (n_samples, n_labels), and which labels they have."""
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the share of rows with all labels as in y, or with the class of a 1-D y.
 
         Parameters
         ----------
         X : see `predict`
         y : array-like, DataFrame or sparse matrix
-            True labels. Columns with names must be those of the y that was fitted, in that order,
-            if that had names. Labels that are NaN do not count.
+            True labels, left out for a `RowSource`, which has them. Columns with names must be
+            those of the y that was fitted, in that order, if that had names. Labels that are NaN
+            do not count.
         sample_weight : array-like of shape (n_samples,), optional
             Weights >= 0.
 
@@ -178,6 +189,11 @@ class LabelClassifier(ClassifierMixin, FileEstimator, ABC):
         -------
         float
         """
+        if isinstance(X, RowSource):
+            check_is_fitted(self)
+            check_alone(X, y, sample_weight)
+            predicted, y, sample_weight = gather_blocks(self.predict, X)
+            return self._targets.score(y, predicted, sample_weight)
         match_index(X, y=y, sample_weight=sample_weight)
         return self._targets.score(*gathered(y, self.predict(X), sample_weight))
 
@@ -331,7 +347,7 @@ class DecidingClassifier(LabelClassifier):
     def fit_decoder(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         decoder: Any = KEEP,
         calibration: Any = KEEP,
         sample_weight: Any = None,
@@ -346,6 +362,7 @@ class DecidingClassifier(LabelClassifier):
         Parameters
         ----------
         X, y : see `fit`
+            A `RowSource` is given without y.
         decoder : str or Decoder, optional
             Replaces the present one; "auto" is what it stands for in the constructor. If it is
             not given, the present one is refitted.
@@ -360,9 +377,12 @@ class DecidingClassifier(LabelClassifier):
             The classifier. If anything fails, it is left as it was.
         """
         check_is_fitted(self)
-        match_index(X, y=y, sample_weight=sample_weight)
+        if isinstance(X, RowSource):
+            check_alone(X, y, sample_weight)
+        else:
+            match_index(X, y=y, sample_weight=sample_weight)
         with unchanged_on_error(self):
-            if is_partitioned(X):
+            if isinstance(X, RowSource) or is_partitioned(X):
                 self._replace_decision(decoder, calibration)
                 if self._decision.requires_fit:
                     self._fit_decision(self._score_partitions(X, y, sample_weight))
@@ -482,10 +502,13 @@ class DecidingClassifier(LabelClassifier):
         return self._decision.calibrate(scores), count
 
     def _score_partitions(self, X: Any, y: Any, sample_weight: Any) -> HeldOut:
-        """Return the rows of a dask collection for `_fit_decision`; only X is not gathered."""
-        n_labels = self._targets.n_labels_
-        scored = map_partitions(self, "_scores_beside_count", X, np.empty((0, n_labels + 1)))
-        both, y, sample_weight = gathered(scored, y, sample_weight)
+        """Return rows that are not in memory for `_fit_decision`; only X is not gathered."""
+        if isinstance(X, RowSource):
+            both, y, sample_weight = gather_blocks(self._scores_beside_count, X)
+        else:
+            nothing = np.empty((0, self._targets.n_labels_ + 1))
+            scored = map_partitions(self, "_scores_beside_count", X, nothing)
+            both, y, sample_weight = gathered(scored, y, sample_weight)
         numbers = np.arange(len(both))[:, None]
         rows, Y, weight = self._rows_to_decide(numbers, y, sample_weight)
         both = both[rows[:][:, 0]]

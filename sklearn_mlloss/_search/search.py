@@ -23,6 +23,7 @@ from .._data.messages import describe, held_back, warn_user
 from .._data.partitions import is_partitioned
 from .._data.persistence import VersionedEstimator
 from .._data.progress import Task, begin_fit, callbacks_torn_down
+from .._data.sources import RowSource
 from .._data.tables import as_rows, match_index
 from .._data.targets import plain_targets
 from .._data.validation import (
@@ -283,7 +284,7 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
 
     # ------------------------------------------------------------------ fit
 
-    def fit(self, X: Any, y: Any, **params: Any) -> Self:
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Train each setting on each fold, score each candidate, and refit the chosen one.
 
         Parameters
@@ -497,8 +498,8 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
 
     def _rows(self, X: Any) -> Any:
         # A pipeline of scikit-learn would read a dask collection into one process.
-        lazy = is_partitioned(X) and isinstance(self.best_estimator_, LabelClassifier)
-        return X if lazy else as_rows(X)
+        lazy = is_partitioned(X) or isinstance(X, RowSource)
+        return X if lazy and isinstance(self.best_estimator_, LabelClassifier) else as_rows(X)
 
     # ------------------------------------------------------------------ parameters and tags
 

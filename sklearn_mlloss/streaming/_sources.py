@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from .._data.containers import NO_ARRAYS, advise, has_rows, is_data_loader, type_of
 from .._data.messages import describe, did_you_mean
 from .._data.partitions import is_partitioned
-from .._data.sources import Block, RowSource
+from .._data.sampling import take
+from .._data.sources import Block, RowSource, check_alone
+from .._data.tables import as_frame
 
 __all__ = ["ParquetRows", "make_source"]
 
@@ -289,31 +292,29 @@ def make_source(X: Any, y: Any, sample_weight: Any) -> RowSource:
         If they cannot be read by shards, or more than once.
     """
     if isinstance(X, RowSource):
-        _refuse(y, sample_weight, type(X).__name__)
+        check_alone(X, y, sample_weight)
         return X
     if any(is_partitioned(part) for part in (X, y, sample_weight)):
         return DaskRows(X, y, sample_weight)
-    if hasattr(type(X), "shape"):
+    if has_rows(X) and hasattr(type(X), "shape"):
         if y is None:
             raise ValueError("this estimator requires y to be passed, but the target y is None")
         return ArrayRows(X, y, sample_weight)
-    if y is None and isinstance(X, Iterable):
-        if iter(X) is X:
+    # A loader may shuffle, and held-out rows are known by their places.
+    is_batches = isinstance(X, Iterable) and not isinstance(X, NO_ARRAYS) and not is_data_loader(X)
+    if y is None and is_batches:
+        # Such as a generator, or an object that holds one.
+        if iter(X) is iter(X):
             raise ValueError(
                 f"X is read several times, and a {type(X).__name__} only once: give a list of "
                 "batches, or an object whose __iter__ starts again"
             )
         return BatchRows(X)
+    given = describe(X) if has_rows(X) else f"{type_of(X)}{advise(X, 'X')}"
     raise ValueError(
-        "with streaming=..., X must be a ParquetRows, an array or a memory map, a collection of "
-        f"dask, or an iterable of batches (X, y) with y left out, got {describe(X)}"
+        "to be read by shards, X must be a ParquetRows, an array or a memory map, a collection of "
+        f"dask, or an iterable of batches (X, y) with y left out, got {given}"
     )
-
-
-def _refuse(y: Any, sample_weight: Any, name: str) -> None:
-    for argument, value in (("y", y), ("sample_weight", sample_weight)):
-        if value is not None:
-            raise ValueError(f"{argument} comes from X, a {name}: leave it out")
 
 
 def _named(X: Any, y: Any, weight: Any) -> list[tuple[str, Any]]:
@@ -330,10 +331,10 @@ def _split(part: Any, X: Any, known: bool) -> list[Any]:
 
 
 def _blocks(X: Any, y: Any, weight: Any, start: int, stop: int) -> Iterator[Block]:
-    """Yield slices of some rows."""
+    """Yield slices of some rows; those of a table of pyarrow as DataFrames."""
     for first in range(start, stop, BLOCK_ROWS):
         rows = slice(first, min(first + BLOCK_ROWS, stop))
         yield tuple(  # type: ignore[misc]
-            None if part is None else part.iloc[rows] if hasattr(part, "iloc") else part[rows]
-            for part in (X, y, weight)
+            None if part is None else as_frame(take(part, rows), name)
+            for name, part in (("X", X), ("y", y), ("sample_weight", weight))
         )

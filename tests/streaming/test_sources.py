@@ -134,10 +134,15 @@ def test_a_damaged_row_group_is_named(folder):
     assert "part2.parquet, row group 0" in raised.value.__notes__[0]
 
 
-def test_only_fit_takes_rows_by_shards(folder):
-    rows = ParquetRows(folder, NAMES)
-    with pytest.raises(ValueError, match="got ParquetRows: only fit reads rows by shards"):
-        net().fit(rows).predict(rows)
+def test_predictions_and_scores_of_files_equal_those_in_memory(folder):
+    rows = ParquetRows(folder, NAMES, features=[*"abcd", "kind"])
+    fitted = net(decoder="global_threshold", max_epochs=1).fit(rows)
+    np.testing.assert_array_equal(fitted.predict_proba(rows), fitted.predict_proba(TABLE))
+    pd.testing.assert_frame_equal(fitted.predict_frame(rows), fitted.predict_frame(TABLE))
+    assert fitted.score(rows) == fitted.score(TABLE, LABELS)
+    sampled, labels, _ = rows.sample(1000)
+    pd.testing.assert_frame_equal(sampled, TABLE)
+    assert labels.equals(LABELS)
 
 
 def test_collections_of_dask_are_read_by_partition():
