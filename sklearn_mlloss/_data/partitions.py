@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._sklearn import _num_samples
 from .containers import has_rows
 from .messages import describe
 from .sampling import join
@@ -21,6 +22,8 @@ from .sources import RowSource, blocks_of
 
 __all__ = [
     "by_partition",
+    "check_gathered",
+    "count_rows",
     "gather_blocks",
     "gathered",
     "is_partitioned",
@@ -146,13 +149,7 @@ def gathered(*values: Any) -> tuple[Any, ...]:
     import dask
 
     n_columns = sum(each.shape[1] if each.ndim == 2 else 1 for each in collections)
-    n_rows = _count_rows(collections[0])
-    if n_rows * n_columns > MOST_GATHERED:
-        raise ValueError(
-            f"labels and predictions of {n_rows} rows are {n_rows * n_columns:.2g} numbers, of "
-            f"which one process gathers {MOST_GATHERED:.2g} at the most: give a part of the "
-            "partitions, such as X.partitions[:10] and y.partitions[:10]"
-        )
+    check_gathered(count_rows(collections[0]), n_columns)
     # Frames and arrays are graphs of two kinds, which dask does not optimise together.
     frames = [i for i, value in enumerate(values) if _is_frame(value)]
     arrays = [i for i, value in enumerate(values) if not _is_frame(value)]
@@ -215,12 +212,26 @@ def _n_numbers(part: Any) -> int:
     return len(part) if isinstance(part, list) else int(np.prod(np.shape(part)))
 
 
+def check_gathered(n_rows: int, n_columns: int) -> int:
+    """Return how often so many columns of so many rows fit in one process, or raise if never."""
+    n_numbers = n_rows * n_columns
+    if n_numbers > MOST_GATHERED:
+        raise ValueError(
+            f"labels and predictions of {n_rows} rows are {n_numbers:.2g} numbers, of "
+            f"which one process gathers {MOST_GATHERED:.2g} at the most: give a part of the "
+            "partitions, such as X.partitions[:10] and y.partitions[:10]"
+        )
+    return MOST_GATHERED // max(1, n_numbers)
+
+
 def _is_frame(values: Any) -> bool:
     return is_partitioned(values) and hasattr(type(values), "map_partitions")
 
 
-def _count_rows(collection: Any) -> int:
+def count_rows(collection: Any) -> int:
     """Return the number of rows, by a pass over the partitions if it is not known."""
+    if not is_partitioned(collection):
+        return _num_samples(collection)
     import dask
 
     if hasattr(type(collection), "chunks") and not np.isnan(collection.shape[0]):

@@ -1,32 +1,136 @@
-"""Checks of input, and means that leave out what was not observed."""
+"""Checks of input, and means that leave out what was not observed, from sums over rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from .._data.counts import ratio
 from .._data.labels import check_labels, check_predictions
-from .._data.partitions import gathered
+from .._data.partitions import check_gathered, count_rows, is_partitioned
+from .._data.reductions import join_partitions, sum_partitions
 from .._data.validation import check_choice, check_number
 from .._data.weights import check_row_weight
 
 # Kinds of values that are compared with labels, by the name of the argument.
 KIND_OF = {"scores": "scores", "proba": "probabilities", "Y_hat": "labels"}
 
+# What a metric is computed from: checked labels, values and weights of rows.
+Checked = tuple[np.ndarray, np.ndarray, np.ndarray]
 
-def check_inputs(
-    Y: Any, values: Any, name: str, sample_weight: Any, soft: bool = True
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+
+def check_inputs(Y: Any, values: Any, name: str, sample_weight: Any, soft: bool = True) -> Checked:
     """Return Y with NaN, the values and the weights; rows of weight 0 are dropped."""
-    Y, values, sample_weight = gathered(Y, values, sample_weight)
     labels = check_labels(Y, "Y", soft)
     scores = check_predictions(values, name, Y, labels.shape, "Y", KIND_OF[name])
     weight = check_row_weight(sample_weight, labels)
     used = weight > 0
     return labels[used], scores[used], weight[used]
+
+
+def sum_rows(
+    sums: Callable[..., tuple],
+    Y: Any,
+    values: Any,
+    name: str,
+    sample_weight: Any,
+    soft: bool = True,
+) -> tuple:
+    """Return the sums that a function of checked labels, values and weights returns.
+
+    Those of dask collections are sums over partitions.
+    """
+
+    def of_rows(Y: Any, values: Any, sample_weight: Any) -> tuple:
+        return sums(*check_inputs(Y, values, name, sample_weight, soft))
+
+    return sum_partitions(of_rows, Y, values, sample_weight)
+
+
+def mean_of_rows(
+    metric: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    Y: Any,
+    values: Any,
+    name: str,
+    sample_weight: Any,
+    soft: bool = True,
+) -> float:
+    """Return the weighted mean over rows of a metric of each row, NaN where it is not defined."""
+
+    def sums(Y: np.ndarray, values: np.ndarray, weight: np.ndarray) -> tuple:
+        return sums_defined(metric(Y, values), weight)
+
+    return float(mean_of(sum_rows(sums, Y, values, name, sample_weight, soft)))
+
+
+def mean_of_entries(
+    metric: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    average: str | None,
+    Y: Any,
+    values: Any,
+    name: str,
+    sample_weight: Any,
+) -> float | np.ndarray:
+    """Return the mean of a metric of each entry, over entries, labels or rows, or one per label."""
+    check_average(average, "micro", "macro", "samples")
+
+    def sums(Y: np.ndarray, values: np.ndarray, weight: np.ndarray) -> tuple:
+        return sums_of_entries(metric(Y, values), weight, average)
+
+    means = mean_of(sum_rows(sums, Y, values, name, sample_weight))
+    if average is None:
+        return means
+    return mean_defined(means) if average == "macro" else float(means)
+
+
+def label_blocks(Y: Any, sample_weight: Any, **values: Any) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield checked labels, the values by their names, and weights, of all rows and some labels.
+
+    Those in memory come at once. Of dask collections, as many labels are gathered at a time as
+    `MOST_GATHERED` admits, each time in another pass over the partitions.
+
+    Raises
+    ------
+    ValueError
+        If there are too many rows for a single label.
+    """
+
+    def checked(Y: Any, sample_weight: Any, *some: Any) -> tuple[np.ndarray, ...]:
+        names = zip(some, values, strict=True)
+        parts = [check_inputs(Y, each, name, sample_weight) for each, name in names]
+        labels, _, weight = parts[0]
+        return labels, *(part[1] for part in parts), weight
+
+    if not any(map(is_partitioned, (Y, *values.values(), sample_weight))):
+        yield checked(Y, sample_weight, *values.values())
+        return
+    dtypes = [_exact_dtype(each, KIND_OF[name]) for name, each in values.items()]
+    n_labels = np.shape(Y)[1] if len(np.shape(Y)) == 2 else 1
+    at_once = check_gathered(count_rows(Y), 1 + len(values))
+    for start in range(0, n_labels, at_once):
+        some = slice(start, start + at_once)
+
+        def columns(Y: Any, *values_and_weight: Any, some: slice = some) -> tuple:
+            *parts, sample_weight = values_and_weight
+            labels, *others, weight = checked(Y, sample_weight, *parts)
+            labels = np.nan_to_num(labels[:, some], nan=-1)
+            if np.isin(labels, (-1, 0, 1)).all():
+                labels = labels.astype(np.int8)
+            pairs = zip(others, dtypes, strict=True)
+            return labels, *(each[:, some].astype(dtype) for each, dtype in pairs), weight
+
+        labels, *others, weight = join_partitions(columns, Y, *values.values(), sample_weight)
+        yield np.where(labels < 0, np.nan, labels), *others, weight
+
+
+def _exact_dtype(values: Any, kind: str) -> np.dtype:
+    """Return the smallest type that holds all values of a collection without rounding."""
+    if kind == "labels":
+        return np.dtype(np.int8)
+    dtype = getattr(values, "dtype", None)
+    return dtype if dtype in (np.float16, np.float32) else np.dtype(np.float64)
 
 
 def check_average(average: Any, *names: str) -> None:
@@ -39,24 +143,30 @@ def check_empty(empty: Any, highest: float) -> None:
         check_number(empty, "empty", low=0, high=highest, other="NaN or ")
 
 
-def mean_defined(values: np.ndarray, weight: np.ndarray | None = None) -> float:
+def mean_defined(values: np.ndarray) -> float:
     """Return the mean over values that are not NaN."""
-    weight = np.ones(len(values)) if weight is None else weight
-    return float(ratio(weight @ np.nan_to_num(values), weight @ ~np.isnan(values), np.nan))
+    return float(mean_of(sums_defined(values, np.ones(len(values)))))
 
 
-def average_entries(
-    values: np.ndarray, weight: np.ndarray, average: str | None
-) -> float | np.ndarray:
-    """Average values of entries, with NaN where not observed."""
-    check_average(average, "micro", "macro", "samples")
+def sums_defined(values: np.ndarray, weight: np.ndarray) -> tuple:
+    """Return numerator and denominator of the mean over values that are not NaN."""
+    return weight @ np.nan_to_num(values), weight @ ~np.isnan(values)
+
+
+def mean_of(sums: tuple) -> np.ndarray:
+    """Return a mean from its numerator and denominator."""
+    total, mass = sums
+    return ratio(total, mass, np.nan)
+
+
+def sums_of_entries(values: np.ndarray, weight: np.ndarray, average: str | None) -> tuple:
+    """Return numerator and denominator of means of entries, with NaN where not observed."""
     if average == "micro":
-        return mean_defined(values.ravel(), np.repeat(weight, values.shape[1]))
-    observed, values = ~np.isnan(values), np.nan_to_num(values)
+        return sums_defined(values.ravel(), np.repeat(weight, values.shape[1]))
     if average == "samples":
-        return mean_defined(ratio(values.sum(axis=1), observed.sum(axis=1), np.nan), weight)
-    by_label = ratio(weight @ values, weight @ observed, np.nan)
-    return by_label if average is None else mean_defined(by_label)
+        observed, values = ~np.isnan(values), np.nan_to_num(values)
+        return sums_defined(ratio(values.sum(axis=1), observed.sum(axis=1), np.nan), weight)
+    return sums_defined(values, weight)
 
 
 def per_label(

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._data.counts import fbeta
+from .._data.counts import Number, fbeta
 from .._data.counts import jaccard as jaccard_of_counts
 from .._data.validation import check_beta
-from ._checks import average_entries, check_average, check_empty, check_inputs, mean_defined
+from ._checks import (
+    check_average,
+    check_empty,
+    mean_defined,
+    mean_of,
+    mean_of_entries,
+    mean_of_rows,
+    sum_rows,
+    sums_defined,
+)
 
 __all__ = [
     "f_measure",
@@ -66,8 +76,7 @@ def f_measure(
     1.0
     """
     check_beta(beta)
-    Y, Y_hat, weight = check_inputs(Y, Y_hat, "Y_hat", sample_weight)
-    return _average_counts(partial(fbeta, beta=beta), Y, Y_hat, weight, average, empty)
+    return _average_counts(partial(fbeta, beta=beta), Y, Y_hat, sample_weight, average, empty)
 
 
 def jaccard(
@@ -97,8 +106,7 @@ def jaccard(
     >>> jaccard([[1, 1, 0], [0, 1, 0]], [[1, 0, 0], [0, 1, 0]])
     0.75
     """
-    Y, Y_hat, weight = check_inputs(Y, Y_hat, "Y_hat", sample_weight)
-    return _average_counts(jaccard_of_counts, Y, Y_hat, weight, average, empty)
+    return _average_counts(jaccard_of_counts, Y, Y_hat, sample_weight, average, empty)
 
 
 def hamming_loss(
@@ -126,8 +134,11 @@ def hamming_loss(
     >>> hamming_loss([[1, float("nan")], [0, 1]], [[1, 1], [0, 1]])
     0.0
     """
-    Y, Y_hat, weight = check_inputs(Y, Y_hat, "Y_hat", sample_weight)
-    return average_entries(np.abs(Y - Y_hat), weight, average)
+
+    def error(Y: np.ndarray, Y_hat: np.ndarray) -> np.ndarray:
+        return np.abs(Y - Y_hat)
+
+    return mean_of_entries(error, average, Y, Y_hat, "Y_hat", sample_weight)
 
 
 def subset_accuracy(
@@ -151,31 +162,40 @@ def subset_accuracy(
     >>> subset_accuracy([[1, float("nan")], [0, 1]], [[1, 1], [1, 1]])
     0.5
     """
-    Y, Y_hat, weight = check_inputs(Y, Y_hat, "Y_hat", sample_weight, soft=False)
-    right = ((Y == Y_hat) | np.isnan(Y)).all(axis=1)
-    return mean_defined(np.where(np.isnan(Y).all(axis=1), np.nan, right), weight)
+
+    def right(Y: np.ndarray, Y_hat: np.ndarray) -> np.ndarray:
+        right = ((Y == Y_hat) | np.isnan(Y)).all(axis=1)
+        return np.where(np.isnan(Y).all(axis=1), np.nan, right)
+
+    return mean_of_rows(right, Y, Y_hat, "Y_hat", sample_weight, soft=False)
 
 
 def _average_counts(
     metric: Callable[..., np.ndarray],
-    Y: np.ndarray,
-    Y_hat: np.ndarray,
-    weight: np.ndarray,
+    Y: ArrayLike,
+    Y_hat: ArrayLike,
+    sample_weight: ArrayLike | None,
     average: str | None,
     empty: float,
 ) -> float | np.ndarray:
     """Average a metric of counts over entries, labels or rows."""
     check_average(average, "micro", "macro", "samples")
     check_empty(empty, 1)
-    axis = None if average == "micro" else 1 if average == "samples" else 0
-    observed, labels = weight[:, None] * ~np.isnan(Y), np.nan_to_num(Y)
-    tp, predicted, positives = (
-        (observed * part).sum(axis=axis) for part in (labels * Y_hat, Y_hat, labels)
-    )
-    value = metric(tp, predicted, positives, undefined=empty)
-    value = np.where(observed.any(axis=axis), value, np.nan)
+
+    def value(tp: Number, predicted: Number, positives: Number, observed: Any) -> np.ndarray:
+        return np.where(observed, metric(tp, predicted, positives, undefined=empty), np.nan)
+
+    def sums(Y: np.ndarray, Y_hat: np.ndarray, weight: np.ndarray) -> tuple:
+        axis = None if average == "micro" else 1 if average == "samples" else 0
+        observed, labels = weight[:, None] * ~np.isnan(Y), np.nan_to_num(Y)
+        counts = [(observed * part).sum(axis=axis) for part in (labels * Y_hat, Y_hat, labels)]
+        counts.append(observed.any(axis=axis))
+        return sums_defined(value(*counts), weight) if average == "samples" else tuple(counts)
+
+    total = sum_rows(sums, Y, Y_hat, "Y_hat", sample_weight)
+    if average == "samples":
+        return float(mean_of(total))
+    values = value(*total)
     if average is None:
-        return value
-    if average == "micro":
-        return float(value)
-    return mean_defined(value, weight if average == "samples" else None)
+        return values
+    return float(values) if average == "micro" else mean_defined(values)

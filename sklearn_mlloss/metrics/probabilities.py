@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import sparse as sp
 from scipy.special import xlog1py, xlogy
 
-from .._data.counts import ratio
 from .._data.validation import check_integer
-from ._checks import average_entries, check_average, check_inputs, mean_defined
+from ._checks import check_average, mean_defined, mean_of, mean_of_entries, sum_rows
 
 __all__ = [
     "expected_calibration_error",
@@ -18,6 +18,7 @@ __all__ = [
 
 # So that the numbers of the bins of all labels fit into 64 bits.
 MOST_BINS = 10**9
+N_BINS = 15
 
 
 def multilabel_log_loss(
@@ -57,10 +58,12 @@ def multilabel_log_loss(
     0.6931
     """
     dtype = getattr(proba, "dtype", None)
-    Y, proba, weight = check_inputs(Y, proba, "proba", sample_weight)
     eps = np.finfo(dtype if dtype in (np.float16, np.float32) else np.float64).eps
-    p = np.clip(proba, eps, 1 - eps)
-    return average_entries(-xlogy(Y, p) - xlog1py(1 - Y, -p), weight, average)
+
+    def loss(Y: np.ndarray, proba: np.ndarray) -> np.ndarray:
+        return log_losses(Y, proba, eps)
+
+    return mean_of_entries(loss, average, Y, proba, "proba", sample_weight)
 
 
 def multilabel_brier_score(
@@ -88,15 +91,18 @@ def multilabel_brier_score(
     >>> multilabel_brier_score([[1, 0], [0, float("nan")]], [[0.5, 0.0], [0.5, 0.9]], average=None)
     array([0.25, 0.  ])
     """
-    Y, proba, weight = check_inputs(Y, proba, "proba", sample_weight)
-    return average_entries((Y - proba) ** 2, weight, average)
+
+    def loss(Y: np.ndarray, proba: np.ndarray) -> np.ndarray:
+        return (Y - proba) ** 2
+
+    return mean_of_entries(loss, average, Y, proba, "proba", sample_weight)
 
 
 def expected_calibration_error(
     Y: ArrayLike,
     proba: ArrayLike,
     *,
-    n_bins: int = 15,
+    n_bins: int = N_BINS,
     average: str | None = "micro",
     sample_weight: ArrayLike | None = None,
 ) -> float | np.ndarray:
@@ -131,10 +137,29 @@ def expected_calibration_error(
     >>> round(expected_calibration_error([[1], [0], [1], [1]], [[0.7], [0.7], [0.7], [0.7]]), 4)
     0.05
     """
-    Y, proba, weight = check_inputs(Y, proba, "proba", sample_weight)
     check_integer(n_bins, "n_bins", low=1, high=MOST_BINS)
     check_average(average, "micro", "macro")
-    n_labels = 1 if average == "micro" else Y.shape[1]
+
+    def sums(Y: np.ndarray, proba: np.ndarray, weight: np.ndarray) -> tuple:
+        return sums_of_bins(Y, proba, weight, n_bins, pooled=average == "micro")
+
+    value = error_of_bins(sum_rows(sums, Y, proba, "proba", sample_weight), n_bins)
+    return value if average is None else mean_defined(value)
+
+
+def log_losses(
+    Y: np.ndarray, proba: np.ndarray, eps: float = np.finfo(np.float64).eps
+) -> np.ndarray:
+    """Return the cross-entropy of each entry, NaN where it was not observed."""
+    p = np.clip(proba, eps, 1 - eps)
+    return -xlogy(Y, p) - xlog1py(1 - Y, -p)
+
+
+def sums_of_bins(
+    Y: np.ndarray, proba: np.ndarray, weight: np.ndarray, n_bins: int = N_BINS, pooled: bool = False
+) -> tuple[sp.csr_array, sp.csr_array]:
+    """Return the sums of ``y - p`` and of weights in each bin of each label, or of all pooled."""
+    n_labels = 1 if pooled else Y.shape[1]
     # One histogram for all labels: those of label l are the bins from l * n_bins on.
     row, label = np.nonzero(~np.isnan(Y))
     bins = np.minimum((proba[row, label] * n_bins).astype(np.intp), n_bins - 1)
@@ -145,7 +170,15 @@ def expected_calibration_error(
         kept, bins = np.unique(bins, return_inverse=True)
     else:
         kept = np.arange(n_bins * n_labels)
-    of_label, size = kept // n_bins, len(kept)
-    gap = np.bincount(of_label, np.abs(np.bincount(bins, gap, size)), n_labels)
-    value = ratio(gap, np.bincount(of_label, np.bincount(bins, mass, size), n_labels), np.nan)
-    return value if average is None else mean_defined(value)
+    gap, mass = (np.bincount(bins, values, len(kept)) for values in (gap, mass))
+    shape, ends = (1, n_bins * n_labels), [0, len(kept)]
+    return sp.csr_array((gap, kept, ends), shape), sp.csr_array((mass, kept, ends), shape)
+
+
+def error_of_bins(sums: tuple, n_bins: int = N_BINS) -> np.ndarray:
+    """Return the calibration error of each label from sums over rows of `sums_of_bins`."""
+    by_label = (
+        np.bincount(of_bins.indices // n_bins, np.abs(of_bins.data), of_bins.shape[1] // n_bins)
+        for of_bins in sums
+    )
+    return mean_of(tuple(by_label))

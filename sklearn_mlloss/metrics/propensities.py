@@ -7,11 +7,11 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._data.counts import ratio
 from .._data.labels import check_labels, to_dense
+from .._data.reductions import sum_partitions
 from .._data.validation import check_number
 from .._data.weights import check_row_weight
-from ._checks import check_inputs
+from ._checks import mean_of, sum_rows, sums_defined
 from .rankings import _best
 
 __all__ = [
@@ -55,12 +55,14 @@ def label_propensities(
     >>> label_propensities([[1, 0]] * 90 + [[0, 1]] * 10).round(2)
     array([0.67, 0.39])
     """
-    Y = check_labels(Y, "Y")
-    weight = check_row_weight(sample_weight, Y)
     check_number(A, "A", low=0, closed="neither")
     check_number(B, "B", low=0, closed="neither")
-    n_positive = weight @ np.nan_to_num(Y)
-    n_observed = weight @ ~np.isnan(Y)
+
+    def counts(Y: ArrayLike, sample_weight: ArrayLike | None) -> tuple:
+        labels = check_labels(Y, "Y")
+        return sums_defined(labels, check_row_weight(sample_weight, labels))
+
+    n_positive, n_observed = sum_partitions(counts, Y, sample_weight)
     C = np.maximum(np.log(np.maximum(n_observed, math.e)) - 1, 0) * (B + 1) ** A
     return 1 / (1 + C * (n_positive + B) ** -A)
 
@@ -107,20 +109,21 @@ def propensity_scored_precision_at_k(
     >>> propensity_scored_precision_at_k(Y, scores, 1, [1, 0.25])  # 1 of 1 + 4
     0.2
     """
-    Y, scores, weight = check_inputs(Y, scores, "scores", sample_weight)
     if propensities is None:
-        propensities = label_propensities(Y, A=A, B=B, sample_weight=weight)
-    propensities = to_dense(propensities, "propensities")
-    if propensities.shape != Y.shape[1:]:
-        raise ValueError(
-            f"propensities must have one value per label, shape {Y.shape[1:]}, got shape "
-            f"{propensities.shape}"
-        )
-    outside = ~((propensities > 0) & (propensities <= 1))
+        propensities = label_propensities(Y, A=A, B=B, sample_weight=sample_weight)
+    p = to_dense(propensities, "propensities")
+    outside = ~((p > 0) & (p <= 1))
     if outside.any():
-        raise ValueError(f"propensities must be in (0, 1], got {propensities[outside][0]:g}")
-    gain = Y / propensities
-    best = _best(gain, np.nan_to_num(gain), k)
-    return float(
-        ratio(weight @ _best(gain, scores, k).sum(axis=1), weight @ best.sum(axis=1), np.nan)
-    )
+        raise ValueError(f"propensities must be in (0, 1], got {p[outside][0]:g}")
+
+    def gains(Y: np.ndarray, scores: np.ndarray, weight: np.ndarray) -> tuple:
+        if p.shape != Y.shape[1:]:
+            raise ValueError(
+                f"propensities must have one value per label, shape {Y.shape[1:]}, got shape "
+                f"{p.shape}"
+            )
+        gain = Y / p
+        best = _best(gain, np.nan_to_num(gain), k)
+        return weight @ _best(gain, scores, k).sum(axis=1), weight @ best.sum(axis=1)
+
+    return float(mean_of(sum_rows(gains, Y, scores, "scores", sample_weight)))

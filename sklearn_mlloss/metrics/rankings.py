@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 from .._data.counts import ratio
 from .._data.rows import row_blocks
 from .._data.validation import check_integer
-from ._checks import check_average, check_empty, check_inputs, mean_defined
+from ._checks import check_average, check_empty, label_blocks, mean_defined, mean_of_rows
 
 __all__ = [
     "coverage_error",
@@ -51,9 +51,12 @@ def precision_at_k(
     >>> precision_at_k([[1, 0, 1], [0, 0, 1]], [[0.9, 0.8, 0.1], [0.2, 0.1, 0.7]], k=2)
     0.5
     """
-    Y, scores, weight = check_inputs(Y, scores, "scores", sample_weight)
-    hits = _best(Y, scores, k).sum(axis=1)
-    return mean_defined(ratio(hits, np.minimum((~np.isnan(Y)).sum(axis=1), k), np.nan), weight)
+
+    def precision(Y: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        hits = _best(Y, scores, k).sum(axis=1)
+        return ratio(hits, np.minimum((~np.isnan(Y)).sum(axis=1), k), np.nan)
+
+    return mean_of_rows(precision, Y, scores, "scores", sample_weight)
 
 
 def one_error(Y: ArrayLike, scores: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
@@ -109,9 +112,13 @@ def coverage_error(
     >>> coverage_error(Y, scores), coverage_error(Y, scores, empty=0)
     (3.0, 1.5)
     """
-    Y, scores, weight = check_inputs(Y, scores, "scores", sample_weight, soft=False)
-    rank, _ = _ranks(Y, scores)
-    return _mean_over_rows(rank.max(axis=1), (Y == 1).any(axis=1), Y, weight, empty, np.inf)
+    check_empty(empty, np.inf)
+
+    def depth(Y: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        rank, _ = _ranks(Y, scores)
+        return _fill_rows(rank.max(axis=1), (Y == 1).any(axis=1), Y, empty)
+
+    return mean_of_rows(depth, Y, scores, "scores", sample_weight, soft=False)
 
 
 def ranking_loss(
@@ -141,11 +148,15 @@ def ranking_loss(
     >>> ranking_loss([[1, 0, 0], [0, 0, 0]], [[0.6, 0.8, 0.1], [0.2, 0.1, 0.7]])
     0.5
     """
-    Y, scores, weight = check_inputs(Y, scores, "scores", sample_weight, soft=False)
-    rank, rank_of_positives = _ranks(Y, scores)
-    n_pairs = (Y == 1).sum(axis=1) * (Y == 0).sum(axis=1)
-    n_wrong = (rank - rank_of_positives).sum(axis=1)
-    return _mean_over_rows(ratio(n_wrong, n_pairs), n_pairs > 0, Y, weight, empty, 1)
+    check_empty(empty, 1)
+
+    def wrong_pairs(Y: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        rank, rank_of_positives = _ranks(Y, scores)
+        n_pairs = (Y == 1).sum(axis=1) * (Y == 0).sum(axis=1)
+        n_wrong = (rank - rank_of_positives).sum(axis=1)
+        return _fill_rows(ratio(n_wrong, n_pairs), n_pairs > 0, Y, empty)
+
+    return mean_of_rows(wrong_pairs, Y, scores, "scores", sample_weight, soft=False)
 
 
 def label_ranking_average_precision(
@@ -175,11 +186,15 @@ def label_ranking_average_precision(
     >>> label_ranking_average_precision([[1, 0, 0]], [[0.75, 0.5, 1]])
     0.5
     """
-    Y, scores, weight = check_inputs(Y, scores, "scores", sample_weight, soft=False)
-    rank, rank_of_positives = _ranks(Y, scores)
-    n_positive = (Y == 1).sum(axis=1)
-    value = ratio(ratio(rank_of_positives, rank).sum(axis=1), n_positive)
-    return _mean_over_rows(value, n_positive > 0, Y, weight, empty, 1)
+    check_empty(empty, 1)
+
+    def precision(Y: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        rank, rank_of_positives = _ranks(Y, scores)
+        n_positive = (Y == 1).sum(axis=1)
+        value = ratio(ratio(rank_of_positives, rank).sum(axis=1), n_positive)
+        return _fill_rows(value, n_positive > 0, Y, empty)
+
+    return mean_of_rows(precision, Y, scores, "scores", sample_weight, soft=False)
 
 
 def macro_average_precision(
@@ -213,12 +228,17 @@ def macro_average_precision(
     >>> macro_average_precision([[1, 0], [0, 0]], [[0.2, 0.1], [0.8, 0.4]])
     0.5
     """
-    Y, scores, weight = check_inputs(Y, scores, "scores", sample_weight)
     check_average(average, "macro")
+    blocks = label_blocks(Y, sample_weight, scores=scores)
+    value = np.concatenate([average_precision(*block) for block in blocks])
+    return value if average is None else mean_defined(value)
+
+
+def average_precision(Y: np.ndarray, scores: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the average precision of each label, from checked arrays."""
     blocks = row_blocks(Y.shape[1], len(Y), BLOCK_ENTRIES)
     parts = [_average_precision(Y[:, some], scores[:, some], weight) for some in blocks]
-    value = np.concatenate(parts)
-    return value if average is None else mean_defined(value)
+    return np.concatenate(parts)
 
 
 def _average_precision(Y: np.ndarray, scores: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -262,15 +282,7 @@ def _ranks(Y: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rank, rank_of_positives
 
 
-def _mean_over_rows(
-    values: np.ndarray,
-    defined: np.ndarray,
-    Y: np.ndarray,
-    weight: np.ndarray,
-    empty: float,
-    highest: float,
-) -> float:
-    """Average over the rows, `empty` where the metric is not defined."""
-    check_empty(empty, highest)
+def _fill_rows(values: np.ndarray, defined: np.ndarray, Y: np.ndarray, empty: float) -> np.ndarray:
+    """Return values of rows: `empty` where they are not defined, NaN if nothing is observed."""
     observed = (~np.isnan(Y)).any(axis=1)
-    return mean_defined(np.where(defined, values, np.where(observed, empty, np.nan)), weight)
+    return np.where(defined, values, np.where(observed, empty, np.nan))

@@ -13,7 +13,7 @@ from sklearn.metrics import get_scorer_names
 from .._data.labels import to_dense
 from .._data.messages import describe
 from .._data.metric_names import find_metric, suggest_average, suggest_metric
-from .._data.partitions import gathered
+from .._data.partitions import is_partitioned, map_partitions
 from .._data.scores import predict_matrix
 from .._data.tables import check_labels_of
 from .._data.validation import check_integer
@@ -140,9 +140,10 @@ class _MatrixScorer(_Scorer):
         self, method_caller: Callable, estimator: Any, X: Any, y_true: Any, **kwargs: Any
     ) -> float:
         check_labels_of(estimator, y_true)
-        (y_true,) = gathered(y_true)
-        y_true = to_dense(y_true, "y")
-        y_true = y_true.reshape(-1, 1) if y_true.ndim == 1 else y_true
+        if not is_partitioned(y_true):
+            y_true = to_dense(y_true, "y")
+        if y_true.ndim == 1:
+            y_true = y_true.to_frame() if hasattr(y_true, "to_frame") else y_true[:, None]
 
         def matrix(_: Any, method: str, X: Any, **__: Any) -> np.ndarray:
             # As a tuple the name is a separate key in the cache that scorers of a dict share.
@@ -166,7 +167,9 @@ class _AsMatrix(ClassifierMixin, BaseEstimator):
     def classes_(self) -> np.ndarray:
         return np.tile([0, 1], (self.n_labels, 1))
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any) -> Any:
+        if is_partitioned(X):
+            return map_partitions(self, "predict", X, np.empty((0, self.n_labels)))
         return predict_matrix(self.estimator, X, self.method, self.n_labels)
 
     predict_proba = decision_function = predict

@@ -1,0 +1,185 @@
+"""Sums over the rows of dask collections, computed where each partition lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from .._sklearn import _num_samples, _safe_indexing
+from .partitions import is_partitioned
+from .sparse import as_csr
+
+__all__ = ["join_partitions", "sum_partitions"]
+
+# Sums that are added in one task, so that no process holds those of all partitions at once.
+ADDED_AT_ONCE = 16
+
+Sums = tuple[Any, ...]
+
+
+def sum_partitions(function: Callable[..., Sums], *values: Any) -> Sums:
+    """Return sums over rows: those of all partitions, added, if any value is a dask collection.
+
+    Parameters
+    ----------
+    function : callable (*values) -> tuple of numbers, arrays or sparse arrays
+        It is called once if all values are in memory, else with the rows of each partition. It is
+        sent once. Partitions without rows, or with weights of 0 only, are left out.
+    *values : array-like, dask collection, or None
+        They have the same rows. The last one has the weights.
+
+    Returns
+    -------
+    tuple
+
+    Raises
+    ------
+    ValueError
+        If rows do not match, or no row counts. A note names the partition of other errors.
+    """
+    if not any(map(is_partitioned, values)):
+        return function(*values)
+    import dask
+
+    parts, together = _by_partition(function, values), dask.delayed(_add)
+    while len(parts) > 1:
+        steps = range(0, len(parts), ADDED_AT_ONCE)
+        parts = [together(parts[start : start + ADDED_AT_ONCE]) for start in steps]
+    (sums,) = _of_rows(dask.compute(*parts))
+    return sums
+
+
+def join_partitions(function: Callable[..., Sums], *values: Any) -> Sums:
+    """Return arrays in memory: those that a function returns for each partition, joined.
+
+    Parameters
+    ----------
+    function, *values : see `sum_partitions`
+        Of the arrays that the function returns, some may be None, the same ones in each call.
+    """
+    if not any(map(is_partitioned, values)):
+        return function(*values)
+    import dask
+
+    columns = zip(*_of_rows(dask.compute(*_by_partition(function, values))), strict=True)
+    return tuple(None if column[0] is None else np.concatenate(column) for column in columns)
+
+
+def _by_partition(function: Callable[..., Sums], values: Sequence[Any]) -> list[Any]:
+    """Return what the function returns for each partition, lazily; None where no row counts."""
+    import dask
+
+    sent, call = dask.delayed(function, traverse=False), dask.delayed(_call)
+    return [call(sent, k, *rows) for k, rows in enumerate(zip(*_align(values), strict=True))]
+
+
+def _call(function: Callable[..., Sums], partition: int, *rows: Any) -> Sums | None:
+    weight = rows[-1]
+    if not any(_num_samples(part) for part in rows if part is not None):
+        return None
+    if weight is not None and _num_samples(weight) and not np.asarray(weight).any():
+        return None
+    try:
+        return function(*rows)
+    except Exception as error:  # the caller's, and of metrics
+        error.add_note(f"This happened in partition {partition}.")
+        raise
+
+
+def _add(parts: Sequence[Sums | None]) -> Sums | None:
+    counting = [part for part in parts if part is not None]
+    if not counting:
+        return None
+    return tuple(reduce(add, column) for column in zip(*counting, strict=True))
+
+
+def _of_rows(parts: Sequence[Sums | None]) -> list[Sums]:
+    """Return the results of partitions with rows that count, or raise if there are none."""
+    counting = [part for part in parts if part is not None]
+    if not counting:
+        raise ValueError(
+            "no row counts: all partitions are empty, or sample_weight is 0 for every row"
+        )
+    return counting
+
+
+def _align(values: Sequence[Any]) -> list[list[Any]]:
+    """Return for each value its rows in each partition; collections are lazy.
+
+    Arrays of known sizes are split as the collection of unknown ones, or else as the one with the
+    most partitions. Sizes are counted, by a pass over its partitions, only where they are needed.
+    """
+    collections = [value for value in values if is_partitioned(value)]
+    unknown = [value for value in collections if _sizes(value) is None]
+    base = unknown[0] if unknown else max(collections, key=_n_partitions)
+    n_partitions, sizes = _n_partitions(base), _sizes(base)
+    same = all(_n_partitions(value) == n_partitions for value in collections)
+    if sizes is None and not (same and len(collections) == sum(v is not None for v in values)):
+        sizes = _count(base)
+    return [_split(value, n_partitions, sizes) for value in values]
+
+
+def _split(value: Any, n_partitions: int, sizes: tuple[int, ...] | None) -> list[Any]:
+    if value is None:
+        return [None] * n_partitions
+    if not is_partitioned(value):
+        assert sizes is not None
+        _check_rows(_num_samples(value), sizes)
+        value = as_csr(value, "rows") if sp.issparse(value) else value
+        stops = np.cumsum(sizes)
+        return [
+            _safe_indexing(value, slice(stop - size, stop))
+            for size, stop in zip(sizes, stops.tolist(), strict=True)
+        ]
+    if _sizes(value) is not None and sizes is not None:
+        _check_rows(value.shape[0], sizes)
+        value = value.rechunk({0: sizes})
+    if _n_partitions(value) != n_partitions:
+        raise ValueError(
+            f"collections with {_n_partitions(value)} and {n_partitions} partitions of unknown "
+            "sizes cannot be matched by rows: give both the same partitions, or call "
+            "compute_chunk_sizes() of arrays"
+        )
+    return _parts(value)
+
+
+def _check_rows(n_rows: int, sizes: tuple[int, ...]) -> None:
+    if n_rows != sum(sizes):
+        raise ValueError(
+            "labels, predictions and sample_weight must have the same number of rows, got "
+            f"{n_rows} and {sum(sizes)}"
+        )
+
+
+def _sizes(collection: Any) -> tuple[int, ...] | None:
+    """Return the number of rows of each partition, if they are known."""
+    if not hasattr(type(collection), "chunks") or np.isnan(collection.shape[0]):
+        return None
+    return collection.chunks[0]
+
+
+def _count(collection: Any) -> tuple[int, ...]:
+    import dask
+
+    count = dask.delayed(_num_samples)
+    return dask.compute(*[count(part) for part in _parts(collection)])
+
+
+def _n_partitions(collection: Any) -> int:
+    is_array = hasattr(type(collection), "chunks")
+    return collection.numblocks[0] if is_array else collection.npartitions
+
+
+def _parts(collection: Any) -> list[Any]:
+    """Return one delayed object per partition."""
+    if not hasattr(type(collection), "chunks"):
+        return list(collection.to_delayed())
+    if collection.ndim > 1:
+        collection = collection.rechunk(dict.fromkeys(range(1, collection.ndim), -1))
+    # Keys stay those of the graph, so that two arrays that depend on the same one compute it once.
+    return list(np.ravel(collection.to_delayed(optimize_graph=False)))
