@@ -28,7 +28,8 @@ TIMES = ("Date", "Datetime", "Duration", "Time")
 UNKNOWN = -1
 BY_NAME = "encoding='auto' or another name"
 # How numpy and pandas report columns that are no numbers.
-NOT_NUMBERS = ("could not convert", "could not be promoted", "Cannot cast")
+OF_LISTS = "setting an array element with a sequence"
+NOT_NUMBERS = ("could not convert", "could not be promoted", "Cannot cast", OF_LISTS)
 
 
 def takes_missing(encoding: Any) -> bool:
@@ -340,6 +341,8 @@ def _not_numeric(X: Any, j: int, reason: Any) -> ValueError:
 def _remedy(X: Any, j: int, reason: Any = "") -> str:
     if "NAType" in str(reason):  # among objects; columns of a nullable type may hold it
         return "give X.convert_dtypes()" if is_frame(X) else "put numpy.nan in place of pandas.NA"
+    if OF_LISTS in str(reason):
+        return "leave it out, or give each of its values a column"
     by_name = "name it in categorical_features"
     if not is_frame(X):
         return f"leave it out, or {by_name}"

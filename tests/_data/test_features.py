@@ -713,6 +713,12 @@ def test_columns_of_text_are_named_with_a_remedy(kind):
         fitted.predict(array)
 
 
+def test_columns_of_lists_are_named_with_a_remedy():
+    lists = pd.DataFrame({"a": NUMBERS[:, 0], "b": [[1, 2]] * len(NUMBERS)})
+    with pytest.raises(ValueError, match="column 'b' of X .*give each of its values a column"):
+        make().fit(lists, Y)
+
+
 DAYS = np.arange(N).astype("M8[D]")
 TIMES = {
     "dates": pd.Series(DAYS),

@@ -216,11 +216,13 @@ def _find(
 ) -> Exception:
     """Return the error of a block with the first row, and the column, that it is due to."""
 
-    def fails(rows: slice) -> bool:
+    def fails(rows: slice, *parts: str) -> bool:
         try:
             with held_back(UserWarning):
-                estimator._check_X(take(X, rows))
-                targets.transform(take(y, rows))
+                if "X" in parts:
+                    estimator._check_X(take(X, rows))
+                if "y" in parts:
+                    targets.transform(take(y, rows))
         except (ValueError, TypeError):
             return True
         return False
@@ -228,17 +230,19 @@ def _find(
     low, high = 0, np.shape(X)[0]
     while high - low > 1:
         middle = (low + high) // 2
-        if fails(slice(low, middle)):
+        if fails(slice(low, middle), "X", "y"):
             high = middle
-        elif fails(slice(middle, high)):
+        elif fails(slice(middle, high), "X", "y"):
             low = middle
         else:
             return _located(error, f"{name}, rows {start} to {start + np.shape(X)[0] - 1}")
+    row = slice(low, low + 1)
+    part, values = ("X", X) if fails(row, "X") else ("y", y)
+    categories = np.flatnonzero(estimator.is_categorical_ if part == "X" else ())
     columns = [
         f"{part} column {column!r}"
-        for part, values in (("X", X), ("y", y))
-        for column, value in _cells(take(values, slice(low, low + 1)))
-        if _is_bad(value, part)
+        for number, (column, value) in enumerate(_cells(take(values, row)))
+        if number not in categories and _is_bad(value, part)
     ]
     at = f", {columns[0]}" if columns else ""
     return _located(error, f"{name}, row {start + low}{at}")

@@ -10,6 +10,7 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import make_multilabel_classification
 from sklearn.metrics import label_ranking_average_precision_score
+from sklearn.utils import _safe_indexing
 
 from sklearn_mlloss import MultiLabelNetClassifier
 from sklearn_mlloss._training.shards import tables as training
@@ -46,7 +47,7 @@ class Shards(RowSource):
             self.left -= 1
             if self.left < 0:
                 raise OSError("the disk is gone")
-            yield tuple(None if part is None else part[rows] for part in self.parts)
+            yield tuple(None if p is None else _safe_indexing(p, rows) for p in self.parts)
 
 
 @pytest.fixture
@@ -267,6 +268,10 @@ def test_bad_values_are_named_with_shard_row_and_column():
     wrong[599, 1] = 7
     with pytest.raises(ValueError, match="shard 5, row 99, y column 1: .*7"):
         net().fit(Shards(X, wrong))
+    pd = pytest.importorskip("pandas")
+    words = pd.DataFrame(X).astype({0: str}).set_axis([*"abcdefgh"][: X.shape[1]], axis=1)
+    with pytest.raises(ValueError, match="shard 5, row 99, y column 1: .*7"):
+        net(categorical_features=["a"]).fit(Shards(words, wrong))
     with pytest.raises(ValueError, match="no row to learn from"):
         net().fit(Shards(X, np.full(Y.shape, np.nan)))
 
