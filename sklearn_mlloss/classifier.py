@@ -455,7 +455,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, HasNets, DecidingClassifier)
                 task.end({})
         return self
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+    def partial_fit(
+        self, X: Any, y: Any = None, classes: Any = None, sample_weight: Any = None
+    ) -> Self:
         """Make one pass over some rows, continuing from the last call.
 
         No rows are held out. A decoder that must be fitted waits for `fit_decoder`, and `predict`

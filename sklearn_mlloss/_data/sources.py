@@ -89,6 +89,14 @@ class RowSource(ABC):
         sample_weight : array of shape (n,) or (n, n_labels), or None
         """
 
+    def fingerprint(self) -> str:
+        """Return a text that changes with the rows, by which a checkpoint knows them again.
+
+        Beside it, only the first block of rows is compared. This default returns the names of the
+        shards; a cheap hash of all rows notices more.
+        """
+        return "\n".join(self.shards())
+
     def sample(self, n_rows: int, random_state: Any = None) -> Block:
         """Return a uniform sample of the rows, drawn without replacement in one pass over all.
 

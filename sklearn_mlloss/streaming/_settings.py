@@ -51,9 +51,9 @@ class Streaming(BaseEstimator):
         `history_` and `n_iter_`, but `max_epochs` counts passes over all rows.
     checkpoint : str, optional
         A folder in which the state of the training is saved. If it holds the state of the same fit
-        (same parameters, same shards, same first rows), `fit` continues from there, with the result
-        that it would have had without the interruption. It is removed at the end. The files are
-        pickles: whoever can write to the folder can run code here.
+        (same parameters, same first rows, same `RowSource.fingerprint`), `fit` continues from
+        there, with the result that it would have had without the interruption. It is removed at the
+        end. The files are pickles: whoever can write to the folder can run code here.
     steps_per_checkpoint : int, optional
         Steps after which the state is saved, rounded to whole buffers; None saves once per epoch.
     shards_at_once : int, default=4

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from typing import Any
 
+import joblib
 import numpy as np
 
 from .._data.containers import NO_ARRAYS, advise, has_rows, is_data_loader, type_of
 from .._data.messages import describe, did_you_mean
 from .._data.partitions import is_partitioned
-from .._data.sampling import take
+from .._data.sampling import join, take
 from .._data.sources import Block, RowSource, check_alone
 from .._data.tables import as_frame
 
@@ -25,6 +27,8 @@ BUFFER = 2**16
 PAGE = 2**20
 # Columns of such a row group that are decoded together.
 TOGETHER = 8
+# Rows of an array by which a checkpoint knows it again.
+COMPARED = 1024
 # Rows of an array that count as one shard: contiguous on disk.
 SHARD_ROWS = 2**16
 
@@ -167,6 +171,24 @@ class ParquetRows(RowSource):
                 batches = file.iter_batches(BLOCK_ROWS, [number], self.columns, use_threads=False)
             yield from self._blocks(batches)
 
+    def fingerprint(self) -> str:
+        """Return a hash of the columns and of the footer of each file.
+
+        A footer has the types, and for each row group and column the size, the place in the file
+        and, unless they were written without, the smallest and the largest value and the number of
+        nulls. A changed value that changes none of these is not noticed. Copies of files have the
+        same footers.
+        """
+        found = hashlib.sha256(repr([self.features, self.labels, self.weight]).encode())
+        for path, system in {group.path: group.filesystem for group in self._groups}.items():
+            with system.open_input_file(path) as file:
+                # The file ends with the footer, its length in 4 bytes, and 4 more.
+                file.seek(file.size() - 8)
+                length = int.from_bytes(file.read(4), "little")
+                file.seek(file.size() - 8 - length)
+                found.update(file.read(length))
+        return found.hexdigest()
+
     def _at_once(self, file: Any, group: int) -> list[Any]:
         """Return a row group in batches."""
         from pyarrow import Table
@@ -219,20 +241,30 @@ class ArrayRows(RowSource):
         start = shard * SHARD_ROWS
         yield from _blocks(*self.parts, start, min(start + SHARD_ROWS, self.n_rows))
 
+    def fingerprint(self) -> str:
+        """Return a hash of some rows, evenly spaced; a change of other ones is not noticed."""
+        places = np.unique(np.linspace(0, self.n_rows - 1, COMPARED).astype(int)).tolist()
+        rows = [block for k in places for block in _blocks(*self.parts, k, k + 1)]
+        return (
+            f"{self.n_rows} {joblib.hash([join(list(part)) for part in zip(*rows, strict=True)])}"
+        )
+
 
 class DaskRows(RowSource):
     """Rows of dask arrays or DataFrames; their partitions are the shards."""
 
     def __init__(self, X: Any, y: Any, weight: Any):
-        for name, part in _named(X, y, weight):
+        named = _named(X, y, weight)
+        for name, part in named:
             if not is_partitioned(part):
                 raise ValueError(
                     f"X, y and sample_weight must all be collections of dask, got {name} of type "
                     f"{type(part).__name__}: give dask.array.from_array({name}, chunks=X.chunks[0])"
                 )
-        known = all(hasattr(type(part), "chunks") for _, part in _named(X, y, weight)) and not any(
-            np.isnan(part.shape[0]) for _, part in _named(X, y, weight)
+        known = all(hasattr(type(part), "chunks") for _, part in named) and not any(
+            np.isnan(part.shape[0]) for _, part in named
         )
+        self.sizes = str([getattr(part, "chunks", None) or part.divisions for _, part in named])
         self.parts = [None if part is None else _split(part, X, known) for part in (X, y, weight)]
         numbers = {len(part) for part in self.parts if part is not None}
         if len(numbers) > 1:
@@ -243,6 +275,10 @@ class DaskRows(RowSource):
     def shards(self) -> list[str]:
         """Return the numbers of the partitions."""
         return [f"partition {k} of X" for k in range(len(self.parts[0] or ()))]
+
+    def fingerprint(self) -> str:
+        """Return the known sizes of the partitions; no value is read."""
+        return self.sizes
 
     def read(self, shard: int) -> Iterator[Block]:
         """Compute a partition, and yield slices of it."""

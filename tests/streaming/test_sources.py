@@ -1,5 +1,7 @@
 """Rows from Parquet files and from collections of dask."""
 
+import shutil
+
 import numpy as np
 import pytest
 from sklearn.datasets import make_multilabel_classification
@@ -143,6 +145,46 @@ def test_predictions_and_scores_of_files_equal_those_in_memory(folder):
     sampled, labels, _ = rows.sample(1000)
     pd.testing.assert_frame_equal(sampled, TABLE)
     assert labels.equals(LABELS)
+
+
+def test_files_are_known_by_their_footers(folder, tmp_path_factory):
+    known = ParquetRows(folder, NAMES).fingerprint()
+    copied = shutil.copytree(folder, tmp_path_factory.mktemp("other") / "copy")
+    (copied / "part3.parquet").touch()
+    assert ParquetRows(copied, NAMES).fingerprint() == known
+    assert ParquetRows(folder, NAMES[::-1]).fingerprint() != known
+    # One value of the last file.
+    largest = TABLE["a"].max() + 1
+    options = {"row_group_size": 60}
+    write(copied, "part3.parquet", slice(300, 400), **options)
+    assert ParquetRows(copied, NAMES).fingerprint() == known
+    write(copied, "part3.parquet", slice(300, 400), lambda f: changed(f, largest), **options)
+    assert ParquetRows(copied, NAMES).fingerprint() != known
+
+
+def changed(frame, value):
+    frame.iloc[70, 0] = value
+    return frame
+
+
+def test_a_checkpoint_notices_a_changed_file_but_not_a_moved_one(
+    folder, monkeypatch, tmp_path_factory
+):
+    other = tmp_path_factory.mktemp("other")
+    state = other / "state"
+    model = net(streaming=Streaming(buffer_rows=90, sample_rows=200, checkpoint=str(state)))
+    with monkeypatch.context() as patch:
+        patch.setattr(MultiLabelNetClassifier, "_try_decoder", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            model.fit(ParquetRows(folder, NAMES))
+    assert (state / "start.pt").exists()
+    moved = folder.rename(other / "moved")
+    shutil.copytree(moved, folder)
+    write(folder, "part3.parquet", slice(300, 400), lambda frame: changed(frame, 99.0))
+    with pytest.raises(ValueError, match="holds the state of another fit.*or rows"):
+        model.fit(ParquetRows(folder, NAMES))
+    model.fit(ParquetRows(moved, NAMES))
+    assert not state.exists()
 
 
 def test_collections_of_dask_are_read_by_partition():

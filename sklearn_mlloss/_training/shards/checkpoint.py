@@ -25,12 +25,18 @@ class Checkpoint:
         Hash of the parameters, the shards and the first rows of the fit.
     ranks : Ranks, optional
         The first of them reads and writes the files, and all call each method.
+
+    Raises
+    ------
+    ValueError
+        If there can be no files in the folder.
     """
 
     names = ("start", "state")
 
     def __init__(self, folder: str, key: str, ranks: Ranks | None = None):
         self.folder, self.key, self.ranks = Path(folder), key, ranks
+        self._by_first(self._check)
 
     def load(self, name: str) -> Any:
         """Return what was saved under a name, or None; raise if it is of another fit."""
@@ -51,6 +57,18 @@ class Checkpoint:
             return function()
         is_first = self.ranks.rank == 0
         return self.ranks.together(function if is_first else lambda: None)
+
+    def _check(self) -> None:
+        part = self._path(self.names[0]).with_suffix(".part")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            part.touch()
+            part.unlink()
+        except OSError as error:
+            raise ValueError(
+                f"checkpoint={describe(str(self.folder))} must be a folder that can be written to: "
+                f"{error}. Give the name of another one"
+            ) from error
 
     def _load(self, name: str) -> Any:
         path = self._path(name)

@@ -152,13 +152,12 @@ def _params_of(estimator: Any, settings: Streaming) -> list[dict[str, Any]]:
 
 def _key_of(estimator: Any, settings: Streaming, source: RowSource, ranks: Ranks | None) -> str:
     rank, size = (0, 1) if ranks is None else (ranks.rank, ranks.size)
-    shards = source.shards()
 
     def key() -> str:
-        # Other arrays, columns or files may have the same shards.
-        rows = next(blocks_of(source, rank), None) if shards else None
-        kind = type(source).__name__
-        return hash_code([*_params_of(estimator, settings), kind, shards, size, rows])
+        # Other arrays or columns may have the same shards.
+        rows = next(blocks_of(source, rank), None) if source.shards() else None
+        known = type(source).__name__, source.fingerprint(), size, rows
+        return hash_code([*_params_of(estimator, settings), *known])
 
     return key() if ranks is None else ranks.together(key)
 

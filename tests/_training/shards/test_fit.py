@@ -161,6 +161,32 @@ def test_checkpoints_of_other_rows_or_formats_are_refused(tmp_path):
         clone(interrupted).fit(Shards(X, Y))
 
 
+def test_checkpoints_need_a_folder_before_anything_is_read(tmp_path):
+    (tmp_path / "file").touch()
+    for place in ("file", "file/folder"):
+        settings = small(checkpoint=f"{tmp_path}/{place}")
+        with pytest.raises(ValueError, match="checkpoint=.*must be a folder that can be written"):
+            net(streaming=settings).fit(Shards(X, Y, fails_after=1))
+
+
+def test_checkpoints_know_arrays_by_rows_from_all_over(tmp_path):
+    interrupted = net(streaming=small(checkpoint=str(tmp_path), steps_per_checkpoint=1))
+    interrupted.set_params(monitor=stop_training)
+    with pytest.raises(OSError, match="stopped"):
+        interrupted.fit(X, Y)
+    assert (tmp_path / "state.pt").exists()
+    changed = X.copy()
+    changed[500, 2] += 1
+    with pytest.raises(ValueError, match="holds the state of another fit.*or rows"):
+        interrupted.fit(changed, Y)
+    with pytest.raises(OSError, match="stopped"):
+        interrupted.fit(X.copy(), Y)
+
+
+def stop_training(Y, scores):
+    raise OSError("stopped")
+
+
 def test_checkpoints_need_what_can_be_pickled(tmp_path):
     monitored = net(streaming=small(checkpoint=str(tmp_path)), monitor=lambda Y, scores: 1.0)
     with pytest.raises(ValueError, match="cannot be pickled.*checkpoint=None"):
