@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial, wraps
 from typing import Any, TypeVar
 
@@ -29,6 +29,7 @@ __all__ = [
     "is_partitioned",
     "is_streamed",
     "map_partitions",
+    "predict_blocks",
 ]
 
 # Numbers that are gathered in one process at the most: 4 GiB in float64.
@@ -181,6 +182,26 @@ def gather_blocks(
         If they are too large for one process, or labels of no row are asked for.
     """
     parts, n = [], 0
+    for name, predicted, y, weight in predict_blocks(predict, source):
+        parts.append((predicted, y, weight) if labels else (predicted, None, None))
+        n += sum(_n_numbers(part) for part in parts[-1] if part is not None)
+        if n > MOST_GATHERED:
+            raise ValueError(
+                f"results for X are more than {MOST_GATHERED:.2g} numbers, which one process "
+                f"gathers at the most, already in {name}: give a part of the files, or a Dask "
+                "DataFrame, whose predictions are lazy"
+            )
+    if labels and not parts:
+        raise ValueError(f"{type(source).__name__} has no row in its shards")
+    if not parts:
+        return None, None, None
+    return tuple(join(list(column)) for column in zip(*parts, strict=True))
+
+
+def predict_blocks(
+    predict: Callable[[Any], Any], source: RowSource
+) -> Iterator[tuple[str, Any, Any, Any]]:
+    """Yield the name of the shard, predictions, labels and weights of each block with rows."""
     for shard, name in enumerate(source.shards()):
         start = 0
         for X, y, weight in blocks_of(source, shard):
@@ -192,20 +213,8 @@ def gather_blocks(
             except Exception as error:
                 error.add_note(f"This happened in {name}, rows {start} to {stop - 1}.")
                 raise
-            parts.append((predicted, y, weight) if labels else (predicted, None, None))
+            yield name, predicted, y, weight
             start = stop
-            n += sum(_n_numbers(part) for part in parts[-1] if part is not None)
-            if n > MOST_GATHERED:
-                raise ValueError(
-                    f"results for X are more than {MOST_GATHERED:.2g} numbers, which one process "
-                    f"gathers at the most, already in {name}: give a part of the files, or a Dask "
-                    "DataFrame, whose predictions are lazy"
-                )
-    if labels and not parts:
-        raise ValueError(f"{type(source).__name__} has no row in its shards")
-    if not parts:
-        return None, None, None
-    return tuple(join(list(column)) for column in zip(*parts, strict=True))
 
 
 def _n_numbers(part: Any) -> int:

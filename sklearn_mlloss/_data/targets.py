@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ NOT_INDICATOR = (
     "(multiclass-multioutput) are another task: use sklearn.multioutput.MultiOutputClassifier or "
     "one-hot columns. If rows are lists of labels, use sklearn.preprocessing.MultiLabelBinarizer"
 )
+
 
 # Words for 0 and 1.
 ANSWERS = (("no", "yes"), ("n", "y"), ("false", "true"), ("f", "t"), ("0", "1"))
@@ -208,6 +210,34 @@ class TargetCodec:
         -------
         float
         """
+        y, predicted, weight = self._compared(y, predicted, sample_weight)
+        if not len(y):
+            raise ValueError("y is NaN in all rows, so that there is nothing to score")
+        return accuracy_score(y, predicted, sample_weight=weight)
+
+    def sum_right(self, y: Any, predicted: Any, sample_weight: Any = None) -> tuple[float, float]:
+        """Return the weight of rows that are right, and of those that count, for `score_sums`."""
+        if sample_weight is not None and not np.any(sample_weight):
+            return 0.0, 0.0  # of some rows, which is no error
+        y, predicted, weight = self._compared(y, predicted, sample_weight)
+        if not len(y):
+            return 0.0, 0.0
+        right = accuracy_score(y, predicted, normalize=False, sample_weight=weight)
+        return float(right), float(len(y) if weight is None else weight.sum())
+
+    def score_sums(self, sums: Iterable[tuple[float, float]]) -> float:
+        """Return what `score` returns for all rows, from sums over some rows each."""
+        right, total = (sum(column) for column in zip(*sums, strict=True))
+        if not total:
+            raise ValueError(
+                "y is NaN, or sample_weight 0, in all rows, so that there is nothing to score"
+            )
+        return right / total
+
+    def _compared(
+        self, y: Any, predicted: Any, sample_weight: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return rows of labels, or classes, with any that count, the predictions and weights."""
         if self.kind == "multilabel":
             y = self.transform(y)
             predicted = predicted.toarray() if sp.issparse(predicted) else predicted
@@ -222,11 +252,9 @@ class TargetCodec:
                     "sklearn_mlloss.metrics, such as multilabel_brier_score"
                 )
             rows = ~missing.all(axis=1)
-            if not rows.any():
-                raise ValueError("y is NaN in all rows, so that there is nothing to score")
             y, predicted = np.where(missing, predicted, y)[rows].astype(int), predicted[rows]
             weight = None if weight is None else weight[rows]
-        return accuracy_score(y, predicted, sample_weight=weight)
+        return y, predicted, weight
 
     def inverse_transform(self, decisions: np.ndarray) -> Any:
         """Return boolean decisions of shape (n_samples, n_labels) in the form of y."""

@@ -21,8 +21,10 @@ from .._data.partitions import (
     gathered,
     is_partitioned,
     map_partitions,
+    predict_blocks,
 )
 from .._data.persistence import FileEstimator
+from .._data.reductions import sum_partitions
 from .._data.rows import Rows
 from .._data.sources import RowSource, check_alone
 from .._data.tables import as_frame, frame_like, match_index
@@ -192,10 +194,19 @@ class LabelClassifier(ClassifierMixin, FileEstimator, ABC):
         if isinstance(X, RowSource):
             check_is_fitted(self)
             check_alone(X, y, sample_weight)
-            predicted, y, sample_weight = gather_blocks(self.predict, X)
-            return self._targets.score(y, predicted, sample_weight)
+            sums = [
+                self._targets.sum_right(y, predicted, weight)
+                for _, predicted, y, weight in predict_blocks(self.predict, X)
+            ]
+            if not sums:
+                raise ValueError(f"{type(X).__name__} has no row in its shards")
+            return self._targets.score_sums(sums)
         match_index(X, y=y, sample_weight=sample_weight)
-        return self._targets.score(*gathered(y, self.predict(X), sample_weight))
+        predicted = self.predict(X)
+        if any(map(is_partitioned, (y, predicted, sample_weight))):
+            total = sum_partitions(self._targets.sum_right, y, predicted, sample_weight)
+            return self._targets.score_sums([total])
+        return self._targets.score(y, predicted, sample_weight)
 
     def _set_targets(self, targets: TargetCodec, same: bool = False) -> None:
         """Set the kind of y, and what is public of it; if `same`, it must not have changed."""

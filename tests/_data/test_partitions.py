@@ -155,13 +155,38 @@ def test_metrics_take_collections(models):
     pd.testing.assert_frame_equal(multilabel_report(y, proba, decisions), expected)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_score_sums_over_partitions(models, of_table, monkeypatch, weighted):
+    monkeypatch.setattr(partitions, "MOST_GATHERED", 1)
+    weight = np.repeat([0, 0.5, 2], 20) if weighted else None
+    hidden = np.where(np.arange(60)[:, None] % 7 < 2, np.nan, Y.astype(float))
+    hidden[20:40] = np.nan  # all of a partition
+    classes = np.array(["a", "b", "c", "d"])[Y[:, :2] @ [1, 2]]
+    tree = DecodedClassifierCV(DecisionTreeClassifier(max_depth=3, random_state=0), cv=2)
+    tables = lazy_table(), dd.from_pandas(LABELS, npartitions=3)
+    for model, rows, y in (
+        (models["net"], (X, LAZY), (hidden, da.from_array(hidden, (20, 3)))),
+        (models["decoded"], (X, LAZY), (Y, Y)),
+        (of_table, (TABLE, tables[0]), (LABELS, tables[1])),
+        (tree.fit(X, classes), (X, LAZY), (classes, da.from_array(classes, 25))),
+    ):
+        expected = model.score(rows[0], y[0], weight)
+        assert 0 < expected < 1
+        for w in (weight, None if weight is None else da.from_array(weight, 20)):
+            assert model.score(rows[1], y[1], w) == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match="y is NaN, or sample_weight 0, in all rows"):
+        models["net"].score(LAZY, da.full((60, 3), np.nan))
+    with pytest.raises(ValueError, match="no row counts"):
+        models["net"].score(LAZY, Y, da.zeros(60))
+
+
 def test_what_does_not_fit_is_not_gathered(models, monkeypatch):
     monkeypatch.setattr(partitions, "MOST_GATHERED", 300)
     with pytest.raises(ValueError, match="of 60 rows are 4.2e[+]02 numbers.*give a part"):
         models["net"].fit_decoder(LAZY, da.from_array(Y))
     rows = da.from_array(X)[da.from_array(X[:, 0] >= 0)]  # of a number that is not known
     with pytest.raises(ValueError, match="of 60 rows"):
-        models["net"].score(rows, da.from_array(Y)[da.from_array(X[:, 0] >= 0)])
+        models["net"].fit_decoder(rows, da.from_array(Y)[da.from_array(X[:, 0] >= 0)])
 
 
 def test_errors_come_before_anything_is_computed(models, of_table):

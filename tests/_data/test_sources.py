@@ -160,6 +160,7 @@ def test_what_is_wrong_with_rows_is_named(models, monkeypatch):
     assert raised.value.__notes__ == ["This happened in shard 3, rows 7 to 13."]
     monkeypatch.setattr(partitions, "MOST_GATHERED", 150)
     assert len(model.predict_count(Shards())) == 90
+    assert model.score(Shards()) == model.score(X, Y)
     with pytest.raises(ValueError, match="more than 1.5e[+]02 numbers.* already in shard 3: give"):
         model.predict(Shards())
 
