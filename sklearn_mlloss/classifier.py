@@ -426,18 +426,18 @@ class MultiLabelNetClassifier(CallbackSupportMixin, HasNets, DecidingClassifier)
             fitted decision; a warning reports this, and KeyboardInterrupt is raised. A second
             Ctrl-C, or one before there is anything to keep, leaves it as it was.
         """
-        if self.streaming is not None or is_streamed(X, y):
-            from ._training.shards.fit import fit_by_shards
-
-            fit_by_shards(self, X, y, sample_weight, groups)
-            return self
-        check_flag(self.warm_start, "warm_start")
         with (
             Interrupt(self) as interrupt,
             unchanged_on_error(self),
             callbacks_torn_down(self),
             torch_defaults(),
         ):
+            if self.streaming is not None or is_streamed(X, y):
+                from ._training.shards.fit import fit_by_shards
+
+                fit_by_shards(self, X, y, sample_weight, groups, interrupt)
+                return self
+            check_flag(self.warm_start, "warm_start")
             last = getattr(self, "net_", None) if self.warm_start else None
             loss, data = self._begin(X, y, sample_weight, groups, last)
             folds = None

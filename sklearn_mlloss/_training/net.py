@@ -394,12 +394,16 @@ class TableNet(NetInterface, NeuralNet):
             self.valid_outputs_ = outputs
         elif self.fused_ is None or not self.fused_.is_finite():
             check_weights(self)
+        self.record_loss(prefix, mean)
+        self.history.record(prefix + "_batch_count", len(iterator))
+
+    def record_loss(self, prefix: str, mean: float) -> None:
+        """Record the mean loss of the present epoch."""
         self.history.record(prefix + "_loss", mean)
         if self._has_user_callbacks():
             # skorch's Checkpoint asks for it.
             others = [row.get(prefix + "_loss", math.inf) for row in self.history[:-1]]
             self.history.record(prefix + "_loss_best", mean < min(others, default=math.inf))
-        self.history.record(prefix + "_batch_count", len(iterator))
 
     def _pass_over(
         self,

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import threading
+import time
 
 import joblib
 import numpy as np
@@ -154,6 +156,48 @@ def test_workers_train_one_network_together(client):
     bad[len(X) - 1, 2] = np.inf
     with pytest.raises((ValueError, RuntimeError), match="partition 4 of X, row 59, X column 2"):
         network(settings).fit(da.from_array(bad, chunks=rows[0].chunks), rows[1])
+
+
+@pytest.mark.parametrize("epochs_begun", [0, 2])
+def test_workers_stop_when_the_client_is_interrupted(client, tmp_path, epochs_begun):
+    class Slow(RowSource):
+        """Makes a file in each pass over a shard, of which there are many."""
+
+        def shards(self):
+            return [str(shard) for shard in range(40)]
+
+        def read(self, shard):
+            (tmp_path / f"{shard} {len(list(tmp_path.glob(f'{shard} *')))}").touch()
+            time.sleep(0.02)
+            yield X[shard::40], Y[shard::40], None
+
+    def press():
+        while len(list(tmp_path.iterdir())) < 10 + 40 * epochs_begun:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    presser = threading.Thread(target=press)
+    presser.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            settings = Streaming(buffer_rows=20, distributed="dask")
+            network(settings, max_epochs=10**6).fit(Slow())
+    finally:
+        presser.join()
+        signal.signal(signal.SIGINT, before)
+
+    def executing(dask_worker):
+        return dask_worker.state.executing_count
+
+    for _ in range(100):
+        if not any(client.run(executing).values()):
+            break
+        time.sleep(0.1)
+    assert list(client.run(executing).values()) == [0, 0]
+    if not epochs_begun:  # they do not end the pass over all rows
+        assert len(list(tmp_path.iterdir())) < 40
+    assert len(client.scheduler_info()["workers"]) == 2
 
 
 def test_a_network_survives_the_death_of_a_worker(client, tmp_path):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,10 @@ import torch
 from torch import Tensor
 
 from ..._data.fields import check_fields
-from ..._data.fitting import draw_entropy, unchanged_on_error
-from ..._data.messages import describe
+from ..._data.fitting import draw_entropy
+from ..._data.interrupts import Interrupt
+from ..._data.messages import LONGEST, describe
+from ..._data.progress import Task, begin_fit
 from ..._data.rows import Rows
 from ..._data.sources import RowSource, blocks_of
 from ..._data.validation import is_auto
@@ -27,7 +31,8 @@ from ...streaming._sources import make_source
 from ..batches import Table, to_tensors
 from ..build import auto_batch_size, make_loss
 from ..cache import hash_code
-from ..device import call_seeded, resolve_device, torch_defaults
+from ..callbacks import Progress, StopTraining, check_callbacks
+from ..device import call_seeded, resolve_device
 from ..fast.loop import can_fuse
 from ..fit import Prepared, Trained, prepare, warn_of_early_end
 from ..linear import deviations_of
@@ -46,56 +51,65 @@ __all__ = ["fit_by_shards", "fitted_attributes"]
 PAUSE = 5.0
 # Parameters that change nothing in the fitted model.
 WITHOUT_EFFECT = ("streaming", "n_jobs", "verbose")
+# Attributes that scikit-learn sets for callbacks.
+OF_CALLBACKS = ("_skl_callbacks", "_skl_callbacks_to_teardown", "_callback_fit_ctx",
+                "_parent_callback_ctx")  # fmt: skip
 
 
-def fit_by_shards(estimator: Any, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
+def fit_by_shards(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, groups: Any, interrupt: Interrupt
+) -> None:
     """Fit a `MultiLabelNetClassifier` on rows that are read by shards.
 
     Parameters
     ----------
     estimator : MultiLabelNetClassifier
+        Half fitted if anything fails.
     X, y, sample_weight, groups : as `fit` got them
+    interrupt : Interrupt
+        Of the fit.
     """
-    with unchanged_on_error(estimator), torch_defaults():
-        settings = Streaming() if estimator.streaming is None else estimator.streaming
-        if not isinstance(settings, Streaming):
-            raise TypeError(
-                "streaming must be None or a sklearn_mlloss.streaming.Streaming, got "
-                f"{describe(settings)}"
+    settings = Streaming() if estimator.streaming is None else estimator.streaming
+    if not isinstance(settings, Streaming):
+        raise TypeError(
+            "streaming must be None or a sklearn_mlloss.streaming.Streaming, got "
+            f"{describe(settings)}"
+        )
+    check_fields(settings)
+    check_params(estimator)
+    _check_fits(estimator, settings, groups)
+    source = make_source(X, y, sample_weight)
+    for name in fitted_attributes(estimator):
+        if name.endswith("_") or name in ("_inputs", "_targets", "_entropy"):
+            delattr(estimator, name)
+    if settings.distributed == "dask":
+        vars(estimator).update(fit_on_workers(estimator, X, y, sample_weight))
+        return
+    device = resolve_device(estimator.device)
+    estimator._dtype = PRECISIONS[estimator.precision]
+    with joined_ranks(settings.distributed is not None) as ranks:
+        if ranks is not None:
+            # If one of them ended at once, others would wait for it: they look together.
+            interrupt.holds = True
+            _check_ranks(estimator, settings, source, device, ranks)
+        checkpoint = None
+        if settings.checkpoint is not None:
+            checkpoint = Checkpoint(
+                settings.checkpoint, _key_of(estimator, settings, source, ranks), ranks
             )
-        check_fields(settings)
-        check_params(estimator)
-        _check_fits(estimator, groups)
-        source = make_source(X, y, sample_weight)
-        for name in fitted_attributes(estimator):
-            if name.endswith("_") or name in ("_inputs", "_targets", "_entropy"):
-                delattr(estimator, name)
-        if settings.distributed == "dask":
-            vars(estimator).update(fit_on_workers(estimator, X, y, sample_weight))
-            return
-        device = resolve_device(estimator.device)
-        estimator._dtype = PRECISIONS[estimator.precision]
-        with joined_ranks(settings.distributed is not None) as ranks:
-            if ranks is not None:
-                _check_ranks(estimator, settings, source, device, ranks)
-            checkpoint = None
-            if settings.checkpoint is not None:
-                checkpoint = Checkpoint(
-                    settings.checkpoint, _key_of(estimator, settings, source, ranks), ranks
-                )
-            found = _survey(estimator, source, settings, checkpoint, ranks)
-            _Fit(estimator, source, settings, checkpoint, found, device, ranks).run()
-            if ranks is not None:
-                # The same to the last bit, whatever machines they run on.
-                vars(estimator).update(ranks.first(fitted_attributes(estimator)))
-            if checkpoint is not None:
-                checkpoint.remove()
+        found = _survey(estimator, source, settings, checkpoint, ranks, interrupt)
+        args = source, settings, checkpoint, found, device, ranks, interrupt
+        is_complete = _Fit(estimator, (X, y, sample_weight), *args).run()
+        if ranks is not None:
+            # The same to the last bit, whatever machines they run on.
+            vars(estimator).update(ranks.first(fitted_attributes(estimator)))
+        if checkpoint is not None and is_complete:
+            checkpoint.remove()
 
 
-def _check_fits(estimator: Any, groups: Any) -> None:
-    """Raise for parameters that need all rows in memory."""
-    wanted = {"cv": None, "warm_start": False, "memory": None, "callbacks": None}
-    for name, value in wanted.items():
+def _check_fits(estimator: Any, settings: Streaming, groups: Any) -> None:
+    """Raise for parameters that need all rows in memory, and for callbacks that cannot work."""
+    for name, value in (("cv", None), ("warm_start", False), ("memory", None)):
         given = getattr(estimator, name)
         if given is not value and given != value:
             raise ValueError(
@@ -104,10 +118,28 @@ def _check_fits(estimator: Any, groups: Any) -> None:
             )
     if groups is not None:
         raise ValueError("groups need rows in memory, and these are read by shards: leave them out")
-    if getattr(estimator, "_skl_callbacks", None):
+    callbacks = estimator.callbacks or ()
+    check_callbacks(callbacks, estimator.early_stopping, estimator.early_stopping)
+    if settings.distributed is not None and callbacks:
         raise ValueError(
-            "set_callbacks needs rows in memory, and these are read by shards: use verbose=1"
+            f"callbacks={describe(callbacks)} do not work with "
+            f"distributed={settings.distributed!r}, where each process has a network: set "
+            "callbacks=None, or distributed=None"
         )
+    if settings.distributed == "dask" and hasattr(estimator, "_skl_callbacks"):
+        raise ValueError(
+            "set_callbacks does not work with distributed='dask', since a worker trains: call "
+            "set_callbacks() without callbacks, and set verbose=1 for the log of the first worker"
+        )
+    if settings.checkpoint is not None and callbacks:
+        try:
+            pickle.dumps(callbacks)
+        except Exception as error:  # each class fails in its own way
+            raise ValueError(
+                f"callbacks={describe(callbacks)} cannot be pickled, and checkpoint="
+                f"{describe(settings.checkpoint)} saves them: {str(error)[:LONGEST]}. Define their "
+                "classes in a module, or set checkpoint=None"
+            ) from error
 
 
 def _check_ranks(
@@ -138,9 +170,9 @@ def _check_ranks(
 
 
 def fitted_attributes(estimator: Any) -> dict[str, Any]:
-    """Return the attributes that are not parameters."""
-    params = estimator.get_params(deep=False)
-    return {name: value for name, value in vars(estimator).items() if name not in params}
+    """Return the attributes that are neither parameters nor of callbacks."""
+    others = {*estimator.get_params(deep=False), *OF_CALLBACKS}
+    return {name: value for name, value in vars(estimator).items() if name not in others}
 
 
 def _params_of(estimator: Any, settings: Streaming) -> list[dict[str, Any]]:
@@ -168,12 +200,13 @@ def _survey(
     settings: Streaming,
     checkpoint: Checkpoint | None,
     ranks: Ranks | None,
+    interrupt: Interrupt,
 ) -> Survey:
     """Make the pass over all rows, unless its results have been saved."""
     saved: Any = None if checkpoint is None else checkpoint.load("start")
     if saved is None:
         estimator._entropy = draw_entropy(estimator.random_state)
-        found = _pass(estimator, source, settings, ranks)
+        found = _pass(estimator, source, settings, ranks, interrupt)
         saved = found, fitted_attributes(estimator)
         if ranks is not None:
             saved = ranks.first(saved)
@@ -185,14 +218,21 @@ def _survey(
 
 
 def _pass(
-    estimator: Any, source: RowSource, settings: Streaming, ranks: Ranks | None
+    estimator: Any,
+    source: RowSource,
+    settings: Streaming,
+    ranks: Ranks | None,
+    interrupt: Interrupt,
 ) -> Survey | None:
     """Return what all rows are like, of several ranks on the first one only."""
     shards, size = range(len(source.shards())), settings.sample_rows
     if ranks is None:
         return finish(estimator, [count(estimator, source, size, shards)])
     estimator._entropy = ranks.first(estimator._entropy)
-    part = ranks.together(lambda: count(estimator, source, size, shards[ranks.rank :: ranks.size]))
+    mine = takewhile(lambda _: not interrupt.came, shards[ranks.rank :: ranks.size])
+    part = ranks.together(lambda: count(estimator, source, size, mine))
+    if any(ranks.all(interrupt.came)):
+        raise KeyboardInterrupt
     parts = ranks.gather(part)
     return ranks.together(lambda: None if parts is None else finish(estimator, parts))
 
@@ -203,31 +243,44 @@ class _Fit:
     Parameters
     ----------
     estimator : MultiLabelNetClassifier
+    data : tuple
+        X, y and sample_weight as `fit` got them, for callbacks.
     source : RowSource
     settings : Streaming
     checkpoint : Checkpoint or None
     found : Survey
     device : torch.device
     ranks : Ranks or None
+    interrupt : Interrupt
+
+    Attributes
+    ----------
+    is_complete : bool
+        Whether training has not been interrupted.
+    task : Task or None
+        The training, if callbacks of scikit-learn follow it.
     """
 
     def __init__(
         self,
         estimator: Any,
+        data: tuple[Any, Any, Any],
         source: RowSource,
         settings: Streaming,
         checkpoint: Checkpoint | None,
         found: Survey,
         device: torch.device,
         ranks: Ranks | None,
+        interrupt: Interrupt,
     ):
-        self.estimator, self.source, self.settings = estimator, source, settings
+        self.estimator, self.data, self.source, self.settings = estimator, data, source, settings
         self.checkpoint, self.found, self.device = checkpoint, found, device
         self.ranks, self.rank = ranks, 0 if ranks is None else ranks.rank
-        self.seeds = estimator._seeds(0)
+        self.seeds, self.interrupt, self.is_complete = estimator._seeds(0), interrupt, True
+        self.task: Task | None = None
 
-    def run(self) -> None:
-        """Train the net, and fit the decision."""
+    def run(self) -> bool:
+        """Train the net, and fit the decision; return whether training was not interrupted."""
         estimator, rows = self.estimator, self.found.sample
         loss = make_loss(estimator.loss, rows)
         estimator._decision = estimator._make_decision(
@@ -247,15 +300,23 @@ class _Fit:
             train, held = next(splitter.split(rows.Y, rows.Y))
         held_out = rows[held].scaled() if len(held) else None
         self._count(loss, rows[train], rows[held])
-        trained = self._train(loss, train, held, held_out)
+
+        def finish(model: Any, net: TableNet) -> None:
+            model._keep([net])
+            if held_out is not None and model._decision.requires_fit:
+                scored = net.held_out_scores(held_out, self.device)
+                model._fit_decision_on(*scored, held_out, rows[train])
+
+        trained = self._train(loss, train, held, held_out, finish)
         net = trained.net
-        warn_of_early_end(trained, estimator.max_epochs)
-        estimator._keep([net])
-        if held_out is not None and estimator._decision.requires_fit:
-            scored = net.held_out_scores(held_out, self.device)
-            estimator._fit_decision_on(*scored, held_out, rows[train])
+        if self.is_complete:
+            warn_of_early_end(trained, estimator.max_epochs)
+        finish(estimator, net)
+        if self.task is not None:
+            self.task.end({})
         net.held_out_deviations_ = net.linear_outputs_ = None
         net.optimizer_.state.clear()
+        return self.is_complete
 
     def _count(self, loss: Loss, train: Rows, held_out: Rows) -> None:
         """Fit the loss on the sample, and give it the counts of all training rows."""
@@ -271,9 +332,15 @@ class _Fit:
         self.estimator._targets.warn_of_constant_labels(loss.positive_count_, loss.label_count_)
 
     def _train(
-        self, loss: Loss, train: np.ndarray, held: np.ndarray, held_out: Rows | None
+        self,
+        loss: Loss,
+        train: np.ndarray,
+        held: np.ndarray,
+        held_out: Rows | None,
+        finish: Callable[[Any, TableNet], None],
     ) -> Trained:
         estimator, settings, found = self.estimator, self.settings, self.found
+        interrupt = self.interrupt
         n_rows = found.n_rows - len(held)
         is_held = np.zeros(len(found.places), dtype=bool)
         is_held[held] = True
@@ -292,6 +359,7 @@ class _Fit:
             n_checks = min(len(buffers.sizes), max(1, n_checks))
         plan.params.max_epochs = estimator.max_epochs * n_checks
         plan.params.verbose = estimator.verbose if self.rank == 0 else 0
+        self._begin(plan.params.max_epochs, finish)
         valid = held_out if estimator.early_stopping else None
         ready = prepare(plan, found.sample[train], valid, self.seeds, n_rows=n_rows)
         state = None if self.checkpoint is None else self.checkpoint.load("state")
@@ -311,18 +379,59 @@ class _Fit:
                 # The same steps with and without an interruption here.
                 net._unfuse()
                 self.checkpoint.save("state", (net, copy.copy(position)))
+            if self.ranks is not None and any(self.ranks.all(interrupt.came)):
+                interrupt.take(KeyboardInterrupt(), position.has_weights(valid), interrupt.what)
+                self.is_complete = False
+                raise StopTraining
 
         net.to(self.device)
         try:
-            return call_seeded(
+            trained = call_seeded(
                 lambda: train_on_tables(
-                    net, tables, *tables.in_memory, estimator.max_epochs, position, done
+                    net, tables, *tables.in_memory, estimator.max_epochs, position, done,
+                    self._observers(net, position), interrupt if self.ranks is None else None,
                 ),
                 seed=self.seeds[1],
                 device=self.device,
-            )
+            )  # fmt: skip
         finally:
             net.to("cpu")
+        if self.ranks is None:
+            self.is_complete = not interrupt.came
+        if not self.is_complete:
+            made = f"{position.epoch + position.table / tables.n_tables:.3g}"
+            interrupt.what = f"the weights after {made} of at most {estimator.max_epochs} epochs"
+            if valid is not None:
+                best = f"those of check {trained.n_epochs} of {position.n_checks}"
+                interrupt.what = f"the best weights, {best}, after {made} epochs"
+            if self.checkpoint is not None:
+                where = describe(settings.checkpoint)
+                interrupt.what += f" (checkpoint={where} keeps the state to continue from)"
+        return trained
+
+    def _begin(self, n_checks: int, finish: Callable[[Any, TableNet], None]) -> None:
+        """Report the begin of the training to the callbacks of scikit-learn on the first rank."""
+
+        def begin() -> Task | None:
+            return begin_fit(self.estimator, *self.data, n_parts=n_checks, ordered=True)
+
+        if self.ranks is None:
+            self.task = begin()
+        else:
+            self.task = self.ranks.together(begin if self.rank == 0 else lambda: None)
+        if self.task is not None:
+            self.task.finish = finish
+
+    def _observers(self, net: TableNet, position: Position) -> list[Progress]:
+        """Return what reports the checks, those before `position` already."""
+        if self.task is None:
+            return []
+        progress = Progress(self.task)
+        for _ in range(position.n_checks):
+            self.task.epoch().end()
+        if position.begun:
+            progress.on_epoch_begin(net)
+        return [progress]
 
     def _divide(self, held_out: np.ndarray) -> tuple[list[list[int]], list[list[int]]]:
         """Return the shards of each rank, and the sizes of its buffers: as many for each.

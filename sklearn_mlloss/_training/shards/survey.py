@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,7 +66,7 @@ class Survey:
         return self.n_weights / self.weight if self.weight else 1.0
 
 
-def count(estimator: Any, source: RowSource, size: int, shards: Sequence[int]) -> Survey:
+def count(estimator: Any, source: RowSource, size: int, shards: Iterable[int]) -> Survey:
     """Pass over the rows of some shards.
 
     Parameters
@@ -76,7 +76,7 @@ def count(estimator: Any, source: RowSource, size: int, shards: Sequence[int]) -
     source : RowSource
     size : int
         Rows of the sample.
-    shards : sequence of int
+    shards : iterable of int
 
     Returns
     -------

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 
+from ..._data.interrupts import Interrupt
 from ..batches import Batches, Table
+from ..callbacks import Progress, StopTraining
 from ..fit import Trained
 from ..net import TableNet
 from .ranks import Ranks
@@ -66,6 +69,10 @@ class Position:
     n_rows: int = 0
     n_checks: int = 0
 
+    def has_weights(self, valid: Any) -> bool:
+        """Return whether there are weights to keep: without held-out rows those after a table."""
+        return self.n_checks > 0 or (valid is None and self.n_rows > 0)
+
 
 def train_on_tables(
     net: TableNet,
@@ -75,6 +82,8 @@ def train_on_tables(
     n_epochs: int,
     position: Position,
     done: Callable[[TableNet, Position], None],
+    observers: Sequence[Progress] = (),
+    interrupt: Interrupt | None = None,
 ) -> Trained:
     """Train a net on tables; each check ends an epoch of its history.
 
@@ -92,12 +101,17 @@ def train_on_tables(
     position : Position
         Where to begin; it is updated.
     done : callable (net, position)
-        Called after each table, unless training ends there.
+        Called after each table, unless training ends there. It may raise `StopTraining`.
+    observers : sequence of Progress
+    interrupt : Interrupt, optional
+        Ends training when it comes, and holds as soon as there are weights to keep.
 
     Returns
     -------
     Trained
     """
+    if interrupt is not None and position.has_weights(valid):
+        interrupt.holds = True
     improving = net.train_by(
         lambda: _pass_over(net, tables, valid, n_epochs, position, done),
         sample,
@@ -105,6 +119,8 @@ def train_on_tables(
         n_epochs * tables.n_checks,
         n_rows=tables.n_rows,
         goes_on=position != Position(),
+        observers=observers,
+        interrupt=interrupt,
     )
     rule = net.best_weights()
     return Trained(
@@ -120,13 +136,20 @@ def _pass_over(
     position: Position,
     done: Callable[[TableNet, Position], None],
 ) -> None:
-    while position.epoch < n_epochs:
-        # The reader ends with the pass, whatever ends it.
-        with closing(tables.epoch(position.epoch, position.table)) as stream:
-            for table, seed in _together(stream, tables.ranks):
-                _train_on(net, tables, table, seed, valid, position)
-                del table  # before the next one is made
-                done(net, position)
+    try:
+        while position.epoch < n_epochs:
+            # The reader ends with the pass, whatever ends it.
+            with closing(tables.epoch(position.epoch, position.table)) as stream:
+                for table, seed in _together(stream, tables.ranks):
+                    _train_on(net, tables, table, seed, valid, position)
+                    del table  # before the next one is made
+                    done(net, position)
+    except StopTraining:
+        if position.begun and position.n_rows and valid is None:
+            _end_check(net, tables.ranks, position)
+        elif position.begun:
+            del net.history[-1:]
+        raise
 
 
 def _together(
@@ -153,13 +176,10 @@ def _train_on(
 ) -> None:
     """Train on a table, and perhaps end the epoch of the history."""
     datasets: dict[str, Any] = {"dataset_train": table, "dataset_valid": valid}
-    is_check, ranks, number = tables.ends_check(position.table), tables.ranks, position.table
-    position.table += 1
-    if position.table == tables.n_tables:
-        position.epoch, position.table = position.epoch + 1, 0
+    ranks, number = tables.ranks, position.table
     if not position.begun:
         position.begun = True
-        net.notify("on_epoch_begin", **datasets)
+        _notify(net, ranks, "on_epoch_begin", datasets)
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     if net.fused_ is not None:
@@ -172,13 +192,39 @@ def _train_on(
         ranks.together(lambda: net.run_single_epoch(batches, True, "train", net.train_step))
     position.loss += net.history[-1, "train_loss"] * len(table)
     position.n_rows += len(table)
-    if not is_check:
+    position.table += 1
+    if position.table == tables.n_tables:
+        position.epoch, position.table = position.epoch + 1, 0
+    if net.interrupt_ is not None and position.has_weights(valid):
+        net.interrupt_.holds = True
+    if not tables.ends_check(number):
         return
-    sums = [position.loss, position.n_rows]
-    loss, n_rows = sums if ranks is None else ranks.total(*sums)
-    net.history.record("train_loss", loss / n_rows)
     held_out = None if valid is None else net.get_iterator(valid, training=False)
     net.run_single_epoch(held_out, False, "valid", net.validation_step)
+    _end_check(net, ranks, position)
+    _notify(net, ranks, "on_epoch_end", datasets)
+
+
+def _end_check(net: TableNet, ranks: Ranks | None, position: Position) -> None:
+    """Record the mean loss of the rows since the last check."""
+    sums = [position.loss, position.n_rows]
+    loss, n_rows = sums if ranks is None else ranks.total(*sums)
+    net.record_loss("train", loss / n_rows)
     position.loss, position.n_rows, position.begun = 0.0, 0, False
     position.n_checks += 1
-    net.notify("on_epoch_end", **datasets)
+
+
+def _notify(net: TableNet, ranks: Ranks | None, event: str, datasets: dict[str, Any]) -> None:
+    """Call the callbacks; if those of one rank end training, or fail, so do all ranks."""
+    if ranks is None:
+        net.notify(event, **datasets)
+    elif any(ranks.all(ranks.together(partial(_ends, net, event, datasets)))):
+        raise StopTraining
+
+
+def _ends(net: TableNet, event: str, datasets: dict[str, Any]) -> bool:
+    try:
+        net.notify(event, **datasets)
+    except StopTraining:
+        return True
+    return False

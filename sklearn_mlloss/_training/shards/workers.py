@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 from sklearn.base import clone
 from torch import distributed
 
+from ..._data.interrupts import Interrupt
+from ..device import torch_defaults
+
 __all__ = ["fit_on_workers"]
 
 # How often a fit with checkpoints begins again after a worker has died.
@@ -90,15 +93,38 @@ def _fit_rank(model: Any, data: tuple, rank: int, size: int, address: str) -> di
     """Train as one of the ranks; return the fitted attributes on the first one."""
     import dask
 
-    from .fit import fitted_attributes
+    from .fit import fit_by_shards, fitted_attributes
 
     distributed.init_process_group(
         "gloo", address, timedelta(seconds=PATIENCE), rank=rank, world_size=size
     )
     try:
         # The cluster waits for this task: partitions are computed here.
-        with dask.config.set(scheduler="synchronous"):
-            model.fit(data[0], data[1], sample_weight=data[2])
+        with dask.config.set(scheduler="synchronous"), torch_defaults():
+            fit_by_shards(model, data[0], data[1], data[2], None, _Cancellation())
+    except KeyboardInterrupt:  # which would end the worker
+        raise RuntimeError("the client has cancelled the fit") from None
     finally:
         distributed.destroy_process_group()
     return fitted_attributes(model) if rank == 0 else None
+
+
+class _Cancellation(Interrupt):
+    """Comes when the client has cancelled the task of this thread, or is gone; keeps nothing."""
+
+    def __init__(self) -> None:
+        from distributed import get_worker
+
+        super().__init__()
+        worker = get_worker()
+        self._tasks, self._key = worker.state.tasks, worker.get_current_task()
+
+    @property
+    def came(self) -> bool:
+        """Whether nobody waits for the task."""
+        task = self._tasks.get(self._key)
+        return task is None or task.state == "cancelled"
+
+    def take(self, error: KeyboardInterrupt, usable: bool, what: str) -> None:
+        """Raise the error."""
+        raise error

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import signal
 import sys
 import warnings
 
@@ -19,10 +20,11 @@ X[:, 0] = np.arange(600)
 
 
 class Parts(RowSource):
-    """Shards of several sizes; those of the second rank may fail."""
+    """Shards of several sizes; those of the second rank may fail, or press Ctrl-C."""
 
-    def __init__(self, *stops, fails_after=np.inf):
+    def __init__(self, *stops, fails_after=np.inf, presses_after=None):
         self.starts, self.stops, self.left = (0, *stops), (*stops, 600), fails_after
+        self.presses = presses_after
 
     def shards(self):
         return [f"rows to {stop}" for stop in self.stops]
@@ -32,6 +34,10 @@ class Parts(RowSource):
             self.left -= 1
             if self.left < 0:
                 raise OSError("the disk is gone")
+            if self.presses is not None:
+                self.presses -= 1
+                if self.presses == 0:
+                    os.kill(os.getpid(), signal.SIGINT)
             rows = slice(start, min(start + 40, self.stops[shard]))
             yield X[rows], Y[rows], None
 
@@ -43,8 +49,25 @@ def net(loss="bce", settings=None, **params):
     return MultiLabelNetClassifier(loss, **(fixed | params))
 
 
+class Stop:
+    """A callback of scikit-learn that ends training after its first check."""
+
+    def setup(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        return context.task_name == "epoch"
+
+    def teardown(self, estimator, context):
+        pass
+
+
 def main(folder):
     warnings.simplefilter("ignore")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     rank, steps, plain = int(os.environ["RANK"]), [], ranks._Batches.order
 
     def noted(batches):
@@ -61,6 +84,9 @@ def main(folder):
             found[name] = model.fit(*args).predict_proba(X), list(steps)
         except Exception as error:
             found[name] = error
+        except KeyboardInterrupt as error:
+            kept = getattr(error, "kept", None) is model
+            found[name] = kept, model.predict_proba(X) if kept else list(vars(model))
 
     settings = Streaming(buffer_rows=100, sample_rows=250, distributed="torch")
     for loss in LOSSES:
@@ -79,6 +105,13 @@ def main(folder):
     torch.distributed.barrier()
     note("other", net(**(often | {"batch_size": 32})), Parts(300, 550))
     note("resumed", net(**often), Parts(300, 550))
+    note("first epoch", net("bce", settings, max_epochs=1), Parts(300, 550))
+    if hasattr(MultiLabelNetClassifier, "_init_callback_context"):
+        note("stopped", net("bce", settings).set_callbacks(Stop()), Parts(300, 550))
+    for name, n_blocks in (("first pass", 3), ("second epoch", 17)):
+        # The passes of the second rank are of 7 blocks.
+        rows = Parts(300, 550, presses_after=n_blocks if rank else None)
+        note(f"interrupted in the {name}", net("bce", settings, n_iter_no_change=np.inf), rows)
     note("one shard", net("bce", settings), Parts())
     note("unequal", net("bce", settings, max_epochs=3 + rank), Parts(300))
     note("batch norm", net("bce", settings, normalization="batch"), Parts(300))

@@ -112,6 +112,21 @@ def test_a_failure_of_one_rank_ends_all_and_training_goes_on_to_the_same_result(
         np.testing.assert_array_equal(found["resumed"][0], found["saved"][0])
 
 
+def test_an_interrupt_of_one_rank_ends_all(ranks):
+    for found in ranks:
+        kept, attributes = found["interrupted in the first pass"]
+        assert not kept and set(attributes) == set(vars(script.net()))
+        kept, proba = found["interrupted in the second epoch"]
+        assert kept
+        np.testing.assert_array_equal(proba, found["first epoch"][0])
+
+
+def test_callbacks_of_the_first_rank_end_training_on_all(ranks):
+    pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 has callbacks")
+    for found in ranks:
+        np.testing.assert_array_equal(found["stopped"][0], found["first epoch"][0])
+
+
 def test_what_does_not_work_on_several_ranks_is_refused(ranks):
     for found in ranks:
         assert "X has 1 shard(s) for 2 ranks" in str(found["one shard"])
