@@ -19,7 +19,7 @@ from .tables import as_table, is_frame
 from .targets import TargetCodec
 from .weights import check_weight
 
-__all__ = ["InputCodec", "check_rows", "takes_missing"]
+__all__ = ["InputCodec", "category_key", "check_rows", "takes_missing"]
 
 # Types of columns of categories, in pandas and polars.
 CATEGORICAL = ("CategoricalDtype", "Categorical", "Enum")
@@ -130,6 +130,36 @@ class InputCodec:
             self._check_missing(estimator, inputs)
         return inputs
 
+    def levels(self, X: Any, number: int) -> tuple[list, np.ndarray]:
+        """Return the values of a column of categories, and the place of each row's among them.
+
+        Parameters
+        ----------
+        X : see `transform`, which took it
+        number : int
+            Number of the column among those of categories.
+
+        Returns
+        -------
+        list, ndarray of int
+            Some of the values may be in no row; the place is -1 where a value is missing.
+        """
+        return _factorize(_column(as_table(X), int(self._of_categories[number])))
+
+    def extend_categories(self, levels: list[list | None]) -> bool:
+        """Take the categories of more rows than the first X had; return whether any is new.
+
+        Parameters
+        ----------
+        levels : list of list or None
+            All categories of each column; None leaves those of the first X.
+        """
+        extended = False
+        for number, (known, more) in enumerate(zip(self.categories_, levels, strict=True)):
+            if more is not None and len(categories := _categories(more)) > len(known):
+                self.categories_[number], extended = categories, True
+        return extended
+
     def _mixed(self, estimator: Any, X: Any, reset: bool) -> np.ndarray:
         if sp.issparse(X):
             raise ValueError(
@@ -165,13 +195,10 @@ class InputCodec:
         if any(isinstance(level, float | np.floating) and np.isinf(level) for level in levels):
             raise ValueError(f"{_name(X, j)} contains infinity")
         if reset:
-            first: dict[Any, Any] = {}
-            for level in _sorted(levels):
-                first.setdefault(_key(level), level)
-            self.categories_.append(np.fromiter(first.values(), dtype=object, count=len(first)))
+            self.categories_.append(_categories(levels))
         known = self.categories_[number]
-        code_of = {_key(level): code for code, level in enumerate(known)}
-        codes = [code_of.get(_key(level), UNKNOWN) for level in levels]
+        code_of = {category_key(level): code for code, level in enumerate(known)}
+        codes = [code_of.get(category_key(level), UNKNOWN) for level in levels]
         if codes and max(codes) == UNKNOWN:
             warn_user(
                 f"{_name(X, j)} has none of the categories that it had in training, so that all "
@@ -382,7 +409,15 @@ def _factorize(column: Any) -> tuple[list, np.ndarray]:
     return levels, kept[places]
 
 
-def _key(level: Any) -> Any:
+def _categories(levels: list) -> np.ndarray:
+    """Return levels in order, one per category."""
+    first: dict[Any, Any] = {}
+    for level in _sorted(levels):
+        first.setdefault(category_key(level), level)
+    return np.fromiter(first.values(), dtype=object, count=len(first))
+
+
+def category_key(level: Any) -> Any:
     """Return a key that is equal for levels of the same category."""
     if isinstance(level, float | np.floating) and not level.is_integer():
         return float(np.float32(level))

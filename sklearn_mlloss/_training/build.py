@@ -19,7 +19,7 @@ from .._data.progress import Task
 from .._data.rows import Rows
 from .._data.validation import is_auto, naming
 from ..losses import Criterion, FunctionLoss, Loss, get_loss
-from ..networks import MLP
+from ..networks import MLP, OneHotEncoding
 from ..networks.linear import LinearPart
 from .batches import Table, block_size
 from .callbacks import BestWeights, EpochLog, Schedule
@@ -68,6 +68,8 @@ class Plan:
         In the mixture with the linear part, if there are no held-out rows to choose it.
     interrupt : Interrupt, optional
         Of the fit. Training ends early when it comes, and lets it hold from the first epoch on.
+    categories : OneHotEncoding, optional
+        Fitted on more rows than are in memory.
     """
 
     params: Any
@@ -79,6 +81,7 @@ class Plan:
     name: str = ""
     network_share: float | None = None
     interrupt: Interrupt = field(default_factory=Interrupt)
+    categories: OneHotEncoding | None = None
 
 
 def build_net(

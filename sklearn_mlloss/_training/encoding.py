@@ -112,6 +112,7 @@ def fit_encoder(
     seed: int,
     is_categorical: np.ndarray | None = None,
     more_to_come: bool = False,
+    categories: OneHotEncoding | None = None,
 ) -> Encoder:
     """Fit an encoding on the rows that train a network.
 
@@ -126,6 +127,8 @@ def fit_encoder(
         Columns of rows that hold codes of categories.
     more_to_come : bool, default=False
         Whether these are the first rows of many: "auto" then needs a minimum of rows.
+    categories : OneHotEncoding, optional
+        Fitted on more rows, of which these are a sample.
 
     Returns
     -------
@@ -136,9 +139,9 @@ def fit_encoder(
     numbers = Encoder(None, "all columns are categories", 0, 0)
     if not is_categorical.all():
         numbers = _fit_numbers(spec, _part(rows, ~is_categorical), seed, more_to_come)
-    categories = OneHotEncoding()
-    part = _part(rows, is_categorical)
-    categories.fit(part.X, sample_weight=part.row_weight())
+    if categories is None:
+        part = _part(rows, is_categorical)
+        categories = OneHotEncoding().fit(part.X, sample_weight=part.row_weight())
     width = numbers.n_outputs + categories.n_outputs_
     n_inputs = len(is_categorical)
     return Encoder(numbers.fitted, numbers.reason, n_inputs, width, is_categorical, categories)

@@ -210,7 +210,8 @@ def prepare(
         Number of training rows, of which `train` are a sample.
     """
     if last is None:
-        encoder = fit_encoder(plan.params.encoding, train, seeds[0], plan.is_categorical)
+        args = plan.params.encoding, train, seeds[0], plan.is_categorical
+        encoder = fit_encoder(*args, categories=plan.categories)
     else:
         encoder = last.encoder_
     n_held_out = 0 if valid is None else len(valid)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
 from torch import nn
 
-from .._data.fields import checked
+from .._data.fields import check_fields, checked
 from .._data.validation import check_integer
 from .columns import SLACK, Columns
 from .encoding import Encoding
@@ -60,9 +62,36 @@ class OneHotEncoding(Encoding):
 
     max_categories: int = checked(256, check_integer, low=2)
 
+    def fit_counts(self, counts: Sequence[np.ndarray], missing: np.ndarray) -> Self:
+        """Fit the encoding by how often each code occurs, in rows that are not in memory.
+
+        Parameters
+        ----------
+        counts : sequence of ndarray
+            For each column, the number of rows, or the sum of their weights, with the codes 0, 1,
+            and so on.
+        missing : ndarray of bool, shape (n_features,)
+            Whether a column has NaN.
+
+        Returns
+        -------
+        self : OneHotEncoding
+        """
+        check_fields(self)
+        n_codes = np.array([np.count_nonzero(column) for column in counts])
+        self.constant_ = n_codes < 2
+        self.missing_features_ = np.flatnonzero(missing & (n_codes > 0))
+        self.n_features_in_ = len(counts)
+        self.n_outputs_ = self._choose([np.trim_zeros(column, "b") for column in counts], missing)
+        return self
+
     def _fit(self, columns: Columns) -> int:
+        return self._choose(_counts(columns), columns.missing)
+
+    def _choose(self, counts_of_columns: Sequence[np.ndarray], has_missing: np.ndarray) -> int:
+        """Set the outputs of each code; return how many there are."""
         self.slots_, n_outputs = [], 0
-        for counts, missing in zip(_counts(columns), columns.missing, strict=True):
+        for counts, missing in zip(counts_of_columns, has_missing, strict=True):
             slots = np.full(len(counts) + 2, -1)
             kept = np.flatnonzero(counts)
             width = min(len(kept), self.max_categories)

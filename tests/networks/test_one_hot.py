@@ -150,3 +150,21 @@ def test_on_a_gpu():
     encoding = OneHotEncoding().fit(X)
     there = encoding.module().cuda()(torch.tensor(X, dtype=torch.float32).cuda()).cpu().numpy()
     np.testing.assert_array_equal(there, encode(encoding, X))
+
+
+@settings(deadline=None, max_examples=50)
+@given(X=codes(st.integers(1, 30)), limit=st.integers(2, 6), weighted=st.booleans())
+def test_counts_give_the_same_encoding_as_rows(X, limit, weighted):
+    weight = np.linspace(1, 3, len(X)) if weighted else None
+    expected = OneHotEncoding(limit).fit(X, sample_weight=weight)
+    counts = [np.bincount(x[~np.isnan(x)].astype(int), None if weight is None else
+                          weight[~np.isnan(x)], 20) for x in X.T]  # fmt: skip
+    fitted = OneHotEncoding(limit).fit_counts(counts, np.isnan(X).any(axis=0))
+    for name, value in vars(expected).items():
+        if name == "slots_":
+            for a, b in zip(fitted.slots_, value, strict=True):
+                np.testing.assert_array_equal(a, b)
+        elif name.endswith("_"):
+            np.testing.assert_array_equal(getattr(fitted, name), value)
+    with pytest.raises(ValueError, match="max_categories must be"):
+        OneHotEncoding(1).fit_counts(counts, np.isnan(X).any(axis=0))

@@ -39,6 +39,7 @@ from ..linear import deviations_of
 from ..net import TableNet
 from ..parameters import PRECISIONS, check_params
 from .buffers import Buffers
+from .categories import fit_one_hot
 from .checkpoint import Checkpoint
 from .ranks import Ranks, equal_sizes, joined_ranks
 from .survey import Survey, convert, count, finish
@@ -350,7 +351,13 @@ class _Fit:
             shards[self.rank], sizes[self.rank], settings.shards_at_once, found.places, is_held,
             self.seeds[1],
         )  # fmt: skip
-        plan = estimator._plan(loss, self.device)
+        categories = None
+        if estimator.is_categorical_ is not None:
+            categories = fit_one_hot(
+                found.categories, estimator.categories_, estimator.is_categorical_, found.sample,
+                train, held, found.scale,
+            )  # fmt: skip
+        plan = estimator._plan(loss, self.device, categories=categories)
         auto = is_auto(estimator.batch_size)
         steps = n_rows / (auto_batch_size(n_rows) if auto else estimator.batch_size)
         n_checks = 1

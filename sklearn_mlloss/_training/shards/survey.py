@@ -15,7 +15,8 @@ from ..._data.sampling import RowSample, take
 from ..._data.sources import RowSource, blocks_of
 from ..._data.tables import match_index
 from ..._data.targets import TargetCodec
-from ..._data.weights import check_weight, counting_rows, drop_unweighted
+from ..._data.weights import check_weight, counting_rows, drop_unweighted, row_weight
+from .categories import CategoryCounts
 
 __all__ = ["Survey", "convert", "count", "finish"]
 
@@ -42,6 +43,8 @@ class Survey:
         With scaled weights.
     places : ndarray of int, shape (n_sample, 2)
         Shard, and row within it, of each row of the sample, in ascending order.
+    categories : CategoryCounts or None
+        With unscaled weights.
     """
 
     counts: dict[int, int] = field(default_factory=dict)
@@ -54,6 +57,7 @@ class Survey:
     targets: TargetCodec | None = None
     sample: Any = None
     places: Any = None
+    categories: Any = None
 
     @property
     def n_rows(self) -> int:
@@ -95,6 +99,7 @@ def count(estimator: Any, source: RowSource, size: int, shards: Iterable[int]) -
                 match_index(X, y=y, sample_weight=weight)
                 found.targets = _begin(estimator, X, y, f"{name}, rows {start} to {start + n - 1}")
                 found.weighted = weight is not None
+                found.categories = CategoryCounts(len(estimator.categories_))
             if found.weighted != (weight is not None):
                 raise ValueError(
                     f"{name}, rows {start} to {start + n - 1}: sample_weight must be given for "
@@ -111,6 +116,11 @@ def count(estimator: Any, source: RowSource, size: int, shards: Iterable[int]) -
             found.observed = found.observed + mass.sum(axis=0)
             found.positive = found.positive + (mass * np.nan_to_num(Y)).sum(axis=0)
             kept += len(rows)
+            each = row_weight(w, Y)
+            for column, counted in enumerate(found.categories.columns):
+                if counted is not None:
+                    levels, of_rows = estimator._inputs.levels(X, column)
+                    found.categories.add(column, levels, of_rows[rows], each)
             numbers = draw.random(n)[rows]
             places = np.column_stack([np.full(len(rows), shard), start + rows])
             found.sample.add(numbers, places, take(X, rows), Y, w)
@@ -145,11 +155,14 @@ def finish(estimator: Any, parts: Sequence[Survey]) -> Survey:
             found.n_weights + part.n_weights,
         )
         found.sample.parts += part.sample.parts
+        found.categories.merge(part.categories)
     found.counts = {shard: n for part in parts for shard, n in part.counts.items()}
     found.places, X, Y, w = found.sample.joined()
     estimator._set_targets(found.targets)
     # Again, with the categories of all shards.
     inputs = estimator._check_X(X, reset=True)
+    if estimator._inputs.extend_categories(found.categories.levels()):
+        inputs = estimator._check_X(X)
     found.sample = Rows(inputs, Y, None if w is None else w * found.scale)
     return found
 
