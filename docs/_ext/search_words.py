@@ -42,6 +42,8 @@ WORDS = {
     "preprocessing, encoding",
     "large_data": "sparse, large data, big data, memory, memmap, partial_fit, out of core, "
     "parquet, extreme classification, parallel, n_jobs, dask, joblib, cluster, distributed",
+    "spark": "spark, pyspark",
+    "ray": "ray",
     "ensembles": "ensemble, ensembles, early stopping, out-of-fold",
     "gpu": "gpu, cuda",
     "saving": "save, load, save model, load model, pickle, persistence, model card",
