@@ -9,6 +9,7 @@ import joblib
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
 from sklearn_mlloss.streaming import RowSource, Streaming
@@ -198,6 +199,16 @@ def test_workers_stop_when_the_client_is_interrupted(client, tmp_path, epochs_be
     if not epochs_begun:  # they do not end the pass over all rows
         assert len(list(tmp_path.iterdir())) < 40
     assert len(client.scheduler_info()["workers"]) == 2
+
+
+def test_warnings_and_progress_of_workers_reach_the_client(client, capsys):
+    da = pytest.importorskip("dask.array")
+    rows = [da.from_array(part, chunks=(len(X) // 3, -1)) for part in (X, Y)]
+    model = network(Streaming(distributed="dask"), early_stopping=True, verbose=1)
+    with pytest.warns(ConvergenceWarning, match="the validation score still improved") as given:
+        model.fit(*rows)
+    assert [warning.filename for warning in given] == [__file__]
+    assert "pass 3 of at most 3: 100% of 270 rows" in capsys.readouterr().out
 
 
 def test_a_network_survives_the_death_of_a_worker(client, tmp_path):

@@ -148,11 +148,15 @@ def _check_ranks(
 ) -> None:
     """Raise for what does not work on several ranks."""
     n_shards = len(source.shards())
+
+    def arguments() -> str:
+        return hash_code([*_params_of(estimator, settings), n_shards, source.fingerprint()])
+
     # Otherwise, a rank may wait for a step that another one does not take.
-    if len(set(ranks.all(hash_code([*_params_of(estimator, settings), n_shards])))) > 1:
+    if len(set(ranks.all(ranks.together(arguments)))) > 1:
         raise ValueError(
-            "the ranks have different parameters, versions or numbers of shards: call fit with "
-            "the same arguments on all of them"
+            "the ranks have different parameters, versions or rows: call fit with the same "
+            "arguments on all of them, also with all rows, of which each rank reads its part"
         )
     if n_shards < ranks.size:
         raise ValueError(

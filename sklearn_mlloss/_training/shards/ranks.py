@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
+from time import monotonic
 from typing import Any, TypeVar
 
 import torch
@@ -15,9 +18,14 @@ from ...losses import Criterion, Loss
 from ..batches import Batches, Table
 from ..divergence import Diverged
 
-__all__ = ["Ranks", "equal_sizes", "joined_ranks"]
+__all__ = ["Ranks", "equal_sizes", "join", "joined_ranks"]
 
 T = TypeVar("T")
+
+# In which all ranks must have called `fit`, if it makes the process group.
+JOINING = timedelta(minutes=5)
+# In which a rank must answer then: one may be reading for longer than the others.
+ANSWER = timedelta(minutes=30)
 
 
 @contextmanager
@@ -34,7 +42,7 @@ def joined_ranks(wanted: bool) -> Iterator[Ranks | None]:
             "Streaming(distributed='torch') needs the processes of torch.distributed: start them "
             "by torchrun --nproc-per-node=2 script.py, or call init_process_group('gloo') before"
         )
-    distributed.init_process_group("gloo")
+    join()
     try:
         # It stays for the next fit.
         yield Ranks() if distributed.get_world_size() > 1 else None
@@ -42,6 +50,33 @@ def joined_ranks(wanted: bool) -> Iterator[Ranks | None]:
         # The others may wait for this rank: they get an error, too.
         distributed.destroy_process_group()
         raise
+
+
+def join(address: str = "env://", rank: int = -1, size: int = -1) -> None:
+    """Make the process group; raise if the other ranks do not come in time.
+
+    Parameters
+    ----------
+    address : str, default="env://"
+        Where the ranks meet. The default reads that, and the numbers, from the environment.
+    rank, size : int, default=-1
+    """
+    from torch.distributed.distributed_c10d import _set_pg_timeout
+
+    begin = monotonic()
+    try:
+        distributed.init_process_group("gloo", address, JOINING, rank=rank, world_size=size)
+    except RuntimeError as error:
+        waited = monotonic() - begin
+        if waited < JOINING.total_seconds():
+            raise
+        raise RuntimeError(
+            f"waited {waited:.0f} s for other ranks, which have ended or have not called fit yet: "
+            "see their output, and start all ranks again. To wait longer, call "
+            f"init_process_group('gloo', timeout=...) before fit (torch: {_brief(error)})"
+        ) from error
+    # torch has no public way to set another timeout for what follows.
+    _set_pg_timeout(ANSWER)
 
 
 def _leave() -> None:
@@ -55,34 +90,54 @@ class Ranks:
     Attributes
     ----------
     rank, size : int
+    is_lost : bool
+        Whether another rank is gone: no exchange is possible any more.
     """
 
     def __init__(self) -> None:
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
+        self.is_lost = False
         # Threads of a group that is left would abort the process at its very end, now and then.
         atexit.unregister(_leave)
         atexit.register(_leave)
         self.steps: Iterator[list[int]] = iter(())
         self.sizes: list[int] = []
 
+    @contextmanager
+    def _exchange(self) -> Iterator[None]:
+        """Say what has happened and what to do where torch reports a broken connection."""
+        try:
+            yield
+        except RuntimeError as error:
+            self.is_lost = True
+            raise RuntimeError(
+                f"rank {self.rank} of {self.size} lost the connection to another rank, which was "
+                "killed, has ended or does not answer: see its output for the cause. Start the fit "
+                "again on all ranks; with Streaming(checkpoint=...), it continues from the last "
+                f"checkpoint (torch: {_brief(error)})"
+            ) from error
+
     # ------------------------------------------------------------------ objects
 
     def all(self, value: Any) -> list[Any]:
         """Return the values of all ranks."""
         values: list[Any] = [None] * self.size
-        distributed.all_gather_object(values, value)
+        with self._exchange():
+            distributed.all_gather_object(values, value)
         return values
 
     def gather(self, value: Any) -> list[Any] | None:
         """Return the values of all ranks on the first one, and None on others."""
         values: list[Any] | None = [None] * self.size if self.rank == 0 else None
-        distributed.gather_object(value, values, dst=0)
+        with self._exchange():
+            distributed.gather_object(value, values, dst=0)
         return values
 
     def first(self, value: Any) -> Any:
         """Return the value of the first rank."""
         values = [value]
-        distributed.broadcast_object_list(values, src=0)
+        with self._exchange():
+            distributed.broadcast_object_list(values, src=0)
         return values[0]
 
     def agree(self, error: Exception | None) -> None:
@@ -104,6 +159,8 @@ class Ranks:
         try:
             value = function()
         except Exception as reason:  # each source of rows fails in its own way
+            if self.is_lost:
+                raise
             error = reason
         self.agree(error)
         return value  # type: ignore[return-value]
@@ -112,18 +169,21 @@ class Ranks:
 
     def share_weights(self, module: torch.nn.Module) -> None:
         """Give all ranks the parameters and buffers of the first rank."""
-        for tensor in (*module.buffers(), *module.parameters()):
-            distributed.broadcast(tensor.data, src=0)
+        with self._exchange():
+            for tensor in (*module.buffers(), *module.parameters()):
+                distributed.broadcast(tensor.data, src=0)
 
     def total(self, *values: float) -> list[float]:
         """Return the sums of some numbers over all ranks."""
         numbers = torch.tensor(values, dtype=torch.float64)
-        distributed.all_reduce(numbers)
+        with self._exchange():
+            distributed.all_reduce(numbers)
         return numbers.tolist()
 
     def add(self, gradients: Tensor) -> None:
         """Replace the gradients by their sum over all ranks."""
-        distributed.all_reduce(gradients)
+        with self._exchange():
+            distributed.all_reduce(gradients)
 
     # ------------------------------------------------------------------ steps
 
@@ -182,7 +242,8 @@ class Ranks:
         padded = rows.new_zeros(max(self.sizes), *rows.shape[1:])
         padded[: len(rows)] = rows
         parts = [torch.empty_like(padded) for _ in self.sizes]
-        distributed.all_gather(parts, padded)
+        with self._exchange():
+            distributed.all_gather(parts, padded)
         return torch.cat([part[:n] for part, n in zip(parts, self.sizes, strict=True)])
 
 
@@ -207,3 +268,9 @@ def equal_sizes(n: int, k: int) -> list[int]:
     """Return the sizes of k parts of n rows, as equal as can be."""
     size, larger = divmod(n, k)
     return [size + 1] * larger + [size] * (k - larger)
+
+
+def _brief(error: RuntimeError) -> str:
+    """Return the first sentence of an error of torch, without the place in its code."""
+    text = re.sub(r"^\[[^]]*\] ", "", str(error).partition("\n")[0])
+    return text.partition(". ")[0].rstrip(".")

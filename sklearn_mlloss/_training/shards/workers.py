@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import time
-from datetime import timedelta
+import warnings
+from contextlib import nullcontext, redirect_stdout
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from sklearn.base import clone
 from torch import distributed
 
 from ..._data.interrupts import Interrupt
+from ..._data.messages import warn_user
 from ..device import torch_defaults
+from .ranks import join
 
 __all__ = ["fit_on_workers"]
 
 # How often a fit with checkpoints begins again after a worker has died.
 ATTEMPTS = 3
-# Seconds in which a worker that died must be back, and ranks must meet.
+# Seconds in which a worker that died must be back.
 PATIENCE = 120
 
 
@@ -67,9 +72,11 @@ def _run(client: Any, workers: list[str], model: Any, *data: Any) -> dict[str, A
 
     host = urlsplit(workers[0]).hostname
     port = client.submit(_free_port, host, workers=workers[:1], pure=False).result()
+    topic = f"sklearn_mlloss-{uuid4()}"
+    client.subscribe_topic(topic, lambda event: print(event[1], end="", flush=True))
     futures = [
         client.submit(
-            _fit_rank, model, data, rank, len(workers), f"tcp://{host}:{port}",
+            _fit_rank, model, data, rank, len(workers), f"tcp://{host}:{port}", topic,
             workers=[worker], allow_other_workers=False, pure=False,
         )
         for rank, worker in enumerate(workers)
@@ -78,9 +85,13 @@ def _run(client: Any, workers: list[str], model: Any, *data: Any) -> dict[str, A
         # The first error, not that of the first rank: others may wait for a rank that is gone.
         for future in as_completed(futures):
             future.result()
-        return futures[0].result()
+        results = [future.result() for future in futures]
     finally:
         client.cancel(futures)
+        client.unsubscribe_topic(topic)
+    for category, message in dict.fromkeys(one for _, given in results for one in given):
+        warn_user(message, category)
+    return results[0][0]
 
 
 def _free_port(host: str) -> int:
@@ -89,24 +100,44 @@ def _free_port(host: str) -> int:
         return free.getsockname()[1]
 
 
-def _fit_rank(model: Any, data: tuple, rank: int, size: int, address: str) -> dict[str, Any] | None:
-    """Train as one of the ranks; return the fitted attributes on the first one."""
+class _Lines(io.TextIOBase):
+    """What a worker prints, for the client to print it instead."""
+
+    def __init__(self, topic: str):
+        from distributed import get_worker
+
+        self.worker, self.topic = get_worker(), topic
+
+    def write(self, text: str) -> int:
+        """Send the text."""
+        self.worker.log_event(self.topic, text)
+        return len(text)
+
+
+def _fit_rank(
+    model: Any, data: tuple, rank: int, size: int, address: str, topic: str
+) -> tuple[dict[str, Any], list[tuple[type[Warning], str]]]:
+    """Train as one of the ranks; return the fitted attributes on the first one, and warnings."""
     import dask
 
     from .fit import fit_by_shards, fitted_attributes
 
-    distributed.init_process_group(
-        "gloo", address, timedelta(seconds=PATIENCE), rank=rank, world_size=size
-    )
+    join(address, rank, size)
     try:
-        # The cluster waits for this task: partitions are computed here.
-        with dask.config.set(scheduler="synchronous"), torch_defaults():
+        with (
+            # The cluster waits for this task: partitions are computed here.
+            dask.config.set(scheduler="synchronous"),
+            torch_defaults(),
+            warnings.catch_warnings(record=True) as given,
+            redirect_stdout(_Lines(topic)) if model.verbose else nullcontext(),
+        ):
             fit_by_shards(model, data[0], data[1], data[2], None, _Cancellation())
     except KeyboardInterrupt:  # which would end the worker
         raise RuntimeError("the client has cancelled the fit") from None
     finally:
         distributed.destroy_process_group()
-    return fitted_attributes(model) if rank == 0 else None
+    warned = [(one.category, str(one.message)) for one in given or ()]
+    return fitted_attributes(model) if rank == 0 else {}, warned
 
 
 class _Cancellation(Interrupt):

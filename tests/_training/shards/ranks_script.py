@@ -20,18 +20,20 @@ X[:, 0] = np.arange(600)
 
 
 class Parts(RowSource):
-    """Shards of several sizes; those of the second rank may fail, or press Ctrl-C."""
+    """Shards of several sizes; those of the second rank may fail, press Ctrl-C or kill it."""
 
-    def __init__(self, *stops, fails_after=np.inf, presses_after=None):
+    def __init__(self, *stops, fails_after=np.inf, presses_after=None, dies_after=np.inf):
         self.starts, self.stops, self.left = (0, *stops), (*stops, 600), fails_after
-        self.presses = presses_after
+        self.presses, self.life = presses_after, dies_after
 
     def shards(self):
         return [f"rows to {stop}" for stop in self.stops]
 
     def read(self, shard):
         for start in range(self.starts[shard], self.stops[shard], 40):
-            self.left -= 1
+            self.left, self.life = self.left - 1, self.life - 1
+            if self.life < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
             if self.left < 0:
                 raise OSError("the disk is gone")
             if self.presses is not None:
@@ -114,9 +116,14 @@ def main(folder):
         note(f"interrupted in the {name}", net("bce", settings, n_iter_no_change=np.inf), rows)
     note("one shard", net("bce", settings), Parts())
     note("unequal", net("bce", settings, max_epochs=3 + rank), Parts(300))
+    note("own rows", net("bce", settings), X[rank::2], Y[rank::2])
     note("batch norm", net("bce", settings, normalization="batch"), Parts(300))
+    if rank == 0:
+        note("lost", net("bce", settings), Parts(300, 550))
     with open(f"{folder}/{rank}.pickle", "wb") as file:
         pickle.dump(found, file)
+    if rank == 1:
+        net("bce", settings).fit(Parts(300, 550, dies_after=12))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import pickle
 import socket
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 
 from sklearn_mlloss._training.batches import Batches, to_tensors
 from sklearn_mlloss._training.shards import fit, tables
+from sklearn_mlloss._training.shards import ranks as ranks_module
 from sklearn_mlloss.streaming import Streaming
 
 if not torch.distributed.is_available():
@@ -44,7 +46,7 @@ def ranks(tmp_path_factory):
         for rank in range(2)
     ]  # fmt: skip
     try:
-        assert [process.wait(timeout=120) for process in processes] == [0, 0]
+        assert [process.wait(timeout=120) for process in processes] == [0, -9]
     finally:
         for process in processes:
             process.kill()
@@ -127,10 +129,36 @@ def test_callbacks_of_the_first_rank_end_training_on_all(ranks):
         np.testing.assert_array_equal(found["stopped"][0], found["first epoch"][0])
 
 
+def test_the_death_of_a_rank_is_reported_with_a_remedy(ranks):
+    error = ranks[0]["lost"]
+    assert type(error) is RuntimeError
+    start = (
+        "rank 0 of 2 lost the connection to another rank, which was killed, has ended or does not"
+    )
+    assert str(error).startswith(start)
+    assert "with Streaming(checkpoint=...), it continues" in str(error)
+    assert "GLHF" not in str(error) and "pair.cc" not in str(error)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_waits_for_the_others_for_a_bounded_time(rank, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    names = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(ranks_module, "JOINING", timedelta(seconds=0.5))
+    with pytest.raises(RuntimeError, match=r"waited \d+ s for other ranks, which have ended or"):
+        script.net("bce", Streaming(distributed="torch")).fit(script.Parts(300))
+    assert not torch.distributed.is_initialized()
+
+
 def test_what_does_not_work_on_several_ranks_is_refused(ranks):
     for found in ranks:
         assert "X has 1 shard(s) for 2 ranks" in str(found["one shard"])
-        assert "the ranks have different parameters" in str(found["unequal"])
+        for name in "unequal", "own rows":
+            assert "the ranks have different parameters, versions or rows" in str(found[name])
         assert "normalization='batch' does not work with several" in str(found["batch norm"])
 
 
