@@ -24,6 +24,7 @@ __all__ = [
     "by_partition",
     "check_gathered",
     "count_rows",
+    "fits",
     "gather_blocks",
     "gathered",
     "is_partitioned",
@@ -221,10 +222,15 @@ def _n_numbers(part: Any) -> int:
     return len(part) if isinstance(part, list) else int(np.prod(np.shape(part)))
 
 
+def fits(n_rows: int, n_columns: int) -> bool:
+    """Return whether so many columns of so many rows fit in one process."""
+    return n_rows * n_columns <= MOST_GATHERED
+
+
 def check_gathered(n_rows: int, n_columns: int) -> int:
     """Return how often so many columns of so many rows fit in one process, or raise if never."""
     n_numbers = n_rows * n_columns
-    if n_numbers > MOST_GATHERED:
+    if not fits(n_rows, n_columns):
         raise ValueError(
             f"labels and predictions of {n_rows} rows are {n_numbers:.2g} numbers, of "
             f"which one process gathers {MOST_GATHERED:.2g} at the most: give a part of the "

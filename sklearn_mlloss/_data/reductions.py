@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from operator import add
 from typing import Any
@@ -11,10 +11,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._sklearn import _num_samples, _safe_indexing
-from .partitions import is_partitioned
+from .partitions import check_gathered, is_partitioned
 from .sparse import as_csr
 
-__all__ = ["join_partitions", "sum_partitions"]
+__all__ = ["join_partitions", "label_blocks", "sum_partitions"]
 
 # Sums that are added in one task, so that no process holds those of all partitions at once.
 ADDED_AT_ONCE = 16
@@ -68,6 +68,54 @@ def join_partitions(function: Callable[..., Sums], *values: Any) -> Sums:
 
     columns = zip(*_of_rows(dask.compute(*_by_partition(function, values))), strict=True)
     return tuple(None if column[0] is None else np.concatenate(column) for column in columns)
+
+
+def label_blocks(
+    checked: Callable[..., Sums],
+    n_rows: int,
+    n_labels: int,
+    dtypes: Sequence[np.dtype],
+    *values: Any,
+) -> Iterator[tuple[Any, ...]]:
+    """Yield arrays of all rows of dask collections, and of as many labels as are gathered at once.
+
+    Each time is another pass over the partitions.
+
+    Parameters
+    ----------
+    checked : callable (*values) -> tuple of arrays
+        Labels, values of as many columns, and weights of rows; called with those of a partition.
+    n_rows, n_labels : int
+    dtypes : sequence of dtypes
+        In which values are sent.
+    *values : see `sum_partitions`
+
+    Yields
+    ------
+    some : slice
+        Numbers of labels.
+    Y, *others, weight : ndarray
+        Y has NaN where nothing was observed.
+
+    Raises
+    ------
+    ValueError
+        If there are too many rows for a single label.
+    """
+    at_once = check_gathered(n_rows, 1 + len(dtypes))
+    for start in range(0, n_labels, at_once):
+        some = slice(start, start + at_once)
+
+        def columns(*parts: Any, some: slice = some) -> Sums:
+            labels, *others, weight = checked(*parts)
+            labels = np.nan_to_num(labels[:, some], nan=-1)
+            if np.isin(labels, (-1, 0, 1)).all():
+                labels = labels.astype(np.int8)
+            pairs = zip(others, dtypes, strict=True)
+            return labels, *(each[:, some].astype(dtype) for each, dtype in pairs), weight
+
+        labels, *others, weight = join_partitions(columns, *values)
+        yield some, np.where(labels < 0, np.nan, labels), *others, weight
 
 
 def _by_partition(function: Callable[..., Sums], values: Sequence[Any]) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -17,15 +18,18 @@ from .._data.fitting import unchanged_on_error
 from .._data.messages import without_rows
 from .._data.partitions import (
     by_partition,
+    check_gathered,
+    count_rows,
+    fits,
     gather_blocks,
-    gathered,
     is_partitioned,
     map_partitions,
     predict_blocks,
 )
 from .._data.persistence import FileEstimator
-from .._data.reductions import sum_partitions
+from .._data.reductions import join_partitions, sum_partitions
 from .._data.rows import Rows
+from .._data.scored_rows import ScoredRows
 from .._data.sources import RowSource, check_alone
 from .._data.tables import as_frame, frame_like, match_index
 from .._data.targets import TargetCodec
@@ -60,6 +64,13 @@ def _frame(model: Any, scores: np.ndarray, decisions: Any = None, X: Any = None)
 
 def _log_odds(model: Any, scores: np.ndarray) -> np.ndarray:
     return model._targets.log_odds(scores)
+
+
+def _compact(targets: TargetCodec, y: Any, scores: Any, sample_weight: Any) -> tuple[Any, ...]:
+    """Return labels of a partition in 8 bits where these suffice, scores and weights, as arrays."""
+    y = targets.transform(y) if targets.kind == "multilabel" else np.asarray(y)
+    weight = None if sample_weight is None else to_float(sample_weight, "sample_weight")
+    return y, scores, weight
 
 
 class LabelClassifier(ClassifierMixin, FileEstimator, ABC):
@@ -396,7 +407,7 @@ class DecidingClassifier(LabelClassifier):
             if isinstance(X, RowSource) or is_partitioned(X):
                 self._replace_decision(decoder, calibration)
                 if self._decision.requires_fit:
-                    self._fit_decision(self._score_partitions(X, y, sample_weight))
+                    self._fit_decision_apart(X, y, sample_weight)
                 return self
             X, Y, weight = self._rows_to_decide(self._check_X(X), y, sample_weight)
             self._replace_decision(decoder, calibration)
@@ -512,19 +523,25 @@ class DecidingClassifier(LabelClassifier):
         scores, count = self._raw_scores(self._check_X(X))
         return self._decision.calibrate(scores), count
 
-    def _score_partitions(self, X: Any, y: Any, sample_weight: Any) -> HeldOut:
-        """Return rows that are not in memory for `_fit_decision`; only X is not gathered."""
+    def _fit_decision_apart(self, X: Any, y: Any, sample_weight: Any) -> None:
+        """Fit the decision on rows that are not in memory; X is not gathered."""
         if isinstance(X, RowSource):
             both, y, sample_weight = gather_blocks(self._scores_beside_count, X)
         else:
-            nothing = np.empty((0, self._targets.n_labels_ + 1))
-            scored = map_partitions(self, "_scores_beside_count", X, nothing)
-            both, y, sample_weight = gathered(scored, y, sample_weight)
+            n_rows, n_labels = count_rows(y), self._targets.n_labels_
+            both = map_partitions(self, "_scores_beside_count", X, np.empty((0, n_labels + 1)))
+            if self._decision.by_partition and not fits(n_rows, 2 * n_labels + 1):
+                scored = ScoredRows.of_partitions(both, y, sample_weight, self._targets)
+                self._decision.fit_partitions(scored).warn_of_fallback(self._advice)
+                return
+            check_gathered(n_rows, 2 * n_labels + 1)
+            compact = partial(_compact, self._targets)
+            y, both, sample_weight = join_partitions(compact, y, both, sample_weight)
         numbers = np.arange(len(both))[:, None]
         rows, Y, weight = self._rows_to_decide(numbers, y, sample_weight)
         both = both[rows[:][:, 0]]
         count = None if np.isnan(both[:, -1]).any() else both[:, -1]
-        return HeldOut(both[:, :-1], Y, weight, count)
+        self._fit_decision(HeldOut(both[:, :-1], Y, weight, count))
 
     def _scores_beside_count(self, X: Any) -> np.ndarray:
         scores, count = self._raw_scores(self._check_X(X))

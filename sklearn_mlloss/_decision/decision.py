@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from .._data.messages import warn_user
+from .._data.scored_rows import ScoredRows
 from .._data.targets import TargetCodec
 from .._data.validation import is_auto
 from .._data.weights import counting_rows, drop_unweighted, row_weight
@@ -179,6 +180,17 @@ class Decision:
             if all_targets is not None:
                 Y, weight = all_targets
                 self.decoder.learn_sets(Y, row_weight(weight, Y))
+        return self
+
+    @property
+    def by_partition(self) -> bool:
+        """Whether it can be fitted on rows that are not in memory, see `fit_partitions`."""
+        return self.calibrator is None and self.decoder._by_partition
+
+    def fit_partitions(self, rows: ScoredRows) -> Self:
+        """Fit the decoder on rows that are not in memory."""
+        self.decoder._fit_partitions(rows)
+        self.n_rows["decoder"] = rows.n_rows
         return self
 
     def calibrate(self, scores: np.ndarray) -> np.ndarray:

@@ -3,12 +3,14 @@
 For the counts see `sklearn_mlloss._data.counts`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
 from .._data.counts import fbeta, ratio
 from .._data.rows import row_blocks
+from .._data.scored_rows import ScoredRows
 
 # Thresholds, true positives and predicted entries of each cut.
 Cuts = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -55,9 +57,7 @@ def cuts(scores: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Cuts:
     )
 
 
-def best_pooled_cut(
-    metric: Callable[..., np.ndarray], scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray
-) -> tuple[float, float]:
+def best_pooled_cut(metric: Callable[..., np.ndarray], rows: ScoredRows) -> tuple[float, float]:
     """Return the best single threshold for all observed entries pooled, and its metric.
 
     It is the best of `cuts`, found without sorting all entries. Sums over bins of scores give the
@@ -65,20 +65,24 @@ def best_pooled_cut(
     positives and nothing else: no metric here decreases with true positives, or increases with
     false ones. So the best cut lies among the bins whose bound reaches the best edge, and only the
     entries between the first and the last of them are kept, until they are few enough to sort.
+
+    Of rows in partitions, that are three passes and more entries in memory than are sorted: those
+    of the first bins that are kept.
     """
     tp_above = predicted_above = 0.0
     below, sums = -np.inf, None
-    while scores.size > _SORTED_ENTRIES:
-        low, width = float(scores.min()), float(scores.max()) - float(scores.min())
+    while rows.n_rows * rows.n_labels > _SORTED_ENTRIES:
+        lowest, highest = rows.joined(_range)
+        low, width = float(lowest.min()), float(highest.max()) - float(lowest.min())
         # Just below the number of bins, so that rounding cannot bring the highest score there.
         scale = (_BINS - 0.5) / width if width > 0 else np.inf
         if not 0 < scale < np.inf:
             break  # all equal, or too far apart or too close for a float
-        tp, predicted = np.zeros(_BINS), np.zeros(_BINS)
-        for s, y, weight in _strips(scores, Y, sample_weight):
-            index = _BINS - 1 - ((s - low) * scale).astype(np.intp)  # in descending order
-            tp += np.bincount(index, weight * y, _BINS)
-            predicted += np.bincount(index, weight, _BINS)
+
+        def bin_of(s: np.ndarray, low: float = low, scale: float = scale) -> np.ndarray:
+            return _BINS - 1 - ((s - low) * scale).astype(np.intp)  # in descending order
+
+        tp, predicted, n_entries = rows.sums(partial(_bin_sums, bin_of, rows.in_partitions))
         sums = (tp.sum(), predicted.sum()) if sums is None else sums
         tp_after, predicted_after = tp_above + tp.cumsum(), predicted_above + predicted.cumsum()
         at_edge = metric(tp_after, predicted_after, *sums)
@@ -90,23 +94,18 @@ def best_pooled_cut(
             return np.inf, nothing
         first, last = hopeful[0], hopeful[-1]
         lower = last + 1 + np.flatnonzero(predicted[last + 1 :])[:1]
-        strips, below = [], -np.inf if lower.size else below
-        for s, y, weight in _strips(scores, Y, sample_weight):
-            index = _BINS - 1 - ((s - low) * scale).astype(np.intp)
-            kept = (index >= first) & (index <= last)
-            strips.append((s[kept], y[kept], weight[kept]))
-            if lower.size:
-                below = s[index == lower].max(initial=below)
-        before = scores.size
-        s, y, sample_weight = (np.concatenate(part) for part in zip(*strips, strict=True))
-        scores, Y = s[:, None], y[:, None]
+        before = rows.n_rows * rows.n_labels
+        rows.check_entries(n_entries[first : last + 1].sum())
+        s, y, weight, highest = rows.joined(partial(_kept_entries, bin_of, first, last, lower))
+        below = highest.max() if lower.size else below
+        rows = ScoredRows.in_memory(s[:, None], y[:, None], weight)
         tp_above = tp_after[first] - tp[first]
         predicted_above = predicted_after[first] - predicted[first]
-        if scores.size > before / 2 and last - first > _BINS / 1000:
+        if s.size > before / 2 and last - first > _BINS / 1000:
             break  # the metric is too flat for bins to be worth it
 
-    remaining = zip(*_strips(scores, Y, sample_weight), strict=True)
-    s, y, weight = (np.concatenate(part) for part in remaining)
+    rows.check_entries(rows.n_rows * rows.n_labels)
+    s, y, weight = rows.joined(_entries)
     sums = (weight @ y, weight.sum()) if sums is None else sums
     if below > -np.inf:
         # Not to be predicted, but the lowest cut lies halfway to it.
@@ -117,6 +116,51 @@ def best_pooled_cut(
     values = metric(tp, predicted, *sums)
     best = first_best(values)
     return float(thresholds[best]), float(values[best])
+
+
+def _range(scores: np.ndarray, Y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, ...]:
+    return np.array([scores.min(initial=np.inf)]), np.array([scores.max(initial=-np.inf)])
+
+
+def _bin_sums(
+    bin_of: Callable[[np.ndarray], np.ndarray], counted: bool, *arrays: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return positives, predicted entries and, if asked for, the number of entries in each bin."""
+    tp, predicted, n_entries = np.zeros(_BINS), np.zeros(_BINS), np.zeros(_BINS)
+    for s, y, weight in _strips(*arrays):
+        index = bin_of(s)
+        tp += np.bincount(index, weight * y, _BINS)
+        predicted += np.bincount(index, weight, _BINS)
+        if counted:
+            n_entries += np.bincount(index, minlength=_BINS)
+    return tp, predicted, n_entries
+
+
+def _kept_entries(
+    bin_of: Callable[[np.ndarray], np.ndarray],
+    first: int,
+    last: int,
+    lower: np.ndarray,
+    *arrays: np.ndarray,
+) -> tuple[np.ndarray, ...]:
+    """Return the entries in a range of bins, and the highest score of the bin `lower`, if any."""
+    strips, below = [], -np.inf
+    for s, y, weight in _strips(*arrays):
+        index = bin_of(s)
+        kept = (index >= first) & (index <= last)
+        strips.append((s[kept], y[kept], weight[kept]))
+        if lower.size:
+            below = s[index == lower].max(initial=below)
+    return *_concatenate(strips), np.array([below])
+
+
+def _entries(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    return _concatenate(list(_strips(*arrays)))
+
+
+def _concatenate(strips: Sequence[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+    strips = strips or [(np.empty(0),) * 3]  # of a partition without rows that count
+    return tuple(np.concatenate(part) for part in zip(*strips, strict=True))
 
 
 def _strips(

@@ -11,6 +11,7 @@ from sklearn.exceptions import NotFittedError
 from .._data.fields import check_fields
 from .._data.persistence import VersionedEstimator
 from .._data.score_checks import check_per_row, check_scores, rows_that_count
+from .._data.scored_rows import ScoredRows
 
 __all__ = ["Decoder"]
 
@@ -59,6 +60,7 @@ class Decoder(VersionedEstimator, ABC):
     requires_fit = False
     needs_probabilities = False
     untouched_rows = False
+    _by_partition = False  # whether there is `_fit_rows`
     learned: ClassVar[tuple[str, ...]] = ()
 
     @final
@@ -139,6 +141,13 @@ class Decoder(VersionedEstimator, ABC):
         self._check_params(scores.shape[1])
         return self._decode(scores, check_per_row("count", count, scores.shape[0]))
 
+    def _fit_partitions(self, rows: ScoredRows) -> Self:
+        """Fit the rule on rows that are not in memory, if it is one `_by_partition`."""
+        self._check_params(rows.n_labels)
+        self._fit_rows(rows)
+        self.n_labels_ = rows.n_labels
+        return self
+
     def learn_sets(self, Y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Replace the label sets of `fit` by those of more rows.
 
@@ -176,6 +185,10 @@ class Decoder(VersionedEstimator, ABC):
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
     ) -> None:
         """Fit the rule; `Y` is float64 with NaN, weights are positive. Default: nothing."""
+
+    def _fit_rows(self, rows: ScoredRows) -> None:
+        """Fit the rule on rows in memory or in partitions."""
+        raise NotImplementedError
 
     @abstractmethod
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:

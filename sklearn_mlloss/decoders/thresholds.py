@@ -18,8 +18,9 @@ from numpy.typing import ArrayLike
 
 from .._data.counts import accuracy, balanced_accuracy, fbeta, jaccard
 from .._data.fields import checked
+from .._data.scored_rows import ScoredRows
 from .._data.validation import check_beta, check_call, check_choice, check_number, check_numbers
-from ._cuts import best_pooled_cut, cuts, dinkelbach, first_best, grid, mean_metric
+from ._cuts import Cuts, best_pooled_cut, cuts, dinkelbach, first_best, grid, mean_metric
 from .base import Decoder
 
 __all__ = ["FixedThreshold", "GlobalThreshold", "PerLabelThreshold"]
@@ -157,6 +158,10 @@ class GlobalThreshold(Decoder):
     learned = ("threshold_", "best_score_")
     requires_fit = True
 
+    @property
+    def _by_partition(self) -> bool:  # type: ignore[override]
+        return isinstance(self.metric, str) and self.average == "micro"
+
     def _check_params(self, n_labels: int) -> None:
         super()._check_params(n_labels)
         if callable(self.metric):
@@ -173,33 +178,35 @@ class GlobalThreshold(Decoder):
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
     ) -> None:
-        metric = self.metric
-        if callable(metric):
-            thresholds, values = _callable_values(metric, scores, Y, sample_weight)
-            undefined = not (Y > 0).any() and not values.any()
+        if self._by_partition:
+            self._fit_rows(ScoredRows.in_memory(scores, Y, sample_weight))
+            return
+        if callable(self.metric):
+            thresholds, values = _callable_values(self.metric, scores, Y, sample_weight)
         else:
-            on_counts = _METRICS[metric]
-            if metric == "fbeta":
-                on_counts = partial(fbeta, beta=self.beta)
-            thresholds, values = self._named_values(on_counts, scores, Y, sample_weight)
-            # The named metrics are never negative.
-            undefined = not values.any() and not (Y > 0).any()
+            thresholds, values = self._named_values(scores, Y, sample_weight)
         best = first_best(values)
-        self.best_score_ = float(values[best])
-        self.threshold_ = _UNDEFINED_THRESHOLD if undefined else float(thresholds[best])
+        undefined = not values.any() and not (Y > 0).any()
+        self._set(thresholds[best], values[best], undefined)
+
+    def _fit_rows(self, rows: ScoredRows) -> None:
+        threshold, value = best_pooled_cut(self._metric_of_counts(), rows)
+        # No named metric is negative.
+        self._set(threshold, value, not value and not rows.sums(_has_positive)[0])
+
+    def _set(self, threshold: float, value: float, undefined: bool) -> None:
+        self.best_score_ = float(value)
+        self.threshold_ = _UNDEFINED_THRESHOLD if undefined else float(threshold)
+
+    def _metric_of_counts(self) -> Callable[..., np.ndarray]:
+        assert isinstance(self.metric, str)
+        return partial(fbeta, beta=self.beta) if self.metric == "fbeta" else _METRICS[self.metric]
 
     def _named_values(
-        self,
-        metric: Callable[..., np.ndarray],
-        scores: np.ndarray,
-        Y: np.ndarray,
-        sample_weight: np.ndarray,
+        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return thresholds and the metric at each, with "micro" of the best one only."""
-        if self.average == "micro":
-            threshold, value = best_pooled_cut(metric, scores, Y, sample_weight)
-            return np.array([threshold]), np.array([value])
-        thresholds = grid(scores, Y)
+        """Return thresholds and the mean over labels or rows of the metric at each."""
+        thresholds, metric = grid(scores, Y), self._metric_of_counts()
         if self.average == "macro":
             weights = np.broadcast_to(sample_weight, Y.T.shape)
             return thresholds, mean_metric(metric, thresholds, scores.T, Y.T, weights)
@@ -296,52 +303,47 @@ class PerLabelThreshold(Decoder):
 
     learned = ("thresholds_",)
     requires_fit = True
+    _by_partition = True
 
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
     ) -> None:
-        positives = sample_weight @ np.nan_to_num(Y)
-        degenerate = (positives == 0) | ~(Y < 1).any(axis=0)
-        fallback = degenerate | (positives < self.min_positives)
+        self._fit_rows(ScoredRows.in_memory(scores, Y, sample_weight))
+
+    def _fit_rows(self, rows: ScoredRows) -> None:
+        positives, has_negative = rows.sums(_count_labels)
+        fallback = (positives == 0) | ~has_negative | (positives < self.min_positives)
         tuned = np.flatnonzero(~fallback)
 
-        self.thresholds_ = np.empty(Y.shape[1])
+        self.thresholds_ = np.empty(rows.n_labels)
         if fallback.any() or self.shrinkage > 0:
-            common = self._common_threshold(scores, Y, sample_weight)
+            common = self._common_threshold(rows)
             self.thresholds_[fallback] = common
-        label_cuts = []
-        for label in tuned:
-            s, y, weight = np.ascontiguousarray(scores[:, label]), Y[:, label], sample_weight
-            observed = ~np.isnan(y)
-            if not observed.all():
-                s, y, weight = s[observed], y[observed], weight[observed]
-            label_cuts.append(cuts(s, y, weight))
+        label_cuts = [] if not tuned.size else _cuts_of_labels(rows, tuned)
         if self.average == "macro":
             chosen = [
                 first_best(fbeta(tp, predicted, positives[label], beta=self.beta))
                 for label, (_, tp, predicted) in zip(tuned, label_cuts, strict=True)
             ]
         else:
-            decided = scores[:, fallback] >= self.thresholds_[fallback]
-            labels = np.nan_to_num(Y[:, fallback])
-            observed = ~np.isnan(Y[:, fallback])
-            fixed_tp = (sample_weight @ (decided * labels)).sum()
-            fixed_predicted = (sample_weight @ (decided & observed)).sum()
+            decided = partial(_count_decided, fallback, self.thresholds_[fallback])
+            fixed_tp, fixed_predicted = rows.sums(decided)
             chosen = dinkelbach(label_cuts, fixed_tp, fixed_predicted, positives.sum(), self.beta)
         for label, (thresholds, _, _), best in zip(tuned, label_cuts, chosen, strict=True):
             self.thresholds_[label] = thresholds[best]
         if self.shrinkage > 0:
-            self._shrink(tuned, positives[tuned], common, scores)
+            self._shrink(tuned, positives[tuned], common, rows)
         self.fallback_labels_ = np.flatnonzero(fallback)
 
     def _shrink(
-        self, labels: np.ndarray, positives: np.ndarray, common: float, scores: np.ndarray
+        self, labels: np.ndarray, positives: np.ndarray, common: float, rows: ScoredRows
     ) -> None:
         """Move the thresholds of some labels towards the common one; see the notes."""
+        lowest, highest = rows.joined(_ranges_of_labels)
         tuned = self.thresholds_[labels]
-        tuned = np.where(np.isinf(tuned), scores[:, labels].max(axis=0), tuned)
+        tuned = np.where(np.isinf(tuned), highest.max(axis=0)[labels], tuned)
         share = positives / (positives + self.shrinkage)
-        if scores.min() >= 0 and scores.max() <= 1:
+        if lowest.min() >= 0 and highest.max() <= 1:
             tuned, common = (np.clip(t, _SMALLEST, 1 - _SMALLEST) for t in (tuned, common))
             tuned, common = (np.log(t) - np.log1p(-t) for t in (tuned, common))
             shrunk = 1 / (1 + np.exp(-(share * tuned + (1 - share) * common)))
@@ -349,14 +351,53 @@ class PerLabelThreshold(Decoder):
             shrunk = share * tuned + (1 - share) * common
         self.thresholds_[labels] = shrunk
 
-    def _common_threshold(
-        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray
-    ) -> float:
-        threshold, value = best_pooled_cut(partial(fbeta, beta=self.beta), scores, Y, sample_weight)
+    def _common_threshold(self, rows: ScoredRows) -> float:
+        threshold, value = best_pooled_cut(partial(fbeta, beta=self.beta), rows)
         return threshold if value > 0 else _UNDEFINED_THRESHOLD
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         return scores >= self.thresholds_
+
+
+def _has_positive(scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> tuple:
+    return ((Y > 0).any(),)
+
+
+def _count_labels(scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> tuple:
+    """Return the weight of the positives of each label, and whether it has other entries."""
+    return sample_weight @ np.nan_to_num(Y), (Y < 1).any(axis=0)
+
+
+def _ranges_of_labels(scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> tuple:
+    """Return the lowest and the highest score of each label, in one row each."""
+    lowest, highest = scores.min(axis=0, initial=np.inf), scores.max(axis=0, initial=-np.inf)
+    return lowest[None], highest[None]
+
+
+def _count_decided(
+    some: np.ndarray,
+    thresholds: np.ndarray,
+    scores: np.ndarray,
+    Y: np.ndarray,
+    sample_weight: np.ndarray,
+) -> tuple:
+    """Return true positives and predicted entries of some labels with given thresholds."""
+    decided, Y = scores[:, some] >= thresholds, Y[:, some]
+    tp = (sample_weight @ (decided * np.nan_to_num(Y))).sum()
+    return tp, (sample_weight @ (decided & ~np.isnan(Y))).sum()
+
+
+def _cuts_of_labels(rows: ScoredRows, labels: np.ndarray) -> list[Cuts]:
+    """Return the cuts of some labels, which are gathered a few at a time."""
+    label_cuts = []
+    for some, (scores, Y, sample_weight) in rows.by_labels():
+        for label in labels[(labels >= some.start) & (labels < some.stop)] - some.start:
+            s, y, weight = np.ascontiguousarray(scores[:, label]), Y[:, label], sample_weight
+            observed = ~np.isnan(y)
+            if not observed.all():
+                s, y, weight = s[observed], y[observed], weight[observed]
+            label_cuts.append(cuts(s, y, weight))
+    return label_cuts
 
 
 def _callable_values(

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from .._data import reductions
 from .._data.counts import ratio
 from .._data.labels import check_labels, check_predictions
-from .._data.partitions import check_gathered, count_rows, is_partitioned
-from .._data.reductions import join_partitions, sum_partitions
+from .._data.partitions import count_rows, is_partitioned
+from .._data.reductions import sum_partitions
 from .._data.validation import check_choice, check_number
 from .._data.weights import check_row_weight
 
@@ -88,8 +89,7 @@ def mean_of_entries(
 def label_blocks(Y: Any, sample_weight: Any, **values: Any) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield checked labels, the values by their names, and weights, of all rows and some labels.
 
-    Those in memory come at once. Of dask collections, as many labels are gathered at a time as
-    `MOST_GATHERED` admits, each time in another pass over the partitions.
+    Those in memory come at once. Of dask collections, a few labels are gathered at a time.
 
     Raises
     ------
@@ -97,32 +97,22 @@ def label_blocks(Y: Any, sample_weight: Any, **values: Any) -> Iterator[tuple[np
         If there are too many rows for a single label.
     """
 
-    def checked(Y: Any, sample_weight: Any, *some: Any) -> tuple[np.ndarray, ...]:
-        names = zip(some, values, strict=True)
-        parts = [check_inputs(Y, each, name, sample_weight) for each, name in names]
+    def checked(Y: Any, *values_and_weight: Any) -> tuple[np.ndarray, ...]:
+        *some, sample_weight = values_and_weight
+        pairs = zip(some, values, strict=True)
+        parts = [check_inputs(Y, each, name, sample_weight) for each, name in pairs]
         labels, _, weight = parts[0]
         return labels, *(part[1] for part in parts), weight
 
-    if not any(map(is_partitioned, (Y, *values.values(), sample_weight))):
-        yield checked(Y, sample_weight, *values.values())
+    all_values = Y, *values.values(), sample_weight
+    if not any(map(is_partitioned, all_values)):
+        yield checked(*all_values)
         return
     dtypes = [_exact_dtype(each, KIND_OF[name]) for name, each in values.items()]
     n_labels = np.shape(Y)[1] if len(np.shape(Y)) == 2 else 1
-    at_once = check_gathered(count_rows(Y), 1 + len(values))
-    for start in range(0, n_labels, at_once):
-        some = slice(start, start + at_once)
-
-        def columns(Y: Any, *values_and_weight: Any, some: slice = some) -> tuple:
-            *parts, sample_weight = values_and_weight
-            labels, *others, weight = checked(Y, sample_weight, *parts)
-            labels = np.nan_to_num(labels[:, some], nan=-1)
-            if np.isin(labels, (-1, 0, 1)).all():
-                labels = labels.astype(np.int8)
-            pairs = zip(others, dtypes, strict=True)
-            return labels, *(each[:, some].astype(dtype) for each, dtype in pairs), weight
-
-        labels, *others, weight = join_partitions(columns, Y, *values.values(), sample_weight)
-        yield np.where(labels < 0, np.nan, labels), *others, weight
+    blocks = reductions.label_blocks(checked, count_rows(Y), n_labels, dtypes, *all_values)
+    for _, *block in blocks:
+        yield tuple(block)
 
 
 def _exact_dtype(values: Any, kind: str) -> np.dtype:

@@ -183,10 +183,12 @@ def test_score_sums_over_partitions(models, of_table, monkeypatch, weighted):
 def test_what_does_not_fit_is_not_gathered(models, monkeypatch):
     monkeypatch.setattr(partitions, "MOST_GATHERED", 300)
     with pytest.raises(ValueError, match="of 60 rows are 4.2e[+]02 numbers.*give a part"):
-        models["net"].fit_decoder(LAZY, da.from_array(Y))
+        models["net"].fit_decoder(LAZY, da.from_array(Y), "cardinality")
     rows = da.from_array(X)[da.from_array(X[:, 0] >= 0)]  # of a number that is not known
     with pytest.raises(ValueError, match="of 60 rows"):
-        models["net"].fit_decoder(rows, da.from_array(Y)[da.from_array(X[:, 0] >= 0)])
+        models["net"].fit_decoder(
+            rows, da.from_array(Y)[da.from_array(X[:, 0] >= 0)], calibration="beta"
+        )
 
 
 def test_errors_come_before_anything_is_computed(models, of_table):

@@ -16,6 +16,7 @@ from sklearn.metrics import (
 )
 
 from sklearn_mlloss._data.counts import fbeta
+from sklearn_mlloss._data.scored_rows import ScoredRows
 from sklearn_mlloss.decoders import FixedThreshold, GlobalThreshold, PerLabelThreshold, _cuts
 from sklearn_mlloss.decoders.thresholds import _METRICS
 
@@ -408,7 +409,7 @@ def test_bins_find_what_sorting_finds(few_bins, name, problem, power, soft):
     scores, Y, weight = problem
     scores = (scores - 0.25) ** power
     Y = Y * 0.75 if soft else Y
-    found = _cuts.best_pooled_cut(POOLED[name], scores, Y, weight)
+    found = _cuts.best_pooled_cut(POOLED[name], ScoredRows.in_memory(scores, Y, weight))
     assert found == pytest.approx(pooled_by_sorting(POOLED[name], scores, Y, weight), abs=1e-14)
 
 
@@ -432,7 +433,7 @@ def test_bins_find_what_sorting_finds_in_large_tables(name, shape, weighted, mon
     if weighted:
         weight = rng.random(4000) + 0.01
         Y[rng.random(Y.shape) < 0.2] = np.nan
-    found = _cuts.best_pooled_cut(POOLED[name], scores, Y, weight)
+    found = _cuts.best_pooled_cut(POOLED[name], ScoredRows.in_memory(scores, Y, weight))
     expected = pooled_by_sorting(POOLED[name], scores, Y, weight)
     assert found[0] == expected[0]
     assert found[1] == pytest.approx(expected[1], rel=1e-12)
