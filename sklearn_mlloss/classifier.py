@@ -304,9 +304,9 @@ class MultiLabelNetClassifier(CallbackSupportMixin, HasNets, DecidingClassifier)
     without early stopping, so that such a fit depends on rows and weights only and not on folds.
 
     With scikit-learn 1.9, ``set_callbacks`` takes `ProgressBar` and other callbacks, for each fold
-    and each epoch of `fit`. At the end of an epoch (not of a fold's) `fitted_estimator` is what the
-    fit would be if it had ended there, with a fitted decision. A callback may end training by
-    returning True, except with `memory`.
+    and each epoch (by shards: each check) of `fit`. At the end of an epoch (not of a fold's),
+    `fitted_estimator` is what the fit would be if it had ended there, with a fitted decision. A
+    callback may end training by returning True, except with `memory`.
 
     References
     ----------
@@ -424,7 +424,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, HasNets, DecidingClassifier)
             The fitted estimator. If anything fails, it is left as it was. After Ctrl-C it has the
             best weights so far or, with `cv`, the networks of at least two finished folds, and a
             fitted decision; a warning reports this, and KeyboardInterrupt is raised. A second
-            Ctrl-C, or one before there is anything to keep, leaves it as it was.
+            Ctrl-C, or one before there is anything to keep, leaves it as it was. By shards, a
+            checkpoint stays, from which the next `fit` continues.
         """
         with (
             Interrupt(self) as interrupt,
