@@ -32,6 +32,7 @@ from sklearn_mlloss._training import guard
 from sklearn_mlloss.members import MultiLabelLogisticRegressionCV
 from sklearn_mlloss.persistence import load, save
 from sklearn_mlloss.persistence.card import make_card
+from sklearn_mlloss.streaming import Streaming
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(90, 4))
@@ -507,6 +508,9 @@ SLOW = {
     "net": lambda: make(max_epochs=10**6, monitor="loss"),
     "net without early stopping": lambda: make(
         max_epochs=10**6, early_stopping=False, monitor="loss"
+    ),
+    "net by shards": lambda: make(
+        max_epochs=10**6, monitor="loss", streaming=Streaming(buffer_rows=30, sample_rows=60)
     ),
     "folds": lambda: make(max_epochs=10, cv=60, monitor="loss"),
 }

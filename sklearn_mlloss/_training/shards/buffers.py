@@ -18,6 +18,8 @@ from ..._data.sources import RowSource, blocks_of
 
 __all__ = ["Buffers"]
 
+# Seconds after which the thread looks whether it is to end.
+PAUSE = 0.5
 # X, Y, weights, and positions in the sample or -1.
 Part = tuple[Any, np.ndarray, np.ndarray | None, np.ndarray]
 
@@ -57,7 +59,7 @@ class Buffers:
         The rows of a buffer are not shuffled yet. The next buffer is filled meanwhile.
         """
         ready: Queue = Queue()
-        free, stopped = threading.Semaphore(1), threading.Event()
+        free, stopped = threading.Semaphore(1), [False]
 
         def fill() -> None:
             try:
@@ -66,8 +68,9 @@ class Buffers:
                     next(buffers)
                 while True:
                     # There is one buffer beside that which training works on.
-                    free.acquire()
-                    if stopped.is_set():
+                    while not free.acquire(timeout=PAUSE) and not stopped[0]:
+                        pass
+                    if stopped[0]:
                         return
                     # Nothing here refers to a buffer, which would keep one more in memory.
                     ready.put(next(buffers, None))
@@ -75,8 +78,8 @@ class Buffers:
                 ready.put(error)
 
         thread = threading.Thread(target=fill, name="sklearn_mlloss-reader", daemon=True)
-        thread.start()
         try:
+            thread.start()
             while (buffer := ready.get()) is not None:
                 if isinstance(buffer, BaseException):
                     raise buffer
@@ -85,15 +88,17 @@ class Buffers:
                 del buffer
                 yield waiting.pop()
         finally:
-            stopped.set()
+            # A second Ctrl-C may hit what follows this, and the thread ends all the same.
+            stopped[0] = True
             free.release()
-            thread.join()
+            if thread.is_alive():
+                thread.join()
 
-    def _filled(self, epoch: int, stopped: threading.Event) -> Iterator[tuple[Rows, np.ndarray]]:
+    def _filled(self, epoch: int, stopped: list[bool]) -> Iterator[tuple[Rows, np.ndarray]]:
         parts: list[Part] = []
         n, total, sizes = 0, 0, list(self.sizes)
         for part in self._parts(epoch):
-            if stopped.is_set():
+            if stopped[0]:
                 return
             parts.append(part)
             n, total = n + len(part[1]), total + len(part[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -139,8 +139,11 @@ def _pass_over(
     try:
         while position.epoch < n_epochs:
             # The reader ends with the pass, whatever ends it.
-            with closing(tables.epoch(position.epoch, position.table)) as stream:
-                for table, seed in _together(stream, tables.ranks):
+            with (
+                closing(tables.epoch(position.epoch, position.table)) as stream,
+                closing(_together(stream, tables.ranks)) as items,
+            ):
+                for table, seed in items:
                     _train_on(net, tables, table, seed, valid, position)
                     del table  # before the next one is made
                     done(net, position)
@@ -153,8 +156,8 @@ def _pass_over(
 
 
 def _together(
-    stream: Iterator[tuple[Table, int]], ranks: Ranks | None
-) -> Iterator[tuple[Table, int]]:
+    stream: Generator[tuple[Table, int]], ranks: Ranks | None
+) -> Generator[tuple[Table, int]]:
     """Yield tables; if reading fails on one rank, raise on all."""
     if ranks is None:
         yield from stream
