@@ -129,8 +129,8 @@ def _check_fits(estimator: Any, settings: Streaming, groups: Any) -> None:
         )
     if settings.distributed == "dask" and hasattr(estimator, "_skl_callbacks"):
         raise ValueError(
-            "set_callbacks does not work with distributed='dask', since a worker trains: call "
-            "set_callbacks() without callbacks, and set verbose=1 for the log of the first worker"
+            "set_callbacks does not work with distributed='dask', where workers train: call "
+            "set_callbacks() to remove the callbacks, and set verbose=1 to see the progress"
         )
     if settings.checkpoint is not None and callbacks:
         try:
