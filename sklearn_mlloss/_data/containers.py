@@ -205,6 +205,11 @@ def advise(values: Any, name: str) -> str:
     if hasattr(kind, "detach"):
         dense = "" if str(values.layout) == "torch.strided" else ".to_dense()"
         return f": give {name}{dense}.detach().cpu().float().numpy()"
+    if hasattr(kind, "compute") and kind.__module__.startswith("dask"):
+        return (
+            f": give {name}.compute() if it fits in memory; MultiLabelNetClassifier.fit alone "
+            "trains on collections of dask"
+        )
     for method in ("toarray", "collect", "compute"):
         if hasattr(kind, method):
             return f": give {name}.{method}()"

@@ -144,7 +144,10 @@ def check_alone(source: RowSource, y: Any, sample_weight: Any) -> None:
     """Raise if labels or weights are given beside a source, which has them."""
     for argument, value in (("y", y), ("sample_weight", sample_weight)):
         if value is not None:
-            raise ValueError(f"{argument} comes from X, a {type(source).__name__}: leave it out")
+            raise ValueError(
+                f"{argument} comes from X, a {type(source).__name__}: leave it out, and give other "
+                "arguments by name"
+            )
 
 
 def blocks_of(source: RowSource, shard: int) -> Iterator[Block]:

@@ -330,12 +330,11 @@ def make_source(X: Any, y: Any, sample_weight: Any) -> RowSource:
     if isinstance(X, RowSource):
         check_alone(X, y, sample_weight)
         return X
-    if any(is_partitioned(part) for part in (X, y, sample_weight)):
-        return DaskRows(X, y, sample_weight)
-    if has_rows(X) and hasattr(type(X), "shape"):
+    of_dask = any(is_partitioned(part) for part in (X, y, sample_weight))
+    if of_dask or has_rows(X) and hasattr(type(X), "shape"):
         if y is None:
             raise ValueError("this estimator requires y to be passed, but the target y is None")
-        return ArrayRows(X, y, sample_weight)
+        return DaskRows(X, y, sample_weight) if of_dask else ArrayRows(X, y, sample_weight)
     # A loader may shuffle, and held-out rows are known by their places.
     is_batches = isinstance(X, Iterable) and not isinstance(X, NO_ARRAYS) and not is_data_loader(X)
     if y is None and is_batches:

@@ -145,7 +145,7 @@ def test_sparse_predictions_and_classes_keep_their_form():
 
 def test_what_is_wrong_with_rows_is_named(models, monkeypatch):
     model = models["net"]
-    with pytest.raises(ValueError, match="y comes from X, a Shards: leave it out"):
+    with pytest.raises(ValueError, match="y comes from X, a Shards: leave it out, and give"):
         model.score(Shards(), Y)
     with pytest.raises(ValueError, match="sample_weight comes from X, a Shards: leave it out"):
         model.fit_decoder(Shards(), sample_weight=WEIGHT)
