@@ -9,14 +9,13 @@ from typing import Any, Self
 import numpy as np
 import scipy.sparse as sp
 import torch
-from sklearn.utils.validation import check_is_fitted
 
 from ._data.advice import advising
 from ._data.features import InputCodec, check_rows, takes_missing
 from ._data.fitting import draw_entropy, unchanged_on_error
 from ._data.folds import Fold, check_groups
 from ._data.interrupts import Interrupt
-from ._data.partitions import by_partition, is_streamed
+from ._data.partitions import is_streamed
 from ._data.progress import begin_fit, callbacks_torn_down
 from ._data.rows import Rows
 from ._data.tables import match_index
@@ -192,7 +191,8 @@ class MultiLabelNetClassifier(CallbackSupportMixin, HasNets, DecidingClassifier)
     callbacks : list of skorch callbacks, optional
         Copied, and called as skorch documents it; after each batch, which is slow, only if they
         have such a method. `EpochScoring` scores predictions of `net_` at the end of an epoch,
-        whatever its `use_caching`. For callbacks of scikit-learn see the notes.
+        whatever its `use_caching`. By shards, each check is an epoch. For callbacks of scikit-learn
+        see the notes.
     net_params : dict, optional
         ``optimizer__param_groups``, ``torch_load_kwargs``, ``callbacks__...`` of skorch's net.
     streaming : Streaming, optional
@@ -511,29 +511,6 @@ class MultiLabelNetClassifier(CallbackSupportMixin, HasNets, DecidingClassifier)
             with one_more_epoch(plan, nets, rows, seeds, self._targets, accumulates=not first):
                 self._keep(nets)
         return self
-
-    # ------------------------------------------------------------------ predicting
-
-    @by_partition(lambda model, scores: scores[:, 0])
-    def predict_count(self, X: Any) -> np.ndarray:
-        """Return the predicted number of labels of each row, for a loss that has such a thing.
-
-        Parameters
-        ----------
-        X : see `predict_proba`
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        check_is_fitted(self)
-        _, count = self._scores(X)
-        if count is None:
-            raise ValueError(
-                f"{type(self.loss_).__name__} does not predict a count: use factorized or "
-                "poisson_softmax, or predict_proba(X).sum(axis=1)"
-            )
-        return count
 
     # ------------------------------------------------------------------ tags
 

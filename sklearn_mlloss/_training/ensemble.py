@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils.validation import check_is_fitted
 
+from .._data.partitions import by_partition
 from .._data.rows import Matrix
 from .._data.targets import TargetCodec
 from ..losses import Loss
@@ -37,6 +39,7 @@ class HasNets:
     device: Any
     _targets: TargetCodec
     _entropy: int
+    _scores: Callable[[Any], Scores]
 
     @property
     def loss_(self) -> Loss:
@@ -52,6 +55,27 @@ class HasNets:
     def encoding_reason_(self) -> str:
         """Why it is this encoding."""
         return self.net_.encoder_.reason
+
+    @by_partition(lambda model, scores: scores[:, 0])
+    def predict_count(self, X: Any) -> np.ndarray:
+        """Return the predicted number of labels of each row, for a loss that has such a thing.
+
+        Parameters
+        ----------
+        X : see `predict_proba`
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        check_is_fitted(self)
+        _, count = self._scores(X)
+        if count is None:
+            raise ValueError(
+                f"{type(self.loss_).__name__} does not predict a count: use factorized or "
+                "poisson_softmax, or predict_proba(X).sum(axis=1)"
+            )
+        return count
 
     def _seeds(self, n_epochs: int) -> list[int]:
         """Return seeds for weights, training and two splits, others after each epoch made."""

@@ -180,6 +180,20 @@ def test_callbacks_of_skorch_see_each_check_as_an_epoch():
     assert end[1] == (min(plain.history_["train_loss"]) == plain.history_["train_loss"][-1])
 
 
+class Impatient(Callback):
+    """Ends training within the second check."""
+
+    def on_batch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_callbacks_of_skorch_may_stop_within_a_check(early_stopping):
+    fitted = net(callbacks=[Impatient()], early_stopping=early_stopping).fit(X, Y)
+    assert fitted.n_iter_ == 1 == len(fitted.net_.history)
+
+
 def test_callbacks_of_skorch_may_stop():
     stop = EarlyStopping("train_loss", patience=2, threshold=1e9, sink=lambda text: None)
     fitted = net(callbacks=[stop]).fit(X, Y)
