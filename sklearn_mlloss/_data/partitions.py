@@ -21,6 +21,7 @@ from .sampling import join
 from .sources import RowSource, blocks_of
 
 __all__ = [
+    "TooManyNumbers",
     "by_partition",
     "check_gathered",
     "count_rows",
@@ -37,6 +38,10 @@ __all__ = [
 MOST_GATHERED = 2**29
 
 Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+class TooManyNumbers(ValueError):
+    """What is asked for does not fit in one process."""
 
 
 def is_partitioned(values: Any) -> bool:
@@ -187,7 +192,7 @@ def gather_blocks(
         parts.append((predicted, y, weight) if labels else (predicted, None, None))
         n += sum(_n_numbers(part) for part in parts[-1] if part is not None)
         if n > MOST_GATHERED:
-            raise ValueError(
+            raise TooManyNumbers(
                 f"results for X are more than {MOST_GATHERED:.2g} numbers, which one process "
                 f"gathers at the most, already in {name}: give a part of the files, or a Dask "
                 "DataFrame, whose predictions are lazy"
@@ -231,7 +236,7 @@ def check_gathered(n_rows: int, n_columns: int) -> int:
     """Return how often so many columns of so many rows fit in one process, or raise if never."""
     n_numbers = n_rows * n_columns
     if not fits(n_rows, n_columns):
-        raise ValueError(
+        raise TooManyNumbers(
             f"labels and predictions of {n_rows} rows are {n_numbers:.2g} numbers, of "
             f"which one process gathers {MOST_GATHERED:.2g} at the most: give a part of the "
             "partitions, such as X.partitions[:10] and y.partitions[:10]"

@@ -1,4 +1,4 @@
-"""Sums over the rows of dask collections, computed where each partition lies."""
+"""Sums over rows that are not in memory: of dask collections where each partition lies."""
 
 from __future__ import annotations
 
@@ -11,15 +11,38 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._sklearn import _num_samples, _safe_indexing
-from .partitions import check_gathered, is_partitioned
+from .partitions import check_gathered, is_partitioned, predict_blocks
+from .sources import RowSource
 from .sparse import as_csr
 
-__all__ = ["join_partitions", "label_blocks", "sum_partitions"]
+__all__ = ["RowBlocks", "join_partitions", "label_blocks", "sum_partitions"]
 
 # Sums that are added in one task, so that no process holds those of all partitions at once.
 ADDED_AT_ONCE = 16
 
 Sums = tuple[Any, ...]
+
+
+class RowBlocks:
+    """Predictions, labels and weights of the rows of a source, which are read in each pass.
+
+    Parameters
+    ----------
+    predict : callable (X) -> array
+    source : RowSource
+    """
+
+    def __init__(self, predict: Callable[[Any], Any], source: RowSource):
+        self.predict = predict
+        self.source = source
+
+    def results(self, function: Callable[..., Sums]) -> Iterator[Sums | None]:
+        """Yield what a function of these returns for each block; None where no row counts."""
+        name = None
+        for name, *rows in predict_blocks(self.predict, self.source):
+            yield _call(function, name, *rows)
+        if name is None:
+            raise ValueError(f"{type(self.source).__name__} has no row in its shards")
 
 
 def sum_partitions(function: Callable[..., Sums], *values: Any) -> Sums:
@@ -31,7 +54,7 @@ def sum_partitions(function: Callable[..., Sums], *values: Any) -> Sums:
         It is called once if all values are in memory, else with the rows of each partition. It is
         sent once. Partitions without rows, or with weights of 0 only, are left out.
     *values : array-like, dask collection, or None
-        They have the same rows. The last one has the weights.
+        They have the same rows. The last one has the weights. Or one `RowBlocks` instead.
 
     Returns
     -------
@@ -42,6 +65,8 @@ def sum_partitions(function: Callable[..., Sums], *values: Any) -> Sums:
     ValueError
         If rows do not match, or no row counts. A note names the partition of other errors.
     """
+    if isinstance(values[0], RowBlocks):
+        return _of_rows([reduce(_add_two, values[0].results(function))])[0]
     if not any(map(is_partitioned, values)):
         return function(*values)
     import dask
@@ -62,11 +87,15 @@ def join_partitions(function: Callable[..., Sums], *values: Any) -> Sums:
     function, *values : see `sum_partitions`
         Of the arrays that the function returns, some may be None, the same ones in each call.
     """
-    if not any(map(is_partitioned, values)):
-        return function(*values)
-    import dask
+    if isinstance(values[0], RowBlocks):
+        results = list(values[0].results(function))
+    elif any(map(is_partitioned, values)):
+        import dask
 
-    columns = zip(*_of_rows(dask.compute(*_by_partition(function, values))), strict=True)
+        results = dask.compute(*_by_partition(function, values))
+    else:
+        return function(*values)
+    columns = zip(*_of_rows(results), strict=True)
     return tuple(None if column[0] is None else np.concatenate(column) for column in columns)
 
 
@@ -123,10 +152,11 @@ def _by_partition(function: Callable[..., Sums], values: Sequence[Any]) -> list[
     import dask
 
     sent, call = dask.delayed(function, traverse=False), dask.delayed(_call)
-    return [call(sent, k, *rows) for k, rows in enumerate(zip(*_align(values), strict=True))]
+    rows_of_all = zip(*_align(values), strict=True)
+    return [call(sent, f"partition {k}", *rows) for k, rows in enumerate(rows_of_all)]
 
 
-def _call(function: Callable[..., Sums], partition: int, *rows: Any) -> Sums | None:
+def _call(function: Callable[..., Sums], where: str, *rows: Any) -> Sums | None:
     weight = rows[-1]
     if not any(_num_samples(part) for part in rows if part is not None):
         return None
@@ -135,7 +165,7 @@ def _call(function: Callable[..., Sums], partition: int, *rows: Any) -> Sums | N
     try:
         return function(*rows)
     except Exception as error:  # the caller's, and of metrics
-        error.add_note(f"This happened in partition {partition}.")
+        error.add_note(f"This happened in {where}.")
         raise
 
 
@@ -144,6 +174,10 @@ def _add(parts: Sequence[Sums | None]) -> Sums | None:
     if not counting:
         return None
     return tuple(reduce(add, column) for column in zip(*counting, strict=True))
+
+
+def _add_two(sums: Sums | None, more: Sums | None) -> Sums | None:
+    return _add([sums, more])
 
 
 def _of_rows(parts: Sequence[Sums | None]) -> list[Sums]:

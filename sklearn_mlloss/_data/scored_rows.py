@@ -27,10 +27,10 @@ class ScoredRows:
     ----------
     parts : tuple
         Scores and labels of shape (n_samples, n_labels), and weights of shape (n_samples,), as a
-        decoder takes them; or what `prepare` takes, with dask collections.
+        decoder takes them; or what `prepare` takes, see `sum_partitions`.
     n_labels : int
     n_rows : int
-        Of `parts`.
+        Of those that count.
     prepare : callable (*parts) -> scores, labels and weights, optional
         Called with the rows of each partition. It leaves out rows that do not count, so that there
         may be none.
@@ -48,14 +48,16 @@ class ScoredRows:
 
     @classmethod
     def of_partitions(
-        cls, scores: Any, y: Any, sample_weight: Any, targets: TargetCodec
+        cls, parts: tuple[Any, ...], without_scores: tuple[Any, ...], targets: TargetCodec
     ) -> ScoredRows:
-        """Return rows of dask collections; weights get a mean of 1 over what counts.
+        """Return rows that are not in memory; weights get a mean of 1 over what counts.
 
         Parameters
         ----------
-        scores : dask array of shape (n_samples, n_labels) or with more columns, which are left out
-        y, sample_weight : see `fit` of a classifier
+        parts : tuple of collections (scores, y, sample_weight), or a `RowBlocks` of these
+            Scores may have more columns than there are labels, which are left out.
+        without_scores : tuple
+            The same, with None for the scores: that is read once, for the weights.
         targets : TargetCodec
             Fitted.
 
@@ -70,7 +72,7 @@ class ScoredRows:
             weight = check_weight(sample_weight, Y, targets.kind == "multilabel", LARGEST_SUM)
             return drop_unweighted(Y, weight), weight
 
-        def count(y: Any, sample_weight: Any) -> tuple:
+        def count(scores: None, y: Any, sample_weight: Any) -> tuple:
             Y, weight = targets_and_weight(y, sample_weight)
             rows = counting_rows(Y, weight)
             if weight is None:
@@ -78,7 +80,7 @@ class ScoredRows:
             counts = (weight > 0) & (Y >= 0 if weight.ndim == 2 else rows)  # NaN is not
             return rows.sum(), weight[counts].sum(), counts.sum()
 
-        n_rows, total, n_weights = sum_partitions(count, y, sample_weight)
+        n_rows, total, n_weights = sum_partitions(count, *without_scores)
         if not n_rows:
             raise ValueError("no row is left to learn from: y is NaN in all of them")
         mean = total / n_weights
@@ -93,7 +95,7 @@ class ScoredRows:
             by_row = np.ones(len(Y)) if by_row is None else by_row
             return scores[rows], Y[rows].astype(np.float64), by_row[rows]
 
-        return cls((scores, y, sample_weight), targets.n_labels_, int(n_rows), prepare)
+        return cls(parts, targets.n_labels_, int(n_rows), prepare)
 
     @property
     def in_partitions(self) -> bool:

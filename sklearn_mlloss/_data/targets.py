@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -215,19 +214,16 @@ class TargetCodec:
             raise ValueError("y is NaN in all rows, so that there is nothing to score")
         return accuracy_score(y, predicted, sample_weight=weight)
 
-    def sum_right(self, y: Any, predicted: Any, sample_weight: Any = None) -> tuple[float, float]:
+    def sum_right(self, predicted: Any, y: Any, sample_weight: Any) -> tuple[float, float]:
         """Return the weight of rows that are right, and of those that count, for `score_sums`."""
-        if sample_weight is not None and not np.any(sample_weight):
-            return 0.0, 0.0  # of some rows, which is no error
         y, predicted, weight = self._compared(y, predicted, sample_weight)
         if not len(y):
             return 0.0, 0.0
         right = accuracy_score(y, predicted, normalize=False, sample_weight=weight)
         return float(right), float(len(y) if weight is None else weight.sum())
 
-    def score_sums(self, sums: Iterable[tuple[float, float]]) -> float:
-        """Return what `score` returns for all rows, from sums over some rows each."""
-        right, total = (sum(column) for column in zip(*sums, strict=True))
+    def score_sums(self, right: float, total: float) -> float:
+        """Return what `score` returns for all rows, from the sums of `sum_right`."""
         if not total:
             raise ValueError(
                 "y is NaN, or sample_weight 0, in all rows, so that there is nothing to score"

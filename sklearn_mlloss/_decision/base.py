@@ -17,17 +17,16 @@ from .._data.containers import to_float
 from .._data.fitting import unchanged_on_error
 from .._data.messages import without_rows
 from .._data.partitions import (
+    TooManyNumbers,
     by_partition,
     check_gathered,
     count_rows,
-    fits,
     gather_blocks,
     is_partitioned,
     map_partitions,
-    predict_blocks,
 )
 from .._data.persistence import FileEstimator
-from .._data.reductions import join_partitions, sum_partitions
+from .._data.reductions import RowBlocks, join_partitions, sum_partitions
 from .._data.rows import Rows
 from .._data.scored_rows import ScoredRows
 from .._data.sources import RowSource, check_alone
@@ -66,11 +65,15 @@ def _log_odds(model: Any, scores: np.ndarray) -> np.ndarray:
     return model._targets.log_odds(scores)
 
 
-def _compact(targets: TargetCodec, y: Any, scores: Any, sample_weight: Any) -> tuple[Any, ...]:
-    """Return labels of a partition in 8 bits where these suffice, scores and weights, as arrays."""
+def _no_scores(X: Any) -> None:
+    """Predict nothing, where labels and weights are read alone."""
+
+
+def _compact(targets: TargetCodec, scores: Any, y: Any, sample_weight: Any) -> tuple[Any, ...]:
+    """Return scores, labels and weights as arrays, labels in 8 bits where these suffice."""
     y = targets.transform(y) if targets.kind == "multilabel" else np.asarray(y)
     weight = None if sample_weight is None else to_float(sample_weight, "sample_weight")
-    return y, scores, weight
+    return scores, y, weight
 
 
 class LabelClassifier(ClassifierMixin, FileEstimator, ABC):
@@ -205,19 +208,13 @@ class LabelClassifier(ClassifierMixin, FileEstimator, ABC):
         if isinstance(X, RowSource):
             check_is_fitted(self)
             check_alone(X, y, sample_weight)
-            sums = [
-                self._targets.sum_right(y, predicted, weight)
-                for _, predicted, y, weight in predict_blocks(self.predict, X)
-            ]
-            if not sums:
-                raise ValueError(f"{type(X).__name__} has no row in its shards")
-            return self._targets.score_sums(sums)
-        match_index(X, y=y, sample_weight=sample_weight)
-        predicted = self.predict(X)
-        if any(map(is_partitioned, (y, predicted, sample_weight))):
-            total = sum_partitions(self._targets.sum_right, y, predicted, sample_weight)
-            return self._targets.score_sums([total])
-        return self._targets.score(y, predicted, sample_weight)
+            parts: tuple[Any, ...] = (RowBlocks(self.predict, X),)
+        else:
+            match_index(X, y=y, sample_weight=sample_weight)
+            parts = self.predict(X), y, sample_weight
+            if not any(map(is_partitioned, parts)):
+                return self._targets.score(y, parts[0], sample_weight)
+        return self._targets.score_sums(*sum_partitions(self._targets.sum_right, *parts))
 
     def _set_targets(self, targets: TargetCodec, same: bool = False) -> None:
         """Set the kind of y, and what is public of it; if `same`, it must not have changed."""
@@ -525,23 +522,40 @@ class DecidingClassifier(LabelClassifier):
 
     def _fit_decision_apart(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Fit the decision on rows that are not in memory; X is not gathered."""
+        try:
+            held_out = self._gather(X, y, sample_weight)
+        except TooManyNumbers:
+            if not self._decision.by_partition:
+                raise
+            held_out = None
+        if held_out is not None:
+            self._fit_decision(held_out)
+            return
+        parts, without_scores = self._scored_parts(X, y, sample_weight)
+        rows = ScoredRows.of_partitions(parts, without_scores, self._targets)
+        self._decision.fit_partitions(rows).warn_of_fallback(self._advice)
+
+    def _gather(self, X: Any, y: Any, sample_weight: Any) -> HeldOut:
+        """Return the scores and labels of rows that are not in memory."""
         if isinstance(X, RowSource):
             both, y, sample_weight = gather_blocks(self._scores_beside_count, X)
         else:
-            n_rows, n_labels = count_rows(y), self._targets.n_labels_
-            both = map_partitions(self, "_scores_beside_count", X, np.empty((0, n_labels + 1)))
-            if self._decision.by_partition and not fits(n_rows, 2 * n_labels + 1):
-                scored = ScoredRows.of_partitions(both, y, sample_weight, self._targets)
-                self._decision.fit_partitions(scored).warn_of_fallback(self._advice)
-                return
-            check_gathered(n_rows, 2 * n_labels + 1)
-            compact = partial(_compact, self._targets)
-            y, both, sample_weight = join_partitions(compact, y, both, sample_weight)
+            check_gathered(count_rows(y), 2 * self._targets.n_labels_ + 1)
+            parts, _ = self._scored_parts(X, y, sample_weight)
+            both, y, sample_weight = join_partitions(partial(_compact, self._targets), *parts)
         numbers = np.arange(len(both))[:, None]
         rows, Y, weight = self._rows_to_decide(numbers, y, sample_weight)
         both = both[rows[:][:, 0]]
         count = None if np.isnan(both[:, -1]).any() else both[:, -1]
-        self._fit_decision(HeldOut(both[:, :-1], Y, weight, count))
+        return HeldOut(both[:, :-1], Y, weight, count)
+
+    def _scored_parts(self, X: Any, y: Any, sample_weight: Any) -> tuple[tuple, tuple]:
+        """Return what `sum_partitions` takes: scores, labels and weights, and None for scores."""
+        if isinstance(X, RowSource):
+            return (RowBlocks(self._scores_beside_count, X),), (RowBlocks(_no_scores, X),)
+        nothing = np.empty((0, self._targets.n_labels_ + 1))
+        scores = map_partitions(self, "_scores_beside_count", X, nothing)
+        return (scores, y, sample_weight), (None, y, sample_weight)
 
     def _scores_beside_count(self, X: Any) -> np.ndarray:
         scores, count = self._raw_scores(self._check_X(X))

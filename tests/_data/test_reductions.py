@@ -153,6 +153,8 @@ def test_report_in_one_pass_or_few_labels_at_a_time(monkeypatch):
     report = ml.multilabel_report(*lazy, NAMES, sample_weight=array(WEIGHT))
     pd.testing.assert_frame_equal(report, expected)
     assert sorted(n_calls) == sorted(SIZES)
+    of_frames = ml.multilabel_report(frame(Y), frame(PROBA), frame(Y_HAT), sample_weight=WEIGHT)
+    pd.testing.assert_frame_equal(of_frames, expected)
     monkeypatch.setattr(partitions, "MOST_GATHERED", 3 * N * 2)
     report = ml.multilabel_report(*lazy, NAMES, sample_weight=array(WEIGHT))
     expected.loc["micro", ["average_precision", "roc_auc"]] = np.nan  # documented

@@ -1,4 +1,4 @@
-"""Thresholds fitted on partitions that do not fit in memory equal those fitted in memory."""
+"""Thresholds fitted on rows that do not fit in memory equal those fitted in memory."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn_mlloss import DecodedClassifierCV
 from sklearn_mlloss._data import partitions
 from sklearn_mlloss.decoders import GlobalThreshold, PerLabelThreshold, _cuts
+from sklearn_mlloss.streaming import RowSource
 
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
@@ -36,6 +37,20 @@ class Echo(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X):
         return np.asarray(X)
+
+
+class Shards(RowSource):
+    """Rows of a source, in blocks of which one has none and one has weights of 0."""
+
+    def __init__(self, y=Y, weight=None):
+        self.parts = X, y, weight
+
+    def shards(self):
+        return ["first", "second"]
+
+    def read(self, shard):
+        for start, stop in [[(0, 150), (150, 150), (150, 180)], [(180, 200), (200, N)]][shard]:
+            yield tuple(None if part is None else part[start:stop] for part in self.parts)
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +95,14 @@ def test_thresholds_are_those_of_rows_in_memory(model, nothing_fits, name, weigh
     decoder, y = DECODERS[name], HIDDEN if weighted else Y
     weight = [None, WEIGHT, WEIGHT[:, None] * (1 + (X > 0.2))][weighted]
     expected, n_rows = parameters(model.fit_decoder(X, y, decoder, None, weight))
-    model.fit_decoder(X, Y, "threshold")
     lazy_weight = None if weight is None else lazy(weight)
-    model.fit_decoder(lazy(X), lazy(y), decoder, sample_weight=lazy_weight)
-    found, n_rows_found = parameters(model)
-    assert n_rows_found == n_rows and found.keys() == expected.keys()
-    for key, value in expected.items():
-        np.testing.assert_allclose(found[key], value, rtol=1e-11, err_msg=key)
+    for rows in ((lazy(X), lazy(y), lazy_weight), (Shards(y, weight), None, None)):
+        model.fit_decoder(X, Y, "threshold")
+        model.fit_decoder(*rows[:2], decoder, sample_weight=rows[2])
+        found, n_rows_found = parameters(model)
+        assert n_rows_found == n_rows and found.keys() == expected.keys()
+        for key, value in expected.items():
+            np.testing.assert_allclose(found[key], value, rtol=1e-11, err_msg=key)
 
 
 def test_forms_of_rows(nothing_fits, monkeypatch):
@@ -121,6 +137,9 @@ def test_a_failed_fit_changes_nothing(model, nothing_fits, monkeypatch):
     bad[170] = 3
     with pytest.raises(ValueError, match="y must hold 0 and 1"):
         model.fit_decoder(lazy(X), lazy(bad), "per_label_threshold")
+    with pytest.raises(ValueError, match="y must hold 0 and 1") as raised:
+        model.fit_decoder(Shards(bad), None, "per_label_threshold")
+    assert raised.value.__notes__ == ["This happened in first."]
     with pytest.raises(ValueError, match="y is NaN in all of them"):
         model.fit_decoder(lazy(X), lazy(HIDDEN * np.nan), "per_label_threshold")
     with pytest.raises(ValueError, match="sample_weight must be non-negative"):
@@ -137,4 +156,6 @@ def test_a_failed_fit_changes_nothing(model, nothing_fits, monkeypatch):
     macro = GlobalThreshold(average="macro")
     with pytest.raises(ValueError, match="of 400 rows are 3.6e[+]03 numbers"):
         model.fit_decoder(lazy(X), lazy(Y), macro)
+    with pytest.raises(ValueError, match="more than 8e[+]02 numbers, .* already in first"):
+        model.fit_decoder(Shards(), None, "cardinality")
     assert model.decoder_ is before
