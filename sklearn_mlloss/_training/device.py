@@ -13,7 +13,14 @@ import torch
 
 from .._data.messages import describe, warn_user
 
-__all__ = ["call_seeded", "resolve_device", "seeded", "threads_for", "torch_defaults"]
+__all__ = [
+    "call_seeded",
+    "resolve_device",
+    "seed_generators",
+    "seeded",
+    "threads_for",
+    "torch_defaults",
+]
 
 T = TypeVar("T")
 
@@ -94,11 +101,16 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         torch.enable_grad(),
         torch.random.fork_rng(devices=devices),
     ):
-        torch.default_generator.manual_seed(seed)
-        if devices:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
+        seed_generators(seed, device)
         yield
+
+
+def seed_generators(seed: int, device: torch.device) -> None:
+    """Seed the generators of torch that a training on a device draws from, and no others."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
 
 
 def call_seeded(function: Callable[..., T], *args: Any, seed: int, device: torch.device) -> T:

@@ -75,7 +75,7 @@ class Checkpoint:
         if not path.exists():
             return None
         try:
-            saved = torch.load(path, weights_only=False)
+            saved = torch.load(path, map_location="cpu", weights_only=False)
             key = saved["key"]
         except Exception as error:  # of torch, pickle, or a file that holds something else
             raise ValueError(

@@ -389,7 +389,10 @@ class _Fit:
             if self.checkpoint is not None and report.is_due(position):
                 # The same steps with and without an interruption here.
                 net._unfuse()
+                # A net on a GPU is pickled as a copy, whose optimiser is not that of the schedule.
+                net.to("cpu")
                 self.checkpoint.save("state", (net, copy.copy(position)))
+                net.to(self.device)
             if self.ranks is not None and any(self.ranks.all(interrupt.came)):
                 interrupt.take(KeyboardInterrupt(), position.has_weights(valid), interrupt.what)
                 self.is_complete = False

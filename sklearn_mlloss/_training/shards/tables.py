@@ -13,6 +13,7 @@ import torch
 from ..._data.interrupts import Interrupt
 from ..batches import Batches, Table
 from ..callbacks import Progress, StopTraining
+from ..device import seed_generators
 from ..fit import Trained
 from ..net import TableNet
 from .ranks import Ranks
@@ -183,7 +184,7 @@ def _train_on(
     if not position.begun:
         position.begun = True
         _notify(net, ranks, "on_epoch_begin", datasets)
-    torch.manual_seed(seed)
+    seed_generators(seed, table.device)
     generator = torch.Generator().manual_seed(seed)
     if net.fused_ is not None:
         net.fused_.encoded = None  # of the last table
