@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import pickle
 import time
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..._data.fields import check_fields
 from ..._data.fitting import draw_entropy
@@ -37,6 +38,7 @@ from ..fast.loop import can_fuse
 from ..fit import Prepared, Trained, prepare, warn_of_early_end
 from ..linear import deviations_of
 from ..net import TableNet
+from ..optimizers import needs_closure
 from ..parameters import PRECISIONS, check_params
 from .buffers import Buffers
 from .categories import fit_one_hot
@@ -163,13 +165,11 @@ def _check_ranks(
             f"X has {n_shards} shard(s) for {ranks.size} ranks: write more files or row groups, or "
             "start fewer processes"
         )
-    for name, possible in (("module", (None,)), ("normalization", (None, "layer"))):
-        value = getattr(estimator, name)
-        if value not in possible:
-            raise ValueError(
-                f"{name}={describe(value)} does not work with several ranks: set {name}=None, or "
-                "train in one process"
-            )
+    if estimator.normalization == "batch":
+        raise ValueError(
+            "normalization='batch' does not work with several ranks: set normalization=None or "
+            "'layer', or train in one process"
+        )
     if device.type != "cpu":
         raise ValueError(f"several ranks train on the CPU, got device={device}: set device='cpu'")
 
@@ -376,8 +376,8 @@ class _Fit:
         state = None if self.checkpoint is None else self.checkpoint.load("state")
         net, position = (ready.net, Position()) if state is None else state
         if self.ranks is not None:
-            self._check_engine(net)
-            self.ranks.share_weights(net.module_)
+            for part in net._torch_modules().values():
+                self.ranks.share_weights(part)
         args = sizes, ready, train, self.device, self.seeds[1], n_checks, self.ranks
         tables = _Tables(net, buffers, *args)
         net.held_out_deviations_ = tables.of_valid
@@ -400,14 +400,15 @@ class _Fit:
 
         net.to(self.device)
         try:
-            trained = call_seeded(
-                lambda: train_on_tables(
-                    net, tables, *tables.in_memory, estimator.max_epochs, position, done,
-                    self._observers(net, position), interrupt if self.ranks is None else None,
-                ),
-                seed=self.seeds[1],
-                device=self.device,
-            )  # fmt: skip
+            with self._summing(net, sizes):
+                trained = call_seeded(
+                    lambda: train_on_tables(
+                        net, tables, *tables.in_memory, estimator.max_epochs, position, done,
+                        self._observers(net, position), interrupt if self.ranks is None else None,
+                    ),
+                    seed=self.seeds[1],
+                    device=self.device,
+                )  # fmt: skip
         finally:
             net.to("cpu")
         if self.ranks is None:
@@ -468,14 +469,39 @@ class _Fit:
         n_tables = -(-max(rows) // self.settings.buffer_rows)
         return shards, [equal_sizes(n, n_tables) for n in rows]
 
-    def _check_engine(self, net: TableNet) -> None:
-        if not can_fuse(net.module_, net.criterion_, net.optimizer_):
-            estimator = self.estimator
+    @contextmanager
+    def _summing(self, net: TableNet, sizes: list[list[int]]) -> Iterator[None]:
+        """Sum gradients over the ranks where autograd computes them."""
+        if self.ranks is None or can_fuse(net.module_, net.criterion_, net.optimizer_):
+            yield
+            return
+        self._check_unfused(net, sizes, self.ranks)
+        hook = net.optimizer_.register_step_pre_hook(self.ranks.sum_gradients)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    def _check_unfused(self, net: TableNet, sizes: list[list[int]], ranks: Ranks) -> None:
+        """Raise for what autograd cannot train on several ranks."""
+        name, reason = "module", ""
+        if any(isinstance(part, _BatchNorm) for part in net.module_.modules()):
+            reason = "has batch normalisation, whose statistics would be those of one rank"
+        if not net.criterion_.loss.row_wise:
+            name, reason = "loss", "couples the rows of a batch, and the network is not built in"
+        if needs_closure(net.optimizer_):
+            name, reason = "optimizer", "computes the loss in its steps"
+        if reason:
             raise ValueError(
-                f"loss={describe(estimator.loss)} with optimizer={describe(estimator.optimizer)} "
-                "does not work with several ranks, since it has parameters of its own or groups of "
-                "parameters: train in one process"
+                f"{name}={describe(getattr(self.estimator, name))} {reason}: train in one process"
             )
+        for rows in zip(*sizes, strict=True):
+            n_steps = ranks.n_steps(rows, net.batch_size)
+            if min(rows) < n_steps:
+                raise ValueError(
+                    f"rank {rows.index(min(rows))} has {min(rows)} rows for {n_steps} steps, and "
+                    "this network needs rows in each step: write shards of more equal sizes"
+                )
 
 
 def _converted(

@@ -201,11 +201,15 @@ class Ranks:
             Rows of a step of all ranks together, at the most.
         generator : torch.Generator
         """
-        own = -(-batch_size // self.size)
-        n_steps = max(-(-size // own) for size in sizes)
+        n_steps = self.n_steps(sizes, batch_size)
         parts = [equal_sizes(size, n_steps) for size in sizes]
         self.steps = iter([list(step) for step in zip(*parts, strict=True)])
         return _Batches(self, table, parts[self.rank], generator)
+
+    def n_steps(self, sizes: Sequence[int], batch_size: int) -> int:
+        """Return the number of steps on a table, see `batches`."""
+        own = -(-batch_size // self.size)
+        return max(-(-size // own) for size in sizes)
 
     def begin_step(self) -> None:
         """Go on to the next step."""
@@ -219,6 +223,20 @@ class Ranks:
         if not loss.row_wise:
             return gradient
         return gradient.mul_(self.sizes[self.rank] / sum(self.sizes))
+
+    def sum_gradients(self, optimizer: torch.optim.Optimizer, *unused: Any) -> None:
+        """Make the gradients those of the mean over the rows of all ranks, before a step.
+
+        A hook of the optimiser, for networks that are trained by autograd.
+        """
+        self.begin_step()
+        share = self.sizes[self.rank] / sum(self.sizes)
+        learned = [p for group in optimizer.param_groups for p in group["params"]]
+        parts = [torch.zeros_like(p) if p.grad is None else p.grad * share for p in learned]
+        total = torch.cat([part.flatten() for part in parts])
+        self.add(total)
+        for p, part in zip(learned, total.split([p.numel() for p in learned]), strict=True):
+            p.grad = part.view_as(p)
 
     def differentiate(
         self, criterion: Criterion, outputs: Tensor, sides: Sequence[Any]

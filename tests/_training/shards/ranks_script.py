@@ -11,7 +11,9 @@ import torch
 from sklearn.datasets import make_multilabel_classification
 
 from sklearn_mlloss import MultiLabelNetClassifier
+from sklearn_mlloss._training.parameters import NETWORK
 from sklearn_mlloss._training.shards import ranks
+from sklearn_mlloss.losses import FunctionLoss
 from sklearn_mlloss.streaming import RowSource, Streaming
 
 LOSSES = ["bce", "softmax_ce", "soft_fbeta", "factorized", "hinge"]
@@ -44,10 +46,50 @@ class Parts(RowSource):
             yield X[rows], Y[rows], None
 
 
+class Network(torch.nn.Module):
+    """A network with a layer that it does not use."""
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        layers = torch.nn.Linear(n_features, 8), torch.nn.Tanh(), torch.nn.Linear(8, n_outputs)
+        self.layers, self.unused = torch.nn.Sequential(*layers), torch.nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+class Normalised(torch.nn.Sequential):
+    def __init__(self, n_features, n_outputs):
+        super().__init__(torch.nn.BatchNorm1d(n_features), torch.nn.Linear(n_features, n_outputs))
+
+
+class Scaled(torch.nn.Module):
+    """A loss with a parameter of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, outputs, targets):
+        values = torch.nn.functional.binary_cross_entropy_with_logits
+        return values(outputs * self.scale, targets, reduction="none") + self.scale**2
+
+
+# Trained by autograd: losses, and other parameters.
+GROUPS = {"optimizer__param_groups": [("layers.0.*", {"lr": 0.1})]}
+UNFUSED = {
+    "module": ("bce", {"module": Network}),
+    "groups": ("bce", {"net_params": GROUPS}),
+    "own parameter": (FunctionLoss(Scaled()), {}),
+}
+
+
 def net(loss="bce", settings=None, **params):
     fixed = {"hidden_layer_sizes": (16,), "batch_size": 64, "max_epochs": 3, "random_state": 0}
     fixed |= {"precision": "float64", "linear_part": False, "encoding": "standard"}
     fixed |= {"mixup": 0, "dropout": 0, "input_dropout": 0, "streaming": settings}
+    if "module" in params:
+        fixed = {name: value for name, value in fixed.items() if name not in NETWORK}
     return MultiLabelNetClassifier(loss, **(fixed | params))
 
 
@@ -93,6 +135,8 @@ def main(folder):
     settings = Streaming(buffer_rows=100, sample_rows=250, distributed="torch")
     for loss in LOSSES:
         note(loss, net(loss, settings), Parts(300, 550))
+    for name, (loss, params) in UNFUSED.items():
+        note(name, net(loss, settings, **params), Parts(300, 550))
     note("few rows", net("bce", settings), Parts(590))
     note("fewest rows", net("bce", settings), Parts(596))
     auto = {"linear_part": "auto", "dropout": 0.5, "mixup": 0.2, "precision": "float32"}
@@ -118,6 +162,9 @@ def main(folder):
     note("unequal", net("bce", settings, max_epochs=3 + rank), Parts(300))
     note("own rows", net("bce", settings), X[rank::2], Y[rank::2])
     note("batch norm", net("bce", settings, normalization="batch"), Parts(300))
+    note("own batch norm", net("bce", settings, module=Normalised), Parts(300))
+    note("own and coupled", net("soft_fbeta", settings, module=Network), Parts(300))
+    note("own and few rows", net("bce", settings, module=Network), Parts(596))
     if rank == 0:
         note("lost", net("bce", settings), Parts(300, 550))
     with open(f"{folder}/{rank}.pickle", "wb") as file:

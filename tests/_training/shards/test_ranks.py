@@ -53,7 +53,7 @@ def ranks(tmp_path_factory):
     return [pickle.loads((folder / f"{rank}.pickle").read_bytes()) for rank in range(2)]
 
 
-@pytest.mark.parametrize("name", [*script.LOSSES, "few rows", "fewest rows"])
+@pytest.mark.parametrize("name", [*script.LOSSES, *script.UNFUSED, "few rows", "fewest rows"])
 def test_two_ranks_equal_one_process_with_the_same_batches(ranks, name, monkeypatch):
     (proba, first), (other, second) = (found[name] for found in ranks)
     np.testing.assert_array_equal(proba, other)
@@ -64,7 +64,7 @@ def test_two_ranks_equal_one_process_with_the_same_batches(ranks, name, monkeypa
         joined = [np.concatenate(pair).astype(int) for pair in parts]
         steps.append((np.concatenate(joined), [len(part) for part in joined]))
     sizes = [len(rows) for rows, _ in steps]
-    assert sum(sizes) == 3 * 575 and len(steps) == (12 if name in script.LOSSES else 18)
+    assert sum(sizes) == 3 * 575 and len(steps) == (18 if "rows" in name else 12)
     left = iter(steps)
 
     class Replayed(Batches):
@@ -91,8 +91,9 @@ def test_two_ranks_equal_one_process_with_the_same_batches(ranks, name, monkeypa
 
     monkeypatch.setattr(tables, "Batches", Replayed)
     monkeypatch.setattr(fit._Tables, "epoch", epoch)
-    settings = Streaming(buffer_rows=150 if name in script.LOSSES else 100, sample_rows=250)
-    alone = script.net(name if name in script.LOSSES else "bce", settings)
+    settings = Streaming(buffer_rows=100 if "rows" in name else 150, sample_rows=250)
+    loss, params = script.UNFUSED.get(name, (name if name in script.LOSSES else "bce", {}))
+    alone = script.net(loss, settings, **params)
     parts = {"few rows": (590,), "fewest rows": (596,)}.get(name, (300, 550))
     expected = alone.fit(script.Parts(*parts)).predict_proba(script.X)
     assert next(left, None) is None
@@ -160,6 +161,9 @@ def test_what_does_not_work_on_several_ranks_is_refused(ranks):
         for name in "unequal", "own rows":
             assert "the ranks have different parameters, versions or rows" in str(found[name])
         assert "normalization='batch' does not work with several" in str(found["batch norm"])
+        assert "Normalised'> has batch normalisation, whose" in str(found["own batch norm"])
+        assert "loss='soft_fbeta' couples the rows of a batch" in str(found["own and coupled"])
+        assert "write shards of more equal sizes" in str(found["own and few rows"])
 
 
 def test_a_process_alone_is_told_how_to_start_others():
