@@ -28,13 +28,13 @@ class Streaming(BaseEstimator):
     instead of as a whole. A `ParquetRows` and Dask collections are always read so, with these
     defaults.
 
-    One pass over the rows counts the labels and draws a uniform sample. Encoding, linear part and
-    the held-out rows come from the sample, which the code for rows in memory serves. Then the
-    network is trained on one shuffled buffer of rows after the other, while a thread fills the
-    next one. So memory does not grow with the number of rows. It is that of three buffers or three
-    copies of the sample, about ``max(3 * buffer_rows, 3 * sample_rows) * (4 * n_features +
-    n_labels)`` bytes in float32, of what is read at a time, and of fitting encoding and linear part
-    to the sample.
+    One pass over the rows counts labels and categories, and draws a uniform sample. Encoding of
+    numbers, linear part and the held-out rows come from the sample, which the code for rows in
+    memory serves. Then the network is trained on one shuffled buffer of rows after the other, while
+    a thread fills the next one. So memory does not grow with the number of rows. It is that of
+    three buffers or three copies of the sample, about ``max(3 * buffer_rows, 3 * sample_rows) * (4
+    * n_features + n_labels)`` bytes in float32, of what is read at a time, and of fitting encoding
+    and linear part to the sample.
 
     Parameters
     ----------

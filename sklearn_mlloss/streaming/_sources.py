@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, NoReturn
 
 import joblib
 import numpy as np
@@ -297,7 +297,10 @@ class BatchRows(RowSource):
     """Batches of any iterable that can be read again."""
 
     def __init__(self, batches: Iterable[Any]):
-        self.batches = batches
+        # Such as a generator, or an object that holds one.
+        if iter(batches) is iter(batches):
+            self._refuse(batches)
+        self.batches, self.starts_again = batches, False
 
     def shards(self) -> list[str]:
         """Return one name: the order of batches is that of the iterable."""
@@ -317,6 +320,16 @@ class BatchRows(RowSource):
                     f"the parts of each batch of X must have as many rows, got {sizes}"
                 )
             yield from _blocks(X, y, weight, 0, sizes["X"])
+        # Such as the rest of a file, before anything is trained.
+        if not self.starts_again and next(iter(self.batches), None) is None:
+            self._refuse(self.batches)
+        self.starts_again = True
+
+    def _refuse(self, batches: Iterable[Any]) -> NoReturn:
+        raise ValueError(
+            f"X is read several times, and a {type(batches).__name__} only once: give a list of "
+            "batches, or an object whose __iter__ starts again"
+        )
 
 
 def make_source(X: Any, y: Any, sample_weight: Any) -> RowSource:
@@ -338,12 +351,6 @@ def make_source(X: Any, y: Any, sample_weight: Any) -> RowSource:
     # A loader may shuffle, and held-out rows are known by their places.
     is_batches = isinstance(X, Iterable) and not isinstance(X, NO_ARRAYS) and not is_data_loader(X)
     if y is None and is_batches:
-        # Such as a generator, or an object that holds one.
-        if iter(X) is iter(X):
-            raise ValueError(
-                f"X is read several times, and a {type(X).__name__} only once: give a list of "
-                "batches, or an object whose __iter__ starts again"
-            )
         return BatchRows(X)
     given = describe(X) if has_rows(X) else f"{type_of(X)}{advise(X, 'X')}"
     raise ValueError(

@@ -20,7 +20,7 @@ from sklearn_mlloss._data.sampling import join
 from sklearn_mlloss.streaming import RowSource, Streaming
 
 X, Y = make_multilabel_classification(90, 5, n_classes=3, random_state=0)
-WEIGHT = np.linspace(0, 2, 90)
+WEIGHT = np.arange(90) % 17 / 8  # whose sums are exact in any order
 ENDS = 20, 20, 50, 90  # the second shard is empty
 METHODS = "predict", "predict_proba", "predict_log_proba", "decision_function", "predict_labels"
 
@@ -201,10 +201,17 @@ class Batches:
         return self.once
 
 
+class Rest(Batches):
+    """The rest of batches, by another iterator each time."""
+
+    def __iter__(self):
+        yield from self.once
+
+
 def test_what_is_no_table_of_rows_is_refused_with_a_remedy(tmp_path):
     for streaming in (None, Streaming()):
         model = net(streaming=streaming)
-        for once in (Batches(), iter([(X, Y)]), ((X, Y) for _ in range(1))):
+        for once in (Batches(), Rest(), iter([(X, Y)]), ((X, Y) for _ in range(1))):
             with pytest.raises(ValueError, match="X is read several times, and a .* only once"):
                 model.fit(once)
         for path in ("rows.parquet", tmp_path):
