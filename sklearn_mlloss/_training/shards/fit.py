@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
 from typing import Any
@@ -43,6 +41,7 @@ from ..parameters import PRECISIONS, check_params
 from .buffers import Buffers
 from .categories import fit_one_hot
 from .checkpoint import Checkpoint
+from .progress import Report, reported
 from .ranks import Ranks, equal_sizes, joined_ranks
 from .survey import Survey, convert, count, finish
 from .tables import Position, train_on_tables
@@ -50,8 +49,6 @@ from .workers import fit_on_workers
 
 __all__ = ["fit_by_shards", "fitted_attributes"]
 
-# Seconds between two lines of progress.
-PAUSE = 5.0
 # Parameters that change nothing in the fitted model.
 WITHOUT_EFFECT = ("streaming", "n_jobs", "verbose")
 # Attributes that scikit-learn sets for callbacks.
@@ -232,9 +229,11 @@ def _pass(
     """Return what all rows are like, of several ranks on the first one only."""
     shards, size = range(len(source.shards())), settings.sample_rows
     if ranks is None:
-        return finish(estimator, [count(estimator, source, size, shards)])
+        return finish(estimator, [count(estimator, source, size, reported(estimator, shards))])
     estimator._entropy = ranks.first(estimator._entropy)
-    mine = takewhile(lambda _: not interrupt.came, shards[ranks.rank :: ranks.size])
+    shards = shards[ranks.rank :: ranks.size]
+    shown = reported(estimator, shards) if ranks.rank == 0 else shards
+    mine = takewhile(lambda _: not interrupt.came, shown)
     part = ranks.together(lambda: count(estimator, source, size, mine))
     if any(ranks.all(interrupt.came)):
         raise KeyboardInterrupt
@@ -381,7 +380,7 @@ class _Fit:
         args = sizes, ready, train, self.device, self.seeds[1], n_checks, self.ranks
         tables = _Tables(net, buffers, *args)
         net.held_out_deviations_ = tables.of_valid
-        report = _Report(estimator, n_rows, settings, steps, tables.n_tables)
+        report = Report(estimator, n_rows, settings, steps, tables.n_tables)
 
         def done(net: TableNet, position: Position) -> None:
             if self.rank == 0:
@@ -578,45 +577,3 @@ class _Tables:
         if known is None and self.linear is not None:
             known = deviations_of(self.linear, rows.X)
         return to_tensors(rows, self.device, known)
-
-
-@dataclass
-class _Report:
-    """Progress of the training, and when its state is to be saved."""
-
-    estimator: Any
-    n_rows: int
-    settings: Streaming
-    steps: float
-    n_tables: int
-
-    def __post_init__(self) -> None:
-        self.begin = self.last = time.perf_counter()
-        self.first: int | None = None
-
-    def is_due(self, position: Position) -> bool:
-        """Return whether the state is to be saved now."""
-        if self.settings.steps_per_checkpoint is None:
-            return position.table == 0
-        every = max(1, round(self.settings.steps_per_checkpoint / (self.steps / self.n_tables)))
-        return (position.epoch * self.n_tables + position.table) % every == 0
-
-    def show(self, position: Position) -> None:
-        """Print rows per second and the time left of the pass, if that is asked for."""
-        now = time.perf_counter()
-        number = position.epoch * self.n_tables + position.table
-        if self.first is None:
-            self.first = number - 1
-        is_end = position.table == 0
-        if not self.estimator.verbose or (now - self.last < PAUSE and not is_end):
-            return
-        self.last = now
-        epoch = position.epoch if is_end else position.epoch + 1
-        share = 1.0 if is_end else position.table / self.n_tables
-        rate = (number - self.first) * self.n_rows / self.n_tables / max(now - self.begin, 1e-9)
-        print(
-            f"[{type(self.estimator).__name__}] pass {epoch} of at most "
-            f"{self.estimator.max_epochs}: {share:.0%} of {self.n_rows:,} rows, {rate:,.0f} rows "
-            f"per second, {(1 - share) * self.n_rows / rate:.0f} s left in this pass",
-            flush=True,
-        )

@@ -13,6 +13,7 @@ from sklearn.metrics import label_ranking_average_precision_score
 from sklearn.utils import _safe_indexing
 
 from sklearn_mlloss import MultiLabelNetClassifier
+from sklearn_mlloss._training.shards import progress
 from sklearn_mlloss._training.shards import tables as training
 from sklearn_mlloss.decoders import TopK
 from sklearn_mlloss.streaming import RowSource, Streaming, _sources
@@ -317,9 +318,12 @@ def test_rows_that_change_between_passes_are_noticed():
         net(streaming=small()).fit(Fewer(X, Y))
 
 
-def test_progress_is_printed(capsys):
-    net(streaming=small(), verbose=1).fit(X, Y)
-    assert "pass 1 of at most 3: 100% of 575 rows" in capsys.readouterr().out
+def test_progress_is_printed(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "PAUSE", 0)
+    net(streaming=small(), verbose=1).fit(Shards(X, Y))
+    printed = capsys.readouterr().out
+    assert "first pass: 50% of 6 shards, 0 s left" in printed
+    assert "pass 1 of at most 3: 100% of 575 rows" in printed
 
 
 def test_a_net_is_saved_with_its_settings(tmp_path):
