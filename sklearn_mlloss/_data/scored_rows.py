@@ -129,8 +129,8 @@ class ScoredRows:
         """Raise if so many scores, labels and weights are too many to be gathered."""
         if self.in_partitions and not fits(int(n_entries), 3):
             raise ValueError(
-                f"{n_entries:.2g} scores around the best threshold are more than one process "
-                "gathers: give a part of the partitions, such as X.partitions[:10] and "
+                f"a threshold of all labels is chosen among {n_entries:.2g} scores, more than one "
+                "process gathers: give a part of the rows, such as X.partitions[:10] and "
                 "y.partitions[:10]"
             )
 

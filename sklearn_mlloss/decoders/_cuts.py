@@ -105,7 +105,7 @@ def best_pooled_cut(metric: Callable[..., np.ndarray], rows: ScoredRows) -> tupl
             break  # the metric is too flat for bins to be worth it
 
     rows.check_entries(rows.n_rows * rows.n_labels)
-    s, y, weight = rows.joined(_entries)
+    s, y, weight = rows.joined(entries)
     sums = (weight @ y, weight.sum()) if sums is None else sums
     if below > -np.inf:
         # Not to be predicted, but the lowest cut lies halfway to it.
@@ -154,7 +154,8 @@ def _kept_entries(
     return *_concatenate(strips), np.array([below])
 
 
-def _entries(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+def entries(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return scores, labels and weights of the observed entries, flat."""
     return _concatenate(list(_strips(*arrays)))
 
 

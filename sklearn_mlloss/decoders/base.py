@@ -257,6 +257,15 @@ class WrappingDecoder(Decoder):
         if inner is not None:
             self.decoder_ = clone(inner).fit(scores, Y, sample_weight, count)
 
+    @property
+    def _by_partition(self) -> bool:  # type: ignore[override]
+        return self._of_inner("_by_partition", False)
+
+    def _fit_rows(self, rows: ScoredRows) -> None:
+        inner = self._unfitted()
+        assert inner is not None  # else it is not one `_by_partition`
+        self.decoder_ = clone(inner)._fit_partitions(rows)
+
     def _decode_inner(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         """Return the predictions of the inner decoder, or the scores without one."""
         inner = self.decoder_ if hasattr(self, "decoder_") else self._unfitted()

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._data.fields import checked
+from .._data.scored_rows import ScoredRows
 from .._data.validation import check_number
-from ._cuts import midpoints
+from ._cuts import entries, midpoints
 from .base import Decoder
 from .thresholds import _UNDEFINED_THRESHOLD, GivenThresholds, _one_or_per_label
 
@@ -59,24 +60,26 @@ class ProportionCut(Decoder):
 
     learned = ("thresholds_",)
     requires_fit = True
+    _by_partition = True
 
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
     ) -> None:
-        observed = ~np.isnan(Y)
-        self.fallback_labels_ = np.flatnonzero(~observed.any(axis=0))
-        self.thresholds_ = np.full(Y.shape[1], _UNDEFINED_THRESHOLD)
-        for label in np.flatnonzero(observed.any(axis=0)):
-            rows = observed[:, label]
-            self.thresholds_[label] = _quantile_cut(
-                scores[rows, label], Y[rows, label], sample_weight[rows]
-            )
+        self._fit_rows(ScoredRows.in_memory(scores, Y, sample_weight))
+
+    def _fit_rows(self, rows: ScoredRows) -> None:
+        (observed,) = rows.sums(_observed_labels)
+        self.fallback_labels_ = np.flatnonzero(~observed)
+        self.thresholds_ = np.full(rows.n_labels, _UNDEFINED_THRESHOLD)
         if self.fallback_labels_.size and observed.any():
-            self.thresholds_[self.fallback_labels_] = _quantile_cut(
-                scores[observed],
-                Y[observed],
-                np.broadcast_to(sample_weight[:, None], Y.shape)[observed],
-            )
+            rows.check_entries(rows.n_rows * rows.n_labels)
+            self.thresholds_[self.fallback_labels_] = _quantile_cut(*rows.joined(entries))
+        for some, (scores, Y, sample_weight) in rows.by_labels():
+            for label in np.flatnonzero(observed[some]):
+                kept = ~np.isnan(Y[:, label])
+                self.thresholds_[some.start + label] = _quantile_cut(
+                    scores[kept, label], Y[kept, label], sample_weight[kept]
+                )
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         return scores >= self.thresholds_
@@ -197,31 +200,48 @@ class RiskControl(Decoder):
     learned = ("threshold_",)
     requires_fit = True
     untouched_rows = True
+    _by_partition = True
 
     def _fit(
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
     ) -> None:
-        n = sample_weight[~np.isnan(Y).all(axis=1)].sum()
-        positives = np.nan_to_num(Y)
-        size = positives.sum(axis=1, keepdims=True)
-        share = sample_weight[:, None] * np.divide(
-            positives, size, out=np.zeros_like(positives), where=size > 0
-        )
+        self._fit_rows(ScoredRows.in_memory(scores, Y, sample_weight))
+
+    def _fit_rows(self, rows: ScoredRows) -> None:
+        n, n_positives = rows.sums(_count_rows)
         # The bound, solved for the sum of the losses.
         allowed = self.alpha * (n + 1) - 1 + _TOLERANCE * (n + 1)
         self.threshold_ = -np.inf
         if allowed >= 0:
-            positive = share > 0
-            values, inverse = np.unique(scores[positive], return_inverse=True)
+            rows.check_entries(n_positives)
+            scores, share = rows.joined(_shares_of_positives)
+            values, inverse = np.unique(scores, return_inverse=True)
             # missed[j] is the sum of the losses at values[j], and at inf in the end.
-            missed = np.concatenate(
-                [[0.0], np.cumsum(np.bincount(inverse, share[positive], len(values)))]
-            )
+            missed = np.concatenate([[0.0], np.cumsum(np.bincount(inverse, share, len(values)))])
             thresholds = np.append(values, np.inf)
             self.threshold_ = float(thresholds[np.flatnonzero(missed <= allowed)[-1]])
 
     def _decode(self, scores: np.ndarray, count: np.ndarray | None) -> np.ndarray:
         return scores >= self.threshold_
+
+
+def _observed_labels(scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> tuple:
+    return ((~np.isnan(Y)).any(axis=0),)
+
+
+def _count_rows(scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> tuple:
+    """Return the weight of rows with an observed label, and the number of positives."""
+    return sample_weight[~np.isnan(Y).all(axis=1)].sum(), (Y > 0).sum()
+
+
+def _shares_of_positives(scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> tuple:
+    """Return the scores of the positives, and what missing each adds to the loss."""
+    positives = np.nan_to_num(Y)
+    size = positives.sum(axis=1, keepdims=True)
+    share = sample_weight[:, None] * np.divide(
+        positives, size, out=np.zeros_like(positives), where=size > 0
+    )
+    return scores[share > 0], share[share > 0]
 
 
 def _quantile_cut(scores: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:

@@ -6,7 +6,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from sklearn_mlloss import DecodedClassifierCV
 from sklearn_mlloss._data import partitions
-from sklearn_mlloss.decoders import GlobalThreshold, PerLabelThreshold, _cuts
+from sklearn_mlloss.decoders import (
+    AtLeastOne,
+    GlobalThreshold,
+    HierarchyClosure,
+    PerLabelThreshold,
+    ProportionCut,
+    RiskControl,
+    _cuts,
+)
 from sklearn_mlloss.streaming import RowSource
 
 da = pytest.importorskip("dask.array")
@@ -75,6 +83,10 @@ DECODERS = {
     "micro": PerLabelThreshold(average="micro"),
     "shrunk": PerLabelThreshold(shrinkage=5, min_positives=1),
     "common": PerLabelThreshold(min_positives=np.inf),
+    "proportion": ProportionCut(),
+    "risk": RiskControl(0.2),
+    "no risk": RiskControl(0.001),
+    "wrapped": AtLeastOne(HierarchyClosure([-1, 0, 0, -1], "per_label_threshold")),
 }
 
 
@@ -84,6 +96,8 @@ def lazy(values, sizes=SIZES):
 
 def parameters(model):
     decoder = model.decoder_
+    while hasattr(decoder, "decoder_"):
+        decoder = decoder.decoder_
     names = [name for name in vars(decoder) if name.endswith("_") and name[0] != "_"]
     return {name: getattr(decoder, name) for name in names}, model._decision.n_rows
 
@@ -145,8 +159,10 @@ def test_a_failed_fit_changes_nothing(model, nothing_fits, monkeypatch):
     with pytest.raises(ValueError, match="sample_weight must be non-negative"):
         model.fit_decoder(lazy(X), lazy(Y), sample_weight=lazy(-WEIGHT - 1))
     monkeypatch.setattr(partitions, "MOST_GATHERED", 100)
-    with pytest.raises(ValueError, match="scores around the best threshold are more than"):
+    with pytest.raises(ValueError, match="a threshold of all labels is chosen among"):
         model.fit_decoder(lazy(X), lazy(Y), "global_threshold")
+    with pytest.raises(ValueError, match="a threshold of all labels is chosen among 1.6e[+]03"):
+        model.fit_decoder(lazy(X), lazy(np.where(np.arange(4) == 2, np.nan, Y)), "proportion")
     monkeypatch.setattr(partitions, "MOST_GATHERED", 2 * N - 1)
     with pytest.raises(ValueError, match="of 400 rows are 8e[+]02 numbers"):
         model.fit_decoder(lazy(X), lazy(Y), "per_label_threshold")
