@@ -143,6 +143,7 @@ def test_a_cluster_predicts_by_partition(client, alone):
 def network(settings, **params):
     fixed = {"hidden_layer_sizes": (8,), "max_epochs": 3, "early_stopping": False, "mixup": 0}
     fixed |= {"dropout": 0, "input_dropout": 0, "precision": "float64", "random_state": 0}
+    fixed |= {"device": "cpu"}
     return MultiLabelNetClassifier(streaming=settings, **(fixed | params))
 
 

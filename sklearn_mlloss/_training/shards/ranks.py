@@ -35,6 +35,12 @@ def joined_ranks(wanted: bool) -> Iterator[Ranks | None]:
         yield None
         return
     if distributed.is_initialized():
+        backend = distributed.get_backend_config()
+        if "cpu:" not in backend:
+            raise ValueError(
+                f"the process group has the backend {backend!r}, and ranks exchange what is on the "
+                "CPU: call init_process_group('gloo') or init_process_group('cpu:gloo,cuda:nccl')"
+            )
         yield Ranks() if distributed.get_world_size() > 1 else None
         return
     if not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= set(os.environ):

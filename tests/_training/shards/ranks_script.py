@@ -87,7 +87,7 @@ UNFUSED = {
 def net(loss="bce", settings=None, **params):
     fixed = {"hidden_layer_sizes": (16,), "batch_size": 64, "max_epochs": 3, "random_state": 0}
     fixed |= {"precision": "float64", "linear_part": False, "encoding": "standard"}
-    fixed |= {"mixup": 0, "dropout": 0, "input_dropout": 0, "streaming": settings}
+    fixed |= {"mixup": 0, "dropout": 0, "input_dropout": 0, "streaming": settings, "device": "cpu"}
     if "module" in params:
         fixed = {name: value for name, value in fixed.items() if name not in NETWORK}
     return MultiLabelNetClassifier(loss, **(fixed | params))

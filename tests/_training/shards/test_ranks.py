@@ -169,3 +169,14 @@ def test_what_does_not_work_on_several_ranks_is_refused(ranks):
 def test_a_process_alone_is_told_how_to_start_others():
     with pytest.raises(ValueError, match="torchrun --nproc-per-node=2"):
         script.net("bce", Streaming(distributed="torch")).fit(script.Parts(300))
+
+
+def test_a_process_group_for_gpus_only_is_refused(tmp_path):
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    # Of gloo, since nccl needs a GPU.
+    torch.distributed.init_process_group("cuda:gloo", store=store, rank=0, world_size=1)
+    try:
+        with pytest.raises(ValueError, match="'cuda:gloo'.*init_process_group.'gloo'"):
+            script.net("bce", Streaming(distributed="torch")).fit(script.Parts(300))
+    finally:
+        torch.distributed.destroy_process_group()
