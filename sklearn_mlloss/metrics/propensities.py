@@ -112,9 +112,7 @@ def propensity_scored_precision_at_k(
     if propensities is None:
         propensities = label_propensities(Y, A=A, B=B, sample_weight=sample_weight)
     p = to_dense(propensities, "propensities")
-    outside = ~((p > 0) & (p <= 1))
-    if outside.any():
-        raise ValueError(f"propensities must be in (0, 1], got {p[outside][0]:g}")
+    outside = p[~((p > 0) & (p <= 1))]
 
     def gains(Y: np.ndarray, scores: np.ndarray, weight: np.ndarray) -> tuple:
         if p.shape != Y.shape[1:]:
@@ -122,6 +120,8 @@ def propensity_scored_precision_at_k(
                 f"propensities must have one value per label, shape {Y.shape[1:]}, got shape "
                 f"{p.shape}"
             )
+        if outside.size:
+            raise ValueError(f"propensities must be in (0, 1], got {outside[0]:g}")
         gain = Y / p
         best = _best(gain, np.nan_to_num(gain), k)
         return weight @ _best(gain, scores, k).sum(axis=1), weight @ best.sum(axis=1)
