@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import takewhile
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..._data.fields import check_fields
@@ -27,14 +26,12 @@ from ...losses import Loss
 from ...model_selection import MultilabelStratifiedShuffleSplit
 from ...streaming._settings import Streaming
 from ...streaming._sources import make_source
-from ..batches import Table, to_tensors
 from ..build import auto_batch_size, make_loss
 from ..cache import hash_code
 from ..callbacks import Progress, StopTraining, check_callbacks
 from ..device import call_seeded, resolve_device
 from ..fast.loop import can_fuse
-from ..fit import Prepared, Trained, prepare, warn_of_early_end
-from ..linear import deviations_of
+from ..fit import Trained, prepare, warn_of_early_end
 from ..net import TableNet
 from ..optimizers import needs_closure
 from ..parameters import PRECISIONS, check_params
@@ -44,7 +41,7 @@ from .checkpoint import Checkpoint
 from .progress import Report, reported
 from .ranks import Ranks, equal_sizes, joined_ranks
 from .survey import Survey, convert, count, finish
-from .tables import Position, train_on_tables
+from .tables import Position, Tables, train_on_tables
 from .workers import fit_on_workers
 
 __all__ = ["fit_by_shards", "fitted_attributes"]
@@ -378,7 +375,7 @@ class _Fit:
             for part in net._torch_modules().values():
                 self.ranks.share_weights(part)
         args = sizes, ready, train, self.device, self.seeds[1], n_checks, self.ranks
-        tables = _Tables(net, buffers, *args)
+        tables = Tables(net, buffers, *args)
         net.held_out_deviations_ = tables.of_valid
         report = Report(estimator, n_rows, settings, steps, tables.n_tables)
 
@@ -511,69 +508,3 @@ def _converted(
     # In all buffers the same, since the loss of hard labels has a faster derivative.
     Y = Y.astype(np.float32) if found.soft else Y
     return X, Y, None if w is None else w * found.scale, rows
-
-
-class _Tables:
-    """The buffers as tables on the device, with what the linear part of the net says of them."""
-
-    def __init__(
-        self,
-        net: TableNet,
-        buffers: Buffers,
-        sizes: list[list[int]],
-        ready: Prepared,
-        train: np.ndarray,
-        device: torch.device,
-        seed: int,
-        n_checks: int,
-        ranks: Ranks | None,
-    ):
-        self.net, self.buffers, self.device = net, buffers, device
-        self.sizes, self.n_checks, self.ranks = sizes, n_checks, ranks
-        self.n_rows, self.n_tables = sum(map(sum, sizes)), len(sizes[0])
-        # Others for each rank, so that dropout is.
-        self.seed = [seed] if ranks is None else [seed, ranks.rank]
-        # The net moves to its device, and rows are read on the CPU.
-        self.linear = copy.deepcopy(net.linear_part())
-        of_train, self.of_valid = ready.known
-        # The linear part has seen the rows of the sample.
-        self.known: Tensor | None = None
-        if of_train is not None:
-            self.known = of_train.new_zeros(len(buffers.places), of_train.shape[1])
-            self.known[torch.from_numpy(train)] = of_train
-        sample = self._table(ready.train, of_train)
-        valid = None if ready.valid is None else self._table(ready.valid, self.of_valid)
-        self.in_memory = sample, valid
-
-    def epoch(self, epoch: int, first: int) -> Generator[tuple[Table, int]]:
-        """Yield the tables of an epoch from the given one on, each with a seed."""
-        with closing(self.buffers.epoch(epoch, first)) as buffers:
-            # `enumerate` would keep a buffer until the next one is there.
-            number = first
-            for rows, places in buffers:
-                rows = self.net.encoder_.transform(rows)
-                known = None
-                if self.linear is not None:
-                    known = deviations_of(self.linear, rows.X)
-                    if self.known is not None:
-                        inside = torch.from_numpy(np.flatnonzero(places >= 0))
-                        known[inside] = self.known[torch.from_numpy(places)[inside]]
-                seed = np.random.SeedSequence([*self.seed, epoch, number]).generate_state(1)[0]
-                table = [self._table(rows, known)]
-                del rows, known
-                yield table.pop(), int(seed)
-                number += 1
-
-    def sizes_of(self, table: int) -> list[int]:
-        """Return the numbers of rows of the tables of all ranks with this number."""
-        return [sizes[table] for sizes in self.sizes]
-
-    def ends_check(self, table: int) -> bool:
-        """Return whether there is a check after the table of this number."""
-        before, after = (k * self.n_checks // self.n_tables for k in (table, table + 1))
-        return after > before
-
-    def _table(self, rows: Rows, known: Tensor | None) -> Table:
-        if known is None and self.linear is not None:
-            known = deviations_of(self.linear, rows.X)
-        return to_tensors(rows, self.device, known)

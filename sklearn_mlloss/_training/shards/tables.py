@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from ..._data.interrupts import Interrupt
-from ..batches import Batches, Table
+from ..._data.rows import Rows
+from ..batches import Batches, Table, to_tensors
 from ..callbacks import Progress, StopTraining
 from ..device import seed_generators
-from ..fit import Trained
+from ..fit import Prepared, Trained
+from ..linear import deviations_of
 from ..net import TableNet
+from .buffers import Buffers
 from .ranks import Ranks
 
 __all__ = ["Position", "Tables", "train_on_tables"]
 
 
-class Tables(Protocol):
-    """The tables of all epochs.
+class Tables:
+    """The buffers as tables on the device, with what the linear part of the net says of them.
 
     Attributes
     ----------
@@ -30,21 +36,71 @@ class Tables(Protocol):
         Those of one epoch, the rows of all ranks together.
     ranks : Ranks or None
         The processes that train the net together.
+    in_memory : tuple
+        The sample of the training rows, and the held-out rows or None.
     """
 
-    n_rows: int
-    n_tables: int
-    n_checks: int
-    ranks: Ranks | None
+    def __init__(
+        self,
+        net: TableNet,
+        buffers: Buffers,
+        sizes: list[list[int]],
+        ready: Prepared,
+        train: np.ndarray,
+        device: torch.device,
+        seed: int,
+        n_checks: int,
+        ranks: Ranks | None,
+    ):
+        self.net, self.buffers, self.device = net, buffers, device
+        self.sizes, self.n_checks, self.ranks = sizes, n_checks, ranks
+        self.n_rows, self.n_tables = sum(map(sum, sizes)), len(sizes[0])
+        # Others for each rank, so that dropout is.
+        self.seed = [seed] if ranks is None else [seed, ranks.rank]
+        # The net moves to its device, and rows are read on the CPU.
+        self.linear = copy.deepcopy(net.linear_part())
+        of_train, self.of_valid = ready.known
+        # The linear part has seen the rows of the sample.
+        self.known: Tensor | None = None
+        if of_train is not None:
+            self.known = of_train.new_zeros(len(buffers.places), of_train.shape[1])
+            self.known[torch.from_numpy(train)] = of_train
+        sample = self._table(ready.train, of_train)
+        valid = None if ready.valid is None else self._table(ready.valid, self.of_valid)
+        self.in_memory = sample, valid
 
     def epoch(self, epoch: int, first: int) -> Generator[tuple[Table, int]]:
         """Yield the tables of an epoch from the given one on, each with a seed."""
+        with closing(self.buffers.epoch(epoch, first)) as buffers:
+            # `enumerate` would keep a buffer until the next one is there.
+            number = first
+            for rows, places in buffers:
+                rows = self.net.encoder_.transform(rows)
+                known = None
+                if self.linear is not None:
+                    known = deviations_of(self.linear, rows.X)
+                    if self.known is not None:
+                        inside = torch.from_numpy(np.flatnonzero(places >= 0))
+                        known[inside] = self.known[torch.from_numpy(places)[inside]]
+                seed = np.random.SeedSequence([*self.seed, epoch, number]).generate_state(1)[0]
+                table = [self._table(rows, known)]
+                del rows, known
+                yield table.pop(), int(seed)
+                number += 1
 
     def sizes_of(self, table: int) -> list[int]:
         """Return the numbers of rows of the tables of all ranks with this number."""
+        return [sizes[table] for sizes in self.sizes]
 
     def ends_check(self, table: int) -> bool:
         """Return whether there is a check after the table of this number."""
+        before, after = (k * self.n_checks // self.n_tables for k in (table, table + 1))
+        return after > before
+
+    def _table(self, rows: Rows, known: Tensor | None) -> Table:
+        if known is None and self.linear is not None:
+            known = deviations_of(self.linear, rows.X)
+        return to_tensors(rows, self.device, known)
 
 
 @dataclass

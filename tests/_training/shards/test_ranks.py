@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from sklearn_mlloss._training.batches import Batches, to_tensors
-from sklearn_mlloss._training.shards import fit, tables
 from sklearn_mlloss._training.shards import ranks as ranks_module
+from sklearn_mlloss._training.shards import tables
 from sklearn_mlloss.streaming import Streaming
 
 if not torch.distributed.is_available():
@@ -84,13 +84,15 @@ def test_two_ranks_equal_one_process_with_the_same_batches(ranks, name, monkeypa
     def epoch(self, number, start):
         for _ in range(self.n_tables):
             rows, sizes = next(left)
-            inputs = fit.Rows(script.X[rows].astype(np.float64), script.Y[rows].astype("u1"), None)
+            inputs = tables.Rows(
+                script.X[rows].astype(np.float64), script.Y[rows].astype("u1"), None
+            )
             table = to_tensors(inputs, self.device)
             table.sizes = sizes
             yield table, 0
 
     monkeypatch.setattr(tables, "Batches", Replayed)
-    monkeypatch.setattr(fit._Tables, "epoch", epoch)
+    monkeypatch.setattr(tables.Tables, "epoch", epoch)
     settings = Streaming(buffer_rows=100 if "rows" in name else 150, sample_rows=250)
     loss, params = script.UNFUSED.get(name, (name if name in script.LOSSES else "bce", {}))
     alone = script.net(loss, settings, **params)
