@@ -7,7 +7,6 @@ stay as they are. `CALIBRATORS` maps the names that estimators accept to the cla
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, ClassVar, Self, final
 
 import numpy as np
@@ -18,6 +17,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.isotonic import IsotonicRegression
 
 from ._data.fields import check_fields, checked
+from ._data.logistic_maps import class_weights, fit_maps, label_slices, smooth_targets
 from ._data.persistence import VersionedEstimator
 from ._data.registry import Registry
 from ._data.score_checks import check_scores, rows_that_count
@@ -35,8 +35,6 @@ __all__ = [
 ]
 
 _NEAR = 1e-12  # scores this near to 0 or 1 count as 0 or 1
-_MIN_SLOPE = 1e-6  # the least slope: 0 would turn the ranking of a label into ties
-_RIDGE = 1e-6  # pulls slopes that the rows do not determine to 1, those of the identity
 _TIE_SHARE = 1e-6  # weight of the score itself in the isotonic map
 _TEMPERATURES = (1e-2, 1e2)
 
@@ -184,7 +182,7 @@ class _LogisticCalibrator(Calibrator):
         p, y, w, g = _entries(scores, Y, sample_weight, self.identity_labels_)
         self.offset_ = _offset(p)
         X = self._features(_inside(p, self.offset_))
-        self.slopes_, self.intercepts_, self.fallback_labels_ = _fit_maps(
+        self.slopes_, self.intercepts_, self.fallback_labels_ = fit_maps(
             X, y, w, g, scores.shape[1], self.min_positives
         )
 
@@ -299,7 +297,7 @@ class TemperatureCalibrator(Calibrator):
         self.temperature_ = 1.0
         if not s.any():
             return
-        t = _smooth(y, (w * y).sum(), (w * (1 - y)).sum())
+        t = smooth_targets(y, (w * y).sum(), (w * (1 - y)).sum())
         ws = w * s
 
         def gradient(beta: float) -> float:
@@ -429,14 +427,14 @@ class IsotonicCalibrator(Calibrator):
     def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
         n_labels = scores.shape[1]
         p, y, w, g = _entries(scores, Y, sample_weight, self.identity_labels_)
-        positives, negatives = _counts(y, w, g, n_labels)
+        positives, negatives = class_weights(y, w, g, n_labels)
         self.clips_ = 1 / (positives + negatives + 2)
         rare = np.minimum(positives, negatives) < self.min_positives
         rare[self.identity_labels_] = False
         self.fallback_labels_ = np.flatnonzero(rare)
         self.sigmoid_ = SigmoidCalibrator().fit(scores, Y, sample_weight) if rare.any() else None
         self.regressions_: list[IsotonicRegression | None] = [None] * n_labels
-        for label, part in _label_slices(g, n_labels):
+        for label, part in label_slices(g, n_labels):
             if not rare[label]:
                 regression = IsotonicRegression(out_of_bounds="clip")
                 self.regressions_[label] = regression.fit(p[part], y[part], w[part])
@@ -520,22 +518,6 @@ def _entries(
     return scores[rows, labels], Y[rows, labels], weight[rows], labels
 
 
-def _label_slices(labels: np.ndarray, n_labels: int) -> list[tuple[int, slice]]:
-    """Return each label that has entries with the slice where they lie."""
-    ends = np.searchsorted(labels, np.arange(n_labels + 1))
-    return [(k, slice(ends[k], ends[k + 1])) for k in range(n_labels) if ends[k] < ends[k + 1]]
-
-
-def _counts(y: np.ndarray, w: np.ndarray, g: np.ndarray, n_labels: int) -> np.ndarray:
-    return np.stack([np.bincount(g, w * v, minlength=n_labels) for v in (y, 1 - y)])
-
-
-def _smooth(y: np.ndarray, positives: ArrayLike, negatives: ArrayLike) -> np.ndarray:
-    """Return Platt's targets; a soft label lies between the two by its share."""
-    low = 1 / (np.asarray(negatives) + 2)
-    return low + y * (1 - 1 / (np.asarray(positives) + 2) - low)
-
-
 def _offset(p: np.ndarray) -> float:
     """Return half the resolution of the scores if some are exactly 0 or 1, else 0."""
     away = np.concatenate([p, 1 - p])
@@ -545,104 +527,3 @@ def _offset(p: np.ndarray) -> float:
 
 def _inside(p: np.ndarray, offset: float) -> np.ndarray:
     return np.clip((p + offset) / (1 + 2 * offset), 1e-15, 1 - 1e-15)
-
-
-def _fit_maps(
-    X: np.ndarray, y: np.ndarray, w: np.ndarray, g: np.ndarray, n_labels: int, least: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit a logistic map per label; rare labels share the slopes of the pool.
-
-    Returns slopes (n_labels, n_features), intercepts (n_labels,) and the indices of rare labels.
-    """
-    positives, negatives = _counts(y, w, g, n_labels)
-    slopes, intercepts = np.ones((n_labels, X.shape[1])), np.zeros(n_labels)
-    parts = _label_slices(g, n_labels)
-    rare = {label for label, _ in parts if min(positives[label], negatives[label]) < least}
-    if rare:
-        pooled = _smooth(y, positives.sum(), negatives.sum())
-        shared, _ = _increasing(X, pooled, w, np.unique(g, return_inverse=True)[1])
-    for label, part in parts:
-        t, one = _smooth(y[part], positives[label], negatives[label]), np.zeros_like(g[part])
-        if label in rare:
-            slopes[label] = shared
-            _, intercept, _ = _newton(X[part, :0], t, w[part], one, X[part] @ shared)
-        else:
-            slopes[label], intercept = _increasing(X[part], t, w[part], one)
-        intercepts[label] = intercept[0]
-    return slopes, intercepts, np.array(sorted(rare), dtype=np.intp)
-
-
-def _increasing(
-    X: np.ndarray, t: np.ndarray, w: np.ndarray, g: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the best slopes of at least `_MIN_SLOPE` and the intercept of each group.
-
-    The loss is convex: if the free optimum is outside, the optimum lies on a face.
-    """
-    k = X.shape[1]
-    for size in range(k, 0, -1):
-        fits = []
-        for free in map(list, combinations(range(k), size)):
-            slopes = np.full(k, _MIN_SLOPE)
-            bound = [j for j in range(k) if j not in free]
-            slopes[free], intercepts, value = _newton(
-                X[:, free], t, w, g, X[:, bound] @ slopes[bound]
-            )
-            if slopes.min() >= _MIN_SLOPE:
-                fits.append((value, slopes, intercepts))
-        if fits:
-            return min(fits, key=lambda fit: fit[0])[1:]
-    slopes = np.full(k, _MIN_SLOPE)
-    return slopes, _newton(X[:, :0], t, w, g, X @ slopes)[1]
-
-
-def _newton(
-    X: np.ndarray, t: np.ndarray, w: np.ndarray, g: np.ndarray, fixed: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Minimise the log loss of sigma(fixed + X slopes + intercept of group g).
-
-    Newton steps with halving from slopes of 0; the intercepts, one per group, are eliminated from
-    the Hessian, which stays small however many groups there are.
-    """
-
-    def by_group(values: np.ndarray) -> np.ndarray:
-        return np.bincount(g, values)
-
-    def columns_by_group(values: np.ndarray) -> np.ndarray:
-        return np.array([by_group(column) for column in values.T]).reshape(k, total.size)
-
-    def loss(z: np.ndarray, slopes: np.ndarray) -> float:
-        softplus = np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
-        return float(w @ (softplus - t * z) + 0.5 * _RIDGE * ((slopes - 1) ** 2).sum())
-
-    k, total = X.shape[1], by_group(w)
-    centre = columns_by_group(w[:, None] * X) / total
-    X = X - centre.T[g]
-    slopes = np.zeros(k)
-    intercepts = logit(by_group(w * t) / total) - by_group(w * fixed) / total
-    z = fixed + intercepts[g]
-    value = loss(z, slopes)
-    for _ in range(100):
-        p = expit(z)
-        residual, curvature = w * (p - t), w * p * (1 - p)
-        down = by_group(residual)
-        scale = np.maximum(by_group(curvature), 1e-10)
-        gradient = residual @ X + _RIDGE * (slopes - 1)
-        WX = curvature[:, None] * X
-        cross = columns_by_group(WX)
-        hessian = X.T @ WX - (cross / scale) @ cross.T + _RIDGE * np.eye(k)
-        slope_step = np.linalg.solve(hessian, gradient - cross @ (down / scale))
-        intercept_step = (down - slope_step @ cross) / scale
-        decrement = gradient @ slope_step + down @ intercept_step
-        z_step = X @ slope_step + intercept_step[g]
-        size = 1.0
-        while True:
-            new = loss(z - size * z_step, slopes - size * slope_step)
-            if new <= value + 1e-12 * (1 + abs(value)) or size < 1e-12:
-                break
-            size /= 2
-        slopes, intercepts = slopes - size * slope_step, intercepts - size * intercept_step
-        z, value = z - size * z_step, new
-        if decrement < 1e-10:
-            break
-    return slopes, intercepts - slopes @ centre, value
