@@ -6,7 +6,9 @@ stay as they are. `CALIBRATORS` maps the names that estimators accept to the cla
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Self, final
 
 import numpy as np
@@ -21,6 +23,7 @@ from ._data.logistic_maps import class_weights, fit_maps, label_slices, smooth_t
 from ._data.persistence import VersionedEstimator
 from ._data.registry import Registry
 from ._data.score_checks import check_scores, rows_that_count
+from ._data.scored_rows import ScoredRows
 from ._data.scores import to_probability
 from ._data.validation import check_number
 
@@ -78,6 +81,7 @@ class Calibrator(VersionedEstimator, ABC):
     array([[0.25]])
     """
 
+    _by_partition = False  # whether there is `_fit_rows`
     learned: ClassVar[tuple[str, ...]] = ()
 
     @final
@@ -110,10 +114,18 @@ class Calibrator(VersionedEstimator, ABC):
         scores = _check_unit(scores)
         self._check_params()
         scores, Y, weight, _ = rows_that_count(scores, Y, sample_weight)
-        varied = (Y > 0).any(axis=0) & (Y < 1).any(axis=0)  # NaN is neither
-        self.identity_labels_ = np.flatnonzero(~varied)
+        self.identity_labels_ = _constant_labels(*_has_both(scores, Y, weight))
         self._fit(scores, Y, weight)
         self.n_labels_ = scores.shape[1]
+        return self
+
+    def _fit_partitions(self, rows: ScoredRows) -> Self:
+        """Fit the calibrator on rows that are not in memory, if it is one `_by_partition`."""
+        rows = rows.mapped(_check_unit)
+        self._check_params()
+        self.identity_labels_ = _constant_labels(*rows.sums(_has_both))
+        self._fit_rows(rows)
+        self.n_labels_ = rows.n_labels
         return self
 
     @final
@@ -160,6 +172,10 @@ class Calibrator(VersionedEstimator, ABC):
     def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
         """Fit the map; `Y` is float64 with NaN, weights are positive."""
 
+    def _fit_rows(self, rows: ScoredRows) -> None:
+        """Fit the map on rows in memory or in partitions."""
+        raise NotImplementedError
+
     @abstractmethod
     def _transform(self, scores: np.ndarray) -> np.ndarray:
         """Return probabilities; the columns of `identity_labels_` are ignored."""
@@ -173,17 +189,26 @@ class _LogisticCalibrator(Calibrator):
     """Base of logistic regressions of each label on features of its score."""
 
     min_positives: float
+    _by_partition = True
 
     @abstractmethod
     def _features(self, p: np.ndarray) -> np.ndarray:
         """Return the features, shape (n, n_features), of scores strictly inside (0, 1)."""
 
     def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
-        p, y, w, g = _entries(scores, Y, sample_weight, self.identity_labels_)
-        self.offset_ = _offset(p)
-        X = self._features(_inside(p, self.offset_))
-        self.slopes_, self.intercepts_, self.fallback_labels_ = fit_maps(
-            X, y, w, g, scores.shape[1], self.min_positives
+        self._fit_rows(ScoredRows.in_memory(scores, Y, sample_weight))
+
+    def _fit_rows(self, rows: ScoredRows) -> None:
+        nearest, exact = rows.joined(partial(_nearest_of_rows, self.identity_labels_))
+        self.offset_ = _offset(nearest, exact)
+        fits = []
+        for some, (p, y, w, g) in _entries_by_labels(rows, self.identity_labels_):
+            rare = _rare_labels(y, w, g, some, self.min_positives)
+            _check_alone(rows, rare + some.start)
+            X = self._features(_inside(p, self.offset_))
+            fits.append((*fit_maps(X, y, w, g, some.stop - some.start, rare), rare))
+        self.slopes_, self.intercepts_, self.fallback_labels_ = map(
+            np.concatenate, zip(*fits, strict=True)
         )
 
 
@@ -246,8 +271,8 @@ class SigmoidCalibrator(_LogisticCalibrator):
     def _features(self, p: np.ndarray) -> np.ndarray:
         return logit(p)[:, None]
 
-    def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
-        super()._fit(scores, Y, sample_weight)
+    def _fit_rows(self, rows: ScoredRows) -> None:
+        super()._fit_rows(rows)
         self.slopes_ = self.slopes_[:, 0]
 
     def _transform(self, scores: np.ndarray) -> np.ndarray:
@@ -292,7 +317,7 @@ class TemperatureCalibrator(Calibrator):
 
     def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
         p, y, w, _ = _entries(scores, Y, sample_weight, self.identity_labels_)
-        self.offset_ = _offset(p)
+        self.offset_ = _offset(*_nearest(p))
         s = logit(_inside(p, self.offset_))
         self.temperature_ = 1.0
         if not s.any():
@@ -423,21 +448,31 @@ class IsotonicCalibrator(Calibrator):
     """
 
     min_positives: float = checked(30, check_number, low=0, infinite=True)
+    _by_partition = True
+
+    def _fit_rows(self, rows: ScoredRows) -> None:
+        self.sigmoid_: SigmoidCalibrator | None = None
+        self.clips_ = np.empty(rows.n_labels)
+        self.regressions_: list[IsotonicRegression | None] = [None] * rows.n_labels
+        fallback = []
+        for some, (p, y, w, g) in _entries_by_labels(rows, self.identity_labels_):
+            n_labels = some.stop - some.start
+            self.clips_[some] = 1 / (class_weights(y, w, g, n_labels).sum(axis=0) + 2)
+            rare = _rare_labels(y, w, g, some, self.min_positives)
+            _check_alone(rows, rare + some.start)
+            fallback.append(rare + some.start)
+            for label, part in label_slices(g, n_labels):
+                if label not in rare:
+                    regression = IsotonicRegression(out_of_bounds="clip").fit(
+                        p[part], y[part], w[part]
+                    )
+                    self.regressions_[some.start + label] = regression
+        self.fallback_labels_ = np.concatenate(fallback)
 
     def _fit(self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray) -> None:
-        n_labels = scores.shape[1]
-        p, y, w, g = _entries(scores, Y, sample_weight, self.identity_labels_)
-        positives, negatives = class_weights(y, w, g, n_labels)
-        self.clips_ = 1 / (positives + negatives + 2)
-        rare = np.minimum(positives, negatives) < self.min_positives
-        rare[self.identity_labels_] = False
-        self.fallback_labels_ = np.flatnonzero(rare)
-        self.sigmoid_ = SigmoidCalibrator().fit(scores, Y, sample_weight) if rare.any() else None
-        self.regressions_: list[IsotonicRegression | None] = [None] * n_labels
-        for label, part in label_slices(g, n_labels):
-            if not rare[label]:
-                regression = IsotonicRegression(out_of_bounds="clip")
-                self.regressions_[label] = regression.fit(p[part], y[part], w[part])
+        self._fit_rows(ScoredRows.in_memory(scores, Y, sample_weight))
+        if self.fallback_labels_.size:
+            self.sigmoid_ = SigmoidCalibrator().fit(scores, Y, sample_weight)
 
     def _transform(self, scores: np.ndarray) -> np.ndarray:
         proba = np.array(scores)
@@ -518,11 +553,60 @@ def _entries(
     return scores[rows, labels], Y[rows, labels], weight[rows], labels
 
 
-def _offset(p: np.ndarray) -> float:
-    """Return half the resolution of the scores if some are exactly 0 or 1, else 0."""
+def _has_both(scores: np.ndarray, Y: np.ndarray, weight: np.ndarray) -> tuple:
+    """Return which labels have positives, and which negatives; NaN is neither."""
+    return (Y > 0).any(axis=0), (Y < 1).any(axis=0)
+
+
+def _constant_labels(has_positive: np.ndarray, has_negative: np.ndarray) -> np.ndarray:
+    return np.flatnonzero(~(has_positive & has_negative))
+
+
+def _entries_by_labels(
+    rows: ScoredRows, left_out: np.ndarray
+) -> Iterator[tuple[slice, tuple[np.ndarray, ...]]]:
+    """Yield what `_entries` returns, for some labels at a time, which are numbered from 0."""
+    for some, arrays in rows.by_labels():
+        of_some = left_out[(left_out >= some.start) & (left_out < some.stop)] - some.start
+        yield some, _entries(*arrays, of_some)
+
+
+def _rare_labels(
+    y: np.ndarray, w: np.ndarray, g: np.ndarray, some: slice, least: float
+) -> np.ndarray:
+    """Return the labels with entries that have few positives or negatives."""
+    counts = class_weights(y, w, g, some.stop - some.start).min(axis=0)
+    return np.array([k for k, _ in label_slices(g, len(counts)) if counts[k] < least], np.intp)
+
+
+def _check_alone(rows: ScoredRows, rare: np.ndarray) -> None:
+    """Raise if labels share a map, and not all scores are in memory."""
+    if rows.in_partitions and rare.size:
+        raise ValueError(
+            f"labels {rare[:10].tolist()} have fewer positives or negatives than min_positives, "
+            "and share a map that is fitted on all scores, more than one process gathers: give a "
+            "calibrator with min_positives=0, or a part of the rows"
+        )
+
+
+def _nearest(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least distance to 0 or 1 of other scores, and whether some are exactly that."""
     away = np.concatenate([p, 1 - p])
     exact = away <= _NEAR
-    return 0.5 * float(away[~exact].min()) if exact.any() else 0.0
+    return np.array([away[~exact].min(initial=np.inf)]), np.array([exact.any()])
+
+
+def _nearest_of_rows(
+    left_out: np.ndarray, scores: np.ndarray, Y: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    observed = ~np.isnan(Y)
+    observed[:, left_out] = False
+    return _nearest(scores[observed])
+
+
+def _offset(nearest: np.ndarray, exact: np.ndarray) -> float:
+    """Return half the resolution of the scores if some are exactly 0 or 1, else 0."""
+    return 0.5 * float(nearest.min()) if exact.any() else 0.0
 
 
 def _inside(p: np.ndarray, offset: float) -> np.ndarray:

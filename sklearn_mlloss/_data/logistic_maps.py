@@ -15,20 +15,18 @@ _RIDGE = 1e-6  # pulls slopes that the rows do not determine to 1, those of the 
 
 
 def fit_maps(
-    X: np.ndarray, y: np.ndarray, w: np.ndarray, g: np.ndarray, n_labels: int, least: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    X: np.ndarray, y: np.ndarray, w: np.ndarray, g: np.ndarray, n_labels: int, rare: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Fit a logistic map per label; rare labels share the slopes of the pool.
 
-    Returns slopes (n_labels, n_features), intercepts (n_labels,) and the indices of rare labels.
+    Returns slopes (n_labels, n_features) and intercepts (n_labels,).
     """
     positives, negatives = class_weights(y, w, g, n_labels)
     slopes, intercepts = np.ones((n_labels, X.shape[1])), np.zeros(n_labels)
-    parts = label_slices(g, n_labels)
-    rare = {label for label, _ in parts if min(positives[label], negatives[label]) < least}
-    if rare:
+    if rare.size:
         pooled = smooth_targets(y, positives.sum(), negatives.sum())
         shared, _ = _increasing(X, pooled, w, np.unique(g, return_inverse=True)[1])
-    for label, part in parts:
+    for label, part in label_slices(g, n_labels):
         t, one = smooth_targets(y[part], positives[label], negatives[label]), np.zeros_like(g[part])
         if label in rare:
             slopes[label] = shared
@@ -36,7 +34,7 @@ def fit_maps(
         else:
             slopes[label], intercept = _increasing(X[part], t, w[part], one)
         intercepts[label] = intercept[0]
-    return slopes, intercepts, np.array(sorted(rare), dtype=np.intp)
+    return slopes, intercepts
 
 
 def label_slices(labels: np.ndarray, n_labels: int) -> list[tuple[int, slice]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -101,6 +101,14 @@ class ScoredRows:
     def in_partitions(self) -> bool:
         """Whether rows are not in memory."""
         return self.prepare is not None
+
+    def mapped(self, function: Callable[[np.ndarray], np.ndarray]) -> ScoredRows:
+        """Return the same rows with other scores, those that a function returns for these."""
+
+        def with_others(scores: np.ndarray, Y: np.ndarray, weight: np.ndarray) -> Arrays:
+            return function(scores), Y, weight
+
+        return replace(self, prepare=self._prepared(with_others))
 
     def sums(self, function: Callable[..., tuple]) -> tuple:
         """Return the sums over rows that a function of scores, labels and weights returns."""

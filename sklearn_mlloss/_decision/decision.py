@@ -185,12 +185,20 @@ class Decision:
     @property
     def by_partition(self) -> bool:
         """Whether it can be fitted on rows that are not in memory, see `fit_partitions`."""
-        return self.calibrator is None and self.decoder._by_partition
+        calibrates = self.calibrator is None or (
+            self.calibrator._by_partition and not self.decoder.untouched_rows
+        )
+        return calibrates and (self.decoder._by_partition or not self.decoder.requires_fit)
 
     def fit_partitions(self, rows: ScoredRows) -> Self:
-        """Fit the decoder on rows that are not in memory."""
-        self.decoder._fit_partitions(rows)
-        self.n_rows["decoder"] = rows.n_rows
+        """Fit the calibrator, if there is one, and the decoder on rows that are not in memory."""
+        if self.calibrator is not None:
+            self.calibrator._fit_partitions(rows)
+            self.n_rows["calibration"] = rows.n_rows
+            rows = rows.mapped(self.calibrator.transform)
+        if self.decoder.requires_fit:
+            self.decoder._fit_partitions(rows)
+            self.n_rows["decoder"] = rows.n_rows
         return self
 
     def calibrate(self, scores: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from sklearn_mlloss import DecodedClassifierCV
 from sklearn_mlloss._data import partitions
+from sklearn_mlloss.calibration import BetaCalibrator, IsotonicCalibrator, SigmoidCalibrator
 from sklearn_mlloss.decoders import (
     AtLeastOne,
     GlobalThreshold,
@@ -119,6 +120,29 @@ def test_thresholds_are_those_of_rows_in_memory(model, nothing_fits, name, weigh
             np.testing.assert_allclose(found[key], value, rtol=1e-11, err_msg=key)
 
 
+CALIBRATORS = SigmoidCalibrator(2), BetaCalibrator(2), IsotonicCalibrator(2)
+
+
+@pytest.mark.parametrize("decoder", ["threshold", "global_threshold", "per_label_threshold"])
+@pytest.mark.parametrize("calibrator", CALIBRATORS, ids=lambda each: type(each).__name__)
+def test_calibrators_are_those_of_rows_in_memory(model, nothing_fits, calibrator, decoder):
+    scores, y = X.copy(), HIDDEN.copy()
+    scores[[3, 170], 0] = 0, 1  # which are moved inside, by half the resolution of all scores
+    y[:, 3] = 0  # constant
+    for weight in (None, WEIGHT):
+        expected = model.fit_decoder(scores, y, decoder, calibrator, weight).predict_proba(X)
+        decided, rows = model.predict(X), model._decision.n_rows
+        lazy_weight = None if weight is None else lazy(weight)
+        model.fit_decoder(X, Y, "threshold", None)
+        model.fit_decoder(lazy(scores), lazy(y), decoder, calibrator, lazy_weight)
+        np.testing.assert_allclose(model.predict_proba(X), expected, rtol=1e-9)
+        np.testing.assert_array_equal(model.predict(X), decided)
+        assert model._decision.n_rows == rows
+    with pytest.raises(ValueError, match=r"labels \[3\] have fewer .*min_positives=0"):
+        params = calibrator.get_params() | {"min_positives": 5}
+        model.fit_decoder(lazy(X), lazy(Y), decoder, type(calibrator)(**params))
+
+
 def test_forms_of_rows(nothing_fits, monkeypatch):
     names = list("abcd")
     frame = pd.DataFrame(X, columns=names)
@@ -146,7 +170,7 @@ def test_forms_of_rows(nothing_fits, monkeypatch):
 
 
 def test_a_failed_fit_changes_nothing(model, nothing_fits, monkeypatch):
-    before = model.fit_decoder(X, Y, "global_threshold").decoder_
+    before = model.fit_decoder(X, Y, "global_threshold", None).decoder_
     bad = Y.copy()
     bad[170] = 3
     with pytest.raises(ValueError, match="y must hold 0 and 1"):
@@ -166,7 +190,11 @@ def test_a_failed_fit_changes_nothing(model, nothing_fits, monkeypatch):
     monkeypatch.setattr(partitions, "MOST_GATHERED", 2 * N - 1)
     with pytest.raises(ValueError, match="of 400 rows are 8e[+]02 numbers"):
         model.fit_decoder(lazy(X), lazy(Y), "per_label_threshold")
-    for decoder, calibration in (("cardinality", None), ("global_threshold", "beta")):
+    for decoder, calibration in (
+        ("cardinality", None),
+        ("global_threshold", "temperature"),
+        ("risk_control", "sigmoid"),
+    ):
         with pytest.raises(ValueError, match="of 400 rows are 3.6e[+]03 numbers"):
             model.fit_decoder(lazy(X), lazy(Y), decoder, calibration)
     macro = GlobalThreshold(average="macro")
