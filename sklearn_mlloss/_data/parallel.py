@@ -22,7 +22,7 @@ except ImportError:  # joblib before 1.6 has it within
 
 from .messages import once_each, warned
 
-__all__ = ["call_in_parallel"]
+__all__ = ["ByValue", "call_in_parallel"]
 
 # A call that kills its workers must not be repeated for ever.
 N_TRIES = 3
@@ -118,8 +118,8 @@ def _scattered(tables: list[Any], backend: Any, again: bool) -> Iterator[None]:
         backend.data_futures.update(before)
 
 
-class _Result:
-    """A result that another process returns with functions and classes of the script by value.
+class ByValue:
+    """A value that goes to another process with functions and classes of the script by value.
 
     pickle would look for them by name in a worker that has never run the script.
     """
@@ -151,13 +151,13 @@ class _Pickler(cloudpickle.Pickler):
 
 def _call(
     number: int, function: Callable, before: list[str], /, *arguments: Any, **common: Any
-) -> tuple[int, _Result]:
+) -> tuple[int, ByValue]:
     with once_each(before):
-        return number, _Result(function(*arguments, **common))
+        return number, ByValue(function(*arguments, **common))
 
 
-def _load(pickled: bytes) -> _Result:
-    return _Result(cloudpickle.loads(pickled))
+def _load(pickled: bytes) -> ByValue:
+    return ByValue(cloudpickle.loads(pickled))
 
 
 def _find(name: str, code: CodeType | None, pickled: bytes) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import pickle
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, distributed
 
+from ..._data.parallel import ByValue
 from ...losses import Criterion, Loss
 from ..batches import Batches, Table
 from ..divergence import Diverged
@@ -141,10 +143,14 @@ class Ranks:
 
     def first(self, value: Any) -> Any:
         """Return the value of the first rank."""
-        values = [value]
+
+        def pickled() -> bytes:
+            return pickle.dumps(ByValue(value)) if self.rank == 0 else b""
+
+        values = [self.together(pickled)]
         with self._exchange():
             distributed.broadcast_object_list(values, src=0)
-        return values[0]
+        return pickle.loads(values[0]).value
 
     def agree(self, error: Exception | None) -> None:
         """Raise the error, or one if another rank has an error: none waits for a rank that ended.

@@ -78,7 +78,7 @@ class Scaled(torch.nn.Module):
 # Trained by autograd: losses, and other parameters.
 GROUPS = {"optimizer__param_groups": [("layers.0.*", {"lr": 0.1})]}
 UNFUSED = {
-    "module": ("bce", {"module": Network}),
+    "module": ("bce", {"module": lambda n_features, n_outputs: Network(n_features, n_outputs)}),
     "groups": ("bce", {"net_params": GROUPS}),
     "own parameter": (FunctionLoss(Scaled()), {}),
 }
