@@ -187,7 +187,7 @@ def test_what_does_not_fit_is_not_gathered(models, monkeypatch):
     rows = da.from_array(X)[da.from_array(X[:, 0] >= 0)]  # of a number that is not known
     with pytest.raises(ValueError, match="of 60 rows"):
         models["net"].fit_decoder(
-            rows, da.from_array(Y)[da.from_array(X[:, 0] >= 0)], calibration="beta"
+            rows, da.from_array(Y)[da.from_array(X[:, 0] >= 0)], calibration="temperature"
         )
 
 
