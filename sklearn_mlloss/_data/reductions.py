@@ -158,13 +158,18 @@ def _by_partition(function: Callable[..., Sums], values: Sequence[Any]) -> list[
 
 def _call(function: Callable[..., Sums], where: str, *rows: Any) -> Sums | None:
     weight = rows[-1]
-    if not any(_num_samples(part) for part in rows if part is not None):
-        return None
-    if weight is not None and _num_samples(weight) and not np.asarray(weight).any():
+    sizes = [_num_samples(part) for part in rows if part is not None]
+    if len(set(sizes)) > 1:
+        raise ValueError(
+            f"labels, predictions and sample_weight must have as many rows in each partition, got "
+            f"{sizes} in {where}: give arrays of known chunks on both sides, or DataFrames that "
+            "were partitioned together"
+        )
+    if not sizes[0] or weight is not None and not np.asarray(weight).any():
         return None
     try:
         return function(*rows)
-    except Exception as error:  # the caller's, and of metrics
+    except Exception as error:  # each function fails in its own way
         error.add_note(f"This happened in {where}.")
         raise
 

@@ -88,8 +88,6 @@ class ScoredRows:
         def prepare(scores: Any, y: Any, sample_weight: Any) -> Arrays:
             Y, weight = targets_and_weight(y, sample_weight)
             scores = check_scores(scores[:, : targets.n_labels_])
-            if len(scores) != len(Y):
-                raise ValueError(f"X and y must have as many rows, got {len(scores)} and {len(Y)}")
             rows = counting_rows(Y, weight)
             by_row = None if weight is None else row_weight(weight / mean, Y)
             by_row = np.ones(len(Y)) if by_row is None else by_row
