@@ -186,9 +186,9 @@ class Decision:
     def by_partition(self) -> bool:
         """Whether it can be fitted on rows that are not in memory, see `fit_partitions`."""
         calibrates = self.calibrator is None or (
-            self.calibrator._by_partition and not self.decoder.untouched_rows
+            _is_by_partition(self.calibrator) and not self.decoder.untouched_rows
         )
-        return calibrates and (self.decoder._by_partition or not self.decoder.requires_fit)
+        return calibrates and (_is_by_partition(self.decoder) or not self.decoder.requires_fit)
 
     def fit_partitions(self, rows: ScoredRows) -> Self:
         """Fit the calibrator, if there is one, and the decoder on rows that are not in memory."""
@@ -225,6 +225,12 @@ class Decision:
                 f"{self.n_rows['decoder']} rows that the decoder was fitted on, and use a common "
                 f"threshold: use {advice}"
             )
+
+
+def _is_by_partition(part: Decoder | Calibrator) -> bool:
+    """Return whether it can be fitted on partitions: custom classes know nothing of `_fit_rows`."""
+    fit = type(part)._fit
+    return part._by_partition and fit.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def make_decision(

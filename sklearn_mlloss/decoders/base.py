@@ -185,6 +185,8 @@ class Decoder(VersionedEstimator, ABC):
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
     ) -> None:
         """Fit the rule; `Y` is float64 with NaN, weights are positive. Default: nothing."""
+        if self._by_partition:
+            self._fit_rows(ScoredRows.in_memory(scores, Y, sample_weight))
 
     def _fit_rows(self, rows: ScoredRows) -> None:
         """Fit the rule on rows in memory or in partitions."""

@@ -62,11 +62,6 @@ class ProportionCut(Decoder):
     requires_fit = True
     _by_partition = True
 
-    def _fit(
-        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
-    ) -> None:
-        self._fit_rows(ScoredRows.in_memory(scores, Y, sample_weight))
-
     def _fit_rows(self, rows: ScoredRows) -> None:
         (observed,) = rows.sums(_observed_labels)
         self.fallback_labels_ = np.flatnonzero(~observed)
@@ -201,11 +196,6 @@ class RiskControl(Decoder):
     requires_fit = True
     untouched_rows = True
     _by_partition = True
-
-    def _fit(
-        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
-    ) -> None:
-        self._fit_rows(ScoredRows.in_memory(scores, Y, sample_weight))
 
     def _fit_rows(self, rows: ScoredRows) -> None:
         n, n_positives = rows.sums(_count_rows)

@@ -179,7 +179,7 @@ class GlobalThreshold(Decoder):
         self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
     ) -> None:
         if self._by_partition:
-            self._fit_rows(ScoredRows.in_memory(scores, Y, sample_weight))
+            super()._fit(scores, Y, sample_weight, count)
             return
         if callable(self.metric):
             thresholds, values = _callable_values(self.metric, scores, Y, sample_weight)
@@ -304,11 +304,6 @@ class PerLabelThreshold(Decoder):
     learned = ("thresholds_",)
     requires_fit = True
     _by_partition = True
-
-    def _fit(
-        self, scores: np.ndarray, Y: np.ndarray, sample_weight: np.ndarray, count: np.ndarray | None
-    ) -> None:
-        self._fit_rows(ScoredRows.in_memory(scores, Y, sample_weight))
 
     def _fit_rows(self, rows: ScoredRows) -> None:
         positives, has_negative = rows.sums(_count_labels)

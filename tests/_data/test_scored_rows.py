@@ -48,6 +48,13 @@ class Echo(ClassifierMixin, BaseEstimator):
         return np.asarray(X)
 
 
+class Constant(PerLabelThreshold):
+    """A custom decoder, of which the fit on partitions knows nothing."""
+
+    def _fit(self, scores, Y, sample_weight, count):
+        self.thresholds_ = np.full(Y.shape[1], 0.5)
+
+
 class Shards(RowSource):
     """Rows of a source, in blocks of which one has none and one has weights of 0."""
 
@@ -192,6 +199,7 @@ def test_a_failed_fit_changes_nothing(model, nothing_fits, monkeypatch):
         model.fit_decoder(lazy(X), lazy(Y), "per_label_threshold")
     for decoder, calibration in (
         ("cardinality", None),
+        (Constant(), None),
         ("global_threshold", "temperature"),
         ("risk_control", "sigmoid"),
     ):
