@@ -1,7 +1,9 @@
 """The search in other processes: with loky, and on a cluster of dask, with a worker that dies."""
 
 import os
+import pickle
 import signal
+import sys
 import threading
 import time
 
@@ -9,6 +11,7 @@ import joblib
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
@@ -200,6 +203,19 @@ def test_workers_stop_when_the_client_is_interrupted(client, tmp_path, epochs_be
     if not epochs_begun:  # they do not end the pass over all rows
         assert len(list(tmp_path.iterdir())) < 40
     assert len(client.scheduler_info()["workers"]) == 2
+
+
+def test_workers_return_functions_of_the_script(client, monkeypatch):
+    def linear(n_features, n_outputs):
+        return torch.nn.Linear(n_features, n_outputs)
+
+    linear.__module__, linear.__qualname__ = "__main__", "linear"
+    monkeypatch.setattr(sys.modules["__main__"], "linear", linear, raising=False)
+    da = pytest.importorskip("dask.array")
+    rows = [da.from_array(part, chunks=(len(X) // 3, -1)) for part in (X, Y)]
+    model = MultiLabelNetClassifier(module=linear, max_epochs=1, device="cpu", random_state=0)
+    model.set_params(streaming=Streaming(distributed="dask")).fit(*rows)
+    assert pickle.loads(pickle.dumps(model)).predict_proba(X).shape == Y.shape
 
 
 def test_warnings_and_progress_of_workers_reach_the_client(client, capsys):

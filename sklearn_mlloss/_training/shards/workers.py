@@ -16,6 +16,7 @@ from torch import distributed
 
 from ..._data.interrupts import Interrupt
 from ..._data.messages import warn_user
+from ..._data.parallel import ByValue
 from ..device import torch_defaults
 from .ranks import join
 
@@ -85,7 +86,7 @@ def _run(client: Any, workers: list[str], model: Any, *data: Any) -> dict[str, A
         # The first error, not that of the first rank: others may wait for a rank that is gone.
         for future in as_completed(futures):
             future.result()
-        results = [future.result() for future in futures]
+        results = [future.result().value for future in futures]
     finally:
         client.cancel(futures)
         client.unsubscribe_topic(topic)
@@ -114,10 +115,11 @@ class _Lines(io.TextIOBase):
         return len(text)
 
 
-def _fit_rank(
-    model: Any, data: tuple, rank: int, size: int, address: str, topic: str
-) -> tuple[dict[str, Any], list[tuple[type[Warning], str]]]:
-    """Train as one of the ranks; return the fitted attributes on the first one, and warnings."""
+def _fit_rank(model: Any, data: tuple, rank: int, size: int, address: str, topic: str) -> ByValue:
+    """Train as one of the ranks; return the fitted attributes on the first one, and warnings.
+
+    These are categories and messages.
+    """
     import dask
 
     from .fit import fit_by_shards, fitted_attributes
@@ -137,7 +139,7 @@ def _fit_rank(
     finally:
         distributed.destroy_process_group()
     warned = [(one.category, str(one.message)) for one in given or ()]
-    return fitted_attributes(model) if rank == 0 else {}, warned
+    return ByValue((fitted_attributes(model) if rank == 0 else {}, warned))
 
 
 class _Cancellation(Interrupt):
