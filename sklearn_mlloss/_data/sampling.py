@@ -12,6 +12,8 @@ __all__ = ["RowSample", "join", "take"]
 
 # Rows that are collected at least before some are dropped again.
 SLACK = 2**12
+# Parts that are kept at the most: one of few rows and many columns takes more than its rows.
+MOST_PARTS = 2**8
 
 
 class RowSample:
@@ -39,31 +41,32 @@ class RowSample:
         *parts : X, y, and weights or None
         """
         chosen = np.flatnonzero(numbers < self.limit)
+        if not len(chosen):
+            return
         rows = [None if part is None else take(part, chosen) for part in parts]
         self.parts.append((numbers[chosen], places[chosen], *rows))
         self.n += len(chosen)
-        if self.n > self.size + max(self.size // 4, SLACK):
+        if self.n > self.size + max(self.size // 4, SLACK) or len(self.parts) > MOST_PARTS:
             self.prune()
 
     def prune(self) -> None:
-        """Drop all rows but those in the sample so far."""
+        """Drop all rows but those in the sample so far, and join them."""
         numbers = np.concatenate([part[0] for part in self.parts])
         if len(numbers) > self.size:
             self.limit = np.partition(numbers, self.size)[self.size]
-        kept, self.parts = self.parts, []
-        self.n = 0
-        for part in kept:
+        parts = []
+        for part in self.parts:
             chosen = np.flatnonzero(part[0] < self.limit)
-            self.parts.append(tuple(None if p is None else take(p, chosen) for p in part))
-            self.n += len(chosen)
+            if len(chosen):
+                parts.append([None if p is None else take(p, chosen) for p in part])
+        self.parts = [tuple(join(list(column)) for column in zip(*parts, strict=True))]
+        self.n = len(self.parts[0][0])
 
     def joined(self) -> tuple[Any, ...]:
         """Return places, X, y and weights of the sample in the order of the places."""
         self.prune()
-        parts = [part for part in self.parts if len(part[0])]
-        places = np.concatenate([part[1] for part in parts])
+        _, places, *columns = self.parts[0]
         order = np.lexsort(places.T[::-1])
-        columns = [join([part[k] for part in parts]) for k in (2, 3, 4)]
         return places[order], *(None if c is None else take(c, order) for c in columns)
 
 

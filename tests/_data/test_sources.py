@@ -16,7 +16,7 @@ from sklearn_mlloss import (
     SoftVotingClassifier,
 )
 from sklearn_mlloss._data import partitions
-from sklearn_mlloss._data.sampling import join
+from sklearn_mlloss._data.sampling import MOST_PARTS, RowSample, join
 from sklearn_mlloss.streaming import RowSource, Streaming
 
 X, Y = make_multilabel_classification(90, 5, n_classes=3, random_state=0)
@@ -87,6 +87,18 @@ def test_a_sample_of_more_rows_than_there_are_has_all_of_them():
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame(X).assign(kind=pd.Categorical(["a", "b", "c"] * 30))
     pd.testing.assert_frame_equal(Shards(frame, pd.DataFrame(Y)).sample(90)[0], frame)
+
+
+def test_a_sample_holds_no_more_parts_the_more_blocks_there_are():
+    draw, all_rows = np.random.default_rng(0), np.arange(3000)
+    numbers, sample = draw.random(3000), RowSample(500)
+    for row in all_rows:
+        place = np.array([[0, row]])
+        sample.add(numbers[[row]], place, np.array([[row]]), np.array([[1]]), None)
+        assert len(sample.parts) <= MOST_PARTS
+    places, X, _, _ = sample.joined()
+    np.testing.assert_array_equal(X[:, 0], np.sort(np.argsort(numbers)[:500]))
+    np.testing.assert_array_equal(places[:, 1], X[:, 0])
 
 
 def test_bad_samples_are_refused():
