@@ -95,16 +95,31 @@ class Checkpoint:
         path = self._path(name)
         part = path.with_suffix(".part")
         try:
-            torch.save({"key": self.key, "content": content}, part)
+            # torch hides why it cannot write to a path.
+            with part.open("wb") as file:
+                torch.save({"key": self.key, "content": content}, file)
         except Exception as error:  # each class fails in its own way
             part.unlink(missing_ok=True)
-            reason = str(error)[:LONGEST] or type(error).__name__
-            raise ValueError(
-                f"checkpoint={describe(str(self.folder))} saves the state of the training, which "
-                f"cannot be pickled: {reason}. Define functions and classes in a module, or set "
-                "checkpoint=None"
-            ) from error
+            raise self._not_saved(error) from error
         os.replace(part, path)
+
+    def _not_saved(self, error: Exception) -> Exception:
+        """Return the error of a state that cannot be written, or cannot be pickled."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, OSError):
+                return OSError(
+                    cause.errno,
+                    f"checkpoint={describe(str(self.folder))}: the state of the training cannot be "
+                    f"written: {cause}. The next fit continues from the last state that was saved",
+                )
+            cause = cause.__cause__ or cause.__context__
+        reason = str(error)[:LONGEST] or type(error).__name__
+        return ValueError(
+            f"checkpoint={describe(str(self.folder))} saves the state of the training, which "
+            f"cannot be pickled: {reason}. Define functions and classes in a module, or set "
+            "checkpoint=None"
+        )
 
     def _remove(self) -> None:
         for name in self.names:

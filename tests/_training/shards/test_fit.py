@@ -170,6 +170,16 @@ def test_checkpoints_need_a_folder_before_anything_is_read(tmp_path):
             net(streaming=settings).fit(Shards(X, Y, fails_after=1))
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_checkpoints_say_that_the_disk_is_full(tmp_path):
+    model = net(streaming=small(checkpoint=str(tmp_path / "state")))
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "state.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"checkpoint=.*state'.* cannot be written: .*No space left"):
+        model.fit(X, Y)
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["start.pt"]
+
+
 def test_checkpoints_know_arrays_by_rows_from_all_over(tmp_path):
     interrupted = net(streaming=small(checkpoint=str(tmp_path), steps_per_checkpoint=1))
     interrupted.set_params(monitor=stop_training)
