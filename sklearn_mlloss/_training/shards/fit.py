@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import numbers
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -188,7 +189,11 @@ def _key_of(estimator: Any, settings: Streaming, source: RowSource, ranks: Ranks
         # Other arrays or columns may have the same shards.
         rows = next(blocks_of(source, rank), None) if source.shards() else None
         known = type(source).__name__, source.fingerprint(), size, rows
-        return hash_code([*_params_of(estimator, settings), *known])
+        params, others = _params_of(estimator, settings)
+        # Each fit changes a generator, and the seeds that it gave are in the checkpoint.
+        if not isinstance(params["random_state"], numbers.Integral):
+            del params["random_state"]
+        return hash_code([params, others, *known])
 
     return key() if ranks is None else ranks.together(key)
 

@@ -170,6 +170,16 @@ def test_checkpoints_need_a_folder_before_anything_is_read(tmp_path):
             net(streaming=settings).fit(Shards(X, Y, fails_after=1))
 
 
+def test_a_generator_as_random_state_goes_on_from_a_checkpoint(tmp_path):
+    expected = net(streaming=small(), random_state=np.random.RandomState(0)).fit(Shards(X, Y))
+    saved = {"streaming": small(checkpoint=str(tmp_path / "state"))}
+    interrupted = net(**saved, random_state=np.random.RandomState(0))
+    with pytest.raises(OSError, match="the disk is gone"):
+        interrupted.fit(Shards(X, Y, fails_after=30))
+    interrupted.fit(Shards(X, Y))
+    np.testing.assert_array_equal(interrupted.predict_proba(X), expected.predict_proba(X))
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
 def test_checkpoints_say_that_the_disk_is_full(tmp_path):
     model = net(streaming=small(checkpoint=str(tmp_path / "state")))
