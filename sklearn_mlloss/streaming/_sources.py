@@ -118,33 +118,33 @@ class ParquetRows(RowSource):
         twice = sorted({name for name in self.columns if self.columns.count(name) > 1})
         if twice:
             raise ValueError(f"features, labels and weight must be different columns, got {twice}")
-        for file in files:
-            self._check(file, files[0])
-        self._row_bytes = sum(_n_bytes(first.field(name).type) for name in self.columns)
+        self._types: dict[str, Any] = {}
+        self._check(files)
+        self._row_bytes = sum(_n_bytes(self._types[name]) for name in self.columns)
         self._groups = [group for file in files for group in file.split_by_row_group()]
 
-    def _check(self, file: Any, first: Any) -> None:
-        """Raise unless a file has all columns, in the types of the first one."""
-        from pyarrow import types
+    def _check(self, files: Sequence[Any]) -> None:
+        """Raise unless all files have all columns, in the same types, which are set.
 
-        def kind(schema: Any, name: str) -> str:
-            of = schema.field(name).type
-            of = of.value_type if types.is_dictionary(of) else of
-            numbers = (types.is_integer, types.is_floating, types.is_boolean, types.is_null)
-            return "numbers" if any(is_kind(of) for is_kind in numbers) else str(of)
-
-        schema = file.physical_schema
-        for name in self.columns:
-            if name not in schema.names:
-                raise ValueError(
-                    f"{file.path} has no column {name!r}{did_you_mean(name, schema.names)}"
-                )
-            here, there = (kind(part, name) for part in (schema, first.physical_schema))
-            if here != there:
-                raise ValueError(
-                    f"column {name!r} holds {here} in {file.path} and {there} in {first.path}: "
-                    "write all files with the same types"
-                )
+        A column that is missing in all rows of a file may have no type there.
+        """
+        first: dict[str, str] = {}
+        for file in files:
+            schema = file.physical_schema
+            for name in self.columns:
+                if name not in schema.names:
+                    raise ValueError(
+                        f"{file.path} has no column {name!r}{did_you_mean(name, schema.names)}"
+                    )
+                of = schema.field(name).type
+                if name not in first or _is_null(self._types[name]):
+                    self._types[name], first[name] = of, file.path
+                here, there = _kind(of), _kind(self._types[name])
+                if here != there and not _is_null(of):
+                    raise ValueError(
+                        f"column {name!r} holds {here} in {file.path} and {there} in "
+                        f"{first[name]}: write all files with the same types"
+                    )
 
     def shards(self) -> list[str]:
         """Return the file and the number of each row group."""
@@ -203,8 +203,20 @@ class ParquetRows(RowSource):
         ]
         return Table.from_arrays(columns, self.columns).to_batches(BLOCK_ROWS)
 
+    def _typed(self, batch: Any) -> Any:
+        """Return a batch whose columns without a type have that of other files."""
+        from pyarrow import nulls
+
+        for place, (name, of) in enumerate(
+            zip(batch.schema.names, batch.schema.types, strict=True)
+        ):
+            if _is_null(of) and not _is_null(self._types[name]):
+                batch = batch.set_column(place, name, nulls(len(batch), self._types[name]))
+        return batch
+
     def _blocks(self, batches: Iterable[Any]) -> Iterator[Block]:
         for batch in batches:
+            batch = self._typed(batch)
             weight = None if self.weight is None else batch[self.weight].to_pandas().to_numpy()
             # Columns of an index stay columns.
             X, y = (
@@ -212,6 +224,25 @@ class ParquetRows(RowSource):
                 for names in (self.features, self.labels)
             )
             yield X, y, weight
+
+
+def _kind(of: Any) -> str:
+    """Return in words which values of a type of Arrow are read alike."""
+    from pyarrow import types
+
+    of = of.value_type if types.is_dictionary(of) else of
+    numbers = types.is_integer, types.is_floating, types.is_boolean
+    strings = types.is_string, types.is_large_string
+    for kind, kinds in (("numbers", numbers), ("strings", strings)):
+        if any(is_kind(of) for is_kind in kinds):
+            return kind
+    return str(of)
+
+
+def _is_null(of: Any) -> bool:
+    from pyarrow import types
+
+    return types.is_null(of)
 
 
 def _n_bytes(of: Any) -> float:

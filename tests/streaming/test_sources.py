@@ -86,7 +86,7 @@ def test_columns_are_checked_before_anything_is_read(folder):
     with pytest.raises(ValueError, match="part5.parquet has no column 'green'"):
         ParquetRows(folder, NAMES)
     write(folder, "part5.parquet", slice(9), lambda frame: frame.assign(a="text"))
-    with pytest.raises(ValueError, match="column 'a' holds .*string in .*part5.* and numbers in"):
+    with pytest.raises(ValueError, match="column 'a' holds strings in .*part5.* and numbers in"):
         ParquetRows(folder, NAMES)
     assert ParquetRows(folder, NAMES, features=["b"]).features == ["b"]
 
@@ -99,6 +99,19 @@ def test_numbers_of_other_types_are_read_and_bad_ones_named(folder):
     write(folder, "part6.parquet", slice(50), lambda frame: frame.assign(c=bad))
     with pytest.raises(ValueError, match="part6.parquet, row group 0, row 7, X column 'c'"):
         net().fit(ParquetRows(folder, NAMES))
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "part5.parquet"])  # before and after the others
+def test_a_column_may_lack_a_type_in_files_that_miss_all_its_values(folder, name):
+    nothing = {"kind": None, "b": None, "red": None}
+    write(folder, name, slice(50), lambda frame: frame.assign(**nothing))
+    write(folder, "part6.parquet", slice(50), lambda f: f.assign(kind=f["kind"].astype(str)))
+    rows = ParquetRows(folder, NAMES)
+    fitted = net(max_epochs=1).fit(rows)
+    assert fitted.categories_[0].tolist() == ["k0", "k1", "k2", "k3"]
+    sampled, labels, _ = rows.sample(500)
+    for column in (sampled["kind"], sampled["b"], labels["red"]):
+        assert column.isna().sum() == 50
 
 
 def test_the_index_of_a_dataframe_is_no_feature(tmp_path):
