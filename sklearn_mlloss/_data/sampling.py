@@ -85,6 +85,9 @@ def join(parts: list[Any]) -> Any:
         )
     if isinstance(parts[0], list):
         return list(chain.from_iterable(parts))
+    if len({(sp.issparse(part), hasattr(part, "iloc")) for part in parts}) > 1:
+        kinds = sorted({type(part).__name__ for part in parts})
+        raise ValueError(f"all blocks of rows must be of one type, got {' and '.join(kinds)}")
     if sp.issparse(parts[0]):
         return sp.vstack(parts, format="csr")
     if type(parts[0]).__module__.startswith("polars"):

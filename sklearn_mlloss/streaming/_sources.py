@@ -9,13 +9,15 @@ from typing import Any, NoReturn
 
 import joblib
 import numpy as np
+import scipy.sparse as sp
 
 from .._data.containers import NO_ARRAYS, advise, has_rows, is_data_loader, type_of
 from .._data.messages import describe, did_you_mean
 from .._data.partitions import is_partitioned
 from .._data.sampling import join, take
 from .._data.sources import Block, RowSource, check_alone
-from .._data.tables import as_frame
+from .._data.tables import as_frame, as_table
+from .._sklearn import _num_samples
 
 __all__ = ["ParquetRows", "make_source"]
 
@@ -257,7 +259,8 @@ class ArrayRows(RowSource):
     """Rows of arrays, memory maps or tables, of which only some are read at a time."""
 
     def __init__(self, X: Any, y: Any, weight: Any):
-        sizes = {name: np.shape(each)[0] for name, each in _named(X, y, weight)}
+        X, y = _sliced(X), _sliced(y)
+        sizes = {name: _num_samples(each) for name, each in _named(X, y, weight)}
         if len(set(sizes.values())) > 1:
             raise ValueError(f"X, y and sample_weight must have as many rows, got {sizes}")
         self.parts, self.n_rows = (X, y, weight), sizes["X"]
@@ -316,6 +319,7 @@ class DaskRows(RowSource):
         import dask
 
         X, y, weight = dask.compute(*(None if p is None else p[shard] for p in self.parts))
+        X, y = _sliced(X), _sliced(y)
         sizes = {name: part.shape[0] for name, part in _named(X, y, weight)}
         if len(set(sizes.values())) > 1:
             raise ValueError(
@@ -345,7 +349,10 @@ class BatchRows(RowSource):
                     f"X must yield tuples (X, y) or (X, y, sample_weight), got {describe(batch)}"
                 )
             X, y, weight = (*batch, None)[:3]
-            sizes = {name: np.shape(each)[0] for name, each in _named(X, y, weight)}
+            X, y = (as_table(part, name) if isinstance(part, list) else part
+                    for name, part in (("X", X), ("y", y)))  # fmt: skip
+            X, y = _sliced(X), _sliced(y)
+            sizes = {name: _num_samples(each) for name, each in _named(X, y, weight)}
             if len(set(sizes.values())) > 1:
                 raise ValueError(
                     f"the parts of each batch of X must have as many rows, got {sizes}"
@@ -375,7 +382,8 @@ def make_source(X: Any, y: Any, sample_weight: Any) -> RowSource:
         check_alone(X, y, sample_weight)
         return X
     of_dask = any(is_partitioned(part) for part in (X, y, sample_weight))
-    if of_dask or has_rows(X) and hasattr(type(X), "shape"):
+    of_arrays = sp.issparse(X) or has_rows(X) and hasattr(type(X), "shape")
+    if of_dask or of_arrays:
         if y is None:
             raise ValueError("this estimator requires y to be passed, but the target y is None")
         return DaskRows(X, y, sample_weight) if of_dask else ArrayRows(X, y, sample_weight)
@@ -393,6 +401,11 @@ def make_source(X: Any, y: Any, sample_weight: Any) -> RowSource:
 def _named(X: Any, y: Any, weight: Any) -> list[tuple[str, Any]]:
     parts = (("X", X), ("y", y), ("sample_weight", weight))
     return [(name, part) for name, part in parts if part is not None]
+
+
+def _sliced(part: Any) -> Any:
+    """Return a sparse matrix of another format as CSR, of which rows are read fast, or at all."""
+    return part.tocsr() if sp.issparse(part) and part.format != "csr" else part
 
 
 def _split(part: Any, X: Any, known: bool) -> list[Any]:

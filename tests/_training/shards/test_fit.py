@@ -248,6 +248,9 @@ def test_arrays_memory_maps_sparse_rows_and_batches_are_read_alike(tmp_path, mon
     np.testing.assert_array_equal(net(streaming=small()).fit(X_map, Y).predict_proba(X), expected)
     sparse = net(streaming=small()).fit(sp.csr_array(X), sp.csr_array(Y))
     assert sp.issparse(sparse.predict(X))
+    for convert in (sp.coo_matrix, sp.bsr_matrix, sp.dok_array):
+        fitted = net(streaming=small(), max_epochs=1).fit(convert(X), convert(Y))
+        assert sp.issparse(fitted.predict(X))
     batches = [(X[k : k + 100], Y[k : k + 100]) for k in range(0, 600, 100)]
     fitted = net(streaming=small()).fit(batches)
     assert fitted.net_.n_rows_ == (575, 25)
@@ -301,6 +304,13 @@ def test_parts_of_batches_must_match():
         batches = [(X[:100], Y[:100], *one), (X[100:200], Y[100:200], *other)]
         with pytest.raises(ValueError, match="rows 100 to 199: sample_weight must be given for"):
             net(streaming=small()).fit(batches)
+    lists = [(X[:300].tolist(), Y[:300].tolist()), (X[300:].tolist(), Y[300:].tolist())]
+    assert net(streaming=small(), max_epochs=1).fit(lists).n_features_in_ == X.shape[1]
+    kinds = [(X[:100], Y[:100]), (sp.csr_array(X[100:]), Y[100:])]
+    with pytest.raises(ValueError, match="of one type, got csr_array and ndarray"):
+        net(streaming=small()).fit(kinds)
+    with pytest.raises(ValueError, match="y looks like a list of label sets"):
+        net(streaming=small()).fit(X, [["red"], ["red", "blue"]] * 300)
     pd = pytest.importorskip("pandas")
     with pytest.warns(UserWarning, match="y has the index of X in another order"):
         net(streaming=small()).fit(pd.DataFrame(X), pd.DataFrame(Y)[::-1])
