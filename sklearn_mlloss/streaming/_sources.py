@@ -298,6 +298,9 @@ class DaskRows(RowSource):
         known = all(hasattr(type(part), "chunks") for _, part in named) and not any(
             np.isnan(part.shape[0]) for _, part in named
         )
+        rows = {name: part.shape[0] for name, part in named}
+        if known and len(set(rows.values())) > 1:
+            raise ValueError(f"X, y and sample_weight must have as many rows, got {rows}")
         self.sizes = str([getattr(part, "chunks", None) or part.divisions for _, part in named])
         self.parts = [None if part is None else _split(part, X, known) for part in (X, y, weight)]
         numbers = {len(part) for part in self.parts if part is not None}

@@ -214,6 +214,8 @@ def test_collections_of_dask_are_read_by_partition():
     assert fitted.predict_frame(dd.from_pandas(TABLE, npartitions=2)).compute().shape == (400, 6)
     with pytest.raises(ValueError, match="must all be collections of dask, got y of type ndarray"):
         net().fit(arrays[0], Y)
+    with pytest.raises(ValueError, match="as many rows, got {'X': 400, 'y': 399}"):
+        net().fit(arrays[0], arrays[1][:399])
     with pytest.raises(ValueError, match="the target y is None"):
         net().fit(arrays[0])
     with pytest.raises(ValueError, match=r"must have as many partitions, got \[2, 3\]"):
