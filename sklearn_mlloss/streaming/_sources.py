@@ -17,7 +17,6 @@ from .._data.partitions import is_partitioned
 from .._data.sampling import join, take
 from .._data.sources import Block, RowSource, check_alone
 from .._data.tables import as_frame, as_table
-from .._sklearn import _num_samples
 
 __all__ = ["ParquetRows", "make_source"]
 
@@ -260,7 +259,7 @@ class ArrayRows(RowSource):
 
     def __init__(self, X: Any, y: Any, weight: Any):
         X, y = _sliced(X), _sliced(y)
-        sizes = {name: _num_samples(each) for name, each in _named(X, y, weight)}
+        sizes = {name: _n_rows(each) for name, each in _named(X, y, weight)}
         if len(set(sizes.values())) > 1:
             raise ValueError(f"X, y and sample_weight must have as many rows, got {sizes}")
         self.parts, self.n_rows = (X, y, weight), sizes["X"]
@@ -355,7 +354,7 @@ class BatchRows(RowSource):
             X, y = (as_table(part, name) if isinstance(part, list) else part
                     for name, part in (("X", X), ("y", y)))  # fmt: skip
             X, y = _sliced(X), _sliced(y)
-            sizes = {name: _num_samples(each) for name, each in _named(X, y, weight)}
+            sizes = {name: _n_rows(each) for name, each in _named(X, y, weight)}
             if len(set(sizes.values())) > 1:
                 raise ValueError(
                     f"the parts of each batch of X must have as many rows, got {sizes}"
@@ -404,6 +403,11 @@ def make_source(X: Any, y: Any, sample_weight: Any) -> RowSource:
 def _named(X: Any, y: Any, weight: Any) -> list[tuple[str, Any]]:
     parts = (("X", X), ("y", y), ("sample_weight", weight))
     return [(name, part) for name, part in parts if part is not None]
+
+
+def _n_rows(part: Any) -> int:
+    """Return the number of rows, also of a list of label sets."""
+    return len(part) if isinstance(part, list) else int(np.shape(part)[0])
 
 
 def _sliced(part: Any) -> Any:
