@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import count
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -28,6 +29,8 @@ T = TypeVar("T")
 JOINING = timedelta(minutes=5)
 # In which a rank must answer then: one may be reading for longer than the others.
 ANSWER = timedelta(minutes=30)
+# Numbers of the groups that `fit` makes: the same on all ranks.
+GROUPS = count()
 
 
 @contextmanager
@@ -73,7 +76,14 @@ def join(address: str = "env://", rank: int = -1, size: int = -1) -> None:
 
     begin = monotonic()
     try:
-        distributed.init_process_group("gloo", address, JOINING, rank=rank, world_size=size)
+        store, rank, size = next(distributed.rendezvous(address, rank, size, timeout=JOINING))
+        if address == "env://":
+            # The store of torchrun outlives a group, and has the addresses of its processes.
+            restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+            store = distributed.PrefixStore(f"{restarts} {next(GROUPS)}", store)
+        distributed.init_process_group(
+            "gloo", timeout=JOINING, store=store, rank=rank, world_size=size
+        )
     except RuntimeError as error:
         waited = monotonic() - begin
         if waited < JOINING.total_seconds():

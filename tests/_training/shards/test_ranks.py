@@ -157,6 +157,30 @@ def test_a_rank_waits_for_the_others_for_a_bounded_time(rank, monkeypatch):
     assert not torch.distributed.is_initialized()
 
 
+def test_each_group_of_torchrun_has_its_own_addresses(monkeypatch):
+    server = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    names = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
+    names |= {"MASTER_PORT": str(server.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    stores, process = [], ranks_module.count()
+
+    def join(*args, store, **kwargs):
+        stores.append(store)
+        raise RuntimeError("not joined")
+
+    monkeypatch.setattr(torch.distributed, "init_process_group", join)
+    for restarts in 0, 0, 1:  # the last one in another process
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", str(restarts))
+        if restarts:
+            process = ranks_module.count()
+        monkeypatch.setattr(ranks_module, "GROUPS", process)
+        with pytest.raises(RuntimeError, match="not joined"):
+            ranks_module.join()
+        assert not stores[-1].check(["address"])
+        stores[-1].set("address", "of a process that has ended")
+
+
 def test_what_does_not_work_on_several_ranks_is_refused(ranks):
     for found in ranks:
         assert "X has 1 shard(s) for 2 ranks" in str(found["one shard"])
