@@ -15,6 +15,8 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_mlloss import LossDecoderSearchCV, MultiLabelNetClassifier
+from sklearn_mlloss._training.shards import workers
+from sklearn_mlloss._training.shards.ranks import OtherFailed
 from sklearn_mlloss.streaming import RowSource, Streaming
 
 pytestmark = [
@@ -159,8 +161,37 @@ def test_workers_train_one_network_together(client):
     np.testing.assert_allclose(fitted.predict_proba(X), expected.predict_proba(X), atol=1e-9)
     bad = X.copy()
     bad[len(X) - 1, 2] = np.inf
-    with pytest.raises((ValueError, RuntimeError), match="partition 4 of X, row 59, X column 2"):
+    with pytest.raises(ValueError, match="^partition 4 of X, row 59, X column 2"):
         network(settings).fit(da.from_array(bad, chunks=rows[0].chunks), rows[1])
+
+
+def test_the_client_does_not_wait_for_a_worker_that_is_gone(client, monkeypatch):
+    gone = ["tcp://127.0.0.1:1"]
+    monkeypatch.setattr(workers, "PAUSE", 0.1)
+    futures = [client.submit(int, workers=gone, allow_other_workers=False, pure=False)]
+    with pytest.raises(RuntimeError, match="a worker was lost: see its output for the cause"):
+        workers._wait(client, gone, futures)
+
+
+def test_the_error_of_a_rank_is_raised_and_not_that_of_others(client):
+    def fail(error, seconds):
+        time.sleep(seconds)
+        raise error
+
+    errors = OtherFailed("rank 1 failed with TypeError: bad"), TypeError("bad")
+    futures = [client.submit(fail, error, k / 10, pure=False) for k, error in enumerate(errors)]
+    with pytest.raises(TypeError, match="^bad$"):
+        workers._wait(client, list(client.scheduler_info()["workers"]), futures)
+
+
+def test_workers_that_are_threads_of_one_process_are_refused():
+    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    with (
+        distributed.LocalCluster(n_workers=2, processes=False, dashboard_address=None) as cluster,
+        distributed.Client(cluster),
+        pytest.raises(ValueError, match="needs one process per worker"),
+    ):
+        network(Streaming(distributed="dask")).fit([(X, Y)])
 
 
 @pytest.mark.parametrize("epochs_begun", [0, 2])

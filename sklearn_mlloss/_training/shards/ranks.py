@@ -21,7 +21,7 @@ from ...losses import Criterion, Loss
 from ..batches import Batches, Table
 from ..divergence import Diverged
 
-__all__ = ["Ranks", "equal_sizes", "join", "joined_ranks"]
+__all__ = ["OtherFailed", "Ranks", "equal_sizes", "join", "joined_ranks"]
 
 T = TypeVar("T")
 
@@ -31,6 +31,10 @@ JOINING = timedelta(minutes=5)
 ANSWER = timedelta(minutes=30)
 # Numbers of the groups that `fit` makes: the same on all ranks.
 GROUPS = count()
+
+
+class OtherFailed(RuntimeError):
+    """Another rank has failed, which raises the error itself."""
 
 
 @contextmanager
@@ -172,7 +176,7 @@ class Ranks:
             raise error
         for rank, text in enumerate(errors):
             if text is not None:
-                kind = Diverged if text.startswith("Diverged: ") else RuntimeError
+                kind = Diverged if text.startswith("Diverged: ") else OtherFailed
                 raise kind(f"rank {rank} failed with {text}")
 
     def together(self, function: Callable[[], T]) -> T:

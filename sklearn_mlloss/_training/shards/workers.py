@@ -18,7 +18,7 @@ from ..._data.interrupts import Interrupt
 from ..._data.messages import warn_user
 from ..._data.parallel import ByValue
 from ..device import torch_defaults
-from .ranks import join
+from .ranks import OtherFailed, join
 
 __all__ = ["fit_on_workers"]
 
@@ -26,6 +26,8 @@ __all__ = ["fit_on_workers"]
 ATTEMPTS = 3
 # Seconds in which a worker that died must be back.
 PATIENCE = 120
+# Seconds after which the client looks whether all workers are still there.
+PAUSE = 2
 
 
 def fit_on_workers(estimator: Any, X: Any, y: Any, sample_weight: Any) -> dict[str, Any]:
@@ -45,11 +47,17 @@ def fit_on_workers(estimator: Any, X: Any, y: Any, sample_weight: Any) -> dict[s
         raise ValueError(
             "Streaming(distributed='dask') needs a cluster: make a dask.distributed.Client first"
         ) from error
-    n_workers = len(client.scheduler_info(n_workers=-1)["workers"])
+    # Workers that died may not be back yet.
+    n_workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
     model = clone(estimator).set_params(streaming__distributed="torch")
     for attempt in range(ATTEMPTS):
         client.wait_for_workers(n_workers, timeout=PATIENCE)
         workers = sorted(client.scheduler_info(n_workers=-1)["workers"])[:n_workers]
+        if n_workers > 1 and workers[0].startswith("inproc:"):
+            raise ValueError(
+                "Streaming(distributed='dask') needs one process per worker, and these are "
+                "threads of one process: use LocalCluster(processes=True) or distributed=None"
+            )
         try:
             return _run(client, workers, model, X, y, sample_weight)
         except Exception:
@@ -62,15 +70,17 @@ def fit_on_workers(estimator: Any, X: Any, y: Any, sample_weight: Any) -> dict[s
 def _lost_one(client: Any, workers: list[str]) -> bool:
     """Return whether a worker has died; the scheduler may notice that after the other ranks."""
     for _ in range(50):
-        if not set(workers) <= set(client.scheduler_info(n_workers=-1)["workers"]):
+        if not _has_all(client, workers):
             return True
         time.sleep(0.1)
     return False
 
 
-def _run(client: Any, workers: list[str], model: Any, *data: Any) -> dict[str, Any]:
-    from distributed import as_completed
+def _has_all(client: Any, workers: list[str]) -> bool:
+    return set(workers) <= set(client.scheduler_info(n_workers=-1)["workers"])
 
+
+def _run(client: Any, workers: list[str], model: Any, *data: Any) -> dict[str, Any]:
     host = urlsplit(workers[0]).hostname
     port = client.submit(_free_port, host, workers=workers[:1], pure=False).result()
     topic = f"sklearn_mlloss-{uuid4()}"
@@ -83,9 +93,7 @@ def _run(client: Any, workers: list[str], model: Any, *data: Any) -> dict[str, A
         for rank, worker in enumerate(workers)
     ]  # fmt: skip
     try:
-        # The first error, not that of the first rank: others may wait for a rank that is gone.
-        for future in as_completed(futures):
-            future.result()
+        _wait(client, workers, futures)
         results = [future.result().value for future in futures]
     finally:
         client.cancel(futures)
@@ -93,6 +101,31 @@ def _run(client: Any, workers: list[str], model: Any, *data: Any) -> dict[str, A
     for category, message in dict.fromkeys(one for _, given in results for one in given):
         warn_user(message, category)
     return results[0][0]
+
+
+def _wait(client: Any, workers: list[str], futures: list[Any]) -> None:
+    """Return when all ranks have ended; raise the first error that is not of another rank."""
+    from distributed import wait
+
+    of_other, left = None, futures
+    while left:
+        try:
+            done, left = wait(left, timeout=PAUSE, return_when="FIRST_COMPLETED")
+        except TimeoutError:
+            # The task of a worker that is gone waits for it for ever.
+            if _has_all(client, workers):
+                continue
+            raise RuntimeError(
+                "a worker was lost: see its output for the cause, such as too little memory. Call "
+                "fit again; with Streaming(checkpoint=...), it continues from the last checkpoint"
+            ) from of_other
+        for future in done:
+            try:
+                future.result()
+            except OtherFailed as error:
+                of_other = error
+    if of_other is not None:
+        raise of_other
 
 
 def _free_port(host: str) -> int:
