@@ -483,6 +483,11 @@ class LossDecoderSearchCV(CallbackSupportMixin, MetaEstimatorMixin, VersionedEst
         if _routing_enabled():
             params = process_routing(self, "score", **params).scorer["score"]
         scorer = self.scorer_[self.refit] if isinstance(self.scorer_, dict) else self.scorer_
+        if is_partitioned(X) or isinstance(X, RowSource):
+            raise ValueError(
+                f"score of a {type(self).__name__} needs X in memory, got {type(X).__name__}: "
+                "best_estimator_.score computes the accuracy of rows that are not"
+            )
         match_index(X, y=y, **params)
         X, y = as_rows(X), plain_targets(y)
         model, targets = self.best_estimator_, last_step(self.best_estimator_)._targets

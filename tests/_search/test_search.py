@@ -422,6 +422,14 @@ def reference():
     return search().fit(X, Y)
 
 
+def test_the_score_of_rows_beyond_memory_names_what_computes_it(reference):
+    da = pytest.importorskip("dask.array")
+    parts = da.from_array(X, chunks=(20, -1)), da.from_array(Y, chunks=(20, -1))
+    with pytest.raises(ValueError, match=r"needs X in memory, got Array: best_estimator_.score"):
+        reference.score(*parts)
+    assert reference.best_estimator_.score(*parts) == reference.best_estimator_.score(X, Y)
+
+
 @pytest.mark.parametrize("kind", ["frames", "sparse", "lists"])
 def test_kinds_of_input(kind, reference):
     if kind == "frames":
