@@ -15,7 +15,7 @@ __all__ = ["Streaming"]
 
 
 def _check_folder(value: Any, name: str) -> None:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not value:
         remedy = f": give str({name})" if isinstance(value, PathLike) else ""
         raise TypeError(f"{name} must be None or the name of a folder, got {value!r}{remedy}")
 
@@ -48,7 +48,8 @@ class Streaming(BaseEstimator):
     steps_per_check : int, optional
         Steps after which the loss on the held-out rows is computed, rounded to whole buffers. None
         checks once per epoch. A check counts as an epoch in `n_iter_no_change`, `lr_schedule`,
-        `history_` and `n_iter_`, but `max_epochs` counts passes over all rows.
+        `history_`, `n_iter_` and the `start_epoch` of the loss "splc", but `max_epochs` counts
+        passes over all rows.
     checkpoint : str, optional
         A folder in which the state of the training is saved. If it holds the state of the same fit
         (same parameters, same first rows, same `RowSource.fingerprint`), `fit` continues from

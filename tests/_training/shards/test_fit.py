@@ -289,6 +289,8 @@ def test_what_needs_rows_in_memory_is_refused():
         net(streaming=100).fit(X, Y)
     with pytest.raises(TypeError, match=r"checkpoint must be None or.*: give str\(checkpoint\)"):
         net(streaming=small(checkpoint=Path("folder"))).fit(X, Y)
+    with pytest.raises(TypeError, match="checkpoint must be None or the name of a folder, got ''"):
+        net(streaming=small(checkpoint="")).fit(X, Y)
     with pytest.raises(ValueError, match="buffer_rows must be an integer >= 2, got 0"):
         net(streaming=Streaming(buffer_rows=0)).fit(X, Y)
     with pytest.raises(ValueError, match="y comes from X, a Shards: leave it out"):
