@@ -26,6 +26,7 @@ __all__ = [
     "check_gathered",
     "count_rows",
     "fits",
+    "frame_parts",
     "gather_blocks",
     "gathered",
     "is_partitioned",
@@ -129,9 +130,7 @@ def map_partitions(model: Any, method: str, X: Any, empty: Any, count: Any = Non
     sent = dask.delayed(copy.copy(model), name=name, traverse=False)
     more = () if count is None else (_column(count, X),)
     if not is_array:
-        if hasattr(type(empty), "iloc"):
-            empty = empty.set_axis(X._meta.index[:0], axis=0)
-        return X.map_partitions(_predict, sent, method, empty, *more, meta=empty)
+        return _of_frame(X, sent, method, empty)
     X = X.rechunk({1: -1})
     if hasattr(type(empty), "iloc"):
         return _frame(X, sent, method, empty)
@@ -140,6 +139,15 @@ def map_partitions(model: Any, method: str, X: Any, empty: Any, count: Any = Non
         _predict_block, *more, model=sent, method=method, empty=empty,
         meta=empty, dtype=empty.dtype, **shape,
     )  # fmt: skip
+
+
+def frame_parts(frame: Any) -> list[Any]:
+    """Return one delayed object per partition of a DataFrame or a Series of dask.
+
+    Where dask optimises the graph, several partitions of Parquet files become one, and not as many
+    in a collection of a few columns as in one of the others.
+    """
+    return list(frame.simplify().to_delayed(optimize_graph=False))
 
 
 def gathered(*values: Any) -> tuple[Any, ...]:
@@ -283,6 +291,23 @@ def _predict(rows: Any, model: Any, method: str, empty: Any, *more: Any) -> Any:
 
 def _predict_block(rows: Any, *counts: np.ndarray, model: Any, method: str, empty: Any) -> Any:
     return _predict(rows, model, method, empty, *(count[:, 0] for count in counts))
+
+
+def _of_frame(X: Any, model: Any, method: str, empty: Any) -> Any:
+    """Return predictions for a DataFrame, with its partitions."""
+    import dask
+    import dask.array as da
+    import dask.dataframe as dd
+
+    is_frame = hasattr(type(empty), "iloc")
+    empty = empty.set_axis(X._meta.index[:0], axis=0) if is_frame else empty
+    call = dask.delayed(_predict)
+    parts = [call(rows, model, method, empty) for rows in frame_parts(X)]
+    if is_frame:
+        return dd.from_delayed(parts, meta=empty, divisions=X.divisions, verify_meta=False)
+    shape = (np.nan, *empty.shape[1:])
+    arrays = [da.from_delayed(part, shape, meta=empty) for part in parts]
+    return da.concatenate(arrays, allow_unknown_chunksizes=True)
 
 
 def _frame(X: Any, model: Any, method: str, empty: Any) -> Any:

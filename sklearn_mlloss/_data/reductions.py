@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._sklearn import _num_samples, _safe_indexing
-from .partitions import check_gathered, is_partitioned, predict_blocks
+from .partitions import check_gathered, frame_parts, is_partitioned, predict_blocks
 from .sources import RowSource
 from .sparse import as_csr
 
@@ -265,7 +265,7 @@ def _n_partitions(collection: Any) -> int:
 def _parts(collection: Any) -> list[Any]:
     """Return one delayed object per partition."""
     if not hasattr(type(collection), "chunks"):
-        return list(collection.to_delayed())
+        return frame_parts(collection)
     if collection.ndim > 1:
         collection = collection.rechunk(dict.fromkeys(range(1, collection.ndim), -1))
     # Keys stay those of the graph, so that two arrays that depend on the same one compute it once.

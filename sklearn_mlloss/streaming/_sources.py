@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from .._data.containers import NO_ARRAYS, advise, has_rows, is_data_loader, type_of
 from .._data.messages import describe, did_you_mean
-from .._data.partitions import is_partitioned
+from .._data.partitions import frame_parts, is_partitioned
 from .._data.sampling import join, take
 from .._data.sources import Block, RowSource, check_alone
 from .._data.tables import as_frame, as_table
@@ -417,9 +417,10 @@ def _sliced(part: Any) -> Any:
 
 def _split(part: Any, X: Any, known: bool) -> list[Any]:
     """Return the partitions of a collection; arrays of known sizes get the chunks of X."""
-    if hasattr(type(part), "chunks"):
-        rows = X.chunks[0] if known else part.chunks[0]
-        part = part.rechunk((rows, -1) if part.ndim == 2 else (rows,))
+    if not hasattr(type(part), "chunks"):
+        return frame_parts(part)
+    rows = X.chunks[0] if known else part.chunks[0]
+    part = part.rechunk((rows, -1) if part.ndim == 2 else (rows,))
     return list(np.ravel(part.to_delayed()))
 
 

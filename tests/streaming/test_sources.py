@@ -228,3 +228,21 @@ def test_collections_of_dask_are_read_by_partition():
     unequal = dd.from_pandas(TABLE.iloc[:399], npartitions=3)
     with pytest.raises(ValueError, match="must have as many rows, got"):
         net().fit(unequal, dd.from_pandas(LABELS, npartitions=3))
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # of dask, with pandas 3.1
+@pytest.mark.parametrize("filtered", [False, True])
+def test_partitions_of_parquet_that_dask_reads_together_are_matched(folder, filtered):
+    dd = pytest.importorskip("dask.dataframe")
+    rows = dd.read_parquet(folder)
+    rows = rows[rows["a"] > 2] if filtered else rows
+    X_, Y_, weight = rows[list("abcd")], rows[NAMES], rows["weight"]
+    # Few columns of small files, as many as dask likes.
+    assert X_.map_partitions(len).optimize().npartitions < X_.npartitions
+    fitted = net(max_epochs=1).fit(X_, Y_, sample_weight=weight)
+    memory = X_.compute(), Y_.compute(), weight.compute()
+    assert fitted.score(X_, Y_, weight) == pytest.approx(fitted.score(*memory))
+    proba, frame = fitted.predict_proba(X_), fitted.predict_frame(X_)
+    assert proba.numblocks[0] == frame.npartitions == rows.npartitions
+    np.testing.assert_array_equal(proba.compute(), fitted.predict_proba(memory[0]))
+    pd.testing.assert_frame_equal(frame.compute(), fitted.predict_frame(memory[0]))
