@@ -305,7 +305,8 @@ class DaskRows(RowSource):
         numbers = {len(part) for part in self.parts if part is not None}
         if len(numbers) > 1:
             raise ValueError(
-                f"X, y and sample_weight must have as many partitions, got {sorted(numbers)}"
+                f"X, y and sample_weight must have as many partitions, got {sorted(numbers)}: select "
+                "them from one DataFrame, or give arrays after compute_chunk_sizes()"
             )
 
     def shards(self) -> list[str]:

@@ -218,7 +218,7 @@ def test_collections_of_dask_are_read_by_partition():
         net().fit(arrays[0], arrays[1][:399])
     with pytest.raises(ValueError, match="the target y is None"):
         net().fit(arrays[0])
-    with pytest.raises(ValueError, match=r"must have as many partitions, got \[2, 3\]"):
+    with pytest.raises(ValueError, match=r"many partitions, got \[2, 3\]: select them"):
         net().fit(dd.from_pandas(TABLE, npartitions=3), dd.from_pandas(LABELS, npartitions=2))
     X_, Y_, weight = (
         dd.from_pandas(frame, npartitions=3) for frame in (TABLE, LABELS, pd.Series(WEIGHT))
