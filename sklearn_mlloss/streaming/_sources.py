@@ -47,7 +47,8 @@ class ParquetRows(RowSource):
         A file, a folder (whose files are read with those of its subfolders), or several of them.
         Values in the names of folders, such as ``year=2020``, are not read.
     labels : sequence of str
-        Names of the columns with the labels: 0 and 1, null where a label was not observed.
+        Names of the columns with the labels: 0 and 1, null where a label was not observed. ``[]``
+        for files without labels, of which rows are predicted.
     features : sequence of str, optional
         Names of the columns of X. None takes all columns of the first file other than labels,
         weight and the index of a DataFrame. Columns of Arrow's dictionary type are categories.
@@ -92,6 +93,11 @@ class ParquetRows(RowSource):
                     f"{name} must be a list of the names of columns, got {value!r}: give "
                     f"[{value!r}]"
                 )
+        if labels is None:
+            raise ValueError(
+                "labels must be a list of the names of columns, got None: give [] for files "
+                "without labels, to predict their rows"
+            )
         if weight is not None and not isinstance(weight, str):
             raise ValueError(f"weight must be None or the name of a column, got {weight!r}")
         paths = [path] if isinstance(path, str | PathLike) else path
@@ -305,8 +311,8 @@ class DaskRows(RowSource):
         numbers = {len(part) for part in self.parts if part is not None}
         if len(numbers) > 1:
             raise ValueError(
-                f"X, y and sample_weight must have as many partitions, got {sorted(numbers)}: select "
-                "them from one DataFrame, or give arrays after compute_chunk_sizes()"
+                f"X, y and sample_weight must have as many partitions, got {sorted(numbers)}: "
+                "select them from one DataFrame, or give arrays after compute_chunk_sizes()"
             )
 
     def shards(self) -> list[str]:

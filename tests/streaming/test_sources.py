@@ -80,6 +80,8 @@ def test_columns_are_checked_before_anything_is_read(folder):
         ParquetRows(folder, ["rod"])
     with pytest.raises(ValueError, match=r"labels must be a list.*give \['red'\]"):
         ParquetRows(folder, "red")
+    with pytest.raises(ValueError, match=r"got None: give \[\] for files without labels"):
+        ParquetRows(folder, None)
     with pytest.raises(ValueError, match=r"must be different columns, got \['red'\]"):
         ParquetRows(folder, NAMES, features=["a", "red"])
     write(folder, "part5.parquet", slice(9), lambda frame: frame.drop(columns="green"))
@@ -155,6 +157,8 @@ def test_predictions_and_scores_of_files_equal_those_in_memory(folder):
     np.testing.assert_array_equal(fitted.predict_proba(rows), fitted.predict_proba(TABLE))
     pd.testing.assert_frame_equal(fitted.predict_frame(rows), fitted.predict_frame(TABLE))
     assert fitted.score(rows) == fitted.score(TABLE, LABELS)
+    unlabelled = ParquetRows(folder, [], features=rows.features)
+    np.testing.assert_array_equal(fitted.predict(unlabelled), fitted.predict(TABLE))
     sampled, labels, _ = rows.sample(1000)
     pd.testing.assert_frame_equal(sampled, TABLE)
     assert labels.equals(LABELS)
