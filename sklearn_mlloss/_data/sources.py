@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .fitting import draw_entropy
+from .messages import describe
 from .sampling import RowSample
 from .validation import check_integer
 
@@ -153,7 +154,13 @@ def check_alone(source: RowSource, y: Any, sample_weight: Any) -> None:
 def blocks_of(source: RowSource, shard: int) -> Iterator[Block]:
     """Yield the blocks of a shard; if reading fails, the error has a note that names the shard."""
     try:
-        yield from source.read(shard)
+        for block in source.read(shard):
+            if not isinstance(block, tuple | list) or len(block) != 3:
+                raise ValueError(
+                    f"read of {type(source).__name__} must yield tuples (X, y, sample_weight), "
+                    f"with None where there are no weights, got {describe(block)}"
+                )
+            yield block
     except Exception as error:  # each source fails in its own way
         error.add_note(f"This happened while reading {source.shards()[shard]}.")
         raise

@@ -198,6 +198,16 @@ def test_what_needs_rows_in_memory_names_the_sample(door):
         DOORS[door](Shards())
 
 
+def test_blocks_of_a_source_are_tuples_of_three():
+    class Pairs(Shards):
+        def read(self, shard):
+            for X, y, _ in super().read(shard):
+                yield X, y
+
+    with pytest.raises(ValueError, match=r"Pairs must yield tuples \(X, y, sample_weight\)"):
+        net().fit(Pairs())
+
+
 def test_decode_takes_no_rows(models):
     with pytest.raises(ValueError, match="proba must be an array of numbers, got Shards"):
         models["net"].decode(Shards())
