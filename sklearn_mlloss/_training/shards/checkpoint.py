@@ -124,6 +124,8 @@ class Checkpoint:
     def _remove(self) -> None:
         for name in self.names:
             self._path(name).unlink(missing_ok=True)
+            # Of a process that was killed while it saved.
+            self._path(name).with_suffix(".part").unlink(missing_ok=True)
         if self.folder.exists() and not any(self.folder.iterdir()):
             self.folder.rmdir()
 

@@ -170,6 +170,15 @@ def test_checkpoints_need_a_folder_before_anything_is_read(tmp_path):
             net(streaming=settings).fit(Shards(X, Y, fails_after=1))
 
 
+def test_what_a_killed_save_has_left_is_removed_at_the_end(tmp_path):
+    folder = tmp_path / "state"
+    folder.mkdir()
+    (folder / "state.part").touch()
+    settings = small(checkpoint=str(folder), steps_per_checkpoint=1000)
+    net(streaming=settings, max_epochs=1).fit(X, Y)
+    assert not folder.exists()
+
+
 def test_a_generator_as_random_state_goes_on_from_a_checkpoint(tmp_path):
     expected = net(streaming=small(), random_state=np.random.RandomState(0)).fit(Shards(X, Y))
     saved = {"streaming": small(checkpoint=str(tmp_path / "state"))}
