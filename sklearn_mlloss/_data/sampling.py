@@ -94,6 +94,8 @@ def join(parts: list[Any]) -> Any:
         import polars as pl
 
         return pl.concat(parts)
+    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
+        return np.ma.concatenate(parts)  # that of numpy drops the masks
     if not hasattr(parts[0], "iloc"):
         return np.concatenate(parts)
     import pandas as pd

@@ -269,6 +269,13 @@ def test_arrays_memory_maps_sparse_rows_and_batches_are_read_alike(tmp_path, mon
         net(streaming=small()).fit([X, X])
 
 
+def test_masked_values_are_missing_in_the_sample_too():
+    masked = np.ma.masked_array(X, X > 5)
+    fitted = net(streaming=small(), max_epochs=1).fit(masked, Y)
+    expected = net(streaming=small(), max_epochs=1).fit(masked.filled(np.nan), Y)
+    np.testing.assert_array_equal(fitted.predict_proba(X), expected.predict_proba(X))
+
+
 def test_tables_of_polars_keep_their_names_and_categories(monkeypatch):
     pl = pytest.importorskip("polars")
     monkeypatch.setattr(_sources, "BLOCK_ROWS", 70)
