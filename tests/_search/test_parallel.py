@@ -184,6 +184,16 @@ def test_the_error_of_a_rank_is_raised_and_not_that_of_others(client):
         workers._wait(client, list(client.scheduler_info()["workers"]), futures)
 
 
+def test_persisted_collections_are_refused(client):
+    da = pytest.importorskip("dask.array")
+    rows = [da.from_array(part, chunks=(len(X) // 3, -1)) for part in (X, Y)]
+    model = network(Streaming(distributed="dask"))
+    with pytest.raises(ValueError, match="X is persisted: give the collection from before"):
+        model.fit(rows[0].persist() + 1, rows[1])
+    with pytest.raises(ValueError, match="y is persisted"):
+        model.fit(rows[0], rows[1].persist())
+
+
 def test_workers_that_are_threads_of_one_process_are_refused():
     distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
     with (

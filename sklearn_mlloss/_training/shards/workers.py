@@ -17,6 +17,7 @@ from torch import distributed
 from ..._data.interrupts import Interrupt
 from ..._data.messages import warn_user
 from ..._data.parallel import ByValue
+from ..._data.partitions import is_partitioned
 from ..device import torch_defaults
 from .ranks import OtherFailed, join
 
@@ -40,13 +41,20 @@ def fit_on_workers(estimator: Any, X: Any, y: Any, sample_weight: Any) -> dict[s
         Each worker reads its shards itself.
     """
     try:
-        from distributed import get_client
+        from distributed import futures_of, get_client
 
         client = get_client()
     except (ImportError, ValueError) as error:
         raise ValueError(
             "Streaming(distributed='dask') needs a cluster: make a dask.distributed.Client first"
         ) from error
+    for name, part in (("X", X), ("y", y), ("sample_weight", sample_weight)):
+        if is_partitioned(part) and futures_of(part):
+            raise ValueError(
+                "Streaming(distributed='dask') computes each partition on the worker that trains "
+                f"on it, and {name} is persisted: give the collection from before "
+                f"{name}.persist(), or set distributed=None"
+            )
     # Workers that died may not be back yet.
     n_workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
     model = clone(estimator).set_params(streaming__distributed="torch")
