@@ -39,6 +39,10 @@ class Survey:
         Sum and number of the weights that count.
     targets : TargetCodec or None
         None if there was no row.
+    first : tuple
+        X and y of the first row, its shard, and its number there.
+    is_categorical : ndarray of bool or None
+        Which columns of X are categories, by the first rows.
     sample : Rows
         With scaled weights.
     places : ndarray of int, shape (n_sample, 2)
@@ -55,6 +59,8 @@ class Survey:
     weight: float = 0.0
     n_weights: int = 0
     targets: TargetCodec | None = None
+    first: Any = None
+    is_categorical: Any = None
     sample: Any = None
     places: Any = None
     categories: Any = None
@@ -99,6 +105,8 @@ def count(estimator: Any, source: RowSource, size: int, shards: Iterable[int]) -
                 match_index(X, y=y, sample_weight=weight)
                 found.targets = _begin(estimator, X, y, f"{name}, rows {start} to {start + n - 1}")
                 found.weighted = weight is not None
+                found.first = take(X, slice(1)), take(y, slice(1)), name, start
+                found.is_categorical = estimator.is_categorical_
                 found.categories = CategoryCounts(len(estimator.categories_))
             if found.weighted != (weight is not None):
                 raise ValueError(
@@ -144,6 +152,8 @@ def finish(estimator: Any, parts: Sequence[Survey]) -> Survey:
             f"X has no row to learn from in its {sum(len(p.counts) for p in parts)} shard(s): they "
             "are empty, or y is missing or the weight 0 in all rows"
         )
+    if found.targets is not None and others:
+        _check_same(estimator, found, found.targets, others)
     for part in others:
         found.soft |= part.soft
         found.observed, found.positive = (
@@ -181,6 +191,27 @@ def _begin(estimator: Any, X: Any, y: Any, where: str) -> TargetCodec:
             f"of {targets.describe()}: give one column of 0 and 1 per class"
         )
     return targets
+
+
+def _check_same(
+    estimator: Any, found: Survey, targets: TargetCodec, others: Sequence[Survey]
+) -> None:
+    """Raise if the rows of several ranks have other columns or labels, or weights in part."""
+    with held_back(UserWarning):
+        estimator._check_X(found.first[0], reset=True)
+    for part in others:
+        X, y, name, start = part.first
+        convert(estimator, targets, X, y, None, name, start)
+        of_first = f"in {name} than in {found.first[2]}"
+        if not np.array_equal(part.is_categorical, found.is_categorical):
+            raise ValueError(
+                f"other columns of X are categories {of_first}: name them in categorical_features"
+            )
+        if part.weighted != found.weighted:
+            raise ValueError(
+                f"{name}, row {start}: sample_weight must be given for all rows or for none: give "
+                "1 where there is none"
+            )
 
 
 def convert(
