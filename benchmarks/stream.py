@@ -105,7 +105,9 @@ def child(contender, folder, n_rows, n_labels, n_units, at_once):
     result = {"rows": begun["rows"] / seconds, "MiB": peak(), "s": end - start}
     if sums:
         result |= cost_of_sums([spent for spent, _ in sums], seconds, sums[0][1])
-    print(json.dumps(result), flush=True)
+    # Of two ranks, each line is one write: they share a pipe.
+    sys.stdout.write(json.dumps(result) + "\n")
+    sys.stdout.flush()
 
 
 def cost_of_sums(spent, seconds, n_weights):
