@@ -155,7 +155,7 @@ class FusedTraining:
             closed = closed and (weight is None or weight.ndim == 1)
             if closed:
                 targets = targets.to(like.dtype)
-            X, goals, known = self._mix(X, targets, weight, known, sizes)
+            X, goals, known = self._mix(X, targets, weight, known, sizes, ranks)
             if self.input_dropout is not None:
                 X = self.noise.drop(X, self.input_dropout.p)
             logits = like.new_empty(len(X), len(self.output.bias))
@@ -253,11 +253,14 @@ class FusedTraining:
         weight: Tensor | None,
         known: Tensor | None,
         sizes: list[int],
+        ranks: Any = None,
     ) -> tuple[Tensor | SparseRows, list[Goal], Tensor | None]:
         """Return inputs, goals of training, and deviations, perhaps mixed within each batch."""
         if self.mixup is None:
             return X, [Goal(targets, weight)], known
         pairs, shares = self.noise.pair(self.mixup.alpha, sizes)
+        if ranks is not None:
+            shares = ranks.shares(self.mixup.alpha, len(sizes))
         partners = torch.from_numpy(pairs).to(targets.device)
         others = targets[partners], None if weight is None else weight[partners]
         goals = [Goal(targets, weight, shares), Goal(*others, 1 - shares)]

@@ -13,6 +13,7 @@ from itertools import count
 from time import monotonic
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, distributed
 
@@ -124,6 +125,7 @@ class Ranks:
         atexit.register(_leave)
         self.steps: Iterator[list[int]] = iter(())
         self.sizes: list[int] = []
+        self.mixing = np.random.default_rng(0)
 
     @contextmanager
     def _exchange(self) -> Iterator[None]:
@@ -230,12 +232,20 @@ class Ranks:
         n_steps = self.n_steps(sizes, batch_size)
         parts = [equal_sizes(size, n_steps) for size in sizes]
         self.steps = iter([list(step) for step in zip(*parts, strict=True)])
+        self.mixing = np.random.default_rng(self.first(generator.initial_seed()))
         return _Batches(self, table, parts[self.rank], generator)
 
     def n_steps(self, sizes: Sequence[int], batch_size: int) -> int:
         """Return the number of steps on a table, see `batches`."""
         own = -(-batch_size // self.size)
         return max(-(-size // own) for size in sizes)
+
+    def shares(self, alpha: float, n_steps: int) -> np.ndarray:
+        """Return the shares of mixup in the next steps: those of a step are the same on all ranks.
+
+        Each rank mixes its own rows, and the loss of all rows has one share.
+        """
+        return self.mixing.beta(alpha, alpha, size=n_steps)
 
     def begin_step(self) -> None:
         """Go on to the next step."""
@@ -268,16 +278,13 @@ class Ranks:
         self, criterion: Criterion, outputs: Tensor, sides: Sequence[Any]
     ) -> tuple[Tensor, Tensor]:
         """Return gradient and value of a batch-coupled loss of the rows of all ranks."""
-        if len(sides) > 1:
-            raise ValueError(
-                f"mixup mixes rows within one rank, and {type(criterion.loss).__name__} couples "
-                "those of all ranks: set mixup=0"
-            )
-        ((targets, weight, _),) = sides
         leaf = self._gather(outputs.detach()).requires_grad_()
-        others = self._gather(targets), None if weight is None else self._gather(weight)
+        everywhere = [
+            (self._gather(y), None if w is None else self._gather(w), share)
+            for y, w, share in sides
+        ]
         with torch.enable_grad():
-            value = criterion(leaf, *others)
+            value: Any = sum(share * criterion(leaf, y, w) for y, w, share in everywhere)
         (gradient,) = torch.autograd.grad(value, leaf)
         return gradient.split(self.sizes)[self.rank].contiguous(), value.detach()
 

@@ -142,6 +142,7 @@ def main(folder):
     auto = {"linear_part": "auto", "dropout": 0.5, "mixup": 0.2, "precision": "float32"}
     auto |= {"decoder": "per_label_threshold"}
     note("auto", net("bce", settings, **auto), Parts(300, 550))
+    note("coupled and mixed", net("soft_fbeta", settings, **auto), Parts(300, 550))
     saved = Streaming(**(settings.get_params() | {"checkpoint": f"{folder}/state"}))
     often = {"streaming": saved.set_params(steps_per_checkpoint=2), **auto}
     note("saved", net(**often), Parts(300, 550))

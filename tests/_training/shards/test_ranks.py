@@ -102,8 +102,9 @@ def test_two_ranks_equal_one_process_with_the_same_batches(ranks, name, monkeypa
     np.testing.assert_allclose(proba, expected, atol=1e-9)
 
 
-def test_both_ranks_have_the_same_model_with_noise_and_a_linear_part(ranks):
-    (proba, _), (other, _) = (found["auto"] for found in ranks)
+@pytest.mark.parametrize("name", ["auto", "coupled and mixed"])
+def test_both_ranks_have_the_same_model_with_noise_and_a_linear_part(ranks, name):
+    (proba, _), (other, _) = (found[name] for found in ranks)
     np.testing.assert_array_equal(proba, other)
     assert ((proba > 0.5) == script.Y).mean() > 0.7
 
