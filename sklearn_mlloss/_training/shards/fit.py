@@ -116,6 +116,11 @@ def _check_fits(estimator: Any, settings: Streaming, groups: Any) -> None:
             )
     if groups is not None:
         raise ValueError("groups need rows in memory, and these are read by shards: leave them out")
+    if estimator._part("decoder", estimator.decoder, {}).untouched_rows:
+        raise ValueError(
+            f"decoder={describe(estimator.decoder)} needs rows of its own, and these are read by "
+            "shards: fit with another decoder, then call fit_decoder with new rows"
+        )
     callbacks = estimator.callbacks or ()
     check_callbacks(callbacks, estimator.early_stopping, estimator.early_stopping)
     if settings.distributed is not None and callbacks:
@@ -293,11 +298,6 @@ class _Fit:
             estimator.decoder, estimator.calibration, loss
         )
         estimator._try_decoder(rows)
-        if estimator.decoder_.untouched_rows:
-            raise ValueError(
-                f"decoder={describe(estimator.decoder)} needs rows of its own, and these are read "
-                "by shards: fit with another decoder, then call fit_decoder with new rows"
-            )
         train, held = np.arange(len(rows)), np.arange(0)
         if estimator.early_stopping or estimator._decision.requires_fit:
             splitter = MultilabelStratifiedShuffleSplit(

@@ -296,7 +296,7 @@ def test_what_needs_rows_in_memory_is_refused():
         ({"decoder": "risk_control"}, "decoder='risk_control'"),
     ):
         with pytest.raises(ValueError, match=f"{name} needs"):
-            net(streaming=small(), **params).fit(X, Y)
+            net(streaming=small(), **params).fit(Shards(X, Y, fails_after=0))  # nothing is read
     with pytest.raises(ValueError, match="groups need rows in memory"):
         net(streaming=small()).fit(X, Y, groups=Y[:, 0])
     with pytest.raises(ValueError, match="takes an indicator.*got a 1-D y"):
