@@ -224,7 +224,7 @@ def predict_blocks(
                 continue
             try:
                 predicted = predict(X)
-            except Exception as error:
+            except Exception as error:  # of any classifier
                 error.add_note(f"This happened in {name}, rows {start} to {stop - 1}.")
                 raise
             yield name, predicted, y, weight

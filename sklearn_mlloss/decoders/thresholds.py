@@ -8,7 +8,7 @@ Where several cuts are equally good, the larger threshold (fewer predicted label
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -314,18 +314,18 @@ class PerLabelThreshold(Decoder):
         if fallback.any() or self.shrinkage > 0:
             common = self._common_threshold(rows)
             self.thresholds_[fallback] = common
-        label_cuts = [] if not tuned.size else _cuts_of_labels(rows, tuned)
         if self.average == "macro":
-            chosen = [
-                first_best(fbeta(tp, predicted, positives[label], beta=self.beta))
-                for label, (_, tp, predicted) in zip(tuned, label_cuts, strict=True)
-            ]
+            # One label after the other: those of all may not fit in memory.
+            for label, (thresholds, tp, predicted) in _cuts_of_labels(rows, tuned):
+                best = first_best(fbeta(tp, predicted, positives[label], beta=self.beta))
+                self.thresholds_[label] = thresholds[best]
         else:
+            label_cuts = [some for _, some in _cuts_of_labels(rows, tuned)]
             decided = partial(_count_decided, fallback, self.thresholds_[fallback])
             fixed_tp, fixed_predicted = rows.sums(decided)
             chosen = dinkelbach(label_cuts, fixed_tp, fixed_predicted, positives.sum(), self.beta)
-        for label, (thresholds, _, _), best in zip(tuned, label_cuts, chosen, strict=True):
-            self.thresholds_[label] = thresholds[best]
+            pairs = zip(label_cuts, chosen, strict=True)
+            self.thresholds_[tuned] = [thresholds[best] for (thresholds, _, _), best in pairs]
         if self.shrinkage > 0:
             self._shrink(tuned, positives[tuned], common, rows)
         self.fallback_labels_ = np.flatnonzero(fallback)
@@ -382,17 +382,17 @@ def _count_decided(
     return tp, (sample_weight @ (decided & ~np.isnan(Y))).sum()
 
 
-def _cuts_of_labels(rows: ScoredRows, labels: np.ndarray) -> list[Cuts]:
-    """Return the cuts of some labels, which are gathered a few at a time."""
-    label_cuts = []
+def _cuts_of_labels(rows: ScoredRows, labels: np.ndarray) -> Iterator[tuple[int, Cuts]]:
+    """Yield labels and their cuts; a few labels are gathered at a time."""
+    if not labels.size:  # no pass over the rows
+        return
     for some, (scores, Y, sample_weight) in rows.by_labels():
         for label in labels[(labels >= some.start) & (labels < some.stop)] - some.start:
             s, y, weight = np.ascontiguousarray(scores[:, label]), Y[:, label], sample_weight
             observed = ~np.isnan(y)
             if not observed.all():
                 s, y, weight = s[observed], y[observed], weight[observed]
-            label_cuts.append(cuts(s, y, weight))
-    return label_cuts
+            yield some.start + label, cuts(s, y, weight)
 
 
 def _callable_values(
