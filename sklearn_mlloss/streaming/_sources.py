@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from os import PathLike
 from typing import Any, NoReturn
 
@@ -261,24 +262,25 @@ def _n_bytes(of: Any) -> float:
 
 
 class ArrayRows(RowSource):
-    """Rows of arrays, memory maps or tables, of which only some are read at a time."""
+    """Rows of arrays, memory maps or tables, in at least n shards if there are as many."""
 
-    def __init__(self, X: Any, y: Any, weight: Any):
+    def __init__(self, X: Any, y: Any, weight: Any, n_shards: int):
         X, y = _sliced(X), _sliced(y)
         sizes = {name: _n_rows(each) for name, each in _named(X, y, weight)}
         if len(set(sizes.values())) > 1:
             raise ValueError(f"X, y and sample_weight must have as many rows, got {sizes}")
         self.parts, self.n_rows = (X, y, weight), sizes["X"]
+        self.shard_rows = max(1, min(SHARD_ROWS, -(-self.n_rows // n_shards)))
 
     def shards(self) -> list[str]:
         """Return the numbers of the rows of each shard."""
-        starts = range(0, self.n_rows, SHARD_ROWS)
-        return [f"rows {s} to {min(s + SHARD_ROWS, self.n_rows) - 1} of X" for s in starts]
+        starts = range(0, self.n_rows, self.shard_rows)
+        return [f"rows {s} to {min(s + self.shard_rows, self.n_rows) - 1} of X" for s in starts]
 
     def read(self, shard: int) -> Iterator[Block]:
         """Yield slices."""
-        start = shard * SHARD_ROWS
-        yield from _blocks(*self.parts, start, min(start + SHARD_ROWS, self.n_rows))
+        start = shard * self.shard_rows
+        yield from _blocks(*self.parts, start, min(start + self.shard_rows, self.n_rows))
 
     def fingerprint(self) -> str:
         """Return a hash of some rows, evenly spaced; a change of other ones is not noticed."""
@@ -338,21 +340,23 @@ class DaskRows(RowSource):
 
 
 class BatchRows(RowSource):
-    """Batches of any iterable that can be read again."""
+    """Batches of any iterable that can be read again; of n shards, each has every n-th batch."""
 
-    def __init__(self, batches: Iterable[Any]):
+    def __init__(self, batches: Iterable[Any], n_shards: int):
         # Such as a generator, or an object that holds one.
         if iter(batches) is iter(batches):
             self._refuse(batches)
-        self.batches, self.starts_again = batches, False
+        self.batches, self.n_shards, self.starts_again = batches, n_shards, False
 
     def shards(self) -> list[str]:
-        """Return one name: the order of batches is that of the iterable."""
-        return ["the batches of X"]
+        """Return names; one shard has the order of the iterable."""
+        if self.n_shards == 1:
+            return ["the batches of X"]
+        return [f"batches {k}, {k + self.n_shards}, ... of X" for k in range(self.n_shards)]
 
     def read(self, shard: int) -> Iterator[Block]:
         """Yield the batches."""
-        for batch in self.batches:
+        for batch in islice(self.batches, shard, None, self.n_shards):
             if not isinstance(batch, tuple) or len(batch) not in (2, 3):
                 raise ValueError(
                     f"X must yield tuples (X, y) or (X, y, sample_weight), got {describe(batch)}"
@@ -379,8 +383,8 @@ class BatchRows(RowSource):
         )
 
 
-def make_source(X: Any, y: Any, sample_weight: Any) -> RowSource:
-    """Return the rows that `fit` got as a source.
+def make_source(X: Any, y: Any, sample_weight: Any, n_ranks: int = 1) -> RowSource:
+    """Return the rows that `fit` got as a source; arrays and batches have a shard for each rank.
 
     Raises
     ------
@@ -395,11 +399,13 @@ def make_source(X: Any, y: Any, sample_weight: Any) -> RowSource:
     if of_dask or of_arrays:
         if y is None:
             raise ValueError("this estimator requires y to be passed, but the target y is None")
-        return DaskRows(X, y, sample_weight) if of_dask else ArrayRows(X, y, sample_weight)
+        if of_dask:
+            return DaskRows(X, y, sample_weight)
+        return ArrayRows(X, y, sample_weight, n_ranks)
     # A loader may shuffle, and held-out rows are known by their places.
     is_batches = isinstance(X, Iterable) and not isinstance(X, NO_ARRAYS) and not is_data_loader(X)
     if y is None and is_batches:
-        return BatchRows(X)
+        return BatchRows(X, n_ranks)
     given = describe(X) if has_rows(X) else f"{type_of(X)}{advise(X, 'X')}"
     raise ValueError(
         "to be read by shards, X must be a ParquetRows, an array or a memory map, a collection of "

@@ -89,6 +89,7 @@ def fit_by_shards(
         if ranks is not None:
             # If one of them ended at once, others would wait for it: they look together.
             interrupt.holds = True
+            source = make_source(X, y, sample_weight, ranks.size)
             _check_ranks(estimator, settings, source, device, ranks)
         checkpoint = None
         if settings.checkpoint is not None:

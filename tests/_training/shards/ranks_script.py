@@ -139,6 +139,10 @@ def main(folder):
         note(name, net(loss, settings, **params), Parts(300, 550))
     note("few rows", net("bce", settings), Parts(590))
     note("fewest rows", net("bce", settings), Parts(596))
+    note("arrays", net("bce", settings), X, Y)
+    note(
+        "batches", net("bce", settings), [(X[k : k + 40], Y[k : k + 40]) for k in range(0, 600, 40)]
+    )
     auto = {"linear_part": "auto", "dropout": 0.5, "mixup": 0.2, "precision": "float32"}
     auto |= {"decoder": "per_label_threshold"}
     note("auto", net("bce", settings, **auto), Parts(300, 550))

@@ -102,6 +102,15 @@ def test_two_ranks_equal_one_process_with_the_same_batches(ranks, name, monkeypa
     np.testing.assert_allclose(proba, expected, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", ["arrays", "batches"])
+def test_arrays_and_batches_are_dealt_out_to_ranks(ranks, name):
+    (proba, first), (other, second) = (found[name] for found in ranks)
+    np.testing.assert_array_equal(proba, other)
+    parts = [np.concatenate([rows for rows, _ in steps]) for steps in (first, second)]
+    assert all(len(part) == 3 * len(np.unique(part)) for part in parts)  # in 3 epochs
+    assert not np.intersect1d(*parts).size and sum(map(len, parts)) == 3 * 575
+
+
 @pytest.mark.parametrize("name", ["auto", "coupled and mixed"])
 def test_both_ranks_have_the_same_model_with_noise_and_a_linear_part(ranks, name):
     (proba, _), (other, _) = (found[name] for found in ranks)
